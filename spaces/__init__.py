@@ -1,0 +1,42 @@
+"""What can be pruned: groups of coupled channels, their exact cost, policies that meet a budget.
+
+space = spaces.discover(model, (torch.zeros(1, 3, 32, 32),))
+policy = space.uniform(0.5)
+space.flops(policy), space.params(policy)
+"""
+
+from spaces.budget import Budget
+from spaces.cost import fvcore_flops
+from spaces.errors import (
+    BudgetError,
+    DataError,
+    ModelError,
+    NothingToPruneError,
+    UserError,
+    unknown,
+)
+from spaces.groups import ChannelGroup, Frozen, Member, module_of
+from spaces.policy import Policy
+from spaces.slicing import Selection, fit_to_state
+from spaces.space import Space, discover, slice_model
+
+__all__ = [
+    "Budget",
+    "BudgetError",
+    "ChannelGroup",
+    "DataError",
+    "Frozen",
+    "Member",
+    "ModelError",
+    "NothingToPruneError",
+    "Policy",
+    "Selection",
+    "Space",
+    "UserError",
+    "discover",
+    "fit_to_state",
+    "fvcore_flops",
+    "module_of",
+    "slice_model",
+    "unknown",
+]

@@ -1,0 +1,124 @@
+"""Exact flops and params of any policy, for many policies at once.
+
+The size of a pruned parameter is a product of at most two linear forms in the widths (its kept rows
+and its kept columns), so flops and params are quadratic polynomials in the widths. They are
+compiled once into one matrix each; all coefficients are integers and every sum stays below 2**53,
+so float64 arithmetic is exact.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from spaces.groups import ChannelGroup
+from spaces.walk import Cost, Place
+
+
+@dataclass(frozen=True, slots=True)
+class Polynomial:
+    """``constant + linear·w + wᵀ·square·w`` over widths ``w`` of shape ``(G,)`` or ``(N, G)``."""
+
+    constant: float
+    linear: np.ndarray
+    square: np.ndarray
+
+    def __call__(self, widths: np.ndarray) -> np.ndarray:
+        """Exact integer values, shape ``(N,)`` for ``(N, G)``, 0-dim for ``(G,)``."""
+        w = np.asarray(widths, dtype=np.float64)
+        inner = w @ self.square
+        inner += self.linear
+        return (np.einsum("...g,...g->...", inner, w) + self.constant).astype(np.int64)
+
+    def increase(self, widths: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """How much the value grows when one group alone takes its step, shape ``(G,)``."""
+        w = np.asarray(widths, dtype=np.float64)
+        slope = self.linear + self.square @ w + w @ self.square
+        return steps * (slope + steps * self.square.diagonal())
+
+
+def compile_flops(
+    costs: Iterable[Cost], groups: tuple[ChannelGroup, ...], tensors: dict[str, Tensor]
+) -> Polynomial:
+    """Multiply-adds of every convolution, linear and matmul, as fvcore counts them."""
+    total: Counter[str | None] = Counter()
+    for cost in costs:
+        total[cost.parameter] += cost.constant
+    terms = [(count, name) for name, count in total.items()]
+    return _compile(terms, groups, tensors)
+
+
+def compile_params(groups: tuple[ChannelGroup, ...], model: nn.Module) -> Polynomial:
+    """Elements of every parameter, shared ones once, as ``sum(p.numel())`` counts them."""
+    named: dict[str, Tensor] = dict(model.named_parameters())
+    return _compile([(1, name) for name in named], groups, named)
+
+
+def _compile(
+    terms: list[tuple[int, str | None]],
+    groups: tuple[ChannelGroup, ...],
+    tensors: dict[str, Tensor],
+) -> Polynomial:
+    forms = _linear_forms(groups, tensors)
+    count = len(groups)
+    constant, linear, square = 0.0, np.zeros(count), np.zeros((count, count))
+    for factor, name in terms:
+        shape = tuple(tensors[name].shape) if name is not None else ()
+        rest = factor * prod(n for d, n in enumerate(shape) if name and (name, d) not in forms)
+        axes = [forms[name, d] for d in range(len(shape)) if name and (name, d) in forms]
+        (a0, a), (b0, b) = (axes + [(1, np.zeros(count))] * 2)[:2]
+        constant += rest * a0 * b0
+        linear += rest * (a0 * b + b0 * a)
+        square += rest * np.outer(a, b)
+    return Polynomial(constant, linear, square)
+
+
+def _linear_forms(
+    groups: tuple[ChannelGroup, ...], tensors: dict[str, Tensor]
+) -> dict[Place, tuple[int, np.ndarray]]:
+    """Place → (positions that always stay, positions that each kept channel of a group adds)."""
+    forms: dict[Place, tuple[int, np.ndarray]] = {}
+    for g, group in enumerate(groups):
+        for member in group.members:
+            place = (member.parameter, member.dim)
+            if member.parameter not in tensors:
+                continue
+            size = tensors[member.parameter].shape[member.dim]
+            fixed, per_channel = forms.setdefault(place, (size, np.zeros(len(groups))))
+            per_channel[g] = member.index.shape[1]
+            forms[place] = (fixed - member.index.size, per_channel)
+    return forms
+
+
+def fvcore_flops(model: nn.Module, example_inputs: tuple[Any, ...]) -> int:
+    """fvcore's count of the convolution, linear and matmul ops of ``model``: the outside opinion.
+
+    Fused attention is an operation that fvcore does not count.
+    """
+    from fvcore.nn import FlopCountAnalysis  # takes a second to import
+
+    counted = {"conv", "linear", "matmul", "bmm", "addmm", "mm", "einsum", "baddbmm"}
+    training = model.training
+    logger = logging.getLogger("fvcore.nn.jit_analysis")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # fvcore traces with torch.jit, which newer versions of torch call deprecated.
+            warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated")
+            analysis = FlopCountAnalysis(model.eval(), example_inputs)
+            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+            analysis.tracer_warnings("none")
+            by_operator = analysis.by_operator()
+    finally:
+        logger.setLevel(level)
+        model.train(training)
+    return int(sum(count for name, count in by_operator.items() if name in counted))

@@ -1,0 +1,45 @@
+"""The errors a user can cause. Each message is one line: what must hold, what came, what to do.
+
+UserError                 the CLI prints the line and exits with 2
+├── BudgetError           not a budget, or one that no policy can meet
+├── ModelError            the model cannot be traced or sliced
+│   └── NothingToPruneError
+└── DataError             data or weights missing, damaged or of the wrong shape
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """What the user gave cannot be used; ``str(error)`` is one line fit for a terminal."""
+
+
+class BudgetError(UserError):
+    """The budget is not a budget, or no policy of the space can meet it."""
+
+
+class ModelError(UserError):
+    """The model cannot be traced or sliced."""
+
+
+class NothingToPruneError(ModelError):
+    """Every channel of the model is frozen."""
+
+
+class DataError(UserError):
+    """Data or weights are missing, damaged or do not fit the model."""
+
+
+def unknown(kind: str, name: str, options: Iterable[str]) -> UserError:
+    """The error for a name that is not in a table, naming the nearest one.
+
+    >>> str(unknown("sampler", "tpee", ["gp", "tpe"]))
+    "unknown sampler 'tpee', did you mean 'tpe'? Known: gp, tpe"
+    """
+    known = sorted(options)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f", did you mean {near[0]!r}?" if near else "."
+    return UserError(f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}")

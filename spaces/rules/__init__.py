@@ -1,0 +1,93 @@
+"""What each operation does to labels: a table from the operation's name to its rule.
+
+Operations that only move data run on the labels as they are. Pointwise ones tie what meets. Layers
+with weights take labels on their input dim and make new ones on their output dim. Anything else
+freezes what enters it and says its own name, so an unknown operation never stops a search.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from spaces.rules import layers, moves, pointwise, products, reductions
+from spaces.rules.table import RULES, freeze_all, operation
+from spaces.walk import Walk
+
+__all__ = ["RULES", "apply", "layers", "moves", "products", "reductions"]
+
+
+def apply(walk: Walk, node: fx.Node) -> None:
+    """Give ``node`` its labels: by constant folding, by its rule, or by freezing what enters."""
+    if node.target is operator.getitem:
+        source, index = node.args
+        table = walk.constants if source in walk.constants else walk.values
+        value = table.get(source)  # type: ignore[arg-type]
+        table[node] = None if value is None else value[index]
+        return
+    if _fold(walk, node):
+        return
+    if not _has_tensor(node):
+        walk.values[node] = None
+        return
+    walk.values[node] = _labels(walk, node)
+    if operation(node) != node.target.overloadpacket.__name__:  # type: ignore[union-attr]
+        walk.values[node.args[0]] = walk.values[node]  # type: ignore[index]
+
+
+def _labels(walk: Walk, node: fx.Node) -> Any:
+    name = operation(node)
+    known = RULES.get(name)
+    if known is None and torch.Tag.pointwise in node.target.tags:  # type: ignore[union-attr]
+        known = pointwise.pointwise
+    if known is None:
+        return freeze_all(walk, node, f"enters {name}, an operation without a rule")
+    try:
+        value = known(walk, node, _arguments(node))
+    # A rule that fails on a form of its operation nobody has met must not stop the search:
+    # freezing is always right.
+    except (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        return freeze_all(walk, node, f"enters {name} in a form without a rule ({error})")
+    if not _fits(value, node.meta["val"]):
+        return freeze_all(walk, node, f"enters {name} in a form without a rule")
+    return value
+
+
+def _fold(walk: Walk, node: fx.Node) -> bool:
+    """Compute a node that depends on constants only; False when it does not."""
+    if not all(source in walk.constants for source in node.all_input_nodes):
+        return False
+    if any(walk.parameter(source) for source in node.all_input_nodes):
+        return False
+    numbers = fx.map_arg((node.args, dict(node.kwargs)), lambda n: walk.constants[n])
+    args, kwargs = numbers
+    kwargs = {key: torch.device("cpu") if key == "device" else v for key, v in kwargs.items()}
+    with torch.random.fork_rng(devices=[]):
+        walk.constants[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+    return True
+
+
+def _arguments(node: fx.Node) -> dict[str, Any]:
+    """The node's arguments by the names of the operation's schema, defaults included."""
+    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    values = {a.name: a.default_value for a in schema if a.has_default_value()}
+    values |= {a.name: value for a, value in zip(schema, node.args, strict=False)}
+    return values | dict(node.kwargs)
+
+
+def _has_tensor(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, Tensor) or (
+        isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value)
+    )
+
+
+def _fits(labels: Any, value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return isinstance(labels, Tensor) and labels.shape == value.shape
+    return isinstance(labels, (list, tuple)) and all(
+        a is None or a.shape == b.shape for a, b in zip(labels, value, strict=True)
+    )

@@ -1,0 +1,102 @@
+"""Operations that only move data run on the labels as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from spaces.rules.table import rule
+from spaces.walk import Walk
+
+
+@rule("permute", "transpose", "t", "numpy_T", "squeeze", "unsqueeze", "expand", "slice")
+@rule("select", "narrow", "movedim", "swapaxes", "swapdims", "unbind", "index")
+@rule("index_select", "roll", "flip", "rot90", "pixel_shuffle", "pixel_unshuffle")
+@rule("channel_shuffle", "native_channel_shuffle", "repeat", "repeat_interleave", "tile")
+@rule("diagonal", "unfold", "tensor_split", "split_with_sizes", "expand_as")
+def _move(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Any:
+    args, kwargs = fx.map_arg(
+        (node.args, dict(node.kwargs)),
+        lambda n: walk.constants[n] if n in walk.constants and n != _data(node) else walk.label(n),
+    )
+    moved = node.target(*args, **kwargs)  # type: ignore[operator]
+    return list(moved) if isinstance(moved, (list, tuple)) else moved
+
+
+def _data(node: fx.Node) -> Any:
+    """The argument whose elements an operation moves; the others (indices) stay numbers."""
+    return node.args[0]
+
+
+@rule("contiguous", "clone", "detach", "alias", "lift_fresh_copy", "to", "_to_copy", "type_as")
+@rule("dropout", "feature_dropout", "alpha_dropout", "native_dropout", "bernoulli")
+def _same(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
+    labels = walk.label(node.args[0])
+    value = node.meta["val"]
+    return labels if isinstance(value, Tensor) else [labels for _ in value]
+
+
+@rule("view", "reshape", "_unsafe_view", "flatten", "unflatten", "view_as", "reshape_as")
+def _reshape(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
+    before = walk.label(node.args[0])
+    after = before.reshape(walk.shape(node))
+    split = walk.labels.varying(after)
+    if len(split) > len(walk.labels.varying(before)):
+        # The channel dim was cut in several (heads, shuffle groups). The graph does not say which
+        # part follows the width; the largest does in practice, and the self-check has the last
+        # word. Every part loses the same positions.
+        shrinks = max(split, key=lambda dim: (after.shape[dim], dim))
+        for dim in split:
+            if dim != shrinks:
+                walk.labels.tie(after, after.narrow(dim, 0, 1))
+    return after
+
+
+@rule("chunk", "split")
+def _parts(walk: Walk, node: fx.Node, args: dict[str, Any]) -> list[Tensor]:
+    labels, dim = walk.label(node.args[0]), args["dim"]
+    parts = _move(walk, node, args)
+    if dim % labels.dim() in walk.labels.varying(labels):
+        for part in parts[1:]:
+            if part.shape == parts[0].shape:
+                walk.labels.tie(part, parts[0])
+    return parts
+
+
+@rule("cat", "concat", "stack")
+def _cat(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
+    pieces = [walk.label(piece) for piece in args["tensors"]]
+    return node.target(pieces, args["dim"])  # type: ignore[operator]
+
+
+@rule("glu")
+def _glu(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
+    a, b = walk.label(node.args[0]).chunk(2, args["dim"])
+    walk.labels.tie(a, b)
+    return a
+
+
+@rule("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d", "reflection_pad1d")
+@rule("replication_pad1d", "replication_pad3d")
+def _pad(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
+    """Padding beside the channels repeats their label; padding among them brings fixed zeros."""
+    labels = walk.label(node.args[0])
+    amounts = args["pad"] if "pad" in args else args["padding"]
+    channels = walk.labels.varying(labels)
+    zeros = walk.labels.fixed("meets the zeros of a pad whose amount is fixed in the code")
+    for k in range(len(amounts) // 2):
+        low, high = amounts[2 * k], amounts[2 * k + 1]
+        dim = labels.dim() - 1 - k
+        size = labels.shape[dim]
+        source = torch.arange(-low, size + high)
+        if dim not in channels:
+            shape = list(labels.shape)
+            shape[dim] = len(source)
+            labels = labels.narrow(dim, 0, 1).expand(shape)
+            continue
+        labels = labels.index_select(dim, source.clamp(0, size - 1))
+        outside = ((source < 0) | (source >= size)).nonzero().flatten()
+        labels[(slice(None),) * dim + (outside,)] = zeros
+    return labels

@@ -1,0 +1,161 @@
+"""The mechanical cut: keep these channels of these parameters, and let the modules know."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spaces.errors import ModelError
+from spaces.groups import ChannelGroup
+from spaces.walk import Place
+
+Selection = Mapping[str, np.ndarray]
+"""Group name → ascending indices of the channels that stay; groups left out stay whole."""
+
+
+def kept_positions(
+    groups: tuple[ChannelGroup, ...], selection: Selection, tensors: Mapping[str, Tensor]
+) -> dict[Place, np.ndarray]:
+    """Place → ascending positions that stay, for every place that a selection cuts."""
+    masks: dict[Place, np.ndarray] = {}
+    for group in groups:
+        if group.name not in selection:
+            continue
+        removed = np.ones(group.channels, dtype=bool)
+        removed[selection[group.name]] = False
+        for member in group.members:
+            size = tensors[member.parameter].shape[member.dim]
+            mask = masks.setdefault((member.parameter, member.dim), np.ones(size, dtype=bool))
+            mask[member.index[removed].ravel()] = False
+    return {place: np.flatnonzero(mask) for place, mask in masks.items()}
+
+
+def cut(model: nn.Module, groups: tuple[ChannelGroup, ...], selection: Selection) -> nn.Module:
+    """A new, smaller module; ``model`` is untouched, and shares no tensor with the result."""
+    tensors = named_tensors(model)
+    small: dict[str, Tensor] = {}
+    for (name, dim), keep in kept_positions(groups, selection, tensors).items():
+        source = small.get(name, tensors[name].detach())
+        small[name] = source.index_select(dim, torch.from_numpy(keep).to(source.device))
+    # Through deepcopy's memo the copy takes the cut tensors where it would copy the large ones.
+    made = {id(tensors[name]): _like(tensors[name], tensor) for name, tensor in small.items()}
+    result = copy.deepcopy(model, dict(made))
+    _follow(result, made.values())
+    return result
+
+
+def fit_to_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give every parameter and buffer of ``model`` the shape and the values of ``state``, in place.
+
+    >>> fit_to_state(fresh_model, torch.load("weights.pt", weights_only=True))  # doctest: +SKIP
+
+    Raises:
+        ModelError: the names differ, or a tensor has another number of dims or is larger.
+    """
+    own = model.state_dict()
+    strange = sorted(own.keys() ^ state.keys())
+    if strange:
+        raise ModelError(
+            f"the state must have the model's names, but {len(strange)} differ: "
+            f"{', '.join(strange[:3])}; build the model that was pruned"
+        )
+    for name, tensor in state.items():
+        if tensor.dim() != own[name].dim() or any(
+            a > b for a, b in zip(tensor.shape, own[name].shape, strict=True)
+        ):
+            raise ModelError(
+                f"{name} must be at most {tuple(own[name].shape)} as in the model, but the state "
+                f"has {tuple(tensor.shape)}; build the model that was pruned"
+            )
+    changed = {name: t for name, t in state.items() if t.shape != own[name].shape}
+    _adopt(model, {name: t.to(own[name].device) for name, t in changed.items()})
+    model.load_state_dict(dict(state))
+
+
+def _adopt(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Replace parameters and buffers by name, everywhere they are shared."""
+    current: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
+    current |= dict(model.named_buffers(remove_duplicate=False))
+    made = {id(current[name]): _like(current[name], tensor) for name, tensor in tensors.items()}
+    for module in model.modules():
+        for table in (module._parameters, module._buffers):
+            for name, old in table.items():
+                if id(old) in made:
+                    table[name] = made[id(old)]  # type: ignore[assignment]
+    _follow(model, made.values())
+
+
+def _like(old: Tensor, values: Tensor) -> Tensor:
+    return nn.Parameter(values, old.requires_grad) if isinstance(old, nn.Parameter) else values
+
+
+def named_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, shared ones under their first name only."""
+    return dict(model.named_parameters()) | dict(model.named_buffers())
+
+
+def _follow(model: nn.Module, changed: Iterable[Tensor]) -> None:
+    """Make the standard attributes of the modules that own changed tensors say what they are."""
+    ids = {id(tensor) for tensor in changed}
+    for module in model.modules():
+        own = (*module._parameters.values(), *module._buffers.values())
+        if any(id(tensor) in ids for tensor in own):
+            for kind, update in _ATTRIBUTES.items():
+                if isinstance(module, kind):
+                    update(module)
+
+
+def _conv(module: Any) -> None:
+    rows, columns = module.weight.shape[:2]
+    depthwise = module.groups == module.in_channels > 1
+    if depthwise:
+        each = module.out_channels // module.in_channels
+        module.groups = rows if module.transposed else rows // each
+    if module.transposed:
+        rows, columns = columns * module.groups, rows
+        module.in_channels, module.out_channels = columns, rows
+    else:
+        module.in_channels, module.out_channels = columns * module.groups, rows
+
+
+def _linear(module: Any) -> None:
+    module.out_features, module.in_features = module.weight.shape
+
+
+def _batch_norm(module: Any) -> None:
+    tensor = module.weight if module.weight is not None else module.running_mean
+    if tensor is not None:
+        module.num_features = len(tensor)
+
+
+def _layer_norm(module: Any) -> None:
+    module.normalized_shape = tuple(module.weight.shape)
+
+
+def _group_norm(module: Any) -> None:
+    module.num_channels = len(module.weight)
+
+
+def _embedding(module: Any) -> None:
+    module.num_embeddings, module.embedding_dim = module.weight.shape
+
+
+def _prelu(module: Any) -> None:
+    module.num_parameters = module.weight.numel()
+
+
+_ATTRIBUTES: dict[Any, Callable[[Any], None]] = {
+    nn.modules.conv._ConvNd: _conv,
+    nn.Linear: _linear,
+    nn.modules.batchnorm._NormBase: _batch_norm,
+    nn.LayerNorm: _layer_norm,
+    nn.RMSNorm: _layer_norm,
+    nn.GroupNorm: _group_norm,
+    nn.Embedding: _embedding,
+    nn.PReLU: _prelu,
+}

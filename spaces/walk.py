@@ -1,0 +1,143 @@
+"""The state of a walk over an exported graph: what the rules read, and what they leave behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.export.graph_signature import InputKind
+
+from spaces.groups import Kind
+from spaces.labels import NEUTRAL, Labels
+
+Place = tuple[str, int]
+"""One dim of one parameter or buffer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One operation's flops: ``constant`` times the kept size of each axis of ``parameter``.
+
+    ``parameter`` is None for an operation between activations, whose flops no policy changes.
+    """
+
+    constant: int
+    parameter: str | None = None
+
+
+@dataclass(slots=True)
+class Trace:
+    """What a walk leaves behind."""
+
+    program: torch.export.ExportedProgram
+    tensors: dict[str, Tensor]
+    names: dict[str, str]
+    """Every name of a tensor → its first name; everything else here uses first names."""
+    labels: Labels = field(default_factory=Labels)
+    axes: dict[Place, Tensor] = field(default_factory=dict)
+    kinds: dict[Place, Kind] = field(default_factory=dict)
+    elements: dict[str, Tensor] = field(default_factory=dict)
+    costs: list[Cost] = field(default_factory=list)
+    statistics: dict[str, tuple[int, Tensor]] = field(default_factory=dict)
+    """Operation → the dim it takes a statistic over, and the labels along that dim."""
+
+
+class Walk:
+    """The state of one pass over one graph; the rules read and write it.
+
+    ``values`` holds, for each node, its label tensor, a list of them, or None for what is no
+    tensor; ``constants`` the numbers of nodes that depend on no input and no parameter.
+    """
+
+    def __init__(self, result: Trace, program: torch.export.ExportedProgram) -> None:
+        self.result = result
+        self.labels = result.labels
+        self.values: dict[fx.Node, Any] = {}
+        self.constants: dict[fx.Node, Any] = {}
+        self._parameters: dict[fx.Node, str] = {}
+        specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+        for node in program.graph_module.graph.nodes:
+            if node.op == "placeholder":
+                self._place(node, specs[node.name], program)
+
+    def _place(self, node: fx.Node, spec: Any, program: torch.export.ExportedProgram) -> None:
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
+            name = self.result.names[spec.target]
+            tensor = self.result.tensors[name]
+            if tensor.is_floating_point():
+                self._parameters[node] = name
+            else:
+                self.constants[node] = tensor.detach().cpu()
+        elif spec.kind is InputKind.CONSTANT_TENSOR:
+            self.constants[node] = program.constants[spec.target].detach().cpu()
+        elif isinstance(node.meta.get("val"), Tensor):
+            self.values[node] = self.labels.fixed("network input").expand(node.meta["val"].shape)
+
+    def parameter(self, node: Any) -> str | None:
+        """The name of the parameter that this node is, if it is one."""
+        return self._parameters.get(node)
+
+    def shape(self, node: fx.Node) -> tuple[int, ...]:
+        """The shape of the node's (first) tensor."""
+        value = node.meta["val"]
+        return tuple((value if isinstance(value, Tensor) else value[0]).shape)
+
+    def axis(self, parameter: str, dim: int, kind: Kind) -> Tensor:
+        """The labels along one dim of a parameter, made at first use. Shape ``(size,)``."""
+        place = (parameter, dim)
+        if place not in self.result.axes:
+            self.result.axes[place] = self.labels.fresh(self.result.tensors[parameter].shape[dim])
+            self.result.kinds[place] = kind
+            if parameter in self.result.elements:
+                self._used_twice(parameter)
+        return self.result.axes[place]
+
+    def label(self, node: Any) -> Tensor:
+        """The label tensor of a node, in the shape of its value."""
+        if node in self.values:
+            return self.values[node]
+        if node in self._parameters:
+            return self._label_elements(self._parameters[node])
+        constant = self.constants[node]
+        fixed = self.labels.fixed("meets a constant whose size is fixed in the code")
+        return fixed.expand(constant.shape)
+
+    def freeze(self, node: Any, reason: str) -> None:
+        """Whatever labels this node carries must stay."""
+        value = None if node in self.constants else self.values.get(node, node)
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(one, fx.Node):
+                self.labels.freeze(self.label(one), reason)
+            elif isinstance(one, Tensor):
+                self.labels.freeze(one, reason)
+
+    def cost(self, constant: int, parameter: str | None = None) -> None:
+        """Count one operation; ``constant`` is what its flops are beside the parameter's size."""
+        self.result.costs.append(Cost(constant, parameter))
+
+    def statistic(self, node: fx.Node, dim: int, labels: Tensor) -> None:
+        """The operation takes a statistic over the channels that lie along ``dim``."""
+        self.result.statistics[node.name] = (dim, labels)
+
+    def _label_elements(self, parameter: str) -> Tensor:
+        if parameter not in self.result.elements:
+            shape = self.result.tensors[parameter].shape
+            self.result.elements[parameter] = self.labels.fresh(prod(shape)).view(shape)
+            if any(name == parameter for name, _ in self.result.axes):
+                self._used_twice(parameter)
+        return self.result.elements[parameter]
+
+    def _used_twice(self, parameter: str) -> None:
+        reason = f"{parameter} is both a layer's weight and used in arithmetic"
+        self.labels.freeze(self.result.elements[parameter], reason)
+        for (name, _), labels in self.result.axes.items():
+            if name == parameter:
+                self.labels.freeze(labels, reason)
+
+
+def neutral(shape: tuple[int, ...]) -> Tensor:
+    """Labels of elements that belong to no channel."""
+    return torch.tensor(NEUTRAL).expand(shape)
