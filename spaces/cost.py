@@ -103,8 +103,6 @@ def fvcore_flops(model: nn.Module, example_inputs: tuple[Any, ...]) -> int:
 
     Fused attention is an operation that fvcore does not count.
     """
-    from fvcore.nn import FlopCountAnalysis  # takes a second to import
-
     counted = {"conv", "linear", "matmul", "bmm", "addmm", "mm", "einsum", "baddbmm"}
     training = model.training
     logger = logging.getLogger("fvcore.nn.jit_analysis")
@@ -112,8 +110,10 @@ def fvcore_flops(model: nn.Module, example_inputs: tuple[Any, ...]) -> int:
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # fvcore traces with torch.jit, which newer versions of torch call deprecated.
-            warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated")
+            # fvcore uses torch.jit, which newer versions of torch call deprecated.
+            warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is")
+            from fvcore.nn import FlopCountAnalysis  # takes a second to import
+
             analysis = FlopCountAnalysis(model.eval(), example_inputs)
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             analysis.tracer_warnings("none")

@@ -1,0 +1,60 @@
+"""Independent opinions that tests hold the project against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import spaces
+from spaces.masked import MaskedReference, relative_error
+from spaces.trace import trace
+
+
+def random_selection(
+    space: spaces.Space, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Random lattice widths ``(G,)``, and random channels of that number."""
+    widths = np.array([rng.choice(g.choices) for g in space.groups])
+    selection = {
+        g.name: np.sort(rng.permutation(g.channels)[:w])
+        for g, w in zip(space.groups, widths, strict=True)
+    }
+    return widths, selection
+
+
+def randomise(model: nn.Module) -> None:
+    """Statistics, norms and scales that hide nothing: no zero gamma, no layer scale of 1e-6."""
+    with torch.no_grad():
+        for name, tensor in model.named_buffers():
+            if tensor.is_floating_point():
+                tensor.uniform_(0.5, 1.5) if name.endswith("var") else tensor.uniform_(-0.1, 0.1)
+        for name, tensor in model.named_parameters():
+            if tensor.dim() == 1 or "scale" in name:
+                tensor.uniform_(-0.1, 0.1) if name.endswith("bias") else tensor.uniform_(0.5, 1.5)
+
+
+def check_surgery(
+    model: nn.Module, inputs: tuple[Any, ...], policies: int, uncounted: int = 0
+) -> spaces.Space:
+    """Random policies: flops equal fvcore's, params the real number, sliced equals masked.
+
+    Args:
+        uncounted: flops of operations that fvcore does not count, worked out by hand.
+    """
+    randomise(model)
+    model.eval()
+    space, traced = spaces.discover(model, inputs), trace(model, inputs)
+    rng = np.random.default_rng(0)
+    for _ in range(policies):
+        widths, selection = random_selection(space, rng)
+        small = spaces.slice_model(model, space, selection).eval()
+        assert space.flops(widths) == spaces.fvcore_flops(small, inputs) + uncounted
+        assert space.params(widths) == sum(p.numel() for p in small.parameters())
+        with torch.no_grad():
+            got = small(*inputs)
+        wanted = MaskedReference(traced, space.groups, selection)(*inputs)
+        assert relative_error(got, wanted) < 1e-4
+    return space
