@@ -64,14 +64,17 @@ def fit_to_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
             f"the state must have the model's names, but {len(strange)} differ: "
             f"{', '.join(strange[:3])}; build the model that was pruned"
         )
-    for name, tensor in state.items():
-        if tensor.dim() != own[name].dim() or any(
-            a > b for a, b in zip(tensor.shape, own[name].shape, strict=True)
-        ):
-            raise ModelError(
-                f"{name} must be at most {tuple(own[name].shape)} as in the model, but the state "
-                f"has {tuple(tensor.shape)}; build the model that was pruned"
-            )
+    larger = [
+        f"{name} {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
+        for name, tensor in state.items()
+        if tensor.dim() != own[name].dim()
+        or any(a > b for a, b in zip(tensor.shape, own[name].shape, strict=True))
+    ]
+    if larger:
+        raise ModelError(
+            f"the state must be at most as large as the model, but {len(larger)} tensors are not: "
+            f"{'; '.join(larger[:3])}; build the model that was pruned"
+        )
     changed = {name: t for name, t in state.items() if t.shape != own[name].shape}
     _adopt(model, {name: t.to(own[name].device) for name, t in changed.items()})
     model.load_state_dict(dict(state))

@@ -1,0 +1,36 @@
+"""How a network is pruned: scores of its channels, surgery, policies judged without training.
+
+>>> scores = prune_ops.score(model, space, batches, criteria=["second_order"])   # doctest: +SKIP
+>>> small = prune_ops.prune(model, space, policy, scores["second_order"])        # doctest: +SKIP
+>>> prune_ops.save("pruned", small, policy)                                      # doctest: +SKIP
+>>> small = prune_ops.load(fresh_model, "pruned")                                # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from prune_ops.artifact import load, load_policy, save
+from prune_ops.calibrate import score
+from prune_ops.criteria import CRITERIA, Criterion
+from prune_ops.evidence import Evidence
+from prune_ops.proxies import PROXIES, Candidate, Proxy
+from prune_ops.scores import Scores, normalised
+from prune_ops.select import Selection, select
+from prune_ops.surgery import prune
+
+__all__ = [
+    "CRITERIA",
+    "PROXIES",
+    "Candidate",
+    "Criterion",
+    "Evidence",
+    "Proxy",
+    "Scores",
+    "Selection",
+    "load",
+    "load_policy",
+    "normalised",
+    "prune",
+    "save",
+    "score",
+    "select",
+]

@@ -1,0 +1,84 @@
+"""Which weights are a channel's, and sums over them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from spaces.groups import ChannelGroup, Kind, Member
+
+EVERYWHERE: frozenset[Kind] = frozenset({"out", "in", "norm", "scale"})
+"""All weights that go when the channel goes, the input slices of its consumers among them."""
+
+PRODUCERS: frozenset[Kind] = frozenset({"out", "norm", "scale"})
+"""The weights that make the channel's values, up to where the next layer reads them."""
+
+
+def weights(
+    group: ChannelGroup, parameters: Mapping[str, Tensor], kinds: Collection[Kind] = EVERYWHERE
+) -> list[Member]:
+    """The group's members that are weights of these kinds.
+
+    Buffers (running statistics) are no weights: they are not among ``parameters``. A parameter that
+    has two names, as in a module used under two names, is listed once.
+    """
+    found: dict[tuple[int, int], Member] = {}
+    for member in group.members:
+        if member.kind in kinds and member.parameter in parameters:
+            found.setdefault((id(parameters[member.parameter]), member.dim), member)
+    return list(found.values())
+
+
+def filters(group: ChannelGroup, parameters: Mapping[str, Tensor]) -> list[Member]:
+    """The filters that produce the group's channels, depthwise ones included, biases not.
+
+    A group that no filter produces (a bare parameter opens the graph, say) has its other weights
+    stand in, so that its channels can still be told apart.
+    """
+    producers = weights(group, parameters, {"out"})
+    return [m for m in producers if parameters[m.parameter].ndim > 1] or weights(group, parameters)
+
+
+def channel_sums(
+    group: ChannelGroup, members: Iterable[Member], values: Mapping[str, Tensor]
+) -> Tensor:
+    """``values`` summed over what each channel owns of the members: ``(channels,)``.
+
+    ``values`` holds one tensor of the parameter's shape for each member's name. Every element
+    counts once, also where one parameter has the group on two dims (a convolution from a residual
+    stream into itself): a channel owns a row and a column there, and they meet.
+    """
+    by_parameter: dict[str, list[Member]] = {}
+    for member in members:
+        by_parameter.setdefault(member.parameter, []).append(member)
+    sums = [_union_sum(values[name], places) for name, places in by_parameter.items()]
+    return torch.stack(sums).sum(0) if sums else torch.zeros(group.channels)
+
+
+def _union_sum(value: Tensor, places: Sequence[Member]) -> Tensor:
+    """Inclusion and exclusion over the dims: rows + columns, less where they meet."""
+    places = sorted(places, key=lambda member: member.dim)
+    sums = [
+        _block_sum(value, block) * (-1) ** (size + 1)
+        for size in range(1, len(places) + 1)
+        for block in combinations(places, size)
+    ]
+    return torch.stack(sums).sum(0)
+
+
+def _block_sum(value: Tensor, block: Sequence[Member]) -> Tensor:
+    """The sum over the positions that a channel owns on every dim of the block at once."""
+    dims = [member.dim for member in block]
+    others = [dim for dim in range(value.ndim) if dim not in dims]
+    reduced = value.sum(others) if others else value
+    shape = [1] * len(block)
+    index = [
+        torch.as_tensor(member.index, device=value.device).reshape(
+            len(member.index), *shape[:axis], -1, *shape[axis + 1 :]
+        )
+        for axis, member in enumerate(block)
+    ]
+    return reduced[tuple(index)].flatten(1).sum(1)

@@ -1,0 +1,62 @@
+"""bn_scale: the size of a channel's BatchNorm scale, the score of network slimming."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from prune_ops.channels import channel_sums, weights
+from prune_ops.evidence import Evidence
+from spaces.errors import UserError
+from spaces.groups import ChannelGroup, Member
+
+
+class BNScale:
+    """S_c = mean |gamma| over the BatchNorm scales that the channel passes.
+
+    There are several in a residual stream, one a block. |gamma| is the standard deviation of the
+    channel's normalised output, the same unit in every group, and averaging keeps it so where one
+    group has more BatchNorms than another. It says most of a network that was trained with an L1
+    penalty on gamma.
+
+    Definition: Liu et al., Learning Efficient Convolutional Networks through Network Slimming,
+    ICCV 2017.
+
+    Raises:
+        UserError: a group has no BatchNorm with a scale.
+    """
+
+    name = "bn_scale"
+    comparable = True
+    requires: frozenset[str] = frozenset()
+
+    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
+        gammas = _absolute_scales(evidence.model)
+        places = {g.name: weights(g, gammas, {"norm"}) for g in groups}
+        if bare := [name for name, members in places.items() if not members]:
+            raise UserError(
+                "criterion 'bn_scale' needs a BatchNorm with a scale in every group, but there is "
+                f"none in {_listed(bare)}; use l1, l2, taylor or second_order"
+            )
+        return {
+            g.name: channel_sums(g, places[g.name], gammas) / _count(places[g.name]) for g in groups
+        }
+
+
+def _absolute_scales(model: nn.Module) -> dict[str, Tensor]:
+    """|gamma| by parameter name; the names of one gamma share one tensor object."""
+    named = list(model.named_modules(remove_duplicate=False))
+    norms = [(name, m) for name, m in named if isinstance(m, _BatchNorm) and m.affine]
+    unique = {id(m): m.weight.detach().abs() for _, m in norms}
+    return {f"{name}.weight".removeprefix("."): unique[id(m)] for name, m in norms}
+
+
+def _count(members: Sequence[Member]) -> int:
+    return sum(member.index.shape[1] for member in members)
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,33 @@
+"""random: the control that every other criterion has to beat."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from prune_ops.evidence import Evidence
+from spaces.groups import ChannelGroup
+
+
+class Random:
+    """S_c drawn uniformly from [0, 1), by the seed and the group's name alone.
+
+    So a group keeps its scores whatever other groups there are, on every machine. They estimate
+    nothing, hence ``comparable`` is false.
+    """
+
+    name = "random"
+    comparable = False
+    requires: frozenset[str] = frozenset()
+
+    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
+        return {g.name: _draw(f"{evidence.seed}:{g.name}", g.channels) for g in groups}
+
+
+def _draw(key: str, channels: int) -> Tensor:
+    # Python's own hash() of a string differs from process to process.
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
+    return torch.rand(channels, generator=torch.Generator().manual_seed(seed))

@@ -1,0 +1,42 @@
+"""Evidence: what a criterion may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The model, and what the calibration pass collected for the criteria that asked.
+
+    Attributes:
+        model: the unpruned network, to be read only.
+        seed: for criteria that draw.
+        attributions: group name → ``(minibatches, channels)``: Σ g·w over the weights that make the
+            channel (``channels.PRODUCERS``), g the gradient of the minibatch's loss. It is the
+            first-order change of the loss when the channel is removed, with its sign.
+        fisher: parameter name → the parameter's shape: the mean over samples of the squared
+            gradient of that one sample's loss (the diagonal of the empirical Fisher matrix).
+
+    The last two are empty unless some criterion ``requires`` them by these names.
+    """
+
+    model: nn.Module
+    seed: int = 0
+    attributions: Mapping[str, Tensor] = field(default_factory=dict)
+    fisher: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """Every parameter under every name it has, without gradient; one name, one object."""
+        return detached(self.model)
+
+
+def detached(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters by name, cut off the graph; names of one parameter share one tensor object."""
+    unique = {id(p): p.detach() for p in model.parameters()}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: unique[id(parameter)] for name, parameter in named}

@@ -1,0 +1,25 @@
+"""predicted_damage: what the criterion says of the channels that the policy removes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prune_ops.proxies.candidate import Candidate
+from prune_ops.select import select
+
+
+class PredictedDamage:
+    """Minus the sum over groups of the scores of the channels that the policy removes.
+
+    0 for the unpruned network, and in the criterion's unit: an estimated rise of the loss for the
+    criteria that are ``comparable``; give :func:`prune_ops.normalised` scores of any other. It is
+    additive, hence blind to what two removals do to each other, and a weight that lies between two
+    removed channels counts in both.
+    """
+
+    name = "predicted_damage"
+
+    def __call__(self, candidate: Candidate) -> float:
+        kept = select(candidate.space, candidate.policy, candidate.scores)
+        lost = (np.delete(candidate.scores[name].numpy(), stay) for name, stay in kept.items())
+        return 0.0 - sum(float(values.sum(dtype=np.float64)) for values in lost)

@@ -1,0 +1,55 @@
+"""What came out: records, tables, front, trust and verdict of a finished or running search.
+
+>>> run = results.load("runs/digits")
+>>> run.trials, run.front            # pandas, one row a trial
+>>> results.report("runs/digits", run.records, run.finals, run.provenance)
+"""
+
+from results.compare import Comparison, Verdict, paired, verdicts
+from results.pareto import dominates, front, hypervolume, trial_front
+from results.record import FinalRecord, TrialRecord
+from results.report import report
+from results.report.terminal import terminal_table
+from results.run import Run, load
+from results.store import (
+    load_finals,
+    load_provenance,
+    load_records,
+    plain_errors,
+    save_finals,
+    save_provenance,
+    save_record,
+    table,
+    write_tables,
+)
+from results.trust import Correlation, Trust, noise_ceiling, proxy_trust
+
+__all__ = [
+    "Comparison",
+    "Correlation",
+    "FinalRecord",
+    "Run",
+    "TrialRecord",
+    "Trust",
+    "Verdict",
+    "dominates",
+    "front",
+    "hypervolume",
+    "load",
+    "load_finals",
+    "load_provenance",
+    "load_records",
+    "noise_ceiling",
+    "paired",
+    "plain_errors",
+    "proxy_trust",
+    "report",
+    "save_finals",
+    "save_provenance",
+    "save_record",
+    "table",
+    "terminal_table",
+    "trial_front",
+    "verdicts",
+    "write_tables",
+]

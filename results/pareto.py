@@ -1,0 +1,65 @@
+"""Dominance, front and hypervolume for two aims: accuracy up, flops down.
+
+>>> front([(100, 0.90), (50, 0.91), (40, 0.85)])
+[2, 1]
+>>> hypervolume([(0.5, 0.9)], reference=(1.0, 0.0))
+0.45
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from results.record import TrialRecord
+
+Point = tuple[float, float]
+"""(flops, accuracy)."""
+
+
+def dominates(a: Point, b: Point) -> bool:
+    """Whether ``a`` is at least as good as ``b`` in both aims and better in one."""
+    return a[0] <= b[0] and a[1] >= b[1] and a != b
+
+
+def front(points: Sequence[Point]) -> list[int]:
+    """Indices of the points that no other dominates, by rising flops.
+
+    Equal points do not dominate each other, so both stay. A point without an accuracy (``nan``)
+    is never on the front.
+    """
+    known = [i for i, (_, accuracy) in enumerate(points) if not math.isnan(accuracy)]
+    kept: list[int] = []
+    for i in sorted(known, key=lambda i: (points[i][0], -points[i][1])):
+        if not kept or points[i][1] > points[kept[-1]][1] or points[i] == points[kept[-1]]:
+            kept.append(i)
+    return kept
+
+
+def hypervolume(points: Sequence[Point], reference: Point) -> float:
+    """Area that the points dominate up to ``reference`` (the worst flops, the worst accuracy).
+
+    In units of flops times accuracy; give flops as fractions to get a share of the unit square.
+    """
+    inside = [p for p in points if p[0] < reference[0] and p[1] > reference[1]]
+    steps = [inside[i] for i in front(inside)]
+    ends = [*steps, reference]
+    return sum((right[0] - left[0]) * (left[1] - reference[1]) for left, right in pairwise(ends))
+
+
+def trial_front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The front among the trials that were trained to the top rung, by rising flops.
+
+    Accuracies after different numbers of epochs cannot be compared, so trials that ended at a
+    lower rung are left out.
+    """
+    climbed = finished(records)
+    return [climbed[i] for i in front([(r.flops, r.val_accuracy) for r in climbed])]
+
+
+def finished(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The complete trials at the highest rung that a complete trial reached."""
+    complete = [r for r in records if r.state == "complete" and not math.isnan(r.val_accuracy)]
+    top = max((r.rung for r in complete), default=0)
+    return [r for r in complete if r.rung == top]

@@ -1,0 +1,161 @@
+"""What one trial, and one finalist, leave behind: the schema of every table.
+
+>>> record = TrialRecord.from_json(text)
+>>> record.rung, record.val_accuracy
+(2, 0.9131)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from spaces import Policy
+
+State = Literal["complete", "stopped", "failed", "running"]
+Role = Literal["baseline", "uniform", "searched"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """One policy's climb, with everything measured on the way.
+
+    Attributes:
+        number: the trial's number in its study.
+        policy: what was tried.
+        origin: the start (``uniform``, ``second_order``, ...) or the sampler that proposed it.
+        flops: multiply-adds at batch 1.
+        flops_fraction: ``flops`` over those of the unpruned network.
+        params: parameters that are left.
+        proxies: proxy name to score, higher is better.
+        accuracy: one value a rung above 0, fraction 0..1 on the validation split.
+        mode: how it was trained: ``finetune``, ``scratch-e`` or ``scratch-b``.
+        epochs: one value for each value of ``accuracy``.
+        seed: of this trial's training.
+        seconds: wall time of the climb.
+        state: ``complete``, ``stopped`` at a rung, ``failed`` or ``running``.
+        reason: why it was stopped or failed, else empty.
+    """
+
+    number: int
+    policy: Policy
+    origin: str
+    flops: int
+    flops_fraction: float
+    params: int
+    proxies: dict[str, float] = field(default_factory=dict)
+    accuracy: tuple[float, ...] = ()
+    mode: str = "finetune"
+    epochs: tuple[int, ...] = ()
+    seed: int = 0
+    seconds: float = 0.0
+    state: State = "running"
+    reason: str = ""
+
+    @property
+    def rung(self) -> int:
+        """The highest rung it was judged at; 0 means by proxies only."""
+        return len(self.accuracy)
+
+    @property
+    def val_accuracy(self) -> float:
+        """Accuracy at the highest rung it reached, ``nan`` when it was never trained."""
+        return self.accuracy[-1] if self.accuracy else math.nan
+
+    def to_json(self) -> str:
+        """One JSON object; values that are not finite become strings, as JSON has none."""
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> TrialRecord:
+        """The record that ``to_json`` wrote."""
+        raw = json.loads(text)
+        return cls(
+            **raw
+            | {
+                "policy": Policy(raw["policy"]),
+                "flops_fraction": float(raw["flops_fraction"]),
+                "proxies": {name: float(score) for name, score in raw["proxies"].items()},
+                "accuracy": _floats(raw["accuracy"]),
+                "epochs": tuple(raw["epochs"]),
+                "seconds": float(raw["seconds"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FinalRecord:
+    """One network trained for long, over several seeds, and read once on the test split.
+
+    Attributes:
+        name: ``baseline``, ``uniform@0.5``, ``trial 12``, ...
+        role: ``baseline``, ``uniform`` or ``searched``.
+        budget: the budget it competes at, ``None`` for the baseline.
+        number: the trial it came from, ``None`` when it was no trial.
+        policy: its widths, ``None`` for the baseline.
+        flops, flops_fraction, params: as in `TrialRecord`.
+        seeds: of the trainings; ``val_accuracy`` and ``test_accuracy`` hold one value for each.
+        epochs, mode: of the training.
+        best: whether this searched policy represents its budget in the verdict. It must have been
+            chosen on the validation split.
+    """
+
+    name: str
+    role: Role
+    budget: str | None
+    number: int | None
+    policy: Policy | None
+    flops: int
+    flops_fraction: float
+    params: int
+    seeds: tuple[int, ...] = ()
+    val_accuracy: tuple[float, ...] = ()
+    test_accuracy: tuple[float, ...] = ()
+    epochs: int = 0
+    mode: str = "finetune"
+    best: bool = False
+
+    def to_json(self) -> str:
+        """One JSON object; values that are not finite become strings, as JSON has none."""
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> FinalRecord:
+        """The record that ``to_json`` wrote."""
+        raw = json.loads(text)
+        return cls(
+            **raw
+            | {
+                "policy": None if raw["policy"] is None else Policy(raw["policy"]),
+                "flops_fraction": float(raw["flops_fraction"]),
+                "seeds": tuple(raw["seeds"]),
+                "val_accuracy": _floats(raw["val_accuracy"]),
+                "test_accuracy": _floats(raw["test_accuracy"]),
+            }
+        )
+
+
+def _to_json(record: TrialRecord | FinalRecord) -> str:
+    return json.dumps({f.name: _plain(getattr(record, f.name)) for f in fields(record)})
+
+
+def _plain(value: Any) -> Any:
+    """The same value in JSON's own types; NumPy scalars are common where records are made."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    number = float(value)
+    return number if math.isfinite(number) else str(number)
+
+
+def _floats(values: list[float | str]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

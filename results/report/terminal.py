@@ -1,0 +1,55 @@
+"""The table a run ends with, for an 80-column terminal.
+
+>>> rich.console.Console().print(terminal_table(records, finals, provenance))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from results import text
+from results.compare import verdicts
+from results.record import FinalRecord, TrialRecord
+from results.report.view import Row, View
+
+MOST_ROWS = 24
+
+
+def terminal_table(
+    records: Sequence[TrialRecord],
+    finals: Sequence[FinalRecord],
+    provenance: Mapping[str, Any],
+) -> RenderableType:
+    """Baseline, uniform widths and the searched front of every budget, then the verdicts.
+
+    The arguments are those of `results.report`. Long fronts are cut; ``pareto.csv`` has them all.
+    """
+    view = View(records, finals, provenance)
+    rows = view.rows()
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column("", overflow="ellipsis", no_wrap=True, max_width=26)
+    for title in ("FLOPs", "FLOPs %", "params", "val %", "test % (seeds)"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows[:MOST_ROWS]:
+        table.add_row(*_cells(row), style="bold" if row.best else "")
+    notes = [Text(f"... and {len(rows) - MOST_ROWS} more in pareto.csv")] * (len(rows) > MOST_ROWS)
+    sentences = [Text(v.sentence) for v in verdicts(finals, view.budgets)]
+    return Group(table, *notes, Text(), *sentences)
+
+
+def _cells(row: Row) -> list[Text]:
+    n = len(row.test_accuracy)
+    test = text.mean_spread(row.test_accuracy) + (f" ({n})" if n else "")
+    return [
+        Text(row.name),
+        Text(text.count(row.flops)),
+        Text(text.number(row.flops_fraction, 1)),
+        Text(text.count(row.params)),
+        Text(text.number(row.val_accuracy)),
+        Text(test),
+    ]

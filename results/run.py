@@ -1,0 +1,70 @@
+"""A run's folder, read back: what `search.search` returns and what a notebook starts from.
+
+>>> run = load("runs/digits")          # works while the search is running
+>>> run.trials[["number", "origin", "flops_fraction", "val_accuracy"]]
+>>> run.front["test_accuracy"].max(), run.best.policy
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results import store
+from results.compare import chosen
+from results.pareto import trial_front
+from results.record import FinalRecord, TrialRecord
+from results.report.page import html
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run's folder holds, as records and as tables."""
+
+    folder: Path
+    records: tuple[TrialRecord, ...]
+    finals: tuple[FinalRecord, ...]
+    provenance: dict[str, Any]
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial; the columns of trials.csv."""
+        return store.table(self.records)
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """The front, by rising flops; the columns of pareto.csv."""
+        return store.front_table(self.records, self.finals)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial behind the best final of the first budget, else the front's most accurate."""
+        final = chosen(self.finals)
+        finalists = [r for r in self.records if final is not None and r.policy == final.policy]
+        candidates = finalists or trial_front(self.records)
+        return max(candidates, key=lambda r: (r.rung, r.val_accuracy), default=None)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write ``report.html`` anew, into the run's folder unless ``path`` says otherwise."""
+        path = Path(path) if path is not None else self.folder / "report.html"
+        store.write_text(path, html(self.records, self.finals, self.provenance))
+        return path
+
+
+def load(folder: str | Path) -> Run:
+    """Read the run in ``folder`` from its ``study.db``, finished or still running.
+
+    Raises:
+        UserError: there is no ``study.db``, or it is not an Optuna study.
+    """
+    folder = Path(folder)
+    with store.open_study(folder / "study.db") as study:
+        return Run(
+            folder,
+            tuple(store.load_records(study)),
+            tuple(store.load_finals(study)),
+            store.load_provenance(study),
+        )

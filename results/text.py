@@ -1,0 +1,67 @@
+"""How numbers are written for people, the same in the terminal and in the report."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+NONE = "\N{EN DASH}"
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+MINUS = "\N{MINUS SIGN}"
+
+
+def count(value: float | None) -> str:
+    """Flops or parameters with three significant digits: ``125 M``, ``4.09 G``, ``640``."""
+    if value is None:
+        return NONE
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size * 0.9995:
+            return f"{_three_digits(value / size)} {unit}"
+    return f"{value:.0f}"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
+
+
+def number(fraction: float | None, digits: int = 2) -> str:
+    """A fraction in percent, ``0.93415`` as ``93.42``; its sign stands in the column's head."""
+    if fraction is None or math.isnan(fraction):
+        return NONE
+    return f"{100 * fraction:.{digits}f}"
+
+
+def signed(fraction: float) -> str:
+    """A difference of accuracies in points: ``-0.0042`` as a true minus sign and ``0.42``."""
+    points = round(100 * fraction, 2)
+    return f"{MINUS if points < 0 else '+'}{abs(points):.2f}"
+
+
+def mean_spread(values: Sequence[float]) -> str:
+    """Mean and, from two values on, their sample standard deviation, in percent."""
+    if not values:
+        return NONE
+    mean = number(statistics.fmean(values))
+    if len(values) < 2:
+        return mean
+    return f"{mean} {PLUS_MINUS} {number(statistics.stdev(values))}"
+
+
+def duration(seconds: float | None) -> str:
+    """``3725`` as ``1 h 2 min``, ``95`` as ``1 min 35 s``, ``4.2`` as ``4.2 s``."""
+    if seconds is None or math.isnan(seconds):
+        return NONE
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def plural(n: int, noun: str) -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

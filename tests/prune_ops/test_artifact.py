@@ -1,0 +1,205 @@
+"""A pruned model on disk: what is written comes back, and nothing else is let in."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+
+import pytest
+import torch
+from networks import SMALL
+from torch import nn
+
+import prune_ops
+import spaces
+from spaces import DataError, Policy
+
+
+def architecture(width=4):
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(1),
+        nn.Linear(width, 5),
+    ).eval()
+
+
+POLICY = Policy({"0": 2})
+
+
+@pytest.fixture(scope="module")
+def small():
+    torch.manual_seed(0)
+    model = architecture()
+    nn.init.uniform_(model[1].running_mean)
+    space = spaces.discover(model, (torch.zeros(1, 3, 8, 8),), round_to=1)
+    return prune_ops.prune(model, space, POLICY, {"0": torch.tensor([0.0, 2.0, 1.0, 3.0])})
+
+
+@pytest.fixture
+def folder(small, tmp_path):
+    prune_ops.save(tmp_path / "models" / "7", small, POLICY, {"val_accuracy": 0.5})
+    return tmp_path / "models" / "7"
+
+
+def test_round_trip(small, folder):
+    fresh = architecture()
+    loaded = prune_ops.load(fresh, folder)
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(loaded(x), small(x))
+    assert loaded[0].out_channels == 2
+    assert fresh[0].weight.shape == (4, 3, 3, 3)
+    assert prune_ops.load_policy(folder) == POLICY
+
+
+@pytest.mark.parametrize(
+    "network", ["Concat", "Depthwise", "Grouped", "ScaleNorm", "Shared", "Transposed"]
+)
+def test_round_trip_of_networks_that_are_hard_to_rebuild(network, tmp_path):
+    torch.manual_seed(0)
+    model = SMALL[network]().eval()
+    space = spaces.discover(model, (torch.zeros(1, 3, 8, 8),))
+    policy = space.uniform(0.5)
+    small = prune_ops.prune(model, space, policy, prune_ops.score(model, space, [], ["l2"])["l2"])
+    prune_ops.save(tmp_path, small, policy)
+    loaded, x = prune_ops.load(SMALL[network]().eval(), tmp_path), torch.randn(2, 3, 8, 8)
+    assert torch.equal(loaded(x), small(x))
+    assert sum(p.numel() for p in loaded.parameters()) == space.params(policy)
+    assert prune_ops.load_policy(tmp_path) == policy
+
+
+def test_what_is_written(small, folder):
+    assert json.loads((folder / "policy.json").read_text()) == {
+        "format": 1,
+        "widths": {"0": 2},
+        "info": {"val_accuracy": 0.5},
+    }
+    state = torch.load(folder / "weights.pt", weights_only=True)
+    assert list(state) == list(small.state_dict())
+    assert all(value.is_contiguous() and value.device.type == "cpu" for value in state.values())
+    assert sorted(os.listdir(folder)) == ["policy.json", "weights.pt"]
+
+
+def test_a_view_is_saved_without_the_storage_behind_it(tmp_path):
+    model = nn.Linear(10, 2, bias=False)
+    model.weight.data = torch.zeros(200_000, 10)[:2]
+    prune_ops.save(tmp_path, model, POLICY)
+    assert (tmp_path / "weights.pt").stat().st_size < 10_000
+
+
+def test_saving_twice_replaces(small, folder):
+    prune_ops.save(folder, small, Policy({"0": 3}))
+    assert prune_ops.load_policy(folder) == Policy({"0": 3})
+    assert sorted(os.listdir(folder)) == ["policy.json", "weights.pt"]
+
+
+def test_a_write_that_fails_leaves_the_old_artifact(small, folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DataError, match="must be writable, but got: No space left on device"):
+        prune_ops.save(folder, small, Policy({"0": 3}))
+    assert prune_ops.load_policy(folder) == POLICY
+    assert sorted(os.listdir(folder)) == ["policy.json", "weights.pt"]
+
+
+class Malice:
+    """Pickled, it writes a file when it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_pickled_code_is_refused_and_not_run(folder, tmp_path, archive):
+    harm = tmp_path / "harm"
+    torch.save({"0.weight": Malice(harm)}, folder / "weights.pt", pickle_module=pickle,
+               _use_new_zipfile_serialization=archive)  # fmt: skip
+    reason = "holds pickled code, which was not run" if archive else "must be a torch file"
+    with pytest.raises(DataError, match=reason):
+        prune_ops.load(architecture(), folder)
+    assert not harm.exists()
+
+
+@pytest.mark.parametrize("name", ["policy.json", "weights.pt"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(DataError) as caught:
+        prune_ops.load(architecture(), folder)
+    assert str(caught.value) == (
+        f"{folder / name} must exist, but does not; give a folder that save() wrote"
+    )
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere must exist, but does not"):
+        prune_ops.load(architecture(), tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a torch file", b"PK\x03\x04"])
+def test_not_a_torch_file(folder, damage):
+    (folder / "weights.pt").write_bytes(damage)
+    with pytest.raises(DataError, match=r"weights\.pt must be a torch file"):
+        prune_ops.load(architecture(), folder)
+
+
+def test_every_truncation_is_one_line(folder):
+    whole = (folder / "weights.pt").read_bytes()
+    for length in range(0, len(whole), 97):
+        (folder / "weights.pt").write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"weights\.pt must be a torch file"):
+            prune_ops.load(architecture(), folder)
+
+
+def test_flipped_bytes_are_found_or_harmless(small, folder):
+    whole = bytearray((folder / "weights.pt").read_bytes())
+    x, errors = torch.ones(1, 3, 8, 8), []
+    for position in range(0, len(whole), 41):
+        damaged = whole.copy()
+        damaged[position] ^= 0xFF
+        (folder / "weights.pt").write_bytes(damaged)
+        try:
+            assert torch.equal(prune_ops.load(architecture(), folder)(x), small(x))
+        except DataError as error:
+            errors.append(str(error))
+    assert len(errors) > 20
+    assert not any("\n" in line for line in errors)
+
+
+def test_a_file_of_something_else(folder):
+    torch.save([1, 2], folder / "weights.pt")
+    with pytest.raises(DataError, match="must hold a state_dict, but does not"):
+        prune_ops.load(architecture(), folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "widths": {"a": 0}}', "\x00"])
+def test_a_damaged_policy(folder, text):
+    (folder / "policy.json").write_text(text)
+    with pytest.raises(
+        DataError, match=r"policy\.json must be what save\(\) wrote, but is damaged"
+    ):
+        prune_ops.load(architecture(), folder)
+
+
+def test_a_later_format(folder):
+    (folder / "policy.json").write_text('{"format": 2}')
+    with pytest.raises(DataError, match="must be of format 1, but is of format 2; upgrade"):
+        prune_ops.load_policy(folder)
+
+
+def test_keys_that_do_not_fit_are_named(folder):
+    other = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 5))
+    with pytest.raises(DataError, match=r"weights\.pt does not fit Sequential: .*\b1\.num_batches"):
+        prune_ops.load(other, folder)
+
+
+def test_shapes_that_do_not_fit_are_named(folder):
+    with pytest.raises(DataError, match=r"does not fit Sequential: .*0\.weight"):
+        prune_ops.load(architecture(width=1), folder)
