@@ -19,10 +19,10 @@ from prune_ops.surgery import prune
 
 __all__ = [
     "CRITERIA",
-    "PROXIES",
     "Candidate",
     "Criterion",
     "Evidence",
+    "PROXIES",
     "Proxy",
     "Scores",
     "Selection",

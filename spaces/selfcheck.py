@@ -37,7 +37,7 @@ class SelfCheck:
         self._torch = torch.Generator().manual_seed(0)
         self._probe = copy.deepcopy(model).eval()
         self._inputs = tuple(self._noise(x) for x in example_inputs)
-        self._trains = self._run_backward(self._probe) is None
+        self._trains = self._run_backward(copy.deepcopy(self._probe)) is None
 
     def failing(self, groups: tuple[ChannelGroup, ...]) -> dict[str, str]:
         """Group name → reason, for every group that surgery would break."""
@@ -117,7 +117,7 @@ class SelfCheck:
         return torch.randn(value.shape, generator=self._torch).to(value)
 
     def _run_backward(self, model: nn.Module) -> Any:
-        model = copy.deepcopy(model).train()
+        model.train()
         try:
             with torch.random.fork_rng(devices=[]), torch.enable_grad():
                 sums = [x.float().sum() for x in outputs(model(*twice(self._inputs)))]
