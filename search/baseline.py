@@ -1,0 +1,118 @@
+"""The unpruned network, trained here when no weights are given, and kept for the next run."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from search import cache
+from search.data.source import Progress, Splits, silent
+from search.data.splits import Split
+from search.hardware import threads_suited_to
+from search.models import load_weights
+from search.train import FROM_SCRATCH, Diverged, Recipe, train
+from spaces.errors import DataError, ModelError
+
+log = logging.getLogger(__name__)
+
+EPOCHS = 20.0
+"""Enough for 99 % of the test images of digits."""
+RATES = (1.0, 0.1, 0.01)
+"""Shares of the recipe's learning rate to try: networks without normalisation need the lower."""
+
+
+def baseline(
+    fresh: Callable[[], nn.Module],
+    splits: Splits,
+    *,
+    name: str,
+    seed: int,
+    device: torch.device,
+    folder: Path,
+    epochs: float = EPOCHS,
+    progress: Progress = silent,
+) -> nn.Module:
+    """A trained network in eval mode on ``device``: from ``folder`` if it was trained before.
+
+    >>> model = baseline(fresh, splits, name="digits_cnn digits", seed=0, device=device, folder=f)
+
+    The file in ``folder`` is a plain ``state_dict`` named by a hash of everything that the result
+    depends on. A damaged one is trained again, with a line in the log.
+
+    Raises:
+        ModelError: the loss diverges at every learning rate tried.
+    """
+    recipe = FROM_SCRATCH.suited_to(len(splits.train))
+    model = _fresh(fresh, seed)
+    parts = (name, seed, epochs, recipe, device.type, torch.__version__)
+    path = folder / f"{cache.key(*parts, _shapes(model), _fingerprint(splits.train))}.pt"
+    if not _restore(model, path):
+        with threads_suited_to(splits.shape):
+            model = _trained(fresh, splits.train, recipe, seed, device, epochs, progress)
+        cache.save(path, model.state_dict())
+    return model.to(device).eval()
+
+
+def _trained(
+    fresh: Callable[[], nn.Module],
+    split: Split,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+    epochs: float,
+    progress: Progress,
+) -> nn.Module:
+    reasons = []
+    for rate in RATES:
+        model = _fresh(fresh, seed)
+        slower = dataclasses.replace(recipe, lr=recipe.lr * rate)
+        try:
+            train(
+                model,
+                split,
+                slower,
+                epochs=epochs,
+                seed=seed,
+                device=device,
+                on_step=lambda step, steps: progress("training the baseline", step, steps),
+            )
+        except Diverged as error:
+            log.warning("training the baseline: %s", error)
+            reasons.append(str(error))
+        else:
+            return model
+    raise ModelError(
+        f"the baseline must train, but at every rate tried {reasons[-1]}; give trained weights"
+    )
+
+
+def _fresh(fresh: Callable[[], nn.Module], seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        return fresh()
+
+
+def _restore(model: nn.Module, path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        load_weights(model, path)
+    except DataError as error:
+        log.warning("the baseline in the cache cannot be used, training it again (%s)", error)
+        return False
+    return True
+
+
+def _shapes(model: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
+    return [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
+
+
+def _fingerprint(split: Split) -> tuple[object, ...]:
+    """What tells one training set from another: its length and its first images."""
+    inputs, targets = next(iter(split.batches(64)))
+    return len(split), round(inputs.double().mean().item(), 6), targets.tolist()

@@ -1,0 +1,52 @@
+"""Things that took time to make, kept in files: written whole or not at all, remade if damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from search.callables import brief
+
+log = logging.getLogger(__name__)
+
+
+def key(*parts: object) -> str:
+    """Sixteen hex digits that differ when any part's ``repr`` does."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def load(path: Path) -> Any:
+    """What ``save`` put there, on the CPU; None if nothing, or nothing readable, is there.
+
+    A damaged file is told of in a log line and left for ``save`` to replace.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever its parsers meet in damaged bytes
+        log.warning("cache file %s is damaged (%s); making it again", path, brief(error))
+        return None
+
+
+def save(path: Path, content: Any) -> None:
+    """Write tensors, in lists and dicts, so that a reader sees the old file or the new one.
+
+    A cache saves time and nothing depends on it: when it cannot be written (disk full, no
+    permission) a log line says so and the run goes on.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, part)
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
+        log.warning("cache file %s could not be written (%s); going on without", path, brief(error))
+        with suppress(OSError):  # the folder itself may be what is in the way
+            part.unlink(missing_ok=True)

@@ -1,0 +1,72 @@
+"""The user's own functions, named on the command line as ``package.module:function``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from spaces.errors import UserError
+
+
+def resolve(spec: str) -> Callable[..., Any]:
+    """The function that ``package.module:function`` names.
+
+    >>> resolve("math:sqrt")(9.0)
+    3.0
+
+    Modules of the working directory are found too, after everything that is installed.
+
+    Raises:
+        UserError: no such module, an error while it is imported, no such function.
+    """
+    module_name, _, name = spec.partition(":")
+    if os.getcwd() not in sys.path:  # a console script does not search the working directory
+        sys.path.append(os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise UserError(
+            f"{spec!r} must name a function as package.module:function, but importing "
+            f"{module_name!r} failed with {brief(error)}; run from the folder that holds it"
+        ) from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UserError(
+            f"{spec!r} must name a function, but {module_name!r} has none named {name!r}"
+        )
+    return function
+
+
+def call(spec: str, **optional: Any) -> Any:
+    """Call the function with those of ``optional`` that its signature accepts by name.
+
+    Raises:
+        UserError: as ``resolve``; or the function raised.
+    """
+    function = resolve(spec)
+    try:
+        return function(**_accepted(function, optional))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{spec!r} must return, but it failed with {brief(error)}") from error
+
+
+def brief(error: BaseException) -> str:
+    """An exception as one short line: its kind and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def _accepted(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:  # some builtins have no signature
+        return {}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return arguments
+    return {name: value for name, value in arguments.items() if name in parameters}

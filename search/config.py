@@ -1,0 +1,229 @@
+"""SearchConfig: everything a run depends on, as one tree of frozen dataclasses.
+
+The command line is made from this tree (``search.cli``), a run's ``config.json`` holds it, and
+resuming compares two of them. A part's docstring is its heading in ``--help``; a field's metadata
+holds its help text and, where its value is a name from a table, that table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prune_ops import CRITERIA, PROXIES
+from search.engines import ENGINES
+from search.sampler import SAMPLERS
+from search.train import MODES
+from spaces import Budget, UserError, unknown
+
+
+def option(default: Any, help: str, *, names: Iterable[str] = (), free: bool = False) -> Any:
+    """A field with its help text; a ``free`` one may change when a run is resumed."""
+    return field(default=default, metadata={"help": help, "names": tuple(names), "free": free})
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """what is pruned"""
+
+    model: str = option("digits_cnn", "a model by name, or package.module:function")
+    weights: str | None = option(None, "its trained state_dict (default: train it here)")
+    data: str = option(
+        "digits", "digits, cifar10, fashion-mnist, imagefolder:PATH or package.module:function"
+    )
+    image_size: int | None = option(None, "side of the images in pixels (default: the data's)")
+    train_images: int | None = option(None, "train on so many images (default: all)")
+    round_to: int | None = option(None, "widths are multiples of this (default: 8, narrow: finer)")
+    device: str = option("auto", "auto is cuda where there is one", names=("auto", "cpu", "cuda"))
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """which policies are tried"""
+
+    budget: tuple[str, ...] = option(
+        ("0.5",), "most flops to keep, as a fraction or absolute (60M); several share one run"
+    )
+    trials: int = option(48, "how many policies to try, all budgets together")
+    sampler: str = option("tpe", "who proposes them", names=SAMPLERS)
+    starts: tuple[str, ...] = option(
+        ("l1", "taylor", "second_order"),
+        "criteria whose ranking of all channels is tried first, after uniform widths",
+        names=CRITERIA,
+    )
+    seed: int = option(0, "of everything that is random")
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """how a policy is judged"""
+
+    criterion: str = option("second_order", "says which channels stay", names=CRITERIA)
+    proxies: tuple[str, ...] = option(tuple(PROXIES), "measured at rung 0", names=PROXIES)
+    rank_by: str = option("adaptive_bn", "the proxy that decides at rung 0", names=PROXIES)
+    rungs: tuple[int, ...] = option((1, 3), "epochs of training at each rung above 0")
+    eta: float = option(2.0, "one in ETA of equally large networks climbs on from a rung")
+    coin: float = option(0.1, "share of trials that climb on whatever their score")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """how a pruned network is trained"""
+
+    train: str = option("finetune", "from inherited or from fresh weights", names=MODES)
+    lr: float | None = option(None, "peak learning rate; it anneals to zero (default: the mode's)")
+    batch_size: int | None = option(None, "images a step (default: 128, small data: 32)")
+    final_epochs: int = option(12, "epochs of the final training of the front")
+    final_seeds: int = option(3, "final trainings of each policy")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """the run"""
+
+    name: str = option("", "its folder in RUNS_DIR (default: made from data and budget)", free=True)
+    runs_dir: str = option("runs", "where runs are kept", free=True)
+    resume: bool = option(False, "go on with the named, or the latest unfinished, run", free=True)
+    engine: str = option("local", "who runs the trials", names=ENGINES, free=True)
+    workers: int = option(1, "trials at once, each in a process with one thread", free=True)
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """All of it.
+
+    >>> config = SearchConfig.of(budget=0.5, trials=64, sampler="nsga2")
+    >>> config.policies.budget, config.judging.rungs
+    (('0.5',), (1, 3))
+
+    Raises:
+        UserError: a value that cannot be; one line that says what must hold and what came.
+    """
+
+    task: TaskConfig = TaskConfig()
+    policies: PolicyConfig = PolicyConfig()
+    judging: JudgeConfig = JudgeConfig()
+    training: TrainConfig = TrainConfig()
+    run: RunConfig = RunConfig()
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        _check_numbers(self)
+
+    @classmethod
+    def of(cls, **options: Any) -> SearchConfig:
+        """The defaults with these options, each by its flat name."""
+        return cls().having(**options)
+
+    def having(self, **options: Any) -> SearchConfig:
+        """This config with other values for these options."""
+        known = {option.name for _, option in fields(self)}
+        for name in options:
+            if name not in known:
+                raise unknown("option", name, known)
+        given = {name: _normal(name, value) for name, value in options.items()}
+        return SearchConfig(
+            **{
+                part.name: dataclasses.replace(
+                    getattr(self, part.name), **_among(given, getattr(self, part.name))
+                )
+                for part in dataclasses.fields(self)
+            }
+        )
+
+    @property
+    def final_seeds(self) -> list[int]:
+        """Of the final trainings; the same for every network, so that they can be paired."""
+        return [self.policies.seed + k for k in range(self.training.final_seeds)]
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Plain lists and dicts, for ``config.json``."""
+        return {
+            part: {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+            for part, values in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, parts: Mapping[str, Mapping[str, Any]]) -> SearchConfig:
+        """The config that ``to_dict`` gave."""
+        return cls.of(**{name: value for part in parts.values() for name, value in part.items()})
+
+    def differences(self, other: SearchConfig) -> list[str]:
+        """In words, where two configs would not give the same run."""
+        return [
+            f"{flag(option.name)} {_shown(mine)} there, {_shown(theirs)} here"
+            for part, option in fields(self)
+            if not option.metadata["free"]
+            and (mine := getattr(getattr(self, part), option.name))
+            != (theirs := getattr(getattr(other, part), option.name))
+        ]
+
+
+def fields(config: SearchConfig) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """Every option with the name of its part, in the order of the tree."""
+    for part in dataclasses.fields(config):
+        for each in dataclasses.fields(getattr(config, part.name)):
+            yield part.name, each
+
+
+def flag(name: str) -> str:
+    """``final_epochs`` as ``--final-epochs``."""
+    return "--" + name.replace("_", "-")
+
+
+def _among(given: Mapping[str, Any], part: Any) -> dict[str, Any]:
+    return {f.name: given[f.name] for f in dataclasses.fields(part) if f.name in given}
+
+
+def _normal(name: str, value: Any) -> Any:
+    """Lists become tuples; a budget may be one number."""
+    if name == "budget":
+        several = value if isinstance(value, list | tuple) else (value,)
+        return tuple(str(Budget.parse(one)) for one in several)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _check_names(config: SearchConfig) -> None:
+    for part, option in fields(config):
+        names, value = option.metadata["names"], getattr(getattr(config, part), option.name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if names and one not in names:
+                raise unknown(flag(option.name).strip("-"), one, names)
+    if config.judging.rank_by not in config.judging.proxies:
+        raise UserError(
+            f"--rank-by must be one of the --proxies ({_shown(config.judging.proxies)}), "
+            f"but got {config.judging.rank_by!r}; add it there"
+        )
+    if Path(config.run.name).name != config.run.name:
+        raise UserError(f"--name must name a folder in --runs-dir, but got {config.run.name!r}")
+
+
+def _check_numbers(config: SearchConfig) -> None:
+    rungs = config.judging.rungs
+    for name, value, least in (
+        ("trials", config.policies.trials, 1),
+        ("seed", config.policies.seed, 0),
+        ("batch_size", config.training.batch_size, 1),
+        ("final_epochs", config.training.final_epochs, 1),
+        ("final_seeds", config.training.final_seeds, 1),
+        ("workers", config.run.workers, 1),
+    ):
+        if value is not None and value < least:
+            raise UserError(f"{flag(name)} must be at least {least}, but got {value}")
+    if not rungs or min(rungs) < 1 or list(rungs) != sorted(set(rungs)):
+        raise UserError(f"--rungs must be rising numbers of epochs, but got {_shown(rungs)}")
+    if not config.judging.eta > 1 or math.isinf(config.judging.eta):
+        raise UserError(f"--eta must be above 1, but got {config.judging.eta}")
+    if not 0 <= config.judging.coin <= 1:
+        raise UserError(f"--coin must be between 0 and 1, but got {config.judging.coin}")
+    lr = config.training.lr
+    if lr is not None and not 0 < lr < math.inf:
+        raise UserError(f"--lr must be above 0, but got {lr}")

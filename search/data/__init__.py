@@ -1,0 +1,71 @@
+"""Data by name: one file a source, one line in ``SOURCES`` each.
+
+    splits = load("digits")
+
+| name | images |
+|---|---|
+| ``digits`` | scikit-learn's 8x8 digits, no download |
+| ``cifar10``, ``cifar10:PATH`` | from PATH or downloaded into the cache |
+| ``fashion-mnist``, ``fashion-mnist:PATH`` | from Debian's package or PATH, or downloaded |
+| ``imagefolder:PATH`` | ``PATH/{train,val}/<class>/*``; val is the test split |
+| ``package.module:function`` | your own (train, validation, test) |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from search.data import cifar10, custom, digits, fashion_mnist, imagefolder
+from search.data.source import Progress, Request, Splits
+from search.data.splits import Augment, Split, TensorSplit
+from spaces.errors import unknown
+
+__all__ = [
+    "SOURCES",
+    "Augment",
+    "Progress",
+    "Request",
+    "Split",
+    "Splits",
+    "TensorSplit",
+    "check",
+    "load",
+]
+
+SOURCES: Mapping[str, Callable[[Request], Splits]] = {
+    "digits": digits.load,
+    "cifar10": cifar10.load,
+    "fashion-mnist": fashion_mnist.load,
+    "imagefolder": imagefolder.load,
+}
+
+
+def load(spec: str, **asked: Any) -> Splits:
+    """The three splits of a data set; ``asked`` are fields of ``Request``.
+
+    >>> splits = load("digits", seed=0, device=torch.device("cuda"))
+    >>> len(splits.train), len(splits.validation), len(splits.test), splits.classes, splits.shape
+    (1078, 359, 360, 10, (1, 8, 8))
+
+    Raises:
+        DataError: the data is missing, damaged, or not what its source expects.
+        UserError: no such name (the nearest is named), or the user's function fails.
+    """
+    check(spec)
+    name, _, argument = spec.partition(":")
+    asked = {"workers": min(8, os.cpu_count() or 1)} | asked
+    if name in SOURCES:
+        return SOURCES[name](Request(argument=argument, **asked))
+    return custom.load(Request(argument=spec, **asked))
+
+
+def check(spec: str) -> None:
+    """Refuse a name that ``load`` does not know, before anything else is loaded.
+
+    Raises:
+        UserError: no such name; the nearest is named.
+    """
+    if ":" not in spec and spec not in SOURCES:
+        raise unknown("data", spec, [*SOURCES, "package.module:function"])

@@ -1,0 +1,67 @@
+"""CIFAR-10 (Krizhevsky 2009) through torchvision, downloaded when it is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from search.callables import brief
+from search.data.source import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Images,
+    Request,
+    Splits,
+    own_size_only,
+)
+from search.data.splits import Augment
+from spaces.errors import DataError
+
+
+def load(request: Request) -> Splits:
+    """``cifar10`` keeps its copy in the cache folder; ``cifar10:PATH`` in PATH.
+
+    PATH holds ``cifar-10-batches-py``, as torchvision and the archive have it.
+
+    Raises:
+        DataError: the data is not there and cannot be downloaded.
+    """
+    own_size_only("cifar10", 32, request)
+    root = Path(request.argument) if request.argument else request.cache / "cifar10"
+    (train, train_labels), (test, test_labels) = (_read(root, train) for train in (True, False))
+    return Images(
+        train,
+        train_labels,
+        test,
+        test_labels,
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        Augment(padding=4, flip=True),
+        classes=10,
+    ).splits(request)
+
+
+def _read(root: Path, train: bool) -> tuple[Tensor, Tensor]:
+    data = _open(root, train)
+    images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
+    return images, torch.tensor(data.targets)
+
+
+def _open(root: Path, train: bool) -> Any:
+    from torchvision.datasets import CIFAR10
+
+    try:
+        return CIFAR10(root, train=train)
+    except RuntimeError:  # torchvision's word for "not found or corrupted"
+        pass
+    try:
+        return CIFAR10(root, train=train, download=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"data 'cifar10' must be in {root} or be downloadable, but it is not there and the "
+            f"download failed ({brief(error)}); put the folder cifar-10-batches-py there, or name "
+            "its parent: cifar10:PATH"
+        ) from error

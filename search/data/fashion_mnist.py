@@ -1,0 +1,110 @@
+"""Fashion-MNIST (Xiao et al. 2017) from its four idx files, wherever they are."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from search.callables import brief
+from search.data.source import Images, Request, Splits, own_size_only
+from search.data.splits import Augment
+from spaces.errors import DataError
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package dataset-fashion-mnist puts them."""
+TORCHVISION = Path("FashionMNIST/raw")
+"""Where torchvision puts them, below its root."""
+MEAN, STD = (0.2860,), (0.3530,)
+"""Of the training images, pixels from 0 to 1."""
+
+
+def load(request: Request) -> Splits:
+    """``fashion-mnist`` looks where Debian and torchvision put it; ``fashion-mnist:PATH`` in PATH.
+
+    The files are ``train-images-idx3-ubyte`` and so on, with or without ``.gz``. Found nowhere,
+    they are downloaded by torchvision into the cache folder.
+
+    Raises:
+        DataError: the files are not there and cannot be downloaded, or are damaged.
+    """
+    own_size_only("fashion-mnist", 28, request)
+    folder = _find(request)
+    parts = [
+        _read(folder, f"{part}-{kind}-ubyte")
+        for part in ("train", "t10k")
+        for kind in ("images-idx3", "labels-idx1")
+    ]
+    train, train_labels, test, test_labels = parts
+    return Images(
+        train[:, None],
+        train_labels.long(),
+        test[:, None],
+        test_labels.long(),
+        MEAN,
+        STD,
+        Augment(padding=2, flip=True),
+        classes=10,
+    ).splits(request)
+
+
+def _find(request: Request) -> Path:
+    if request.argument:
+        given = Path(request.argument)
+        folder = _first([given, given / TORCHVISION])
+        if folder is None:
+            raise DataError(
+                f"data 'fashion-mnist' must have train-images-idx3-ubyte(.gz) in {given}, but it "
+                "is not there; check the path, or leave it out"
+            )
+        return folder
+    return _first([DEBIAN, request.cache / TORCHVISION]) or _download(request.cache)
+
+
+def _first(folders: list[Path]) -> Path | None:
+    present = (f for f in folders if _file(f, "train-images-idx3-ubyte") is not None)
+    return next(present, None)
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    choices = (folder / name, folder / f"{name}.gz")
+    return next((path for path in choices if path.is_file()), None)
+
+
+def _download(root: Path) -> Path:
+    from torchvision.datasets import FashionMNIST
+
+    try:
+        FashionMNIST(root, download=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"data 'fashion-mnist' must be in {DEBIAN} or {root} or be downloadable, but it is "
+            f"not there and the download failed ({brief(error)}); install dataset-fashion-mnist, "
+            "or name the folder of its idx files: fashion-mnist:PATH"
+        ) from error
+    return root / TORCHVISION
+
+
+def _read(folder: Path, name: str) -> Tensor:
+    """One idx file: two zeros, type 8 (uint8), rank, big-endian sizes, then the bytes."""
+    path = _file(folder, name)
+    if path is None:
+        raise DataError(f"data 'fashion-mnist' must have {name}(.gz), but {folder} has not")
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} must be readable, but is not ({brief(error)})") from error
+    rank = content[3] if content[:3] == b"\0\0\x08" else 0
+    start = 4 + 4 * rank
+    shape = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4))
+    if not rank or len(content) != start + math.prod(shape):
+        raise DataError(f"{path} must be an idx file of bytes, but is not or is cut short")
+    values = np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return torch.from_numpy(values.copy())

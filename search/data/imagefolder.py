@@ -1,0 +1,109 @@
+"""A folder of images: ``train/<class>/*`` and ``val/<class>/*``, the layout of ImageFolder.
+
+``val/`` is the test split; validation is cut from ``train/`` by seed. Small images of one size
+are decoded once into a tensor and kept in the cache; others are read by workers as needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from search import cache
+from search.data.files import Listing, classes_in, decode, listing, size_of
+from search.data.loaders import LoaderSplit
+from search.data.photos import Photos
+from search.data.source import IMAGENET_MEAN, IMAGENET_STD, Images, Request, Splits
+from search.data.splits import Augment
+from spaces.errors import DataError
+
+SMALL = 96
+"""Pixels. Up to this side images are kept in a tensor, if all have one size ..."""
+MOST_BYTES = 4 * 2**30
+"""... and need no more memory than this."""
+LOOKED_AT = 64
+"""How many images' sizes are read before deciding which way to go."""
+USUAL_SIZE = 224
+"""Side of the images that workers read, unless asked otherwise."""
+
+
+def load(request: Request) -> Splits:
+    """``imagefolder:PATH``.
+
+    Raises:
+        DataError: PATH, ``train/`` or ``val/`` is missing or holds no images, ``val/`` has a class
+            that ``train/`` has not, or an image cannot be read (it is named).
+    """
+    train_folder, test_folder = _parts(request.argument)
+    classes = classes_in(train_folder)
+    train, test = listing(train_folder, classes), listing(test_folder, classes)
+    size = _common_size(train, test, request.image_size)
+    images = None if size is None else _decoded(train, test, size, len(classes), request)
+    if images is not None:
+        return images.splits(request)
+    return _read_by_workers(train, test, len(classes), request)
+
+
+def _parts(argument: str) -> tuple[Path, Path]:
+    root = Path(argument)
+    if not argument or not root.is_dir():
+        raise DataError(
+            f"data must be a folder (imagefolder:PATH), but {argument!r} is none; check the path"
+        )
+    for part in ("train", "val"):
+        if not (root / part).is_dir():
+            raise DataError(
+                f"the data folder must have train/ and val/, but {root} has no {part}/; "
+                "name the folder that holds both, each with one folder a class"
+            )
+    return root / "train", root / "val"
+
+
+def _common_size(train: Listing, test: Listing, asked: int | None) -> tuple[int, int] | None:
+    """(height, width) if a sample of the images is small and of one size, as asked; else None."""
+    paths = train.paths + test.paths
+    sizes = {size_of(path) for path in paths[:: max(1, len(paths) // LOOKED_AT)]}
+    height, width = min(sizes)
+    fits = max(height, width) <= SMALL and len(paths) * height * width * 3 <= MOST_BYTES
+    wanted = asked is None or (height, width) == (asked, asked)
+    return (height, width) if len(sizes) == 1 and fits and wanted else None
+
+
+def _decoded(
+    train: Listing, test: Listing, size: tuple[int, int], classes: int, request: Request
+) -> Images | None:
+    """Both parts as tensors, from the cache if there; None if an image is of another size."""
+    path = request.cache / "images" / f"{cache.key(size, train.stamps, test.stamps)}.pt"
+    pixels = cache.load(path)
+    if pixels is None:
+        pixels = decode(train.paths + test.paths, size, request.progress)
+        if pixels is None:
+            return None
+        cache.save(path, pixels)
+    border = len(train.paths)
+    return Images(
+        pixels[:border],
+        torch.tensor(train.labels),
+        pixels[border:],
+        torch.tensor(test.labels),
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        Augment(padding=min(size) // 8, flip=True),
+        classes,
+    )
+
+
+def _read_by_workers(train: Listing, test: Listing, classes: int, request: Request) -> Splits:
+    size = request.image_size or USUAL_SIZE
+    learned, validated = request.cut(len(train.paths))
+    plain, augmented = (Photos(train, size, augment=augment) for augment in (False, True))
+    tested = Photos(test, size, augment=False)
+    common = request.device, IMAGENET_MEAN, IMAGENET_STD, request.workers
+    return Splits(
+        LoaderSplit(plain, augmented, learned, *common),
+        LoaderSplit(plain, plain, validated, *common),
+        LoaderSplit(tested, tested, torch.arange(len(tested)), *common),
+        classes,
+        (3, size, size),
+    )

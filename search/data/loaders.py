@@ -1,0 +1,208 @@
+"""Splits of data that does not live in one tensor: read by workers, or by the user's loader."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from search.data.splits import Batch, Normalise, Split, TensorSplit, full_batches, mix, seeded
+from spaces.errors import DataError
+
+T = TypeVar("T")
+
+HELD_IMAGES = 2048
+"""How many images of a user's loader are kept for scoring channels and policies."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoaderSplit:
+    """Images read one by one in worker processes.
+
+        split = LoaderSplit(plain, augmented, torch.arange(1000), torch.device("cuda"))
+
+    Args:
+        plain: gives ``(image, label)`` for an index, the image as evaluation sees it: uint8
+            (C, H, W), normalised here, or float32, left as it is.
+        augmented: the same images as training sees them; it draws from torch's generator, which
+            is seeded for each image and pass alone, so the number of workers changes nothing.
+        indices: which of the images belong to this split.
+        workers: processes that read; 0 reads here.
+    """
+
+    plain: Dataset[Any]
+    augmented: Dataset[Any]
+    indices: Tensor
+    device: torch.device
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    workers: int = 0
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batches(
+        self, batch_size: int, *, augment: bool = False, seed: int = 0, epoch: int = 0
+    ) -> Iterator[Batch]:
+        """As ``Split.batches``.
+
+        Raises:
+            DataError: an image cannot be read; it is named.
+        """
+        size, order = batch_size, self.indices
+        if augment:
+            generator = seeded(seed, epoch, torch.device("cpu"))
+            size = min(batch_size, len(self))
+            order = order[torch.randperm(len(self), generator=generator)]
+        draws = [(int(index), mix(seed, epoch)) for index in order]
+        loader = DataLoader(
+            _Seeded(self.augmented if augment else self.plain),
+            batch_size=size,
+            sampler=draws,  # pairs: the workers have to know the pass
+            drop_last=augment,
+            num_workers=_allowed(self.workers),
+            collate_fn=_collate,
+            pin_memory=self.device.type == "cuda",
+            # seeds the workers' random and numpy too; the default would move the caller's state
+            generator=seeded(seed, epoch, torch.device("cpu")),
+        )
+        normal = Normalise(self.mean, self.std, self.device)
+        for batch in loader:
+            if isinstance(batch, DataError):
+                raise batch
+            images, labels = (part.to(self.device, non_blocking=True) for part in batch)
+            yield normal(images), labels.long()
+
+    def steps(self, batch_size: int) -> int:
+        """As ``Split.steps``."""
+        return full_batches(len(self), batch_size)
+
+    def subset(self, indices: Tensor) -> LoaderSplit:
+        """As ``Split.subset``."""
+        chosen = self.indices[indices]
+        return LoaderSplit(
+            self.plain, self.augmented, chosen, self.device, self.mean, self.std, self.workers
+        )
+
+    def indexable(self) -> LoaderSplit:
+        """Itself."""
+        return self
+
+
+class _Seeded(Dataset[Any]):
+    """Reads ``(index, pass)`` with torch's generator seeded by the two."""
+
+    def __init__(self, inner: Dataset[Any]) -> None:
+        self.inner = inner
+
+    def __getitem__(self, draw: tuple[int, int]) -> Any:
+        index, seed = draw
+        with torch.random.fork_rng(devices=[]):
+            torch.random.default_generator.manual_seed(mix(seed, index))
+            try:
+                return self.inner[index]
+            except DataError as error:  # raised by a worker it would arrive with its traceback
+                return error
+
+
+def _collate(items: list[Any]) -> Any:
+    errors = [item for item in items if isinstance(item, DataError)]
+    return errors[0] if errors else default_collate(items)
+
+
+def _allowed(workers: int) -> int:
+    # Python forbids daemons, which some engines' workers are, to have children
+    return 0 if multiprocessing.current_process().daemon else workers
+
+
+class Batches(Protocol):
+    """An iterable of batches that knows how many they are."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """One pass."""
+
+    def __len__(self) -> int:
+        """Batches in a pass."""
+
+
+@dataclass(frozen=True, eq=False)
+class StreamSplit:
+    """The user's own loader: whatever gives batches ``(inputs, targets)`` when iterated.
+
+        split = StreamSplit(DataLoader(dataset, batch_size=64, shuffle=True), device, images=5000)
+
+    Its batch size, order and augmentation are the loader's, in training and evaluation alike; what
+    it draws from torch's generator is the same for the same seed and epoch.
+    """
+
+    loader: Batches
+    device: torch.device
+    images: int
+    _held: list[TensorSplit] = field(default_factory=list, repr=False)
+
+    def __len__(self) -> int:
+        return self.images
+
+    def batches(
+        self,
+        batch_size: int,  # noqa: ARG002 (the loader has its own)
+        *,
+        augment: bool = False,  # noqa: ARG002 (likewise)
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> Iterator[Batch]:
+        """As ``Split.batches``, but for what the loader settles itself."""
+        for inputs, targets in _isolated(self.loader, mix(seed, epoch)):
+            on_device = inputs.to(self.device, non_blocking=True)
+            yield on_device, targets.to(self.device, non_blocking=True).long()
+
+    def steps(self, batch_size: int) -> int:  # noqa: ARG002 (the loader has its own)
+        """As ``Split.steps``."""
+        return len(self.loader)
+
+    def subset(self, indices: Tensor) -> TensorSplit:
+        """As ``Split.subset``, of the images that ``indexable`` holds."""
+        return self.indexable().subset(indices)
+
+    def indexable(self) -> TensorSplit:
+        """The first ``HELD_IMAGES`` of one pass, kept from then on."""
+        if not self._held:
+            self._held.append(collect(self, HELD_IMAGES))
+        return self._held[0]
+
+
+def collect(split: Split, images: int) -> TensorSplit:
+    """The first ``images`` of a pass without augmentation, as one tensor."""
+    inputs: list[Tensor] = []
+    targets: list[Tensor] = []
+    held = 0
+    for x, y in split.batches(256):
+        inputs.append(x)
+        targets.append(y)
+        held += len(y)
+        if held >= images:
+            break
+    return TensorSplit(torch.cat(inputs)[:images], torch.cat(targets)[:images])
+
+
+def _isolated(items: Iterable[T], seed: int) -> Iterator[T]:
+    """Iterate with a random state of its own, put aside between the items."""
+    state = torch.Generator().manual_seed(seed).get_state()
+    iterator: Iterator[T] | None = None
+    while True:
+        outside = torch.get_rng_state()
+        torch.set_rng_state(state)
+        try:
+            iterator = iter(items) if iterator is None else iterator
+            item = next(iterator)
+        except StopIteration:
+            return
+        finally:
+            state = torch.get_rng_state()
+            torch.set_rng_state(outside)
+        yield item

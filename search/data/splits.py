@@ -1,0 +1,180 @@
+"""Splits: the images of one part of the data, handed out in batches on the model's device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Batch = tuple[Tensor, Tensor]
+"""Inputs (B, C, H, W) float32, normalised, and targets (B,) int64, both on the device."""
+
+
+class Split(Protocol):
+    """One part of the data: train, validation or test."""
+
+    def __len__(self) -> int:
+        """How many images it has."""
+
+    def batches(
+        self, batch_size: int, *, augment: bool = False, seed: int = 0, epoch: int = 0
+    ) -> Iterator[Batch]:
+        """One pass over the images.
+
+        With ``augment`` it is a pass for training: shuffled, augmented as suits the data, the
+        ragged last batch left out; the same for the same ``seed`` and ``epoch``. Without, every
+        image as it is, in order.
+        """
+
+    def steps(self, batch_size: int) -> int:
+        """How many batches a pass with ``augment`` gives."""
+
+    def subset(self, indices: Tensor) -> Split:
+        """The images at ``indices`` (int64, on the CPU), in that order."""
+
+    def indexable(self) -> Split:
+        """Itself, or as many of its images as it can hold where it can only be run through."""
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What training images may undergo without changing their class.
+
+    Each image is moved by up to ``padding`` pixels in both directions, black moving in (the usual
+    random crop of the padded image), and mirrored with probability ½ if ``flip``.
+    """
+
+    padding: int = 0
+    flip: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class TensorSplit:
+    """Small images as one tensor on the device; nothing here waits on the host.
+
+    >>> split = TensorSplit(images, labels, mean=(0.5,), std=(0.5,), augmentation=Augment(1))
+    >>> for x, y in split.batches(128, augment=True, seed=0, epoch=3): ...
+
+    Args:
+        images: (N, C, H, W), uint8 that are divided by 255 and normalised, or float32 that are
+            handed out as they are.
+        labels: (N,) int64.
+        mean, std: of each channel, in units of images from 0 to 1.
+    """
+
+    images: Tensor
+    labels: Tensor
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    augmentation: Augment = Augment()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(
+        self, batch_size: int, *, augment: bool = False, seed: int = 0, epoch: int = 0
+    ) -> Iterator[Batch]:
+        """As ``Split.batches``."""
+        normal = Normalise(self.mean, self.std, self.images.device)
+        if not augment:
+            for images, labels in zip(
+                self.images.split(batch_size), self.labels.split(batch_size), strict=True
+            ):
+                yield normal(images), labels
+            return
+        generator = seeded(seed, epoch, self.images.device)
+        for index in _shuffled(len(self), batch_size, generator):
+            images = move_and_flip(self.images[index], self.augmentation, generator)
+            yield normal(images), self.labels[index]
+
+    def steps(self, batch_size: int) -> int:
+        """As ``Split.steps``."""
+        return full_batches(len(self), batch_size)
+
+    def subset(self, indices: Tensor) -> TensorSplit:
+        """As ``Split.subset``; a copy."""
+        at = indices.to(self.images.device)
+        return TensorSplit(self.images[at], self.labels[at], self.mean, self.std, self.augmentation)
+
+    def indexable(self) -> TensorSplit:
+        """Itself."""
+        return self
+
+
+class Normalise:
+    """``Normalise(mean, std, device)(images)``: uint8 → float32 (x / 255 - mean) / std."""
+
+    def __init__(
+        self, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+    ) -> None:
+        # x * scale + shift, in one pass; made once a pass, since making them waits on the device
+        scale = [1 / (255 * s) for s in std]
+        shift = [-m / s for m, s in zip(mean, std, strict=True)]
+        self.scale = torch.tensor(scale, device=device).view(1, -1, 1, 1)
+        self.shift = torch.tensor(shift, device=device).view(1, -1, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if images.dtype != torch.uint8:
+            return images
+        return torch.addcmul(self.shift, images.to(torch.float32), self.scale)
+
+
+def seeded(seed: int, epoch: int, device: torch.device) -> torch.Generator:
+    """A generator of its own for one pass, so that the caller's random state is left alone."""
+    return torch.Generator(device=device).manual_seed(mix(seed, epoch))
+
+
+def mix(seed: int, number: int) -> int:
+    """One seed from two: far apart for neighbours of either, and always one that torch takes."""
+    return (seed * 1_000_003 + number) % 2**63
+
+
+def move_and_flip(images: Tensor, how: Augment, generator: torch.Generator) -> Tensor:
+    """A random crop of the padded images and a random mirror, drawn for each image alone.
+
+    (B, C, H, W) → the same shape: one gather for the whole batch, whatever each image draws.
+    """
+    if how == Augment():
+        return images
+    count, channels, height, width = images.shape
+    device = images.device
+    reach = 2 * how.padding + 1
+    down, right = torch.randint(reach, (2, count, 1), generator=generator, device=device)
+    rows = torch.arange(height, device=device) + down
+    columns = torch.arange(width, device=device).expand(count, width)
+    if how.flip:
+        mirror = torch.randint(2, (count, 1), generator=generator, device=device)
+        columns = torch.where(mirror == 1, width - 1 - columns, columns)
+    columns = columns + right
+    padded = F.pad(images, [how.padding] * 4)
+    image = torch.arange(count, device=device).view(-1, 1, 1, 1)
+    channel = torch.arange(channels, device=device).view(1, -1, 1, 1)
+    return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def cut(images: int, share: float, seed: int, limit: int | None = None) -> tuple[Tensor, Tensor]:
+    """Indices of (training, validation): a seeded cut of ``images`` training images.
+
+    >>> [len(part) for part in cut(1000, 0.1, seed=0, limit=100)]
+    [100, 100]
+
+    ``limit`` makes training smaller and leaves validation what it is without.
+    """
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
+    held_back = max(1, round(images * share))
+    return order[held_back:][:limit], order[:held_back]
+
+
+def full_batches(images: int, batch_size: int) -> int:
+    """How many batches without a ragged last one; a batch is never larger than the split."""
+    return images // min(batch_size, images)
+
+
+def _shuffled(images: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    order = torch.randperm(images, generator=generator, device=generator.device)
+    size = min(batch_size, images)
+    yield from order[: full_batches(images, size) * size].split(size)

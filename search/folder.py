@@ -1,0 +1,170 @@
+"""A run's folder: which one, whether it may be used, and what lies in it from the start."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prune_ops import Scores
+from results.store import plain_errors, write_text
+from search import cache
+from search.config import RunConfig, SearchConfig
+from search.provenance import commit, versions
+from spaces import UserError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows; there nothing keeps two processes off one run
+    fcntl = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """``runs/<name>/``, with the config of the run that lives or is to live there.
+
+    >>> folder = place({"budget": 0.5, "name": "mine"})
+    >>> with folder.held():                                  # made, and kept from other processes
+    ...     study = open_study(folder, space)
+    """
+
+    path: Path
+    config: SearchConfig
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a run to go on with."""
+        return _config_file(self.path).is_file()
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on with this run."""
+        runs_dir = self.config.run.runs_dir
+        where = "" if runs_dir == RunConfig().runs_dir else f" --runs-dir {runs_dir}"
+        return f"python search.py --resume --name {self.path.name}{where}"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder if need be, and hold it: a second process is refused.
+
+        Raises:
+            UserError: the folder cannot be written, or another process works on the run.
+        """
+        with plain_errors(str(self.path)):
+            self.path.mkdir(parents=True, exist_ok=True)
+        if not self.begun:
+            write_text(_config_file(self.path), json.dumps(self._about(), indent=2) + "\n")
+        with open(_config_file(self.path)) as file:
+            _lock(file, self.path)
+            yield  # the system releases the lock when the file is closed, or the process killed
+
+    def scores(self, compute: Callable[[], Mapping[str, Scores]]) -> Mapping[str, Scores]:
+        """The run's scores: as they were when it began, so that resuming it prunes alike."""
+        path = self.path / "scores.pt"
+        stored = cache.load(path)
+        if stored is None:
+            stored = {name: dict(scores) for name, scores in compute().items()}
+            cache.save(path, stored)
+        return stored
+
+    def _about(self) -> dict[str, Any]:
+        """What ``config.json`` holds."""
+        return {
+            "config": self.config.to_dict(),
+            "seeds": {"run": self.config.policies.seed, "finals": self.config.final_seeds},
+            "versions": versions(),
+            "commit": commit(),
+        }
+
+
+def place(options: Mapping[str, Any]) -> Folder:
+    """The folder that these options ask for; nothing is made yet.
+
+    With ``resume`` it is the named run, or the latest that is not finished, and options that are
+    not given are those of that run. Without, it is a new one, or the named one if that was begun
+    with the same config and is not finished.
+
+    Raises:
+        UserError: nothing to resume, a finished run or somebody's folder in the way, or another
+            config than the run began with, naming the differences.
+    """
+    asked = SearchConfig.of(**options)
+    runs = Path(asked.run.runs_dir)
+    name = asked.run.name or (_latest(runs) if asked.run.resume else _new_name(asked, runs))
+    path = runs / name
+    if not _config_file(path).is_file():
+        return Folder(_vacant(path, asked.run), asked.having(name=name))
+    stored = _stored(path)
+    if asked.run.resume:
+        asked = stored.having(**options)
+    elif finished(path):
+        raise UserError(
+            f"--name must be new, but {path} holds a finished run; choose another name, or remove "
+            "the folder"
+        )
+    if differences := stored.differences(asked):
+        raise UserError(
+            f"a run is resumed with the config it began with, but {path} differs: "
+            f"{'; '.join(differences)}; leave these out with --resume, or choose another --name"
+        )
+    return Folder(path, asked.having(name=name))
+
+
+def finished(path: Path) -> bool:
+    """Whether the run got to its report, which is written last."""
+    return (path / "report.html").is_file()
+
+
+def _config_file(path: Path) -> Path:
+    return path / "config.json"
+
+
+def _stored(path: Path) -> SearchConfig:
+    try:
+        return SearchConfig.from_dict(json.loads(_config_file(path).read_text())["config"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{_config_file(path)} must be what a run wrote, but it is not; choose another --name"
+        ) from error
+
+
+def _vacant(path: Path, run: RunConfig) -> Path:
+    if run.resume:
+        raise UserError(f"--resume needs a run to go on with, but there is none at {path}")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(
+            f"--name must be new or name a run, but {path} exists and is none; choose another name"
+        )
+    return path
+
+
+def _latest(runs: Path) -> str:
+    begun = [file for file in runs.glob("*/config.json") if not finished(file.parent)]
+    if not begun:
+        raise UserError(
+            f"--resume needs a run that is not finished, but {runs} holds none; name one with "
+            "--name, or leave --resume out to begin one"
+        )
+    return max(begun, key=lambda file: file.stat().st_mtime).parent.name
+
+
+def _new_name(config: SearchConfig, runs: Path) -> str:
+    """Of the model and the budgets, numbered from the second such run on."""
+    stem = re.sub(r"[^\w.-]+", "-", "-".join([config.task.model, *config.policies.budget]))
+    number = 1
+    while (runs / (name := stem if number == 1 else f"{stem}-{number}")).exists():
+        number += 1
+    return name
+
+
+def _lock(file: Any, path: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"{path} must be free, but another process works on that run") from None

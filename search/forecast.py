@@ -1,0 +1,98 @@
+"""How long a search will take, from one step of each kind of its work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
+import torch
+
+from search.data.splits import Split
+from search.train import evaluate
+from search.trial import Climb
+from spaces import Budget
+
+IMAGES = 1024
+"""So many images of each split are enough to time an epoch or an evaluation by."""
+BOOKKEEPING = 0.1
+"""Seconds a trial for the sampler and the database."""
+FRONT = 3
+"""Policies that a front usually sends to the finals, uniform widths among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Seconds of work, before and after the finals begin.
+
+    >>> forecast = foresee(climb, budgets)
+    >>> forecast.trials + forecast.finals
+    104.2
+    """
+
+    trials: float
+    finals: float
+
+    @property
+    def total(self) -> float:
+        """Seconds of the whole search."""
+        return self.trials + self.finals
+
+
+def foresee(climb: Climb, budgets: list[Budget]) -> Forecast:
+    """Time rung 0, a part of an epoch and an evaluation of uniform widths, and multiply.
+
+    How many trials climb is foreseen from ``eta`` and ``coin``. Failures count as no time: the
+    search itself will tell of them.
+    """
+    config = climb.config
+    with _as_a_worker(config.run.workers):
+        proxies = climb.rung(climb.space.uniform(budgets[0]), 0, seed=0).seconds
+        epoch, evaluation = _epoch(climb, budgets[0]), _evaluation(climb)
+    climbing = 1 / config.judging.eta * (1 - config.judging.coin) + config.judging.coin
+    trial = proxies + BOOKKEEPING
+    for rung, epochs in enumerate(config.judging.rungs, start=1):
+        trial += climbing**rung * (epochs * epoch + evaluation)
+    networks = FRONT * len(budgets) * config.training.final_seeds
+    final = config.training.final_epochs * epoch + 2 * evaluation
+    return Forecast(config.policies.trials * trial / config.run.workers, networks * final)
+
+
+def _epoch(climb: Climb, budget: Budget) -> float:
+    """Seconds of one epoch of uniform widths in the run's mode."""
+    task, recipe = climb.task, climb.recipe
+    part = _part(task.train)
+    # A small set would get a recipe of its own; the steps timed are to be those of the search.
+    config = climb.config.having(lr=recipe.lr, batch_size=recipe.batch_size)
+    shortened = replace(climb, task=replace(task, train=part), config=config)
+    started = time.perf_counter()
+    with suppress(Exception):
+        shortened.trained(climb.space.uniform(budget), 1, seed=0)
+    return (time.perf_counter() - started) * len(task.train) / len(part)
+
+
+def _evaluation(climb: Climb) -> float:
+    """Seconds of one pass over the validation split, by the unpruned network."""
+    task = climb.task
+    part = _part(task.validation)
+    started = time.perf_counter()
+    evaluate(task.model, part)
+    return (time.perf_counter() - started) * len(task.validation) / len(part)
+
+
+def _part(split: Split) -> Split:
+    if len(split) <= IMAGES:
+        return split
+    return split.indexable().subset(torch.arange(IMAGES))
+
+
+@contextmanager
+def _as_a_worker(workers: int) -> Iterator[None]:
+    """With the threads that each worker will have."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(usual if workers == 1 else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)

@@ -1,0 +1,124 @@
+"""Weights from a file: a plain ``state_dict``, read without running any code in it."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spaces.errors import DataError
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
+"""torchvision's extra heads of GoogLeNet and Inception, in its files but not in our models."""
+
+
+def load_weights(model: nn.Module, path: str | Path) -> None:
+    """Put the weights of a file into ``model``, in place.
+
+        load_weights(build("resnet20", classes=10), "resnet20.pt")
+
+    The file holds a ``state_dict`` as ``torch.save(model.state_dict(), path)`` leaves it, bare
+    or under ``"state_dict"``, ``"model_state_dict"`` or ``"model"``; a ``module.`` before every
+    key (DataParallel) is dropped. Nothing pickled is run (``weights_only=True``).
+
+    Raises:
+        DataError: no such file, not a torch file, pickled code, keys or shapes that do not fit.
+    """
+    state = read_state_dict(path)
+    wanted = model.state_dict()
+    state = {key: value for key, value in state.items() if not _is_auxiliary(key, wanted)}
+    misfits = _misfits(state, wanted)
+    if misfits:
+        shown = "; ".join(misfits[:3])
+        more = f"; and {len(misfits) - 3} more" if len(misfits) > 3 else ""
+        raise DataError(
+            f"weights must fit the model, but {path} does not: {shown}{more}; "
+            "give the weights of this model, trained for as many classes as the data has"
+        )
+    model.load_state_dict(state, strict=False)  # misfits lets old BatchNorms lack their counter
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """The ``state_dict`` in a file, wrappers and ``module.`` prefixes taken off.
+
+    Raises:
+        DataError: no such file, not a torch file, pickled code, no tensors by name in it.
+    """
+    content = _read(Path(path))
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise DataError(_not_a_state_dict(path, f"a {type(content).__name__}"))
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise DataError(_not_a_state_dict(path, f"{key!r}: {type(value).__name__}"))
+    if all(key.startswith("module.") for key in content):
+        return {key.removeprefix("module."): value for key, value in content.items()}
+    return dict(content)
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise DataError(f"weights must be a file, but there is none at {path}; check the path")
+    try:
+        with warnings.catch_warnings():  # of pickle protocols and TorchScript; we say it better
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise DataError(f"weights must be readable, but {path} is not ({error.strerror})") from None
+    except pickle.UnpicklingError as error:
+        raise DataError(_refusal(path, str(error))) from None
+    except Exception:  # torch.load raises whatever its parsers meet in bytes that are not torch's
+        raise DataError(_not_torch(path)) from None
+
+
+def _refusal(path: Path, message: str) -> str:
+    found = re.search(r"GLOBAL ([\w.]+)", message)
+    if found is None:
+        return _not_torch(path)
+    return (
+        f"weights must be plain tensors, but {path} holds pickled code ({found[1]}), which is "
+        "refused; save them with torch.save(model.state_dict(), path)"
+    )
+
+
+def _not_torch(path: Path) -> str:
+    return (
+        f"weights must be a file of torch.save, but {path} is not one or is damaged; "
+        "save them with torch.save(model.state_dict(), path)"
+    )
+
+
+def _not_a_state_dict(path: str | Path, what: str) -> str:
+    return (
+        f"weights must be a state_dict (tensors by name), but {path} holds {what}; "
+        "save them with torch.save(model.state_dict(), path)"
+    )
+
+
+def _is_auxiliary(key: str, wanted: Mapping[str, Tensor]) -> bool:
+    return key not in wanted and key.startswith(AUXILIARY_HEADS)
+
+
+def _misfits(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """What does not fit, in words: wrong shapes first, then missing and unexpected keys."""
+    shapes = [
+        f"{key} is {tuple(state[key].shape)} in the file and {tuple(value.shape)} in the model"
+        for key, value in wanted.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    missing = [
+        f"{key} is missing"
+        for key in wanted
+        if key not in state and not key.endswith(".num_batches_tracked")
+    ]
+    return shapes + missing + [f"{key} is not in the model" for key in state if key not in wanted]

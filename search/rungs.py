@@ -1,0 +1,63 @@
+"""Who climbs on: successive halving that knows accuracy is not the only objective."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Standing(NamedTuple):
+    """Where one trial stands at one rung: its flops and its score there, higher = better."""
+
+    flops: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class DominanceRule:
+    """Asynchronous successive halving among trials of at most the same flops.
+
+    >>> rule = DominanceRule(eta=2, coin=0.0)
+    >>> rule.beaten_by(Standing(50, 0.80), [Standing(50, 0.90), Standing(40, 0.85)])
+    (2, 3)
+    >>> rule.stops(Standing(50, 0.80), [Standing(50, 0.90), Standing(40, 0.85)], seed=1)
+    True
+    >>> rule.stops(Standing(30, 0.80), [Standing(50, 0.90), Standing(40, 0.85)], seed=1)
+    False
+
+    Plain halving would stop every small network, because a larger one is more accurate. So a trial
+    is compared with its *peers* only: the trials that reached the same rung with at most its flops.
+    Of ``n`` peers, itself among them, the best ``ceil(n / eta)`` climb on. A trial that nobody
+    dominates is the best of its peers, so it never stops; the first trial at a rung always climbs,
+    and the rule needs nobody to wait, as in ASHA (Li et al. 2020).
+
+    Attributes:
+        eta: one in ``eta`` climbs; above 1.
+        coin: share of trials, drawn by their own seeds, that climb whatever their score, so that
+            the trust figures are not computed only on what the proxies liked.
+        tolerance: flops within which two networks count as equally large.
+    """
+
+    eta: float = 2.0
+    coin: float = 0.1
+    tolerance: int = 0
+
+    def beaten_by(self, mine: Standing, others: Iterable[Standing]) -> tuple[int, int]:
+        """How many peers score strictly better, and how many peers there are, itself included."""
+        peers = [o for o in others if o.flops <= mine.flops + self.tolerance]
+        # Written so that a score of nan loses to every number and beats none.
+        better = sum(not math.isnan(o.score) and not o.score <= mine.score for o in peers)
+        return better, len(peers) + 1
+
+    def stops(self, mine: Standing, others: Iterable[Standing], *, seed: int) -> bool:
+        """Whether the trial with that seed stops at this rung."""
+        better, peers = self.beaten_by(mine, others)
+        return better >= math.ceil(peers / self.eta) and not self.lucky(seed)
+
+    def lucky(self, seed: int) -> bool:
+        """The coin: the same for a trial at all its rungs and in every repetition of the run."""
+        return bool(np.random.default_rng([seed, 1]).random() < self.coin)

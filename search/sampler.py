@@ -1,0 +1,235 @@
+"""BudgetSampler: an Optuna sampler that makes any other propose only what the budget allows.
+
+The inner sampler proposes widths, the space projects them onto the trial's budget, and Optuna
+stores the result under the groups' names: every policy that is paid for already meets its budget.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import optuna
+from optuna import samplers
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from spaces import Budget, ChannelGroup, Policy
+from spaces.errors import unknown
+
+_ATTR = "budget_sampler"
+_ATTEMPTS = 20
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """The seed of trial ``number`` in a run with that seed: 32 bits, unlike its neighbours'."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+class Lattice(Protocol):
+    """What the sampler needs of a ``spaces.Space``."""
+
+    @property
+    def groups(self) -> Sequence[ChannelGroup]: ...
+
+    def project(self, proposal: Policy, budget: Budget, /) -> Policy: ...
+
+
+def distributions(space: Lattice) -> dict[str, IntDistribution]:
+    """The search space as Optuna knows it: one integer a group, under the group's name."""
+    return {g.name: IntDistribution(g.choices[0], g.choices[-1]) for g in space.groups}
+
+
+class BudgetSampler(BaseSampler):
+    """Widths from ``inner``, projected onto the trial's budget.
+
+    >>> sampler = BudgetSampler(make("tpe", Plan(seed=0, trials=48)), space, budgets, seed=0)
+    >>> study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    >>> trial = study.ask({**distributions(space)})
+    >>> space.flops(Policy(trial.params)) <= budgets[0].limit(space.full_flops)
+    True
+
+    With several budgets trial ``n`` gets budget ``n mod len(budgets)``. What the inner sampler
+    leaves open (its start-up trials) is drawn here, uniformly, before projecting: Optuna's own
+    fallback would sample each group by itself and miss the budget. A proposal that was tried
+    before is replaced by such a draw, because projection maps many proposals onto one policy.
+    The proposal is kept with the trial: one that a kill cut short gets the same widths again.
+
+    Args:
+        inner: any Optuna sampler that handles two objectives.
+        space: the groups and ``project``.
+        budgets: parsed and reachable.
+        seed: of the draws made here.
+    """
+
+    def __init__(
+        self, inner: BaseSampler, space: Lattice, budgets: Sequence[Budget], *, seed: int
+    ) -> None:
+        self._inner = inner
+        self._space = space
+        self._budgets = tuple(budgets)
+        self._seed = seed
+        self._distributions: dict[str, BaseDistribution] = {**distributions(space)}
+
+    def budget(self, number: int) -> Budget:
+        """The budget of a sampled trial."""
+        return self._budgets[number % len(self._budgets)]
+
+    def infer_relative_search_space(
+        self,
+        study: Study,  # noqa: ARG002
+        trial: FrozenTrial,  # noqa: ARG002
+    ) -> dict[str, BaseDistribution]:
+        """All groups, always: the widths of a policy belong together."""
+        return self._distributions
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """A policy on the lattice, at or under the trial's budget."""
+        attrs = study._storage.get_trial_system_attrs(trial._trial_id)
+        if _ATTR not in attrs:
+            widths = dict(self._propose(study, trial))
+            study._storage.set_trial_system_attr(trial._trial_id, _ATTR, widths)
+            return widths
+        return dict(attrs[_ATTR])
+
+    def _propose(self, study: Study, trial: FrozenTrial) -> Policy:
+        # Inner samplers do not expect parameters with one possible value in a relative space.
+        open_ = {name: d for name, d in self._distributions.items() if not d.single()}
+        proposal = self._inner.sample_relative(study, trial, open_) if open_ else {}
+        rng = np.random.default_rng([self._seed, trial.number])
+        tried = [t.params for t in study.get_trials(deepcopy=False)]
+        for _ in range(_ATTEMPTS):
+            policy = self._complete(proposal, trial.number, rng)
+            if dict(policy) not in tried:
+                break
+            proposal = {}
+        return policy
+
+    def _complete(
+        self, proposal: Mapping[str, Any], number: int, rng: np.random.Generator
+    ) -> Policy:
+        drawn = {g.name: int(rng.choice(g.choices)) for g in self._space.groups}
+        widths = Policy(drawn | {name: int(width) for name, width in proposal.items()})
+        return self._space.project(widths, self.budget(number))
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """For parameters that are no groups: as the inner sampler does it."""
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Passed on."""
+        self._inner.before_trial(study, trial)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Passed on."""
+        self._inner.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        """Passed on; the draws made here depend on the trial's number alone."""
+        self._inner.reseed_rng()
+
+
+class Anew(BaseSampler):
+    """A sampler built anew for every trial, from the trial's number.
+
+    >>> Anew(lambda number: RandomSampler(seed=number))
+
+    What a trial is proposed then depends on the study alone and not on how many proposals this
+    process has made before: a resumed run proposes what the uninterrupted one would have.
+    """
+
+    def __init__(self, build: Callable[[int], BaseSampler]) -> None:
+        self._build = build
+        self._now = build(0)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._now = self._build(trial.number)
+        self._now.before_trial(study, trial)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return self._now.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._now.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
+    ) -> Any:
+        return self._now.sample_independent(study, trial, name, distribution)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        self._now.after_trial(study, trial, state, values)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sampler may adapt itself to: the run's seed, its trials, how many run at once."""
+
+    seed: int
+    trials: int
+    workers: int = 1
+
+    @property
+    def population(self) -> int:
+        """Of an evolutionary sampler: Optuna's 50, or what leaves a short run four generations."""
+        return max(4, min(50, self.trials // 4))
+
+
+# The liar keeps proposals that run at the same time apart; one worker alone needs none. The
+# sequence of qmc is one for the whole run: its place in it is kept in the study.
+SAMPLERS: dict[str, Callable[[Plan, int], BaseSampler]] = {
+    "gp": lambda _, seed: samplers.GPSampler(seed=seed),
+    "nsga2": lambda plan, seed: samplers.NSGAIISampler(population_size=plan.population, seed=seed),
+    "nsga3": lambda plan, seed: samplers.NSGAIIISampler(population_size=plan.population, seed=seed),
+    "qmc": lambda plan, _: samplers.QMCSampler(
+        scramble=True, seed=plan.seed, warn_independent_sampling=False
+    ),
+    "random": lambda _, seed: samplers.RandomSampler(seed=seed),
+    "tpe": lambda plan, seed: samplers.TPESampler(
+        multivariate=True, constant_liar=plan.workers > 1, seed=seed
+    ),
+}
+
+
+def make(name: str, plan: Plan) -> BaseSampler:
+    """The Optuna sampler of that name, ready for ``BudgetSampler``.
+
+    >>> make("tpe", Plan(seed=0, trials=48))
+
+    Raises:
+        UserError: no such sampler; the nearest name is given.
+    """
+    if name not in SAMPLERS:
+        raise unknown("sampler", name, SAMPLERS)
+
+    def build(number: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            # "experimental" says that Optuna may change an argument, not that a result is doubtful.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return SAMPLERS[name](plan, trial_seed(plan.seed, number))
+
+    return Anew(build)

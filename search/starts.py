@@ -1,0 +1,65 @@
+"""The policies every search tries first: what a person would try without a search.
+
+Uniform widths, and one ranking of all channels against each other for every criterion. Whatever a
+search finds has to beat them, and a sampler learns from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from prune_ops import CRITERIA, Scores, normalised
+from spaces import Budget, Policy, Space
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A policy to try, the budget it meets and where it comes from."""
+
+    policy: Policy
+    budget: Budget
+    origin: str
+
+
+def starts(space: Space, scores: Mapping[str, Scores], budgets: Sequence[Budget]) -> list[Start]:
+    """The starts at every budget, each policy once, uniform widths first.
+
+    >>> [start.origin for start in starts(space, scores, [Budget.parse("0.5")])]
+    ['uniform', 'l1', 'second_order']
+
+    A criterion gives the policy that keeps the best channels of the whole network. Scores in one
+    unit (``criterion.comparable``) are ranked as they are; the others are divided by their group's
+    mean first, because raw norms say nothing across layers.
+    """
+    found: dict[Policy, Start] = {}
+    for budget in budgets:
+        policies = {"uniform": space.uniform(budget)}
+        policies |= {name: global_ranking(space, s, budget, name) for name, s in scores.items()}
+        for origin, policy in policies.items():
+            found.setdefault(policy, Start(policy, budget, origin))
+    return list(found.values())
+
+
+def global_ranking(space: Space, scores: Scores, budget: Budget, criterion: str) -> Policy:
+    """The policy that keeps every channel above one threshold, set so that the budget is met."""
+    scores = scores if CRITERIA[criterion].comparable else normalised(scores)
+    ranked = {name: values.double().numpy() for name, values in scores.items()}
+    every = np.unique(np.concatenate([ranked[g.name] for g in space.groups]))
+    limit = budget.limit(space.full_flops)
+    low, high = 0, len(every) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if space.flops(_above(space, ranked, every[middle])) <= limit:
+            high = middle
+        else:
+            low = middle + 1
+    return space.policy(space.project(_above(space, ranked, every[low]), budget))
+
+
+def _above(space: Space, scores: Mapping[str, np.ndarray], threshold: float) -> np.ndarray:
+    """Widths ``(G,)`` of the channels that score at least ``threshold``; no group goes empty."""
+    kept = [int((scores[g.name] >= threshold).sum()) for g in space.groups]
+    return np.maximum(kept, [g.choices[0] for g in space.groups])

@@ -1,0 +1,186 @@
+"""Task: what is pruned. A trained model, the splits of its data, and where they live."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from search import data as sources
+from search import models
+from search.baseline import EPOCHS, baseline
+from search.callables import brief
+from search.data.source import Progress, Splits, silent
+from search.data.splits import Batch, Split
+from search.hardware import pick_device
+from search.models.weights import read_state_dict
+from spaces.errors import DataError
+
+CACHE = Path("runs/.cache")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is pruned.
+
+        task = build_task("digits_cnn", "digits")
+        space = spaces.discover(task.model, task.example)
+
+    It can be pickled; through ``torch.multiprocessing`` the images travel as shared memory, not
+    as copies, and so do the weights: nobody may change ``model`` in place.
+
+    Args:
+        model: the trained network, in eval mode, on ``device``.
+        fresh: builds the same architecture with new weights from torch's global generator.
+        example: the model's inputs for one image: a real one, (1, C, H, W).
+        test: read once, by finished networks.
+        seed: parts the training images into those of ``calibration`` and of ``held_out``.
+    """
+
+    name: str
+    model: nn.Module
+    fresh: Callable[[], nn.Module]
+    example: tuple[Tensor, ...]
+    train: Split
+    validation: Split
+    test: Split
+    classes: int
+    device: torch.device
+    seed: int = 0
+
+    def calibration(self, images: int = 256, seed: int = 0, batch_size: int = 64) -> list[Batch]:
+        """Training images without augmentation, for scoring channels.
+
+        Drawn by ``seed`` from one half of the training images; fewer if that half has fewer.
+        """
+        return self._sample(0, images, seed, batch_size)
+
+    def held_out(self, images: int = 1024, seed: int = 0, batch_size: int = 256) -> list[Batch]:
+        """Training images for proxies that measure accuracy: from the other half.
+
+        No image of it is ever in ``calibration``, whatever numbers and seeds are asked for.
+        """
+        return self._sample(1, images, seed, batch_size)
+
+    def _sample(self, half: int, images: int, seed: int, batch_size: int) -> list[Batch]:
+        pool = self.train.indexable()
+        order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(self.seed))
+        mine = order.chunk(2)[half]
+        draw = torch.randperm(len(mine), generator=torch.Generator().manual_seed(seed))
+        return list(pool.subset(mine[draw[:images]]).batches(batch_size))
+
+
+def build_task(
+    model: str = "digits_cnn",
+    data: str = "digits",
+    *,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    validation_fraction: float | None = None,
+    train_images: int | None = None,
+    image_size: int | None = None,
+    baseline_epochs: float = EPOCHS,
+    cache: Path = CACHE,
+    progress: Progress = silent,
+) -> Task:
+    """The task of these names: data loaded, weights loaded or the baseline trained.
+
+    >>> build_task("resnet20", "imagefolder:cifar", weights="resnet20.pt", device="cpu").classes
+    10
+
+    Args:
+        model: a name of ``search.models``.
+        data: a name of ``search.data``.
+        weights: file of a ``state_dict``; without one the baseline is trained and cached.
+        seed: of the validation cut, the subset, the fresh weights and the baseline's training.
+        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
+        validation_fraction: of the training images; None for the data's own (a tenth, mostly).
+        train_images: train on a seeded subset of so many images; None for all.
+        image_size: side in pixels, where the data leaves a choice.
+        cache: folder for downloads, decoded images and baselines.
+        progress: told of what takes time.
+
+    Raises:
+        DataError: data or weights are missing, damaged or do not fit the model.
+        ModelError: the baseline does not train.
+        UserError: an unknown name or device.
+    """
+    models.check(model)
+    sources.check(data)
+    if weights is not None:
+        read_state_dict(weights)  # a wrong path is told before the data is read
+    on = pick_device(device)
+    splits = sources.load(
+        data,
+        seed=seed,
+        device=on,
+        validation_fraction=validation_fraction,
+        train_images=train_images,
+        image_size=image_size,
+        cache=cache,
+        progress=progress,
+    )
+    fresh = partial(models.build, model, splits.classes, splits.shape[0])
+    example = next(iter(splits.validation.batches(1)))[0][:1]
+    if weights is None:
+        _check_fit(fresh().to(on), example, splits, model, data)
+        trained = baseline(
+            fresh,
+            splits,
+            name=f"{model} {data}",
+            seed=seed,
+            device=on,
+            folder=cache / "baselines",
+            epochs=baseline_epochs,
+            progress=progress,
+        )
+    else:
+        trained = fresh().to(on).eval()
+        _check_fit(trained, example, splits, model, data)
+        models.load_weights(trained, weights)
+    return Task(
+        _slug(f"{model}-{data}"),
+        trained,
+        fresh,
+        (example,),
+        splits.train,
+        splits.validation,
+        splits.test,
+        splits.classes,
+        on,
+        seed,
+    )
+
+
+def _check_fit(model: nn.Module, example: Tensor, splits: Splits, name: str, data: str) -> None:
+    """Run one image, so that a model and data that do not fit are told apart from bugs.
+
+    Raises:
+        DataError: the model cannot take the images, or gives another number of classes.
+    """
+    try:
+        with torch.inference_mode():
+            logits = model.eval()(example)
+    except Exception as error:  # the model is anybody's, and so is what it raises
+        raise DataError(
+            f"model {name!r} must take images {tuple(example.shape[1:])} of data {data!r}, but "
+            f"it fails with {brief(error)}; choose another model or image size"
+        ) from error
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape != (1, splits.classes):
+        raise DataError(
+            f"model {name!r} must give {splits.classes} outputs, one a class of data {data!r}, "
+            f"but for one image it gives {shape}; choose another model or data"
+        )
+
+
+def _slug(text: str) -> str:
+    """A name fit for a folder: ``resnet20-imagefolder-cifar``; of a path, its last part."""
+    text = re.sub(r":.*/(?=[^/])", ":", text.rstrip("/"))
+    return re.sub(r"[^\w.]+", "-", text).strip("-")

@@ -1,0 +1,162 @@
+"""One policy's climb: prune, then proxies at rung 0 and brief training at every rung above."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from prune_ops import PROXIES, Candidate, Scores, prune
+from results.record import TrialRecord
+from search.callables import brief
+from search.config import SearchConfig
+from search.data.splits import Batch
+from search.models import reinitialise
+from search.rungs import DominanceRule
+from search.task import Task
+from search.train import MODES, Diverged, Recipe, evaluate, train
+from spaces import Policy, Space
+
+TOLERANCE = 0.01
+"""Share of the unpruned network's flops within which two policies count as equally large."""
+
+ADAPTING = 2048
+"""Images from which adaptive BatchNorm takes its statistics: 32 batches of 64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a rung gave nothing: ``kind`` groups failures alike, ``reason`` is one line."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one rung gave: proxies at rung 0, accuracy and epochs above, or a failure."""
+
+    rung: int
+    seconds: float
+    proxies: dict[str, float] = field(default_factory=dict)
+    accuracy: float = math.nan
+    epochs: int = 0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Climb:
+    """Measures any rung of any policy; a unit of work that can be pickled.
+
+    >>> climb = Climb(task, space, scores["second_order"], config)
+    >>> climb.rung(space.uniform(0.5), rung=0, seed=1).proxies
+    {'predicted_damage': -0.0021, 'adaptive_bn': 0.9331}
+    >>> climb.rung(space.uniform(0.5), rung=1, seed=1).accuracy
+    0.9610
+
+    Every rung starts from the unpruned network again and anneals its own learning rate, so the
+    accuracy at a rung means the same for every policy, whatever it did before.
+
+    Attributes:
+        scores: of the criterion that says which channels stay.
+    """
+
+    task: Task
+    space: Space
+    scores: Scores
+    config: SearchConfig
+
+    @property
+    def top(self) -> int:
+        """The highest rung."""
+        return len(self.config.judging.rungs)
+
+    @property
+    def rule(self) -> DominanceRule:
+        """Who climbs on from a rung below the top."""
+        judging = self.config.judging
+        return DominanceRule(judging.eta, judging.coin, int(TOLERANCE * self.space.full_flops))
+
+    @property
+    def recipe(self) -> Recipe:
+        """The mode's own, but for what the config says."""
+        asked = self.config.training
+        recipe = MODES[asked.train].recipe.suited_to(len(self.task.train))
+        return replace(
+            recipe, lr=asked.lr or recipe.lr, batch_size=asked.batch_size or recipe.batch_size
+        )
+
+    def next_rung(self, record: TrialRecord) -> int:
+        """The rung that a trial has still to be judged at."""
+        return record.rung + 1 if record.proxies else 0
+
+    def score(self, record: TrialRecord, rung: int) -> float:
+        """What counts at a rung: the deciding proxy at rung 0, accuracy above."""
+        if rung:
+            return record.accuracy[rung - 1]
+        return record.proxies[self.config.judging.rank_by]
+
+    def rung(self, policy: Policy, rung: int, seed: int) -> Outcome:
+        """Measure one rung of one policy. Never raises: what goes wrong is part of the outcome."""
+        started = time.perf_counter()
+        try:
+            outcome = self._train(policy, rung, seed) if rung else self._judge(policy)
+        except Exception as error:
+            outcome = Outcome(rung, 0.0, failure=failure(error))
+        return replace(outcome, seconds=time.perf_counter() - started)
+
+    def pruned(self, policy: Policy) -> nn.Module:
+        """The network of that policy, with the weights it inherits."""
+        return prune(self.task.model, self.space, policy, self.scores)
+
+    def trained(self, policy: Policy, epochs: int, seed: int) -> tuple[nn.Module, int]:
+        """The network of that policy after training in the run's mode; the epochs it took.
+
+        Scratch-B takes more than ``epochs``: as many as cost what the unpruned network would.
+
+        Raises:
+            Diverged: the loss became NaN or infinite.
+        """
+        network, how = self.pruned(policy), MODES[self.config.training.train]
+        if how.scratch:
+            network = reinitialise(network, seed)
+        share = self.space.flops(policy) / self.space.full_flops if how.equal_compute else 1.0
+        taken = max(1, round(epochs / share))
+        train(
+            network,
+            self.task.train,
+            self.recipe,
+            epochs=taken,
+            seed=seed,
+            device=self.task.device,
+        )
+        return network, taken
+
+    def _judge(self, policy: Policy) -> Outcome:
+        candidate = Candidate(
+            policy, self.space, self.scores, self.pruned(policy), *self._proxy_data
+        )
+        proxies = {name: PROXIES[name](candidate) for name in self.config.judging.proxies}
+        return Outcome(0, 0.0, proxies=proxies)
+
+    @cached_property
+    def _proxy_data(self) -> tuple[list[Batch], list[Batch]]:
+        """Drawn once; every policy is judged on the same images."""
+        return self.task.calibration(ADAPTING, batch_size=64), self.task.held_out()
+
+    def _train(self, policy: Policy, rung: int, seed: int) -> Outcome:
+        network, epochs = self.trained(policy, self.config.judging.rungs[rung - 1], seed)
+        return Outcome(rung, 0.0, accuracy=evaluate(network, self.task.validation), epochs=epochs)
+
+
+def failure(error: Exception) -> Failure:
+    """What went wrong in training or judging one network, in one line."""
+    if isinstance(error, Diverged):
+        return Failure("diverged", f"diverged: {error}")
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        return Failure("out of memory", f"out of memory: {brief(error)}")
+    return Failure(type(error).__name__, brief(error))

@@ -1,0 +1,136 @@
+"""What every engine must do. A new engine is one more line in ``ENGINES``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+from climbs import Alike, Odd, ToyClimb, toy
+from optuna.trial import TrialState
+
+import spaces
+from results import TrialRecord, load_records
+from search import models
+from search.engines import Engine, SearchStopped
+from search.engines.local import Local
+from search.engines.study import enqueue, open_study
+from search.sampler import BudgetSampler, Plan, make
+from search.starts import Start
+from spaces import Budget, Space
+
+ENGINES = {"local": Local(), "local with 2 workers": Local(workers=2)}
+TRIALS = 12
+HALF = Budget.parse("0.5")
+
+
+@pytest.fixture(scope="module")
+def space() -> Space:
+    torch.manual_seed(0)
+    model = models.build("digits_cnn", classes=10, in_channels=1)
+    return spaces.discover(model, (torch.zeros(1, 1, 8, 8),))
+
+
+@pytest.fixture(params=ENGINES.values(), ids=ENGINES.keys())
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def study(space: Space, tmp_path: Path) -> Iterator[optuna.Study]:
+    sampler = BudgetSampler(make("random", Plan(0, TRIALS)), space, [HALF], seed=0)
+    with open_study(tmp_path / "study.db", sampler) as opened:
+        yield opened
+
+
+def run(engine: Engine, study: optuna.Study, climb: ToyClimb, trials: int = TRIALS) -> None:
+    engine.run(study, climb, trials, lambda _: None)
+
+
+def test_every_trial_ends_and_optuna_knows_how(
+    engine: Engine, study: optuna.Study, space: Space
+) -> None:
+    run(engine, study, toy(space, coin=0.0))
+    records = load_records(study)
+    told = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
+    assert [record.number for record in records] == list(range(TRIALS))
+    assert {record.state for record in records} == {"complete", "stopped"}
+    for record, trial in zip(records, study.get_trials(), strict=True):
+        assert trial.state == told[record.state]
+        assert trial.params == dict(record.policy)
+        assert record.flops == space.flops(record.policy) <= HALF.limit(space.full_flops)
+        if record.state == "complete":
+            assert trial.values == [record.val_accuracy, record.flops]
+            assert (record.rung, record.epochs) == (2, (1, 3))
+        else:
+            assert "with at most its flops do better" in record.reason
+
+
+def test_starts_come_first_under_their_names(
+    engine: Engine, study: optuna.Study, space: Space
+) -> None:
+    start = Start(space.uniform(HALF), HALF, "uniform")
+    for _ in range(2):
+        enqueue(study, [start])
+    run(engine, study, toy(space), trials=3)
+    records = load_records(study)
+    assert [record.origin for record in records] == ["uniform", "tpe", "tpe"]
+    assert records[0].policy == start.policy
+
+
+def test_a_finished_study_is_left_alone(engine: Engine, study: optuna.Study, space: Space) -> None:
+    run(engine, study, toy(space), trials=4)
+    before = load_records(study)
+    run(engine, study, toy(space, trouble=Alike(0)), trials=4)
+    assert load_records(study) == before
+
+
+def test_trials_cut_short_go_on_from_their_rung(
+    engine: Engine, study: optuna.Study, space: Space
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill_at_rung_1(record: TrialRecord) -> None:
+        if record.rung == 1 and record.state == "running":
+            raise Killed
+
+    with pytest.raises(Killed):
+        engine.run(study, toy(space), TRIALS, kill_at_rung_1)
+    left = [record for record in load_records(study) if record.state == "running"]
+    assert 1 in {record.rung for record in left}
+    run(engine, study, toy(space, trouble=_NotAgain(tuple(r.seed for r in left if r.rung))))
+    records = load_records(study)
+    assert [record.number for record in records] == list(range(TRIALS))
+    assert {record.state for record in records} <= {"complete", "stopped"}
+
+
+class _NotAgain:
+    """A rung that was measured before the kill must not be measured again."""
+
+    def __init__(self, seeds: tuple[int, ...]) -> None:
+        self.seeds = seeds
+
+    def __call__(self, _policy: object, rung: int, seed: int) -> None:
+        assert not (seed in self.seeds and rung < 2)
+
+
+def test_a_failed_trial_is_recorded_and_the_search_goes_on(
+    engine: Engine, study: optuna.Study, space: Space
+) -> None:
+    run(engine, study, toy(space, trouble=Odd()))
+    failed = {record.number for record in load_records(study) if record.state == "failed"}
+    assert failed == {record.number for record in load_records(study) if record.seed % 2}
+    assert all(study.get_trials()[number].state == TrialState.FAIL for number in failed)
+    assert {load_records(study)[number].reason for number in failed} == {"bad luck"}
+
+
+@pytest.mark.parametrize("rung", [0, 1])
+def test_three_failures_alike_in_a_row_stop_the_search(
+    engine: Engine, study: optuna.Study, space: Space, rung: int
+) -> None:
+    with pytest.raises(SearchStopped, match=f"3 trials in a row failed at rung {rung}: diverged"):
+        run(engine, study, toy(space, trouble=Alike(rung), coin=1.0))
+    assert sum(record.state == "failed" for record in load_records(study)) == 3

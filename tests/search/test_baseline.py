@@ -1,0 +1,125 @@
+"""The baseline: trained once, kept, and trained again when what is kept is of no use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from search import models
+from search.baseline import baseline
+from search.data import Splits, load
+from search.train import evaluate
+from spaces.errors import ModelError
+
+CPU = torch.device("cpu")
+Make = Callable[..., tuple[nn.Module, bool]]
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    return load("digits", train_images=256)
+
+
+@pytest.fixture
+def make(tmp_path: Path, splits: Splits) -> Make:
+    """Ask for a baseline; whether it had to be trained is the second of what comes back."""
+
+    def ask(**changed: Any) -> tuple[nn.Module, bool]:
+        told: list[str] = []
+        asked: dict[str, Any] = {
+            "fresh": partial(models.build, "digits_cnn", 10, 1),
+            "splits": splits,
+            "name": "digits_cnn digits",
+            "seed": 0,
+            "device": CPU,
+            "folder": tmp_path / "baselines",
+            "epochs": 0.5,
+        }
+        model = baseline(**asked | changed, progress=lambda what, *_: told.append(what))
+        return model, bool(told)
+
+    return ask
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_it_is_trained_once(make: Make) -> None:
+    (first, trained), (second, again) = make(), make()
+    assert (trained, again) == (True, False)
+    assert same(first, second)
+    assert not second.training
+
+
+def test_the_same_seed_gives_the_same_baseline_anywhere(make: Make, tmp_path: Path) -> None:
+    torch.manual_seed(123)
+    first, _ = make(folder=tmp_path / "a")
+    second, trained = make(folder=tmp_path / "b")
+    assert trained
+    assert same(first, second)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seed": 1}, {"epochs": 0.75}, {"name": "other"}], ids=lambda c: next(iter(c))
+)
+def test_whatever_it_depends_on_makes_it_another(make: Make, changed: dict[str, Any]) -> None:
+    first, _ = make()
+    second, trained = make(**changed)
+    assert trained
+    assert changed.get("name") or not same(first, second)
+
+
+def test_other_images_make_it_another(make: Make) -> None:
+    make()
+    assert make(splits=load("digits", train_images=256, seed=1))[1]
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a torch file"])
+def test_a_damaged_file_is_trained_again_with_a_note(
+    make: Make, tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = make()
+    [kept] = (tmp_path / "baselines").iterdir()
+    kept.write_bytes(damage)
+    second, trained = make()
+    assert trained
+    assert same(first, second)
+    assert "cannot be used, training it again" in caplog.text
+    assert make()[1] is False
+
+
+class Explosive(nn.Module):
+    """Not to be trained at any rate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.flatten(1)) * float("nan")
+
+
+def test_a_model_that_cannot_be_trained_is_refused(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ModelError, match=r"the loss became nan .* give trained weights"):
+        make(fresh=Explosive)
+    assert [record.getMessage().split(" at ")[1] for record in caplog.records] == [
+        "learning rate 0.05",
+        "learning rate 0.005",
+        "learning rate 0.0005",
+    ]
+    assert not (tmp_path / "baselines").exists()
+
+
+def test_it_learns(make: Make, splits: Splits) -> None:
+    model, _ = make(epochs=10)
+    assert evaluate(model, splits.validation) > 0.8

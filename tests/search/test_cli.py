@@ -1,0 +1,112 @@
+"""The command line: help that fits, errors in one line with exit code 2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from search.cli import main
+from search.config import SearchConfig, fields, flag
+
+
+def line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr."""
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    return shown
+
+
+def test_help_fits_80_columns_names_every_flag_and_shows_an_example_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert end.value.code == 0
+    assert max(map(len, shown.splitlines())) <= 80
+    assert all(flag(option.name) in shown for _, option in fields(SearchConfig()))
+    assert shown.index("python search.py --budget 0.5\n") < shown.index("--help")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--budget", "half"], "error: budget must be a fraction in (0, 1]"),
+        (["--budget", "-1"], "but got '-1'"),
+        (["--sampler", "nsg2"], "did you mean 'nsga2'?"),
+        (["--model", "resnet21"], "did you mean 'resnet"),
+        (["--data", "digit"], "did you mean 'digits'?"),
+        (["--budget", "0.001"], "error: budget must be reachable, between 0.011 and 1"),
+        (["--resume", "--name", "none"], "--resume needs a run to go on with"),
+        (["--resume"], "--resume needs a run that is not finished"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_leaves_nothing(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--runs-dir", str(tmp_path)]) == 2
+    assert words in line(capsys)
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == []
+
+
+@pytest.mark.parametrize("arguments", [["--trials", "many"], ["--budgets", "0.5"], ["inspct"]])
+def test_arguments_that_do_not_parse_are_one_line_too(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert line(capsys).startswith("error: ")
+
+
+def test_a_folder_that_is_no_run_is_not_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    assert main(["--name", "mine", "--runs-dir", str(tmp_path)]) == 2
+    assert "exists and is none; choose another name" in line(capsys)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_another_config_is_refused_with_the_differences(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    about = {"config": SearchConfig.of(trials=7).to_dict()}
+    (tmp_path / "mine" / "config.json").write_text(json.dumps(about))
+    arguments = ["--name", "mine", "--runs-dir", str(tmp_path), "--seed", "3"]
+    assert main(arguments) == 2
+    assert "--trials 7 there, 48 here; --seed 0 there, 3 here" in line(capsys)
+    assert main([*arguments, "--resume"]) == 2
+    assert "differs: --seed 0 there, 3 here; leave these out" in line(capsys)
+    (tmp_path / "mine" / "report.html").touch()
+    assert main(arguments) == 2
+    assert "holds a finished run" in line(capsys)
+
+
+def test_inspect_prints_groups_frozen_channels_and_the_reachable_range(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", "--model", "digits_cnn"]) == 0
+    shown = capsys.readouterr().out
+    assert "blocks.2.conv2" in shown
+    assert "network output" in shown
+    assert "0.011 (16,848 flops)" in " ".join(shown.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_with_nothing_to_prune_is_refused_with_the_reasons(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bare.py").write_text(
+        "from torch import nn\n"
+        "def linear(num_classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["--model", "bare:linear", "--runs-dir", str(tmp_path / "runs")]) == 2
+    assert "all are frozen (1: network output" in line(capsys)

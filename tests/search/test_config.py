@@ -1,0 +1,70 @@
+"""SearchConfig: one tree, checked as it is made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from search.config import SearchConfig
+from spaces import UserError
+
+
+def test_options_find_their_place_by_flat_names() -> None:
+    config = SearchConfig.of(budget=0.5, trials=64, rungs=[1, 3], model="resnet20")
+    assert config.policies.budget == ("0.5",)
+    assert config.policies.trials == 64
+    assert config.judging.rungs == (1, 3)
+    assert config.task.model == "resnet20"
+    assert config.training == SearchConfig().training
+
+
+def test_several_budgets_in_any_form() -> None:
+    assert SearchConfig.of(budget=[0.7, "60M"]).policies.budget == ("0.7", "60M")
+
+
+def test_json_gives_the_same_config_back() -> None:
+    config = SearchConfig.of(budget=[0.7, 0.5], lr=0.1, starts=["l1"], workers=2)
+    assert SearchConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_differences_are_named_and_free_options_are_none() -> None:
+    one = SearchConfig.of(budget=0.5, workers=2, name="a")
+    other = SearchConfig.of(budget=[0.5, 0.3], seed=1, name="b")
+    assert one.differences(one.having(workers=1, runs_dir="there")) == []
+    assert one.differences(other) == [
+        "--budget 0.5 there, 0.5 0.3 here",
+        "--seed 0 there, 1 here",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"budget": "half"}, "budget must be a fraction in (0, 1] or absolute flops"),
+        ({"budget": 0}, "budget must be a fraction in (0, 1]"),
+        ({"budget": "-0.5"}, "but got '-0.5'"),
+        ({"budget": 1.5}, "but got 1.5"),
+        ({"criterion": "second_ordr"}, "unknown criterion 'second_ordr', did you mean 'second_o"),
+        ({"sampler": "tp"}, "unknown sampler 'tp', did you mean 'tpe'?"),
+        ({"train": "scratch"}, "unknown train 'scratch', did you mean 'scratch-"),
+        ({"proxies": ["adaptivebn"]}, "unknown proxies 'adaptivebn', did you mean 'adaptive_bn'?"),
+        ({"starts": ["l3"]}, "unknown starts 'l3', did you mean 'l"),
+        ({"engine": "ray"}, "unknown engine 'ray'"),
+        ({"proxies": ["predicted_damage"]}, "--rank-by must be one of the --proxies"),
+        ({"trials": 0}, "--trials must be at least 1, but got 0"),
+        ({"workers": 0}, "--workers must be at least 1"),
+        ({"rungs": [3, 1]}, "--rungs must be rising numbers of epochs, but got 3 1"),
+        ({"eta": 1.0}, "--eta must be above 1"),
+        ({"coin": 1.5}, "--coin must be between 0 and 1"),
+        ({"lr": 0.0}, "--lr must be above 0"),
+        ({"name": "a/b"}, "--name must name a folder in --runs-dir"),
+        ({"trails": 5}, "unknown option 'trails', did you mean 'trials'?"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        SearchConfig.of(**options)
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)

@@ -1,0 +1,136 @@
+"""Kill a real run in the middle of its work; nothing may be lost, and nothing done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import results
+from spaces import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared, so that the baseline is trained once."""
+    return Path(tmp_path_factory.mktemp("runs"))
+
+
+def start(runs: Path, *arguments: str) -> subprocess.Popen[str]:
+    options = ["--trials", "10", "--final-epochs", "1", "--train-images", "400"]
+    return subprocess.Popen(
+        [sys.executable, "search.py", *options, "--runs-dir", str(runs), *arguments],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,  # a terminal sends Ctrl-C to the whole group
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
+
+
+def interrupt(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Ctrl-C in a terminal."""
+    os.killpg(process.pid, signal.SIGINT)
+    return finish(process)
+
+
+def kill(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Of the parent alone; its workers have to notice."""
+    process.kill()
+    return finish(process)
+
+
+def wait_until(folder: Path, reached: Callable[[results.Run], bool]) -> None:
+    for _ in range(6000):
+        try:
+            if reached(results.load(folder)):
+                return
+        except UserError:
+            pass  # not there yet
+        time.sleep(0.02)
+    raise AssertionError(f"{folder} never got there")
+
+
+def trained(number: int) -> Callable[[results.Run], bool]:
+    return lambda run: any(r.number >= number and r.rung for r in run.records)
+
+
+def in_finals(run: results.Run) -> bool:
+    return len(run.finals) > 1
+
+
+def without_times(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "trials.csv").drop(columns="seconds")
+
+
+@pytest.fixture(scope="module")
+def whole(runs: Path) -> Path:
+    """A run that nobody disturbed."""
+    code, errors = finish(start(runs, "--name", "whole"))
+    assert code == 0, errors
+    return runs / "whole"
+
+
+def test_a_run_killed_twice_ends_as_if_nothing_had_happened(runs: Path, whole: Path) -> None:
+    folder = runs / "killed"
+    for reached in (trained(3), in_finals):
+        process = start(runs, "--name", "killed")
+        wait_until(folder, reached)
+        assert kill(process)[0] == -signal.SIGKILL
+    before = results.load(folder)
+    code, errors = finish(start(runs, "--resume", "--name", "killed"))
+    assert code == 0, errors
+    after = results.load(folder)
+    pd.testing.assert_frame_equal(without_times(folder), without_times(whole))
+    assert after.records == before.records
+    assert [f.test_accuracy for f in after.finals] == [
+        f.test_accuracy for f in results.load(whole).finals
+    ]
+    assert after.finals[1].test_accuracy[:1] == before.finals[1].test_accuracy[:1]
+
+
+def test_ctrl_c_keeps_the_record_and_says_how_to_go_on(runs: Path, whole: Path) -> None:
+    process = start(runs, "--name", "interrupted")
+    wait_until(runs / "interrupted", trained(1))
+    code, errors = interrupt(process)
+    assert code == 130
+    command = f"python search.py --resume --name interrupted --runs-dir {runs}"
+    assert errors.splitlines()[-1] == f"interrupted; go on with: {command}"
+    assert "Traceback" not in errors
+    assert len(pd.read_csv(runs / "interrupted" / "trials.csv")) < 10
+    assert finish(start(runs, "--resume", "--name", "interrupted"))[0] == 0
+    pd.testing.assert_frame_equal(without_times(runs / "interrupted"), without_times(whole))
+
+
+def test_a_disturbed_run_with_workers_loses_no_trial(runs: Path, whole: Path) -> None:
+    assert whole.is_dir()  # its baseline is in the cache by now
+    folder = runs / "workers"
+    ended: list[results.TrialRecord] = []
+    for number, disturb in ((1, interrupt), (4, kill)):
+        process = start(runs, "--name", "workers", "--workers", "2")
+        wait_until(folder, trained(number))
+        code, errors = disturb(process)
+        assert code in (130, -signal.SIGKILL)
+        assert "Traceback" not in errors
+        ended += [r for r in results.load(folder).records if r.state != "running"]
+    code, errors = finish(start(runs, "--resume", "--name", "workers", "--workers", "2"))
+    assert code == 0, errors
+    records = results.load(folder).records
+    assert [r.number for r in records] == list(range(10))
+    assert {r.state for r in records} <= {"complete", "stopped"}
+    assert [records[r.number] for r in ended] == ended

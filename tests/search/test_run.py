@@ -1,0 +1,134 @@
+"""The whole job on digits, through the Python API: what it returns and what it leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+import prune_ops
+import results
+from search import search
+from search.engines import SearchStopped
+from search.folder import place
+from search.task import Task, build_task
+from spaces import UserError, fvcore_flops
+
+OPTIONS = {"trials": 8, "rungs": (1,), "final_epochs": 1, "final_seeds": 2}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def task(runs: Path) -> Task:
+    return build_task(baseline_epochs=4, cache=runs / ".cache", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def run(task: Task, runs: Path) -> results.Run:
+    return search(task, budget=[0.5, 0.2], runs_dir=str(runs), name="two", **OPTIONS)
+
+
+def test_the_folder_holds_what_the_design_lists(run: results.Run) -> None:
+    about = json.loads((run.folder / "config.json").read_text())
+    assert {path.name for path in run.folder.iterdir()} == {
+        *("config.json", "study.db", "scores.pt", "trials.csv", "pareto.csv"),
+        *("report.html", "models"),
+    }
+    assert about["seeds"] == {"run": 0, "finals": [0, 1]}
+    assert about["config"]["policies"]["budget"] == ["0.5", "0.2"]
+    assert about["versions"]["torch"] == torch.__version__
+
+
+def test_every_trial_meets_its_budget_and_the_table_has_one_row_each(run: results.Run) -> None:
+    trials = pd.read_csv(run.folder / "trials.csv")
+    limits = run.provenance["budgets"]
+    assert list(trials["number"]) == list(range(8))
+    assert set(trials["state"]) <= {"complete", "stopped"}
+    assert (trials["flops"] <= limits["0.5"]).all()
+    assert (trials["flops"] <= limits["0.2"]).any()
+    assert list(run.trials.columns) == list(trials.columns)
+
+
+def test_finals_are_paired_by_seed_and_tested_once(run: results.Run) -> None:
+    roles = [(final.role, final.budget) for final in run.finals]
+    assert roles[0] == ("baseline", None)
+    for budget in ("0.5", "0.2"):
+        assert roles.count(("uniform", budget)) == 1
+        assert 1 <= roles.count(("searched", budget)) <= 4
+        best = [f for f in run.finals if f.budget == budget and f.best]
+        front = [r for r in run.records if r.number == best[0].number]
+        rivals = [
+            r.val_accuracy
+            for r in run.records
+            if r.state == "complete"
+            and run.provenance["budgets"][budget] >= r.flops > 0
+            and (budget == "0.2" or r.flops > run.provenance["budgets"]["0.2"])
+        ]
+        assert len(best) == 1
+        assert front[0].val_accuracy == max(rivals)
+    assert {final.seeds for final in run.finals[1:]} == {(0, 1)}
+    assert run.provenance["test_reads"] == 1 + 2 * len({f.policy for f in run.finals[1:]})
+
+
+def test_the_best_model_is_saved_and_counts_what_the_search_counted(
+    run: results.Run, task: Task
+) -> None:
+    best = next(final for final in run.finals if final.best)
+    folder = run.folder / "models" / str(best.number)
+    loaded = prune_ops.load(task.fresh(), folder)
+    assert prune_ops.load_policy(folder) == best.policy
+    assert fvcore_flops(loaded, task.example) == best.flops
+    assert loaded(task.example[0]).shape == (1, 10)
+    assert run.provenance["checks"][0].startswith(f"fvcore counts {best.flops:,} flops")
+
+
+def test_a_finished_run_is_reported_again_but_not_run_again(
+    run: results.Run, task: Task, runs: Path
+) -> None:
+    (run.folder / "report.html").unlink()
+    again = search(task, [0.5, 0.2], runs_dir=str(runs), name="two", resume=True, **OPTIONS)
+    assert again.records == run.records
+    assert again.finals == run.finals
+    assert (run.folder / "report.html").is_file()
+    with pytest.raises(UserError, match="holds a finished run"):
+        search(task, [0.5, 0.2], runs_dir=str(runs), name="two", **OPTIONS)
+
+
+def test_the_same_seed_gives_the_same_table(task: Task, runs: Path) -> None:
+    tables = [
+        search(task, 0.5, runs_dir=str(runs), name=name, **OPTIONS).trials for name in ("a", "b")
+    ]
+    pd.testing.assert_frame_equal(*(table.drop(columns="seconds") for table in tables))
+
+
+def test_a_run_that_fails_the_same_way_three_times_stops_and_says_why(
+    task: Task, runs: Path
+) -> None:
+    options = OPTIONS | {"lr": 1e12, "coin": 1.0, "name": "diverging"}
+    with pytest.raises(SearchStopped, match=r"3 trials in a row failed at rung 1: diverged"):
+        search(task, 0.5, runs_dir=str(runs), **options)
+    left = pd.read_csv(runs / "diverging" / "trials.csv")
+    assert list(left["state"]) == ["failed"] * 3
+
+
+def test_a_run_that_another_process_works_on_is_refused(runs: Path) -> None:
+    folder = place({"name": "held", "runs_dir": str(runs)})
+    refused = pytest.raises(UserError, match="another process works on that run")
+    with folder.held(), refused, folder.held():
+        pass
+
+
+def test_names_are_made_and_numbered(tmp_path: Path) -> None:
+    first = place({"budget": [0.5, 0.3], "runs_dir": str(tmp_path)})
+    with first.held():
+        second = place({"budget": [0.5, 0.3], "runs_dir": str(tmp_path)})
+    assert first.path.name == "digits_cnn-0.5-0.3"
+    assert second.path.name == "digits_cnn-0.5-0.3-2"
+    assert place({"resume": True, "runs_dir": str(tmp_path)}).path == first.path

@@ -1,0 +1,76 @@
+"""DominanceRule: who climbs on."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.rungs import DominanceRule, Standing
+
+STANDINGS = st.builds(
+    Standing, flops=st.integers(1, 20), score=st.integers(0, 20).map(lambda k: k / 20)
+)
+NO_LUCK = DominanceRule(eta=2, coin=0.0)
+
+
+def test_the_first_at_a_rung_climbs() -> None:
+    assert not NO_LUCK.stops(Standing(10, 0.0), [], seed=0)
+
+
+def test_the_best_one_in_eta_climb() -> None:
+    peers = [Standing(10, score / 10) for score in range(9)]
+    climbers = [
+        mine.score
+        for mine in peers
+        if not DominanceRule(eta=3, coin=0).stops(mine, [p for p in peers if p != mine], seed=0)
+    ]
+    assert climbers == [0.6, 0.7, 0.8]  # ceil(9 / 3) of 9
+
+
+def test_a_larger_network_is_no_peer() -> None:
+    small, large = Standing(10, 0.5), [Standing(11, 0.9)] * 9
+    assert NO_LUCK.beaten_by(small, large) == (0, 1)
+    assert not NO_LUCK.stops(small, large, seed=0)
+    assert DominanceRule(eta=2, coin=0, tolerance=1).stops(small, large, seed=0)
+
+
+def test_equal_scores_do_not_beat_each_other() -> None:
+    assert NO_LUCK.beaten_by(Standing(10, 0.5), [Standing(10, 0.5)] * 9) == (0, 10)
+
+
+def test_a_score_of_nan_loses_to_every_number_and_beats_none() -> None:
+    assert NO_LUCK.beaten_by(Standing(10, math.nan), [Standing(10, 0.1)]) == (1, 2)
+    assert NO_LUCK.beaten_by(Standing(10, 0.1), [Standing(10, math.nan)]) == (0, 2)
+
+
+@given(STANDINGS, st.lists(STANDINGS, max_size=30), st.floats(1.1, 10))
+def test_a_trial_on_the_front_never_stops(
+    mine: Standing, others: list[Standing], eta: float
+) -> None:
+    dominated = any(o.flops <= mine.flops and o.score > mine.score for o in others)
+    if not dominated:
+        assert not DominanceRule(eta=eta, coin=0.0).stops(mine, others, seed=0)
+
+
+@given(STANDINGS, st.lists(STANDINGS, max_size=30), st.integers(0, 20))
+def test_a_better_score_never_makes_a_trial_stop(
+    mine: Standing, others: list[Standing], gain: int
+) -> None:
+    better = mine._replace(score=mine.score + gain / 20)
+    if not NO_LUCK.stops(mine, others, seed=0):
+        assert not NO_LUCK.stops(better, others, seed=0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+def test_the_coin_lets_its_share_climb_whatever_they_score(share: float) -> None:
+    rule, others = DominanceRule(eta=2, coin=share), [Standing(10, 0.9)] * 9
+    climbing = sum(not rule.stops(Standing(10, 0.0), others, seed=seed) for seed in range(5000))
+    assert climbing / 5000 == pytest.approx(share, abs=0.015)
+
+
+def test_the_coin_is_the_trials_own() -> None:
+    rule = DominanceRule(coin=0.5)
+    assert [rule.lucky(seed) for seed in range(50)] == [rule.lucky(seed) for seed in range(50)]

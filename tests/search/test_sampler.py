@@ -1,0 +1,128 @@
+"""BudgetSampler around every sampler on offer: what Optuna stores is feasible."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import Trial, TrialState
+
+from search.sampler import SAMPLERS, BudgetSampler, Plan, distributions, make, trial_seed
+from spaces import Budget, Policy, Space, UserError
+
+HALF = (Budget.parse("0.5"),)
+# The Gaussian process takes seconds a proposal once its start-up trials are over.
+TRIALS = {name: 12 if name == "gp" else 30 for name in SAMPLERS}
+
+
+def study(space: Space, name: str, budgets: tuple[Budget, ...] = HALF, **plan: int) -> optuna.Study:
+    how = Plan(**({"seed": 0, "trials": 20} | plan))
+    sampler = BudgetSampler(make(name, how), space, budgets, seed=how.seed)
+    return optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+
+
+def propose(study: optuna.Study, space: Space) -> tuple[Trial, Policy]:
+    trial = study.ask({**distributions(space)})
+    return trial, Policy(trial.params)
+
+
+def merit(policy: Policy) -> float:
+    return float(np.log(list(policy.values())).sum())
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_stored_policy_is_on_the_lattice_and_meets_its_budget(
+    space: Space, name: str
+) -> None:
+    budgets = (Budget.parse("0.5"), Budget.parse("0.2"))
+    choices = {group.name: group.choices for group in space.groups}
+    seen = study(space, name, budgets)
+    for number in range(TRIALS[name]):
+        trial, policy = propose(seen, space)
+        flops = space.flops(policy)
+        assert list(policy) == list(choices)
+        assert all(width in choices[group] for group, width in policy.items())
+        assert 0 <= budgets[number % 2].limit(space.full_flops) - flops < 0.05 * space.full_flops
+        if number % 4 == 3:
+            seen.tell(trial, state=TrialState.PRUNED)
+        else:
+            seen.tell(trial, (merit(policy), flops))
+    policies = [Policy(trial.params) for trial in seen.trials]
+    assert len(set(policies)) == len(policies)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "gp"])
+def test_proposals_depend_on_the_seed_and_the_study_alone(space: Space, name: str) -> None:
+    def proposals(seed: int, restart_at: int) -> list[Policy]:
+        seen = study(space, name, seed=seed)
+        found = []
+        for number in range(15):
+            if number == restart_at:
+                seen.sampler = study(space, name, seed=seed).sampler
+            trial, policy = propose(seen, space)
+            seen.tell(trial, (merit(policy), space.flops(policy)))
+            found.append(policy)
+        return found
+
+    assert proposals(0, restart_at=99) == proposals(0, restart_at=12)
+    assert proposals(0, restart_at=99) != proposals(1, restart_at=99)
+
+
+def test_a_trial_cut_short_gets_the_same_widths_again(space: Space) -> None:
+    seen = study(space, "qmc")
+    trial = seen.ask()
+    first, *rest = distributions(space).items()
+    trial.suggest_int(first[0], first[1].low, first[1].high)
+    again = Trial(seen, trial._trial_id)
+    for name, distribution in [first, *rest]:
+        again.suggest_int(name, distribution.low, distribution.high)
+    widths = seen.get_trials()[0].system_attrs["budget_sampler"]
+    assert again.params == widths
+
+
+def test_enqueued_policies_are_taken_as_they_are(space: Space) -> None:
+    seen = study(space, "tpe")
+    seen.enqueue_trial(dict(space.full))
+    assert propose(seen, space)[1] == space.full
+
+
+def test_a_group_with_one_width_is_no_obstacle(space: Space) -> None:
+    class OneWidth:
+        groups = (*space.groups[:-1], _only_full(space))
+        project = staticmethod(space.project)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in set(SAMPLERS) - {"gp"}:
+            inner = make(name, Plan(seed=0, trials=20))
+            seen = optuna.create_study(
+                directions=["maximize", "minimize"],
+                sampler=BudgetSampler(inner, OneWidth(), [Budget.parse(1.0)], seed=0),
+            )
+            for _ in range(14):
+                trial = seen.ask({**distributions(OneWidth())})
+                seen.tell(trial, (merit(Policy(trial.params)), 1.0))
+            assert {t.params[space.groups[-1].name] for t in seen.trials} == {64}
+
+
+def _only_full(space: Space) -> object:
+    from dataclasses import replace
+
+    group = space.groups[-1]
+    return replace(group, choices=(group.channels,))
+
+
+def test_an_unknown_sampler_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UserError, match="unknown sampler 'nsga', did you mean 'nsga"):
+        make("nsga", Plan(seed=0, trials=20))
+
+
+def test_trials_have_seeds_of_their_own() -> None:
+    assert len({trial_seed(seed, number) for seed in range(30) for number in range(30)}) == 900

@@ -1,0 +1,56 @@
+"""The starts: uniform widths and global rankings at every budget."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from search.starts import global_ranking, starts
+from spaces import Budget, Space
+
+HALF = Budget.parse("0.5")
+
+
+def flat(space: Space, value: float = 1.0) -> dict[str, torch.Tensor]:
+    return {group.name: torch.full((group.channels,), value) for group in space.groups}
+
+
+def test_every_start_meets_its_budget_and_says_where_it_comes_from(space: Space) -> None:
+    torch.manual_seed(0)
+    scores = {
+        name: {group.name: torch.rand(group.channels) for group in space.groups}
+        for name in ("l1", "second_order")
+    }
+    found = starts(space, scores, [HALF, Budget.parse("0.3")])
+    assert [(start.origin, str(start.budget)) for start in found] == [
+        (origin, budget)
+        for budget in ("0.5", "0.3")
+        for origin in ("uniform", "l1", "second_order")
+    ]
+    assert all(space.flops(s.policy) <= s.budget.limit(space.full_flops) for s in found)
+
+
+def test_a_policy_found_twice_is_tried_once(space: Space) -> None:
+    once = starts(space, {"taylor": flat(space)}, [HALF])
+    twice = starts(space, {"taylor": flat(space), "second_order": flat(space)}, [HALF, HALF])
+    assert [s.policy for s in twice] == [s.policy for s in once]
+
+
+def test_a_global_ranking_keeps_what_scores_highest(space: Space) -> None:
+    scores = flat(space)
+    scores["conv1"] = torch.full((16,), 9.0)
+    scores["blocks.2.conv2"] = torch.linspace(0.0, 0.9, 64)
+    policy = global_ranking(space, scores, Budget.parse("0.8"), "second_order")
+    assert policy["conv1"] == 16
+    assert policy["blocks.2.conv2"] < 64
+
+
+@pytest.mark.parametrize(("criterion", "moved"), [("l1", False), ("second_order", True)])
+def test_only_comparable_scores_are_ranked_as_they_are(
+    space: Space, criterion: str, moved: bool
+) -> None:
+    torch.manual_seed(0)
+    scores = {group.name: torch.rand(group.channels) for group in space.groups}
+    rescaled = scores | {"conv1": scores["conv1"] * 1000}
+    before = global_ranking(space, scores, HALF, criterion)
+    assert (global_ranking(space, rescaled, HALF, criterion) != before) == moved

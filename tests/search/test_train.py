@@ -1,0 +1,171 @@
+"""The training loop: its schedule, repeatability, and what it leaves alone."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from search.data.splits import TensorSplit
+from search.train import MODES, Diverged, Recipe, evaluate, train
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(lr=0.05, batch_size=8)
+
+
+def split(images: int = 64) -> TensorSplit:
+    """Two classes that differ in brightness."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(images) % 2
+    noise = torch.randint(0, 100, (images, 1, 6, 6), generator=generator)
+    pixels = (noise + 100 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
+    return TensorSplit(pixels, labels, (0.4,), (0.3,))
+
+
+def network(*more: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    first = nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()
+    return nn.Sequential(*first, *more, nn.Flatten(), nn.Linear(64, 2))
+
+
+def trained(seed: int = 0, *more: nn.Module) -> dict[str, Tensor]:
+    model = network(*more)
+    train(model, split(), RECIPE, epochs=2, seed=seed, device=CPU)
+    return model.state_dict()
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_it_learns() -> None:
+    model = network()
+    train(model, split(), RECIPE, epochs=3, seed=0, device=CPU)
+    assert evaluate(model, split()) == 1.0
+    assert not model.training
+
+
+def test_the_seed_settles_everything_dropout_included() -> None:
+    once = trained(1, nn.Dropout(0.5))
+    torch.rand(3)
+    assert same(once, trained(1, nn.Dropout(0.5)))
+    assert not same(once, trained(2, nn.Dropout(0.5)))
+
+
+def test_the_callers_random_state_stays() -> None:
+    model = network(nn.Dropout(0.5))
+    state = torch.get_rng_state()
+    train(model, split(), RECIPE, epochs=1, seed=5, device=CPU)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_it_does_what_a_plain_loop_does() -> None:
+    model, plain = network(), network()
+    data = split()
+    train(model, data, RECIPE, epochs=1.5, seed=3, device=CPU)
+    optimizer = torch.optim.SGD(
+        plain.parameters(), lr=1, momentum=0.9, nesterov=True, weight_decay=5e-4
+    )
+    batches = [
+        batch for epoch in (0, 1) for batch in data.batches(8, augment=True, seed=3, epoch=epoch)
+    ]
+    for step, (x, y) in enumerate(batches[:12]):
+        optimizer.param_groups[0]["lr"] = 0.05 * (1 + math.cos(math.pi * (step + 0.5) / 12)) / 2
+        optimizer.zero_grad()
+        F.cross_entropy(plain(x), y).backward()
+        optimizer.step()
+    for mine, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 1000])
+@pytest.mark.parametrize("warmup", [0.0, 0.2])
+def test_the_rate_anneals_to_zero_within_any_budget(steps: int, warmup: float) -> None:
+    recipe = Recipe(lr=0.1, warmup=warmup)
+    rates = [recipe.lr_at(step, steps) for step in range(steps)]
+    peak = rates.index(max(rates))
+    assert min(rates) > 0
+    assert max(rates) <= 0.1
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    # half a step before the end: pi/2 / (steps - warm) from the end of the cosine
+    assert rates[-1] <= 0.1 * (math.pi / (4 * steps * (1 - warmup))) ** 2 + 1e-12 or steps == 1
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(0.0, 1), (0.5, 4), (1, 8), (2.25, 18)])
+def test_a_part_of_an_epoch_counts(epochs: float, steps: int) -> None:
+    seen: list[tuple[int, int]] = []
+    train(
+        network(),
+        split(),
+        RECIPE,
+        epochs=epochs,
+        seed=0,
+        device=CPU,
+        on_step=lambda step, of: seen.append((step, of)),
+    )
+    assert seen == [(step, steps) for step in range(1, steps + 1)]
+
+
+def test_divergence_is_told_in_one_line_at_the_end_of_the_epoch() -> None:
+    seen: list[int] = []
+    with pytest.raises(Diverged, match="the loss became nan in epoch 1 at learning rate 1e\\+30"):
+        train(
+            network(),
+            split(),
+            Recipe(lr=1e30, batch_size=8),
+            epochs=3,
+            seed=0,
+            device=CPU,
+            on_step=lambda step, _: seen.append(step),
+        )
+    assert len(seen) == 8
+
+
+def test_evaluate_counts_every_image_and_leaves_the_model_as_it_was() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model[1].bias[1] = 1.0  # always answers 1
+    model.train()
+    assert evaluate(model, split(7), batch_size=2) == 3 / 7
+    assert model.training
+
+
+def test_small_sets_get_small_batches() -> None:
+    recipe = Recipe(lr=0.1)
+    assert recipe.suited_to(50_000) is recipe
+    assert recipe.suited_to(1000) == Recipe(lr=0.05, batch_size=32)
+
+
+def test_modes_are_those_of_the_paper() -> None:
+    said = {name: (mode.scratch, mode.equal_compute) for name, mode in MODES.items()}
+    assert said == {
+        "finetune": (False, False),
+        "scratch-e": (True, False),
+        "scratch-b": (True, True),
+    }
+    assert MODES["finetune"].recipe.lr == 0.01  # 1e-3 underrates fine-tuning
+
+
+class Viewing(nn.Module):
+    """Takes for granted that channels come first in memory, as many models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, bias=False)
+        self.linear = nn.Linear(64, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.conv(x).view(len(x), -1))
+
+
+def test_a_model_that_views_trains_and_comes_back_contiguous() -> None:
+    model = Viewing()
+    train(model, split(), RECIPE, epochs=1, seed=0, device=CPU)
+    assert evaluate(model, split()) > 0.9
+    assert all(parameter.is_contiguous() for parameter in model.parameters())

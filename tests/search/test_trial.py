@@ -1,0 +1,109 @@
+"""Climb: one rung of one policy, measured on digits; whatever goes wrong is an outcome."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import prune_ops
+import spaces
+from results import TrialRecord
+from search.config import SearchConfig
+from search.task import build_task
+from search.trial import Climb, failure
+
+
+@pytest.fixture(scope="module")
+def climb(tmp_path_factory: pytest.TempPathFactory) -> Climb:
+    cache = tmp_path_factory.mktemp("cache")
+    task = build_task(train_images=256, baseline_epochs=8, cache=Path(cache), device="cpu")
+    space = spaces.discover(task.model, task.example)
+    scores = prune_ops.score(task.model, space, task.calibration(), ["l1"])
+    return Climb(task, space, prune_ops.normalised(scores["l1"]), SearchConfig())
+
+
+def with_options(climb: Climb, **options: Any) -> Climb:
+    return dataclasses.replace(climb, config=climb.config.having(**options))
+
+
+def test_rung_0_measures_every_proxy_and_the_rungs_above_accuracy(climb: Climb) -> None:
+    policy = climb.space.uniform(0.5)
+    judged, trained = climb.rung(policy, 0, seed=1), climb.rung(policy, 2, seed=1)
+    assert judged.failure is None
+    assert judged.proxies.keys() == {"predicted_damage", "adaptive_bn"}
+    assert judged.proxies["predicted_damage"] < 0 <= judged.proxies["adaptive_bn"] <= 1
+    assert trained.epochs == 3
+    assert 0.2 < trained.accuracy <= 1
+    assert judged.seconds > 0
+
+
+def test_a_rung_is_the_same_for_the_same_seed_and_leaves_the_model_alone(climb: Climb) -> None:
+    before = {name: value.clone() for name, value in climb.task.model.state_dict().items()}
+    policy = climb.space.uniform(0.3)
+    copy = pickle.loads(pickle.dumps(climb))
+    first, again = climb.rung(policy, 1, seed=5), copy.rung(policy, 1, seed=5)
+    assert first.accuracy == again.accuracy
+    after = climb.task.model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize(("mode", "epochs"), [("scratch-e", 1), ("scratch-b", 4)])
+def test_scratch_b_takes_the_computation_of_the_unpruned_network(
+    climb: Climb, mode: str, epochs: int
+) -> None:
+    outcome = with_options(climb, train=mode).rung(climb.space.uniform(0.25), 1, seed=0)
+    assert outcome.epochs == epochs
+
+
+def test_scratch_starts_from_other_weights_than_finetuning(climb: Climb) -> None:
+    policy = climb.space.uniform(0.5)
+    asked = with_options(climb, lr=1e-12)
+    kept, _ = asked.trained(policy, 1, seed=0)
+    fresh, _ = with_options(asked, train="scratch-e").trained(policy, 1, seed=0)
+    inherited = climb.pruned(policy).conv1.weight
+    assert torch.allclose(kept.conv1.weight, inherited, atol=1e-4)
+    assert not torch.allclose(fresh.conv1.weight, inherited, atol=1e-2)
+
+
+def test_recipe_is_the_modes_own_but_for_what_is_asked(climb: Climb) -> None:
+    assert (climb.recipe.lr, climb.recipe.batch_size) == (0.005, 32)
+    asked = with_options(climb, lr=0.3, batch_size=16).recipe
+    assert (asked.lr, asked.batch_size, asked.momentum) == (0.3, 16, 0.9)
+
+
+def test_a_training_that_diverges_is_an_outcome(climb: Climb) -> None:
+    outcome = with_options(climb, lr=1e12).rung(climb.space.uniform(0.5), 1, seed=0)
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "diverged"
+    assert outcome.failure.reason.startswith("diverged: the loss became")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory.\nMore"), "out of memory", "out of memory: "),
+        (RuntimeError("can't allocate memory: you tried"), "out of memory", "out of memory: "),
+        (MemoryError(), "out of memory", "out of memory: MemoryError"),
+        (KeyError("x"), "KeyError", "KeyError: 'x'"),
+    ],
+)
+def test_failures_have_a_kind_and_one_line(error: Exception, kind: str, reason: str) -> None:
+    found = failure(error)
+    assert found.kind == kind
+    assert found.reason.startswith(reason)
+    assert "\n" not in found.reason
+
+
+def test_the_next_rung_and_its_score_are_read_from_the_record(climb: Climb) -> None:
+    record = TrialRecord(0, climb.space.full, "uniform", 1, 1.0, 1)
+    assert climb.next_rung(record) == 0
+    judged = dataclasses.replace(record, proxies={"adaptive_bn": 0.4, "predicted_damage": -1.0})
+    assert climb.next_rung(judged) == 1
+    trained = dataclasses.replace(judged, accuracy=(0.7,))
+    assert (climb.next_rung(trained), climb.top) == (2, 2)
+    assert [climb.score(trained, rung) for rung in (0, 1)] == [0.4, 0.7]
