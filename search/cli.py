@@ -18,7 +18,7 @@ from results import Run
 from search.config import SearchConfig, TaskConfig, flag
 from search.engines import SearchStopped
 from search.folder import place
-from search.inspect import inspect
+from search.inspect import inspect, untrained, without_data
 from search.progress import Progress
 from search.run import execute
 from spaces import UserError
@@ -37,7 +37,7 @@ more examples:
       --data imagefolder:cifar10 --rungs 1 4 --trials 100 --workers 2
   python search.py --resume
       goes on with a run that was interrupted or killed
-  python search.py inspect --model resnet50 --data imagefolder:photos
+  python search.py inspect --model resnet50
       what can be pruned, what is frozen and why, which budgets are reachable
 """
 
@@ -98,8 +98,11 @@ def _inspect(arguments: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     _add_part(parser, TaskConfig(), skip=("train_images", "device"))
-    config = SearchConfig.of(**vars(parser.parse_args(arguments)))
-    inspect(config.task, Path(config.run.runs_dir) / ".cache", Console())
+    options = vars(parser.parse_args(arguments))
+    config = SearchConfig.of(**options)
+    cache = Path(config.run.runs_dir) / ".cache"
+    given = untrained(config.task, cache) if "data" in options else without_data(config.task)
+    inspect(*given, config.task.round_to, Console())
     return 0
 
 

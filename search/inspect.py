@@ -16,7 +16,7 @@ from spaces import Space
 
 
 def untrained(config: TaskConfig, cache: Path) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """The model with fresh weights, on the CPU, and one image as its input.
+    """The model with fresh weights, on the CPU, and one image of the data as its input.
 
     Raises:
         UserError: as ``build_task``.
@@ -29,25 +29,40 @@ def untrained(config: TaskConfig, cache: Path) -> tuple[nn.Module, tuple[Tensor,
         train_images=config.train_images,
         cache=cache,
     )
+    image, _ = next(iter(splits.validation.batches(1)))
+    return _built(config, splits.classes, splits.shape[0]), (image[:1],)
+
+
+def without_data(config: TaskConfig) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """The model as it was made for, or for ``image_size``, and a blank image as its input."""
+    models.check(config.model)
+    (channels, side, _), classes = models.usual(config.model)
+    side = config.image_size or side
+    return _built(config, classes, channels), (torch.zeros(1, channels, side, side),)
+
+
+def _built(config: TaskConfig, classes: int, channels: int) -> nn.Module:
     torch.manual_seed(0)
-    model = models.build(config.model, splits.classes, splits.shape[0])
+    model = models.build(config.model, classes, channels)
     if config.weights is not None:
         models.load_weights(model, config.weights)
-    image, _ = next(iter(splits.validation.batches(1)))
-    return model.eval(), (image[:1],)
+    return model.eval()
 
 
-def inspect(config: TaskConfig, cache: Path, console: Console) -> Space:
+def inspect(
+    model: nn.Module, example: tuple[Tensor, ...], round_to: int | None, console: Console
+) -> Space:
     """Print the groups, the frozen channels with their reasons and the reachable budgets.
 
-    >>> inspect(TaskConfig(model="resnet18", data="cifar10"), Path("runs/.cache"), Console())
+    >>> inspect(*without_data(TaskConfig(model="resnet18")), None, Console())
     """
-    space = spaces.discover(*untrained(config, cache), config.round_to)
+    space = spaces.discover(model, example, round_to)
     console.print(_groups(space), _frozen(space), sep="\n")
     low, full = space.floor_flops, space.full_flops
+    shape = " × ".join(str(n) for n in example[0].shape[1:])
     console.print(
-        f"{full:,} flops, {space.full_params:,} parameters. Reachable budgets: from "
-        f"{low / full:.3f} ({low:,} flops) to 1; the floor is set by "
+        f"{full:,} flops for one image of {shape}, {space.full_params:,} parameters. "
+        f"Reachable budgets: from {low / full:.3f} ({low:,} flops) to 1; the floor is set by "
         f"{', '.join(space.floor_setters())}.",
         highlight=False,
     )

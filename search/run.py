@@ -91,10 +91,19 @@ def execute(folder: Folder, task: Task | None = None, progress: Progress | None 
         keep = partial(save_finals, study)
         finals = Finals(climb, folder.path / "models", load_finals(study), keep)
         trained = finals.run(contenders, progress.final)
-        about["checks"] = [*flops_check(trained, climb), *finals.failures]
+        about["checks"] = [*flops_check(trained, climb), *finals.failures, *_doubts(config)]
     run = results.load(folder.path)
     run.report()
     return run
+
+
+def _doubts(config: SearchConfig) -> Iterator[str]:
+    """What a reader should know before believing the figures."""
+    if config.task.weights is not None:
+        yield (
+            "the weights were given: if they were trained on images that are now in the "
+            "validation split, validation accuracies flatter; test accuracies do not"
+        )
 
 
 def reachable(space: Space, config: SearchConfig) -> list[Budget]:

@@ -23,11 +23,17 @@ from search.models.init import reinitialise
 from search.models.weights import load_weights
 from spaces.errors import unknown
 
-__all__ = ["FAMILIES", "build", "check", "load_weights", "names", "reinitialise"]
+__all__ = ["FAMILIES", "build", "check", "load_weights", "names", "reinitialise", "usual"]
 
 
 class Family(Protocol):
-    """What a module of this folder offers."""
+    """What a module of this folder offers.
+
+    Attributes:
+        USUAL: shape of one image, and the number of classes, that the family was made for.
+    """
+
+    USUAL: tuple[tuple[int, int, int], int]
 
     def names(self) -> tuple[str, ...]:
         """The names it knows."""
@@ -68,6 +74,16 @@ def check(name: str) -> None:
     """
     if ":" not in name and not any(name in family.names() for family in FAMILIES):
         raise unknown("model", name, names())
+
+
+def usual(name: str) -> tuple[tuple[int, int, int], int]:
+    """The image shape (C, H, W) and the classes that a model was made for; ImageNet's if unknown.
+
+    >>> usual("resnet20")
+    ((3, 32, 32), 10)
+    """
+    families = (family for family in FAMILIES if name in family.names())
+    return next(families, from_torchvision).USUAL
 
 
 def names() -> list[str]:

@@ -99,6 +99,15 @@ def test_inspect_prints_groups_frozen_channels_and_the_reachable_range(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_inspect_without_data_takes_the_input_the_model_was_made_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["inspect", "--model", "resnet20"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "40,551,040 flops for one image of 3 × 32 × 32, 269,722 parameters" in shown
+    assert "zeros of a pad" in shown
+
+
 def test_a_model_with_nothing_to_prune_is_refused_with_the_reasons(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,32 @@
+"""The README's code runs as it stands, with a shorter search."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from prune_ops import load_policy
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SHORT = "trials=3, rungs=(1,), final_epochs=1, final_seeds=1"
+
+
+def test_the_api_and_the_loading_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    loading, api = BLOCKS
+    names: dict[str, object] = {}
+    assert "trials=48" in api
+    exec(compile(api.replace("trials=48", SHORT), "README.md", "exec"), names)
+    assert Path("report.html").stat().st_size > 10_000
+    folder = next(names["run"].folder.glob("models/*"))  # type: ignore[attr-defined]
+    exec(loading.replace("runs/digits_cnn-0.5/models/45", str(folder)), names)
+    fitted = names["space"].widths(load_policy(folder))  # type: ignore[attr-defined]
+    counted = sum(p.numel() for p in names["model"].parameters())  # type: ignore[attr-defined]
+    assert counted == names["space"].params(fitted)  # type: ignore[attr-defined]
+
+
+def test_the_two_lines_stand_alone_so_that_ci_can_run_them() -> None:
+    lines = README.splitlines()
+    assert "pip install -e . && python search.py --budget 0.5" in lines
+    assert "pip install -e '.[test]' && pytest" in lines
