@@ -8,7 +8,8 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from spaces.groups import ChannelGroup, Kind, Member
+from spaces.groups import ChannelGroup, Member
+from spaces.labels import Kind
 
 EVERYWHERE: frozenset[Kind] = frozenset({"out", "in", "norm", "scale"})
 """All weights that go when the channel goes, the input slices of its consumers among them."""

@@ -20,7 +20,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from spaces.groups import ChannelGroup
-from spaces.walk import Cost, Place
+from spaces.labels import Place
+from spaces.walk import Cost
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from torch import Tensor
 
-if TYPE_CHECKING:  # the walk names the kinds defined here
-    from spaces.walk import Place, Trace
-
-Kind = Literal["out", "in", "norm", "scale"]
+from spaces.labels import Kind, Place
+from spaces.walk import Trace
 
 
 @dataclass(frozen=True, slots=True)

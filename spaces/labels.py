@@ -7,11 +7,19 @@ that it belongs to. Two labels that are tied belong to channels that can be remo
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
 
 NEUTRAL = 0
+
+Place = tuple[str, int]
+"""One dim of one parameter or buffer."""
+
+Kind = Literal["out", "in", "norm", "scale"]
+"""What the channels at a place are to its layer; see ``spaces.groups.Member``."""
 
 
 class Labels:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from spaces.errors import ModelError
 from spaces.groups import ChannelGroup
-from spaces.walk import Place
+from spaces.labels import Place
 
 Selection = Mapping[str, np.ndarray]
 """Group name → ascending indices of the channels that stay; groups left out stay whole."""

@@ -10,11 +10,7 @@ import torch
 from torch import Tensor, fx
 from torch.export.graph_signature import InputKind
 
-from spaces.groups import Kind
-from spaces.labels import NEUTRAL, Labels
-
-Place = tuple[str, int]
-"""One dim of one parameter or buffer."""
+from spaces.labels import NEUTRAL, Kind, Labels, Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from spaces.groups import Kind
+from spaces.labels import Kind
 from spaces.rules.table import operation, rule
 from spaces.walk import Walk
 
