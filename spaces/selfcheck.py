@@ -119,13 +119,18 @@ class SelfCheck:
     def _run_backward(self, model: nn.Module) -> Any:
         model.train()
         try:
-            with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            with torch.random.fork_rng(_cuda_devices(model)), torch.enable_grad():
                 sums = [x.float().sum() for x in outputs(model(*twice(self._inputs)))]
                 torch.stack([x for x in sums if x.requires_grad]).sum().backward()
         # As above: anything that training raises counts as the answer.
         except Exception as error:
             return error
         return None
+
+
+def _cuda_devices(model: nn.Module) -> list[int]:
+    """The GPUs that the model lives on: dropout would draw from their generators."""
+    return sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
 
 
 def _first_line(error: Exception) -> str:
