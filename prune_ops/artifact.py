@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import json
 import os
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spaces import fit_to_state
+from spaces import copied, fit_to_state
 from spaces.errors import DataError, ModelError
 from spaces.policy import Policy
 
@@ -73,7 +72,7 @@ def load(fresh_model: nn.Module, folder: str | Path) -> nn.Module:
     load_policy(folder)
     path = Path(folder) / "weights.pt"
     state = _read_state(path)
-    model = copy.deepcopy(fresh_model)
+    model = copied(fresh_model)
     try:
         fit_to_state(model, state)
     except ModelError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from prune_ops.channels import PRODUCERS, channel_sums, weights
 from prune_ops.evidence import detached
+from spaces import copied
 from spaces.groups import ChannelGroup
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -20,7 +20,7 @@ class Subject:
     """A copy of the model to take gradients of: eval mode, only the groups' weights take any."""
 
     def __init__(self, model: nn.Module, groups: Sequence[ChannelGroup], loss: Loss) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model = copied(model).eval().requires_grad_(False)
         self.groups = groups
         self.loss = loss
         wanted = {member.parameter for group in groups for member in group.members}

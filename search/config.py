@@ -211,6 +211,7 @@ def _check_numbers(config: SearchConfig) -> None:
     for name, value, least in (
         ("trials", config.policies.trials, 1),
         ("seed", config.policies.seed, 0),
+        ("image_size", config.task.image_size, 1),
         ("batch_size", config.training.batch_size, 1),
         ("final_epochs", config.training.final_epochs, 1),
         ("final_seeds", config.training.final_seeds, 1),
@@ -218,6 +219,11 @@ def _check_numbers(config: SearchConfig) -> None:
     ):
         if value is not None and value < least:
             raise UserError(f"{flag(name)} must be at least {least}, but got {value}")
+    if config.policies.seed >= 2**32:
+        raise UserError(f"--seed must be below 2**32, but got {config.policies.seed}")
+    budgets = config.policies.budget
+    if len(set(budgets)) < len(budgets):
+        raise UserError(f"--budget must name different budgets, but got {_shown(budgets)}")
     if not rungs or min(rungs) < 1 or list(rungs) != sorted(set(rungs)):
         raise UserError(f"--rungs must be rising numbers of epochs, but got {_shown(rungs)}")
     if not config.judging.eta > 1 or math.isinf(config.judging.eta):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -94,6 +95,7 @@ def place(options: Mapping[str, Any]) -> Folder:
     """
     asked = SearchConfig.of(**options)
     runs = Path(asked.run.runs_dir)
+    _check_writable(runs)
     name = asked.run.name or (_latest(runs) if asked.run.resume else _new_name(asked, runs))
     path = runs / name
     if not _config_file(path).is_file():
@@ -112,6 +114,13 @@ def place(options: Mapping[str, Any]) -> Folder:
             f"{'; '.join(differences)}; leave these out with --resume, or choose another --name"
         )
     return Folder(path, asked.having(name=name))
+
+
+def _check_writable(runs: Path) -> None:
+    """Told before anything is trained; the folder itself is made only when a run begins."""
+    there = next(p for p in (runs, *runs.absolute().parents) if p.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"--runs-dir must be a folder that can be written, but {there} is not")
 
 
 def finished(path: Path) -> bool:

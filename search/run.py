@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
+from torch import nn
 
 import prune_ops
 import results
@@ -71,6 +72,7 @@ def execute(folder: Folder, task: Task | None = None, progress: Progress | None 
     task = task or _build(folder, progress)
     space = spaces.discover(task.model, task.example, config.task.round_to)
     budgets = reachable(space, config)
+    check_criteria(task.model, space, config)
     about = provenance(folder.path.name, config, task, space, budgets)
     with (
         threads_suited_to(task.example[0].shape),
@@ -118,11 +120,28 @@ def reachable(space: Space, config: SearchConfig) -> list[Budget]:
     return budgets
 
 
+def check_criteria(model: nn.Module, space: Space, config: SearchConfig) -> None:
+    """Ask the criteria that need no data, so that one that cannot judge this network says so now.
+
+    Raises:
+        UserError: a criterion that needs what the network has not, BatchNorm in every group say.
+    """
+    free = [name for name in _criteria(config) if not CRITERIA[name].requires]
+    prune_ops.score(model, space, (), free)
+
+
+def _criteria(config: SearchConfig) -> list[str]:
+    return sorted({config.judging.criterion, *config.policies.starts})
+
+
 def _build(folder: Folder, progress: Progress) -> Task:
     config, cache = folder.config, Path(folder.config.run.runs_dir) / ".cache"
     if config.task.weights is None:
         # The baseline may take long; what cannot be searched is refused before it is trained.
-        reachable(spaces.discover(*untrained(config.task, cache), config.task.round_to), config)
+        model, example = untrained(config.task, cache)
+        space = spaces.discover(model, example, config.task.round_to)
+        reachable(space, config)
+        check_criteria(model, space, config)
     return build_task(
         config.task.model,
         config.task.data,
@@ -143,9 +162,8 @@ def _sampler(space: Space, budgets: Sequence[Budget], config: SearchConfig) -> B
 
 
 def _score(task: Task, space: Space, config: SearchConfig) -> Mapping[str, Scores]:
-    criteria = sorted({config.judging.criterion, *config.policies.starts})
     return prune_ops.score(
-        task.model, space, task.calibration(), criteria, seed=config.policies.seed
+        task.model, space, task.calibration(), _criteria(config), seed=config.policies.seed
     )
 
 

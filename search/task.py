@@ -172,6 +172,8 @@ def _check_fit(model: nn.Module, example: Tensor, splits: Splits, name: str, dat
             f"model {name!r} must take images {tuple(example.shape[1:])} of data {data!r}, but "
             f"it fails with {brief(error)}; choose another model or image size"
         ) from error
+    if splits.classes < 2:
+        raise DataError(f"data {data!r} must have at least 2 classes, but has {splits.classes}")
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != (1, splits.classes):
         raise DataError(

@@ -17,7 +17,7 @@ from spaces.errors import (
 )
 from spaces.groups import ChannelGroup, Frozen, Member, module_of
 from spaces.policy import Policy
-from spaces.slicing import Selection, fit_to_state
+from spaces.slicing import Selection, copied, fit_to_state
 from spaces.space import Space, discover, slice_model
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Selection",
     "Space",
     "UserError",
+    "copied",
     "discover",
     "fit_to_state",
     "fvcore_flops",

@@ -12,6 +12,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MANY = 12
+"""Of more names than this only the nearest are listed."""
+
 
 class UserError(ValueError):
     """What the user gave cannot be used; ``str(error)`` is one line fit for a terminal."""
@@ -42,4 +45,7 @@ def unknown(kind: str, name: str, options: Iterable[str]) -> UserError:
     known = sorted(options)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f", did you mean {near[0]!r}?" if near else "."
+    if len(known) > MANY:
+        listed = ", ".join(difflib.get_close_matches(name, known, n=MANY, cutoff=0.0))
+        return UserError(f"unknown {kind} {name!r}{hint} Nearest of {len(known)}: {listed}")
     return UserError(f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}")

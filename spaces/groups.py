@@ -169,7 +169,7 @@ def _frozen(
     trace: Trace, classes: dict[int, list[tuple[Place, np.ndarray]]], held: dict[int, str]
 ) -> tuple[Frozen, ...]:
     """Frozen channels by producer and reason; places that no layer produces are left out."""
-    counts: dict[tuple[str, str], int] = {}
+    counts = dict(trace.held)
     for root, touches in classes.items():
         produced = next(((p, len(i)) for p, i in touches if trace.kinds[p] == "out"), None)
         if root in held and produced is not None:

@@ -7,16 +7,16 @@ is frozen.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spaces.errors import ModelError
 from spaces.groups import ChannelGroup
 from spaces.masked import MaskedReference, outputs, relative_error
-from spaces.slicing import cut, named_tensors
+from spaces.slicing import copied, cut, named_tensors
 from spaces.trace import twice
 from spaces.walk import Trace
 
@@ -35,9 +35,9 @@ class SelfCheck:
         self._trace = trace
         self._random = np.random.default_rng(0)
         self._torch = torch.Generator().manual_seed(0)
-        self._probe = copy.deepcopy(model).eval()
-        self._inputs = tuple(self._noise(x) for x in example_inputs)
-        self._trains = self._run_backward(copy.deepcopy(self._probe)) is None
+        self._probe = copied(model).eval()
+        self._inputs = self._usable(tuple(self._noise(x) for x in example_inputs), example_inputs)
+        self._trains = self._run_backward(copied(self._probe)) is None
 
     def failing(self, groups: tuple[ChannelGroup, ...]) -> dict[str, str]:
         """Group name → reason, for every group that surgery would break."""
@@ -115,6 +115,25 @@ class SelfCheck:
         if not isinstance(value, Tensor) or not value.is_floating_point():
             return value
         return torch.randn(value.shape, generator=self._torch).to(value)
+
+    def _usable(self, *candidates: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The first inputs for which the network's outputs are numbers.
+
+        Raises:
+            ModelError: there are none, or the model does not run.
+        """
+        for inputs in candidates:
+            try:
+                with torch.no_grad():
+                    found = outputs(self._probe(*inputs))
+            except Exception as error:  # the model is anybody's, and so is what it raises
+                raise ModelError(
+                    f"the model must run on one example input in eval mode, but it fails with "
+                    f"{type(error).__name__}: {_first_line(error)}"
+                ) from error
+            if not any(x.isnan().any() for x in found):
+                return inputs
+        raise ModelError("the model's outputs must be numbers, but they are nan; check its weights")
 
     def _run_backward(self, model: nn.Module) -> Any:
         model.train()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from spaces.errors import ModelError
 from spaces.groups import ChannelGroup
@@ -44,7 +45,7 @@ def cut(model: nn.Module, groups: tuple[ChannelGroup, ...], selection: Selection
         small[name] = source.index_select(dim, torch.from_numpy(keep).to(source.device))
     # Through deepcopy's memo the copy takes the cut tensors where it would copy the large ones.
     made = {id(tensors[name]): _like(tensors[name], tensor) for name, tensor in small.items()}
-    result = copy.deepcopy(model, dict(made))
+    result = copied(model, made)
     _follow(result, made.values())
     return result
 
@@ -95,6 +96,20 @@ def _adopt(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def _like(old: Tensor, values: Tensor) -> Tensor:
     return nn.Parameter(values, old.requires_grad) if isinstance(old, nn.Parameter) else values
+
+
+def copied(model: nn.Module, instead: Mapping[int, Tensor] | None = None) -> nn.Module:
+    """A deep copy that takes, for the tensors whose ids are given, those of ``instead``.
+
+    Outputs that a module keeps from its last forward (a hook's, say) belong to an autograd graph
+    and refuse to be copied; the copy gets their values.
+    """
+    memo: dict[int, Any] = dict(instead or {})
+    for module in model.modules():
+        for value in tree_leaves(vars(module)):
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo.setdefault(id(value), value.detach().clone())
+    return copy.deepcopy(model, memo)
 
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -115,6 +115,11 @@ class Space:
         """
         parsed = Budget.parse(budget)
         limit = parsed.limit(self.full_flops)
+        if limit > self.full_flops:
+            raise BudgetError(
+                f"budget must be at most the {self.full_flops:,} flops of the unpruned network, "
+                f"but got {parsed}"
+            )
         if limit < self.floor_flops:
             floor = self.floor_flops / self.full_flops
             raise BudgetError(

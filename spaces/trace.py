@@ -8,7 +8,6 @@ lies at which index of which parameter, and what each costed operation costs.
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import warnings
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from spaces.errors import ModelError
 from spaces.rules import apply
-from spaces.slicing import named_tensors
+from spaces.slicing import copied, named_tensors
 from spaces.walk import Trace, Walk
 
 
@@ -32,7 +31,7 @@ def trace(model: nn.Module, example_inputs: tuple[Any, ...]) -> Trace:
     Raises:
         ModelError: ``torch.export`` cannot trace the model.
     """
-    model = copy.deepcopy(model)
+    model = copied(model)
     result = Trace(_export(model.eval(), example_inputs), named_tensors(model), _canonical(model))
     _walk(result, result.program)
     used = {name for name, _ in result.axes} | result.elements.keys()
@@ -63,7 +62,7 @@ def _export(model: nn.Module, example_inputs: tuple[Any, ...]) -> torch.export.E
     except Exception as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            "the model must run on its example input and be traceable by torch.export, but got "
+            "the model must run on one example input and be traceable by torch.export, but got "
             f"{type(error).__name__}: {line}"
         ) from error
 

@@ -37,6 +37,8 @@ class Trace:
     kinds: dict[Place, Kind] = field(default_factory=dict)
     elements: dict[str, Tensor] = field(default_factory=dict)
     costs: list[Cost] = field(default_factory=list)
+    held: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(module, reason) → channels, for layers that stay whole and have no labels of their own."""
     statistics: dict[str, tuple[int, Tensor]] = field(default_factory=dict)
     """Operation → the dim it takes a statistic over, and the labels along that dim."""
 
@@ -113,6 +115,12 @@ class Walk:
     def cost(self, constant: int, parameter: str | None = None) -> None:
         """Count one operation; ``constant`` is what its flops are beside the parameter's size."""
         self.result.costs.append(Cost(constant, parameter))
+
+    def hold(self, node: fx.Node, channels: int, reason: str) -> None:
+        """Name the layer of ``node``, whose ``channels`` outputs must stay."""
+        stack = node.meta.get("nn_module_stack") or {"": ("the model", None)}
+        name = list(stack.values())[-1][0] or node.name
+        self.result.held[name, reason] = channels
 
     def statistic(self, node: fx.Node, dim: int, labels: Tensor) -> None:
         """The operation takes a statistic over the channels that lie along ``dim``."""

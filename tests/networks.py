@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 
 def conv_bn(inputs: int, outputs: int, **kwargs: int) -> nn.Sequential:
@@ -216,6 +217,18 @@ class Recurrent(nn.Module):
         return self.fc(self.lstm(sequence)[0][:, -1])
 
 
+class Parametrized(nn.Module):
+    """A weight-normalised layer between plain ones: it is counted, and stays whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = conv_bn(3, 16), conv_bn(32, 16), Head(16)
+        self.normed = weight_norm(nn.Conv2d(16, 32, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.b(F.relu(self.normed(self.a(x)))))
+
+
 class SelfAttention(nn.Module):
     """Tokens, nn.MultiheadAttention and an MLP: the hidden layer of the MLP can be pruned."""
 
@@ -281,7 +294,7 @@ SMALL: dict[str, type[nn.Module]] = {
     for c in (
         Plain, Residual, PadShortcut, Grouped, Depthwise, Transposed, Concat, Shuffle,
         ChannelShuffle, ChunkGate, SqueezeExcite, ScaleNorm, Literal, LiteralSplit, Recurrent,
-        SelfAttention, Shared, TrainOnly, Everything,
+        Parametrized, SelfAttention, Shared, TrainOnly, Everything,
     )
 }  # fmt: skip
 """Name → class; all take (N, 3, 8, 8) and return (N, 10)."""

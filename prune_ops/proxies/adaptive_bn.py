@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from itertools import islice
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prune_ops.proxies.candidate import Candidate
+from spaces import copied
 from spaces.errors import UserError
 
 MAX_BATCHES = 100
@@ -43,7 +43,7 @@ def recalibrated(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> 
 
     A batch of one image is left out: it has no variance, and would count as much as a full one.
     """
-    model = copy.deepcopy(model).eval()
+    model = copied(model).eval()
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:
         return model

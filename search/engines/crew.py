@@ -8,7 +8,8 @@ import pickle
 import signal
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Protocol
@@ -135,7 +136,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # forking a process that uses torch hangs
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, payload), daemon=True)
-        self.process.start()
+        with _deaf_to_ctrl_c():
+            self.process.start()
         theirs.close()  # so that its death ends the pipe
         self.record: TrialRecord | None = None
         self.since = 0.0
@@ -161,6 +163,19 @@ class _Worker:
         hint = " (out of memory?)" if cause == "SIGKILL" else ""
         failure = Failure("worker died", f"the worker process died: {cause}{hint}")
         return Outcome(rung, time.perf_counter() - self.since, failure=failure)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """A worker born in here ignores Ctrl-C from its first instruction on, imports included."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say so
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _work(pipe: Connection, payload: bytes) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import torch
 from torch import Tensor, nn
+
+from spaces import copied
 
 Convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -36,7 +37,7 @@ def reinitialise(model: nn.Module, seed: int = 0) -> nn.Module:
     drawn from a normal with its own mean and spread: of what training found, these two numbers
     remain. ``model`` and the caller's random state stay as they are.
     """
-    fresh = copy.deepcopy(model)
+    fresh = copied(model)
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         for module in fresh.modules():

@@ -8,15 +8,24 @@ from typing import Any
 from torch import Tensor, fx
 
 from spaces.labels import Kind
-from spaces.rules.table import operation, rule
+from spaces.rules.table import freeze_all, operation, rule
 from spaces.walk import Walk
+
+COMPUTED = "its weight is computed from others (a parametrization?)"
 
 
 def _weight(walk: Walk, args: dict[str, Any]) -> str:
     name = walk.parameter(args["weight"])
     if name is None:
-        raise ValueError("its weight is computed")
+        raise ValueError(COMPUTED)
     return name
+
+
+def _computed(walk: Walk, node: fx.Node, args: dict[str, Any], positions: int, out: int) -> Any:
+    """A layer whose weight is no parameter is counted whole and stays whole."""
+    walk.cost(positions * prod(walk.shape(args["weight"])))
+    walk.hold(node, walk.shape(node)[out], COMPUTED)
+    return freeze_all(walk, node, f"meets a layer that stays whole: {COMPUTED}")
 
 
 def _attach(walk: Walk, node: Any, labels: Tensor, kind: Kind) -> None:
@@ -31,29 +40,33 @@ def _attach(walk: Walk, node: Any, labels: Tensor, kind: Kind) -> None:
 
 
 @rule("linear")
-def _linear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
+def _linear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
+    shape = walk.shape(node)
+    if walk.parameter(args["weight"]) is None:
+        return _computed(walk, node, args, prod(shape[:-1]), -1)
     weight = _weight(walk, args)
     line = walk.labels.along(walk.label(args["input"]), -1)
     walk.labels.tie(walk.axis(weight, 1, "in"), line)
     out = walk.axis(weight, 0, "out")
     _attach(walk, args["bias"], out, "out")
-    shape = walk.shape(node)
     walk.cost(prod(shape[:-1]), weight)
     return out.expand(shape)
 
 
 @rule("conv1d", "conv2d", "conv3d", "convolution", "_convolution")
 @rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-def _conv(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
-    weight, groups = _weight(walk, args), args["groups"]
-    source = walk.label(args["input"])
-    shape = walk.shape(node)
+def _conv(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
+    source, shape = walk.label(args["input"]), walk.shape(node)
     transposed = args.get("transposed", "transpose" in operation(node))
+    positions = shape[0] * prod((source.shape if transposed else shape)[2:])
+    if walk.parameter(args["weight"]) is None:
+        return _computed(walk, node, args, positions, 1)
+    weight, groups = _weight(walk, args), args["groups"]
     line = walk.labels.along(source, 1)
     channels_out = _transposed_conv if transposed else _plain_conv
     out = channels_out(walk, weight, line, groups, shape[1])
     _attach(walk, args["bias"], out, "out")
-    walk.cost(shape[0] * prod((source.shape if transposed else shape)[2:]), weight)
+    walk.cost(positions, weight)
     return out.view(-1, *(1 for _ in shape[2:])).expand(shape)
 
 
@@ -128,3 +141,14 @@ def _group_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
         _attach(walk, args[part], line, "norm")
     walk.statistic(node, 1, line)
     return labels
+
+
+@rule("lstm", "gru", "rnn_tanh", "rnn_relu")
+def _recurrent(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
+    """Every weight matrix is used once at every step of the sequence; nothing is pruned."""
+    steps = prod(walk.shape(args["input"])[:-1])
+    matrices = [walk.shape(weight) for weight in args["params"] if len(walk.shape(weight)) == 2]
+    for matrix in matrices:
+        walk.cost(steps * prod(matrix))
+    walk.hold(node, walk.shape(node)[-1], f"{operation(node)} stays whole")
+    return freeze_all(walk, node, f"enters {operation(node)}, which stays whole")

@@ -133,4 +133,5 @@ def test_an_unreachable_budget_says_the_range_and_what_sets_the_floor():
 def test_uniform_at_one_is_the_full_network():
     space = spaces.discover(Plain(), (torch.zeros(1, 3, 8, 8),))
     assert space.uniform(1) == space.full
-    assert space.uniform("1T") == space.full
+    with pytest.raises(spaces.BudgetError, match="flops of the unpruned network"):
+        space.uniform("1T")

@@ -40,6 +40,7 @@ GROUPS = {
     "Literal": {"a.0": 16, "fc1": 32},
     "LiteralSplit": {"b.0": 16},
     "Recurrent": {"a.0": 16},
+    "Parametrized": {"b.0": 16},
     "SelfAttention": {"up": 64},
     "Shared": {"stem.0": 16, "left": 16},
     "TrainOnly": {"a.0": 16, "b.0": 32},
@@ -58,7 +59,10 @@ def test_groups_and_their_channels(name, discovered):
         ("PadShortcut", "conv.0", 16, "zeros of a pad"),
         ("Literal", "b.0", 16, "breaks when cut"),
         ("LiteralSplit", "a.0", 31, "computes something else when cut"),
-        ("Recurrent", "b.0", 16, "lstm, an operation without a rule"),
+        ("Recurrent", "b.0", 16, "enters lstm"),
+        ("Recurrent", "lstm", 12, "stays whole"),
+        ("Parametrized", "a.0", 16, "weight is computed"),
+        ("Parametrized", "normed", 32, "weight is computed"),
         ("SelfAttention", "attention", 96, "attention"),
         ("SelfAttention", "patch", 32, "breaks when cut"),
     ],
@@ -162,7 +166,7 @@ def test_a_model_that_cannot_be_traced_is_one_line():
         def forward(self, x):
             return x + 1 if x.sum() > 0 else x
 
-    with pytest.raises(spaces.ModelError, match="must run on its example input") as caught:
+    with pytest.raises(spaces.ModelError, match="must run on one example input") as caught:
         spaces.discover(Branch(), (torch.zeros(1, 3),))
     assert "\n" not in str(caught.value)
 
@@ -170,6 +174,32 @@ def test_a_model_that_cannot_be_traced_is_one_line():
 def test_a_model_with_nothing_to_prune_says_why():
     with pytest.raises(spaces.NothingToPruneError, match="network output"):
         spaces.discover(torch.nn.Linear(3, 10), (torch.zeros(1, 3),))
+
+
+def test_recurrent_layers_are_counted_by_hand():
+    torch.manual_seed(0)
+    model, inputs = SMALL["Recurrent"]().eval(), (torch.zeros(1, 3, 8, 8),)
+    gates, steps = 4 * 12, 8 * 8
+    lstm = steps * gates * (16 + 12)  # fvcore does not count recurrent layers
+    expected = spaces.fvcore_flops(model, inputs) + lstm
+    assert spaces.discover(model, inputs).full_flops == expected
+
+
+def test_outputs_that_a_hook_keeps_are_no_obstacle():
+    torch.manual_seed(0)
+    model, inputs = Plain(), (torch.randn(1, 3, 8, 8),)
+    model.a.register_forward_hook(lambda module, _, out: setattr(module, "kept", out))
+    model(*inputs)
+    space = spaces.discover(model, inputs)
+    small = spaces.slice_model(model, space, {"a.0": np.arange(4)})
+    assert small(*inputs).shape == (1, 10)
+
+
+def test_weights_that_are_nan_are_named():
+    model = Plain()
+    model.a[0].weight.data.fill_(float("nan"))
+    with pytest.raises(spaces.ModelError, match="nan; check its weights"):
+        spaces.discover(model, (torch.zeros(1, 3, 8, 8),))
 
 
 def test_attention_is_counted_by_hand():
