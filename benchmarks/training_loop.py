@@ -69,7 +69,8 @@ def bare(model: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe) -> No
         model.parameters(), recipe.lr, recipe.momentum, 0, recipe.weight_decay, recipe.nesterov
     )
     model.train()
-    prefer_channels_last(model, images[:1])
+    if images.is_cuda:
+        prefer_channels_last(model, images[:1])
     kind = images.device.type
     size = recipe.batch_size
     for x, y in zip(images.split(size), labels.split(size), strict=True):

@@ -36,9 +36,10 @@ def pick_device(name: str) -> torch.device:
 def prefer_channels_last(model: nn.Module, inputs: Tensor) -> None:
     """Lay the weights out channels_last, in place, unless the model then fails on ``inputs``.
 
-    Convolutions follow the layout of their weights. Measured for a training step on one CPU core:
-    0.86 to 0.90 of the time for ResNet-20, VGG-11 and the digits network. But somebody's
-    ``x.view(len(x), -1)`` takes the channels to come first, and raises.
+    Convolutions follow the layout of their weights. Somebody's ``x.view(len(x), -1)`` takes the
+    channels to come first, and raises. Not for the CPU: with torch 2.15 the backward pass of some
+    small channels_last convolutions there corrupts the heap (found in 3 to 5 of 30 trials on
+    digits; ``tests/search/test_train.py`` trains the widths that showed it).
     """
     training = model.training
     try:

@@ -101,7 +101,7 @@ def train(
     >>> train(model, task.train, Recipe(lr=0.1), epochs=2.5, seed=0, device=task.device)
 
     On the CPU the result is the same for the same seed and number of threads. The caller's random
-    state stays as it is. channels_last where the model allows it; on CUDA bf16 autocast, and no
+    state stays as it is. on CUDA channels_last where the model allows it, bf16 autocast, and no
     step waits for the device.
 
     Args:
@@ -126,7 +126,7 @@ def train(
             total = torch.zeros((), device=device)
             for batch in _first(steps - step, split, recipe, seed, epoch):
                 if step == 0:
-                    prefer_channels_last(model, batch[0][:1])
+                    _lay_out(model, batch[0][:1])
                 optimizer.param_groups[0]["lr"] = recipe.lr_at(step, steps)
                 total += _step(model, optimizer, batch)
                 step += 1
@@ -158,6 +158,11 @@ def evaluate(model: nn.Module, split: Split, batch_size: int = 256) -> float:
 def _first(steps: int, split: Split, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
     batches = split.batches(recipe.batch_size, augment=True, seed=seed, epoch=epoch)
     return (batch for _, batch in zip(range(steps), batches, strict=False))
+
+
+def _lay_out(model: nn.Module, inputs: Tensor) -> None:
+    if inputs.is_cuda:
+        prefer_channels_last(model, inputs)
 
 
 def _step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from search.data.splits import TensorSplit
 from search.train import MODES, Diverged, Recipe, evaluate, train
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[2]
 RECIPE = Recipe(lr=0.05, batch_size=8)
 
 
@@ -169,3 +173,31 @@ def test_a_model_that_views_trains_and_comes_back_contiguous() -> None:
     train(model, split(), RECIPE, epochs=1, seed=0, device=CPU)
     assert evaluate(model, split()) > 0.9
     assert all(parameter.is_contiguous() for parameter in model.parameters())
+
+
+MANY_WIDTHS = """
+import numpy as np, torch
+from search import data
+from search.models import build
+from search.train import Recipe, train
+from spaces import discover, slice_model
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+cpu, digits = torch.device("cpu"), data.load("digits", device=torch.device("cpu")).train
+model, rng = build("digits_cnn", 10, 1), np.random.default_rng(1)
+space = discover(model, (torch.zeros(1, 1, 8, 8),))
+for seed in range(20):
+    widths = space.project(rng.uniform(1, space.lattice.top), 0.5)
+    keep = {g.name: np.arange(w) for g, w in zip(space.groups, widths)}
+    small = slice_model(model, space, keep)
+    train(small, digits, Recipe(0.01, batch_size=32), epochs=1, seed=seed, device=cpu)
+print("survived")
+"""
+
+
+def test_training_many_widths_leaves_the_heap_whole() -> None:
+    """With channels_last weights on the CPU, torch 2.15 aborts within these policies."""
+    command = [sys.executable, "-c", MANY_WIDTHS]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert ended.stdout == "survived\n", ended.stderr
