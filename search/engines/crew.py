@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Protocol
@@ -136,7 +137,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # forking a process that uses torch hangs
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, payload), daemon=True)
-        with _deaf_to_ctrl_c():
+        with _ctrl_c_waits():
             self.process.start()
         theirs.close()  # so that its death ends the pipe
         self.record: TrialRecord | None = None
@@ -166,16 +167,25 @@ class _Worker:
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """A worker born in here ignores Ctrl-C from its first instruction on, imports included."""
+def _ctrl_c_waits() -> Iterator[None]:
+    """Ctrl-C is heard only afterwards; a worker born in here never hears it, imports included.
+
+    Interrupted while it hands over the payload, the parent would leave a worker with half of it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say so
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # it unblocks SIGINT when it starts
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child inherits it
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
+    if came and callable(before):
+        before(signal.SIGINT, None)
 
 
 def _work(pipe: Connection, payload: bytes) -> None:
