@@ -19,9 +19,8 @@ from results.store import (
     save_finals,
     save_provenance,
     save_record,
-    table,
-    write_tables,
 )
+from results.tables import table, write_tables
 from results.trust import Correlation, Trust, noise_ceiling, proxy_trust
 
 __all__ = [

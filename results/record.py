@@ -38,7 +38,8 @@ class TrialRecord:
         seed: of this trial's training.
         seconds: wall time of the climb.
         state: ``complete``, ``stopped`` at a rung, ``failed`` or ``running``.
-        reason: why it was stopped or failed, else empty.
+        reason: why it was stopped or failed; ``as trial 12`` when it was spared a measurement that
+            trial 12 had; else empty.
     """
 
     number: int

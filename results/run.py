@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from results import store
+from results import store, tables
 from results.compare import chosen
 from results.pareto import trial_front
 from results.record import FinalRecord, TrialRecord
@@ -32,12 +32,12 @@ class Run:
     @property
     def trials(self) -> pd.DataFrame:
         """One row a trial; the columns of trials.csv."""
-        return store.table(self.records)
+        return tables.table(self.records)
 
     @property
     def front(self) -> pd.DataFrame:
         """The front, by rising flops; the columns of pareto.csv."""
-        return store.front_table(self.records, self.finals)
+        return tables.front_table(self.records, self.finals)
 
     @property
     def best(self) -> TrialRecord | None:
@@ -54,14 +54,18 @@ class Run:
         return path
 
 
-def load(folder: str | Path) -> Run:
-    """Read the run in ``folder`` from its ``study.db``, finished or still running.
+def load(folder: str | Path, storage: str | None = None) -> Run:
+    """Read the run in ``folder``, finished or still running.
+
+    Args:
+        storage: the URL of its database, where that is not ``study.db``; needed only for a
+            password that is neither in PGPASSWORD nor in ``~/.pgpass``.
 
     Raises:
-        UserError: there is no ``study.db``, or it is not an Optuna study.
+        UserError: there is no study, or it cannot be read.
     """
     folder = Path(folder)
-    with store.open_study(folder / "study.db") as study:
+    with store.open_run(folder, storage) as study:
         return Run(
             folder,
             tuple(store.load_records(study)),

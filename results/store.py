@@ -1,6 +1,6 @@
-"""Optuna storage ↔ records ↔ tidy tables, one row a trial. The study is the truth.
+"""Optuna storage ↔ records. The study is the truth.
 
->>> with open_study(Path("runs/digits/study.db")) as study:
+>>> with open_run(Path("runs/digits")) as study:
 ...     trials = table(load_records(study))
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,30 +15,49 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import pandas as pd
+from optuna.storages import RDBStorage
 from sqlalchemy.pool import NullPool
 
-from results import pareto
+from results import database
+from results.database import one_line
 from results.record import FinalRecord, TrialRecord
 from spaces.errors import UserError
 
 RECORD, FINALS, PROVENANCE = "record", "finals", "provenance"
 """Where records live among Optuna's user attributes."""
 
-COLUMNS = (
-    "number",
-    "state",
-    "origin",
-    "mode",
-    "rung",
-    "flops",
-    "flops_fraction",
-    "params",
-    "val_accuracy",
-    "seconds",
-    "seed",
-    "reason",
-)
+SUPERSEDES = "supersedes"
+"""The number of a dead process's trial, at the trial that goes on in its place."""
+
+
+@contextmanager
+def open_run(folder: Path, storage: str | None = None) -> Iterator[optuna.Study]:
+    """The study of the run in ``folder``, for reading; a search may be writing to it.
+
+    Args:
+        storage: the URL of its database; by default that of ``config.json``, which has no
+            password: it is then PostgreSQL's to find, in PGPASSWORD or ``~/.pgpass``.
+
+    Raises:
+        UserError: there is no study, or it cannot be read.
+    """
+    kept, name = _kept_in(folder)
+    url = storage or kept
+    if url is None:
+        with open_study(folder / "study.db") as study:
+            yield study
+        return
+    try:
+        study = optuna.load_study(
+            study_name=name, storage=_reader(database.optuna_url(url), database.engine_options(url))
+        )
+    except KeyError:
+        raise UserError(f"{database.shown(url)} must hold study {name!r}, but does not") from None
+    except UserError:
+        raise
+    except Exception as error:  # SQLAlchemy's and the driver's errors
+        raise database.refused(url, error) from error
+    yield study
 
 
 @contextmanager
@@ -51,23 +69,34 @@ def open_study(path: Path) -> Iterator[optuna.Study]:
     """
     if not path.is_file():
         raise UserError(f"{path} must exist, but it does not; give the folder of a run")
-    # skip_table_creation: reading must not turn a stranger's file into an Optuna database. The
-    # timeout waits out the writes of a search that is still running, and NullPool leaves no
-    # connection behind.
     try:
-        storage = optuna.storages.RDBStorage(
-            f"sqlite:///{path.resolve()}",
-            engine_kwargs={"connect_args": {"timeout": 60}, "poolclass": NullPool},
-            skip_table_creation=True,
-        )
+        # The timeout waits out the writes of a search that is still running.
+        storage = _reader(f"sqlite:///{path.resolve()}", {"connect_args": {"timeout": 60}})
         names = optuna.get_all_study_names(storage)
     except Exception as error:  # SQLAlchemy's errors, which are not ours to import
         raise UserError(
-            f"{path} must be an Optuna study, but reading it gave: {_one_line(error)}"
+            f"{path} must be an Optuna study, but reading it gave: {one_line(error)}"
         ) from error
     if not names:
         raise UserError(f"{path} must hold a study, but it holds none; start the search again")
     yield optuna.load_study(study_name=names[0], storage=storage)
+
+
+def _reader(url: str, options: dict[str, Any]) -> RDBStorage:
+    # skip_table_creation: reading must not turn a stranger's file into an Optuna database.
+    # NullPool leaves no connection behind.
+    return RDBStorage(
+        url, engine_kwargs=options | {"poolclass": NullPool}, skip_table_creation=True
+    )
+
+
+def _kept_in(folder: Path) -> tuple[str | None, str]:
+    """The URL in the run's ``config.json``, ``None`` for ``study.db``, and the study's name."""
+    try:
+        run = json.loads((folder / "config.json").read_text())["config"]["run"]
+        return run.get("storage"), run.get("name") or folder.name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None, folder.name
 
 
 def save_record(study: optuna.Study, trial: optuna.Trial | int, record: TrialRecord) -> None:
@@ -78,7 +107,7 @@ def save_record(study: optuna.Study, trial: optuna.Trial | int, record: TrialRec
     Raises:
         UserError: the disk is full or the database cannot be written.
     """
-    with plain_errors("study.db"):
+    with plain_errors("the study"):
         if isinstance(trial, int):
             # Trial(study, id) is the public way, but it calls the sampler and so moves its seed.
             study._storage.set_trial_user_attr(trial, RECORD, record.to_json())
@@ -87,14 +116,19 @@ def save_record(study: optuna.Study, trial: optuna.Trial | int, record: TrialRec
 
 
 def load_records(study: optuna.Study) -> list[TrialRecord]:
-    """The records of all trials that left one, by number."""
-    trials = study.get_trials(deepcopy=False)
-    return [_settled(t) for t in sorted(trials, key=lambda t: t.number) if RECORD in t.user_attrs]
+    """The records of all trials that left one and were not superseded, by number."""
+    trials = sorted(study.get_trials(deepcopy=False), key=lambda trial: trial.number)
+    gone = {trial.user_attrs.get(SUPERSEDES) for trial in trials}
+    records = [record_of(trial) for trial in trials if trial.number not in gone]
+    return [record for record in records if record is not None]
 
 
-def _settled(trial: optuna.trial.FrozenTrial) -> TrialRecord:
-    """A trial that Optuna knows as failed while its record runs was killed half-way."""
-    record = TrialRecord.from_json(trial.user_attrs[RECORD])
+def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord | None:
+    """What a trial left behind so far; ``None`` before its policy was complete."""
+    if RECORD not in trial.user_attrs:
+        return None
+    # One that waits to go on in the place of a dead process's trial still has that trial's number.
+    record = replace(TrialRecord.from_json(trial.user_attrs[RECORD]), number=trial.number)
     if record.state == "running" and trial.state == optuna.trial.TrialState.FAIL:
         return replace(record, state="failed", reason=record.reason or "the run was killed")
     return record
@@ -102,7 +136,7 @@ def _settled(trial: optuna.trial.FrozenTrial) -> TrialRecord:
 
 def save_finals(study: optuna.Study, finals: Sequence[FinalRecord]) -> None:
     """Put the finalists into the study's user attributes, replacing what was there."""
-    with plain_errors("study.db"):
+    with plain_errors("the study"):
         study.set_user_attr(FINALS, [final.to_json() for final in finals])
 
 
@@ -113,7 +147,7 @@ def load_finals(study: optuna.Study) -> list[FinalRecord]:
 
 def save_provenance(study: optuna.Study, provenance: dict[str, Any]) -> None:
     """Put what the report needs beyond the records into the study; see `results.report`."""
-    with plain_errors("study.db"):
+    with plain_errors("the study"):
         study.set_user_attr(PROVENANCE, json.dumps(provenance, default=str))
 
 
@@ -121,39 +155,6 @@ def load_provenance(study: optuna.Study) -> dict[str, Any]:
     """What `save_provenance` stored, else an empty dict."""
     loaded: dict[str, Any] = json.loads(study.user_attrs.get(PROVENANCE, "{}"))
     return loaded
-
-
-def table(records: Sequence[TrialRecord]) -> pd.DataFrame:
-    """One row a trial: `COLUMNS`, then ``proxy:<name>`` and ``width:<group>``.
-
-    Accuracies are fractions 0..1 on the validation split, ``seconds`` wall time.
-    """
-    proxies = dict.fromkeys(name for r in records for name in r.proxies)
-    groups = dict.fromkeys(name for r in records for name in r.policy)
-    names = [*COLUMNS, *(f"proxy:{p}" for p in proxies), *(f"width:{g}" for g in groups)]
-    rows = [
-        [getattr(r, column) for column in COLUMNS]
-        + [r.proxies.get(name, float("nan")) for name in proxies]
-        + [r.policy.get(name) for name in groups]
-        for r in records
-    ]
-    return pd.DataFrame(rows, columns=names)
-
-
-def front_table(records: Sequence[TrialRecord], finals: Sequence[FinalRecord]) -> pd.DataFrame:
-    """The rows of `table` on the front, with ``test_accuracy`` added: the mean over seeds."""
-    on_front = pareto.trial_front(records)
-    test = {f.policy: f.test_accuracy for f in finals if f.policy is not None and f.test_accuracy}
-    means = [statistics.fmean(test.get(r.policy, (float("nan"),))) for r in on_front]
-    return table(on_front).assign(test_accuracy=pd.Series(means, dtype=float))
-
-
-def write_tables(
-    folder: str | Path, records: Sequence[TrialRecord], finals: Sequence[FinalRecord] = ()
-) -> None:
-    """Write ``trials.csv`` and ``pareto.csv`` into ``folder``, each in one step."""
-    write_text(Path(folder) / "trials.csv", table(records).to_csv(index=False))
-    write_text(Path(folder) / "pareto.csv", front_table(records, finals).to_csv(index=False))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -176,7 +177,7 @@ def write_text(path: Path, text: str) -> None:
 def plain_errors(what: str) -> Iterator[None]:
     """Turn a full disk or an unwritable database into one line for the user.
 
-    >>> with plain_errors("study.db"):
+    >>> with plain_errors("the study"):
     ...     trial = study.ask()
 
     Raises:
@@ -186,13 +187,6 @@ def plain_errors(what: str) -> Iterator[None]:
         yield
     except (OSError, optuna.exceptions.StorageInternalError) as error:
         raise UserError(
-            f"{what} must be writable, but got: {_one_line(error)}; "
-            "free some space or mend the folder, then go on with --resume"
+            f"{what} must be writable, but got: {one_line(error)}; "
+            "free some space or mend what is in the way, then go on with --resume"
         ) from error
-
-
-def _one_line(error: BaseException) -> str:
-    """The operating system's or the database's own words, without paths and SQL."""
-    cause = getattr(error.__cause__, "orig", None) or getattr(error, "orig", None) or error
-    reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-    return " ".join(reason.split())

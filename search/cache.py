@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def load(path: Path) -> Any:
     if not path.is_file():
         return None
     try:
+        _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its parsers meet in damaged bytes
         log.warning("cache file %s is damaged (%s); making it again", path, brief(error))
@@ -50,3 +52,10 @@ def save(path: Path, content: Any) -> None:
         log.warning("cache file %s could not be written (%s); going on without", path, brief(error))
         with suppress(OSError):  # the folder itself may be what is in the way
             part.unlink(missing_ok=True)
+
+
+def _check_sums(path: Path) -> None:
+    """torch reads flipped bytes of a tensor without a word."""
+    with zipfile.ZipFile(path) as archive:
+        if broken := archive.testzip():
+            raise zipfile.BadZipFile(f"{broken} is not as it was written")

@@ -81,6 +81,10 @@ def _show(run: Run, console: Console) -> None:
     best = [final for final in run.finals if final.best]
     if not best:
         return
+    if not (run.folder / "models").is_dir():  # another process trained the finals
+        where = f"{run.provenance['folder']}/models"
+        console.print(f"\nthe networks are in {where}", highlight=False, soft_wrap=True)
+        return
     console.print("\nload what was found:\n  import prune_ops; from search import models")
     fresh = run.provenance["fresh"]
     for final in best:

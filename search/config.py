@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from prune_ops import CRITERIA, PROXIES
+from results import database
 from search.engines import ENGINES
 from search.sampler import SAMPLERS
 from search.train import MODES
@@ -88,8 +89,20 @@ class RunConfig:
     name: str = option("", "its folder in RUNS_DIR (default: made from data and budget)", free=True)
     runs_dir: str = option("runs", "where runs are kept", free=True)
     resume: bool = option(False, "go on with the named, or the latest unfinished, run", free=True)
+    storage: str | None = option(
+        None, "database of the study, postgresql://USER@HOST/DB (default: study.db)", free=True
+    )
     engine: str = option("local", "who runs the trials", names=ENGINES, free=True)
-    workers: int = option(1, "trials at once, each in a process with one thread", free=True)
+    workers: int | None = option(
+        None, "trials at once (default: 1; with ray as many as the cluster holds)", free=True
+    )
+    address: str | None = option(
+        None, "with ray: the cluster, auto or HOST:PORT (default: Ray on this machine)", free=True
+    )
+    cpus_per_trial: float = option(1.0, "with ray: cores of a trial", free=True)
+    gpus_per_trial: float | None = option(
+        None, "with ray: 0.25 puts four on a GPU (default: 1 if there are any)", free=True
+    )
 
 
 @dataclass(frozen=True)
@@ -141,11 +154,14 @@ class SearchConfig:
         return [self.policies.seed + k for k in range(self.training.final_seeds)]
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Plain lists and dicts, for ``config.json``."""
-        return {
+        """Plain lists and dicts, for ``config.json``; without the password of the database."""
+        parts = {
             part: {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
             for part, values in dataclasses.asdict(self).items()
         }
+        if self.run.storage is not None:
+            parts["run"]["storage"] = database.shown(self.run.storage)
+        return parts
 
     @classmethod
     def from_dict(cls, parts: Mapping[str, Mapping[str, Any]]) -> SearchConfig:
@@ -230,6 +246,15 @@ def _check_numbers(config: SearchConfig) -> None:
         raise UserError(f"--eta must be above 1, but got {config.judging.eta}")
     if not 0 <= config.judging.coin <= 1:
         raise UserError(f"--coin must be between 0 and 1, but got {config.judging.coin}")
+    run = config.run
+    for name, share in (
+        ("cpus_per_trial", run.cpus_per_trial),
+        ("gpus_per_trial", run.gpus_per_trial),
+    ):
+        if share is not None and not 0 <= share < math.inf:
+            raise UserError(f"{flag(name)} must be at least 0, but got {share}")
+    if run.address is not None and run.engine != "ray":
+        raise UserError("--address is of a Ray cluster, but got --engine local; add --engine ray")
     lr = config.training.lr
     if lr is not None and not 0 < lr < math.inf:
         raise UserError(f"--lr must be above 0, but got {lr}")

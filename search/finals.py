@@ -12,8 +12,9 @@ from pathlib import Path
 
 import prune_ops
 from results import FinalRecord, TrialRecord, trial_front
+from search.engines import Engine
 from search.train import evaluate
-from search.trial import Climb, failure
+from search.trial import Climb, FinalJob, FinalOutcome
 from spaces import Budget, Policy, fvcore_flops
 
 MOST = 4
@@ -53,16 +54,18 @@ def finalists(
 
 
 class Finals:
-    """Trains finalists and keeps what they gave, seed by seed.
+    """Has finalists trained by an engine and keeps what they gave, training by training.
 
-    >>> finals = Finals(climb, folder.path / "models", load_finals(study), keep)
-    >>> finals.run(finalists(records, climb, budgets), watch=print)
+    >>> finals = Finals(contenders, climb, folder.path / "models", load_finals(study), keep)
+    >>> finals.run(engine, watch=print)
     [FinalRecord(name='baseline', ...), FinalRecord(name='trial 12', ...), ...]
 
-    Given what an earlier process kept, it goes on from there. A training that fails is left out,
-    and ``failures`` says why; the others go on.
+    Given what an earlier process kept, it goes on from there. Each policy is trained once with
+    each seed, also where it stands in two places. A training that fails is left out, and
+    ``failures`` says why; the others go on.
 
     Args:
+        contenders: in the order of the records.
         climb: trains, in the run's mode.
         models: folder for the searched networks, each as trained with the first seed.
         known: what was kept before.
@@ -71,108 +74,123 @@ class Finals:
 
     def __init__(
         self,
+        contenders: Sequence[Finalist],
         climb: Climb,
         models: Path,
         known: Sequence[FinalRecord],
         keep: Callable[[list[FinalRecord]], None],
     ) -> None:
-        self._climb, self._models, self._keep = climb, models, keep
-        self._finals = {(final.name, final.budget): final for final in known}
+        self._contenders, self._climb = contenders, climb
+        self._models, self._keep = models, keep
+        self._baseline = next((final for final in known if final.role == "baseline"), None)
+        self._gave = {job: outcome for final in known for job, outcome in _outcomes(final)}
         self.failures: list[str] = []
 
-    def run(
-        self, contenders: Sequence[Finalist], watch: Callable[[FinalRecord], None]
-    ) -> list[FinalRecord]:
-        """The baseline's record and those of the finalists, in order."""
-        self._baseline()
-        for finalist in contenders:
-            key = finalist.name, str(finalist.budget)
-            final = self._finals.get(key) or self._blank(finalist)
-            for seed in self._climb.config.final_seeds:
-                if seed not in final.seeds:
-                    final = self._trained(final, finalist.policy, seed)
-                watch(final)
-        return list(self._finals.values())
+    def run(self, engine: Engine, watch: Callable[[FinalRecord], None]) -> list[FinalRecord]:
+        """The baseline's record and those of the finalists, in order.
 
-    def _baseline(self) -> None:
-        if ("baseline", None) in self._finals:
+        ``watch`` sees every finalist's record once for each seed.
+        """
+        self._keep(self._records())
+        jobs = self._jobs()
+        for job in jobs:
+            if job in self._gave:
+                self._show(job, watch)
+        missing = [job for job in jobs if job not in self._gave]
+        for job, outcome in engine.finals(self._climb, missing):
+            self._add(job, outcome)
+            self._show(job, watch)
+        return self._records()
+
+    def _jobs(self) -> list[FinalJob]:
+        """First everybody with the first seed, so that what is cut short can still be compared."""
+        policies = dict.fromkeys(finalist.policy for finalist in self._contenders)
+        seeds = self._climb.config.final_seeds
+        return [FinalJob(policy, seed) for seed in seeds for policy in policies]
+
+    def _add(self, job: FinalJob, outcome: FinalOutcome) -> None:
+        if outcome.failure is not None:
+            why = f"could not be trained with seed {job.seed}: {outcome.failure.reason}"
+            self.failures += [f"{finalist.name} {why}" for finalist in self._having(job.policy)]
             return
-        task, space = self._climb.task, self._climb.space
-        self._store(
-            FinalRecord(
-                name="baseline",
-                role="baseline",
-                budget=None,
-                number=None,
-                policy=None,
-                flops=space.full_flops,
-                flops_fraction=1.0,
-                params=space.full_params,
-                seeds=(self._climb.config.policies.seed,),
-                val_accuracy=(evaluate(task.model, task.validation),),
-                test_accuracy=(evaluate(task.model, task.test),),
-            )
-        )
+        self._gave[job] = replace(outcome, weights={})
+        if job.seed == self._seeds(job.policy)[0]:
+            self._save_network(job, outcome)
+        self._keep(self._records())
 
-    def _blank(self, finalist: Finalist) -> FinalRecord:
-        space, training = self._climb.space, self._climb.config.training
-        flops = space.flops(finalist.policy)
+    def _save_network(self, job: FinalJob, outcome: FinalOutcome) -> None:
+        network = self._climb.pruned(job.policy)
+        network.load_state_dict(outcome.weights)
+        accuracy = outcome.val_accuracy
+        about = {"seed": job.seed, "epochs": outcome.epochs, "val_accuracy": accuracy}
+        for finalist in self._having(job.policy):
+            if finalist.number is not None:
+                folder = self._models / str(finalist.number)
+                prune_ops.save(folder, network, job.policy, about)
+
+    def _show(self, job: FinalJob, watch: Callable[[FinalRecord], None]) -> None:
+        for finalist in self._having(job.policy):
+            watch(self._record(finalist))
+
+    def _having(self, policy: Policy) -> list[Finalist]:
+        return [finalist for finalist in self._contenders if finalist.policy == policy]
+
+    def _seeds(self, policy: Policy) -> list[int]:
+        """Those it was trained with, in the config's order, whatever came first."""
+        seeds = self._climb.config.final_seeds
+        return [seed for seed in seeds if FinalJob(policy, seed) in self._gave]
+
+    def _records(self) -> list[FinalRecord]:
+        self._baseline = self._baseline or _baseline(self._climb)
+        trained = [f for f in self._contenders if self._seeds(f.policy)]
+        return [self._baseline, *map(self._record, trained)]
+
+    def _record(self, finalist: Finalist) -> FinalRecord:
+        space, policy, seeds = self._climb.space, finalist.policy, self._seeds(finalist.policy)
+        gave = [self._gave[FinalJob(policy, seed)] for seed in seeds]
+        flops = space.flops(policy)
         return FinalRecord(
             name=finalist.name,
             role="uniform" if finalist.number is None else "searched",
             budget=str(finalist.budget),
             number=finalist.number,
-            policy=finalist.policy,
+            policy=policy,
             flops=flops,
             flops_fraction=flops / space.full_flops,
-            params=space.params(finalist.policy),
-            mode=training.train,
+            params=space.params(policy),
+            seeds=tuple(seeds),
+            val_accuracy=tuple(outcome.val_accuracy for outcome in gave),
+            test_accuracy=tuple(outcome.test_accuracy for outcome in gave),
+            epochs=gave[0].epochs if gave else 0,
+            mode=self._climb.config.training.train,
             best=finalist.best,
         )
 
-    def _trained(self, final: FinalRecord, policy: Policy, seed: int) -> FinalRecord:
-        known = self._known(policy, seed) or self._measured(final, policy, seed)
-        if known is None:
-            return final
-        epochs, validation, test = known
-        return self._store(
-            replace(
-                final,
-                epochs=epochs,
-                seeds=(*final.seeds, seed),
-                val_accuracy=(*final.val_accuracy, validation),
-                test_accuracy=(*final.test_accuracy, test),
-            )
-        )
 
-    def _known(self, policy: Policy, seed: int) -> tuple[int, float, float] | None:
-        """A searched policy that is the uniform one needs no second training."""
-        for other in self._finals.values():
-            if other.policy == policy and seed in other.seeds:
-                place = other.seeds.index(seed)
-                return other.epochs, other.val_accuracy[place], other.test_accuracy[place]
-        return None
+def _outcomes(final: FinalRecord) -> Iterator[tuple[FinalJob, FinalOutcome]]:
+    """What a record says of each training; the baseline's was none of ours."""
+    if final.policy is None:
+        return
+    accuracies = zip(final.seeds, final.val_accuracy, final.test_accuracy, strict=True)
+    for seed, validation, test in accuracies:
+        yield FinalJob(final.policy, seed), FinalOutcome(0.0, final.epochs, validation, test)
 
-    def _measured(
-        self, final: FinalRecord, policy: Policy, seed: int
-    ) -> tuple[int, float, float] | None:
-        climb, task = self._climb, self._climb.task
-        try:
-            network, epochs = climb.trained(policy, climb.config.training.final_epochs, seed)
-        except Exception as error:
-            reason = failure(error).reason
-            self.failures.append(f"{final.name} could not be trained with seed {seed}: {reason}")
-            return None
-        validation, test = evaluate(network, task.validation), evaluate(network, task.test)
-        if final.number is not None and not final.seeds:
-            about = {"seed": seed, "epochs": epochs, "val_accuracy": validation}
-            prune_ops.save(self._models / str(final.number), network, policy, about)
-        return epochs, validation, test
 
-    def _store(self, final: FinalRecord) -> FinalRecord:
-        self._finals[final.name, final.budget] = final
-        self._keep(list(self._finals.values()))
-        return final
+def _baseline(climb: Climb) -> FinalRecord:
+    task, space = climb.task, climb.space
+    return FinalRecord(
+        name="baseline",
+        role="baseline",
+        budget=None,
+        number=None,
+        policy=None,
+        flops=space.full_flops,
+        flops_fraction=1.0,
+        params=space.full_params,
+        seeds=(climb.config.policies.seed,),
+        val_accuracy=(evaluate(task.model, task.validation),),
+        test_accuracy=(evaluate(task.model, task.test),),
+    )
 
 
 def flops_check(finals: Sequence[FinalRecord], climb: Climb) -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from prune_ops import Scores
+from results import database
 from results.store import plain_errors, write_text
 from search import cache
 from search.config import RunConfig, SearchConfig
@@ -44,9 +47,17 @@ class Folder:
     @property
     def resume_command(self) -> str:
         """What to type to go on with this run."""
-        runs_dir = self.config.run.runs_dir
-        where = "" if runs_dir == RunConfig().runs_dir else f" --runs-dir {runs_dir}"
+        run = self.config.run
+        where = "" if run.runs_dir == RunConfig().runs_dir else f" --runs-dir {run.runs_dir}"
+        if run.storage is not None and database.has_password(run.storage):
+            where += f" --storage '{database.shown(run.storage, password='PASSWORD')}'"
         return f"python search.py --resume --name {self.path.name}{where}"
+
+    @property
+    def owner(self) -> str:
+        """Names this folder, and so the process that holds it, among those of all machines."""
+        about = json.loads(_config_file(self.path).read_text())
+        return f"{socket.gethostname()}:{self.path.resolve()}#{about.get('id', '')}"
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -75,6 +86,7 @@ class Folder:
     def _about(self) -> dict[str, Any]:
         """What ``config.json`` holds."""
         return {
+            "id": uuid.uuid4().hex[:8],
             "config": self.config.to_dict(),
             "seeds": {"run": self.config.policies.seed, "finals": self.config.final_seeds},
             "versions": versions(),
@@ -96,11 +108,14 @@ def place(options: Mapping[str, Any]) -> Folder:
     asked = SearchConfig.of(**options)
     runs = Path(asked.run.runs_dir)
     _check_writable(runs)
+    if asked.run.storage is not None:
+        database.parsed(asked.run.storage)
     name = asked.run.name or (_latest(runs) if asked.run.resume else _new_name(asked, runs))
     path = runs / name
     if not _config_file(path).is_file():
         return Folder(_vacant(path, asked.run), asked.having(name=name))
     stored = _stored(path)
+    _check_storage(path, stored.run.storage, options)
     if asked.run.resume:
         asked = stored.having(**options)
     elif finished(path):
@@ -114,6 +129,18 @@ def place(options: Mapping[str, Any]) -> Folder:
             f"{'; '.join(differences)}; leave these out with --resume, or choose another --name"
         )
     return Folder(path, asked.having(name=name))
+
+
+def _check_storage(path: Path, begun: str | None, options: Mapping[str, Any]) -> None:
+    asked = options.get("storage")
+    if asked is None and (begun is None or options.get("resume")):
+        return
+    there, here = (url and database.shown(url) for url in (begun, asked))
+    if there != here:
+        raise UserError(
+            f"a run stays in the storage it began in, but {path} has {there or 'study.db'}, "
+            f"and --storage is {here or 'not given'}; choose another --name for another storage"
+        )
 
 
 def _check_writable(runs: Path) -> None:

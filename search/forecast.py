@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from search.data.splits import Split
+from search.engines import Engine
 from search.train import evaluate
 from search.trial import Climb
 from spaces import Budget
@@ -26,7 +27,7 @@ FRONT = 3
 class Forecast:
     """Seconds of work, before and after the finals begin.
 
-    >>> forecast = foresee(climb, budgets)
+    >>> forecast = foresee(climb, budgets, engine)
     >>> forecast.trials + forecast.finals
     104.2
     """
@@ -40,14 +41,14 @@ class Forecast:
         return self.trials + self.finals
 
 
-def foresee(climb: Climb, budgets: list[Budget]) -> Forecast:
+def foresee(climb: Climb, budgets: list[Budget], engine: Engine) -> Forecast:
     """Time rung 0, a part of an epoch and an evaluation of uniform widths, and multiply.
 
     How many trials climb is foreseen from ``eta`` and ``coin``. Failures count as no time: the
-    search itself will tell of them.
+    search itself will tell of them. Timed on this machine, whatever the engine's machines are.
     """
     config = climb.config
-    with _as_a_worker(config.run.workers):
+    with _threads(engine.threads):
         proxies = climb.rung(climb.space.uniform(budgets[0]), 0, seed=0).seconds
         epoch, evaluation = _epoch(climb, budgets[0]), _evaluation(climb)
     climbing = 1 / config.judging.eta * (1 - config.judging.coin) + config.judging.coin
@@ -56,7 +57,10 @@ def foresee(climb: Climb, budgets: list[Budget]) -> Forecast:
         trial += climbing**rung * (epochs * epoch + evaluation)
     networks = FRONT * len(budgets) * config.training.final_seeds
     final = config.training.final_epochs * epoch + 2 * evaluation
-    return Forecast(config.policies.trials * trial / config.run.workers, networks * final)
+    return Forecast(
+        config.policies.trials * trial / engine.at_once,
+        networks * final / min(engine.at_once, networks),
+    )
 
 
 def _epoch(climb: Climb, budget: Budget) -> float:
@@ -88,10 +92,10 @@ def _part(split: Split) -> Split:
 
 
 @contextmanager
-def _as_a_worker(workers: int) -> Iterator[None]:
-    """With the threads that each worker will have."""
+def _threads(number: int) -> Iterator[None]:
+    """With the threads that each trial will have."""
     usual = torch.get_num_threads()
-    torch.set_num_threads(usual if workers == 1 else 1)
+    torch.set_num_threads(number)
     try:
         yield
     finally:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
-from torch import nn
 
-import prune_ops
 import results
 import spaces
 from prune_ops import CRITERIA, Scores, normalised
 from results import (
+    FinalRecord,
     Run,
+    TrialRecord,
     load_finals,
     load_provenance,
     load_records,
@@ -25,21 +25,27 @@ from results import (
     save_provenance,
     write_tables,
 )
+from search import log
+from search.checkpoints import InFolder
 from search.config import SearchConfig
-from search.engines.local import Local
-from search.engines.study import enqueue, open_study
+from search.engines import Engine, hired
+from search.engines.company import company_of, until_ended
+from search.engines.connection import DatabaseLost
+from search.engines.founding import begun, check_storage, end, ended, fingerprint
+from search.engines.study import open_study, share_study
 from search.finals import Finals, finalists, flops_check
 from search.folder import Folder, place
 from search.forecast import foresee
 from search.hardware import threads_suited_to
-from search.inspect import untrained
+from search.interrupt import interrupts_heard
+from search.prepare import build, check_criteria, reachable, score
 from search.progress import Progress
 from search.provenance import provenance, tested
 from search.sampler import BudgetSampler, Plan, make
-from search.starts import starts
-from search.task import Task, build_task
+from search.starts import Start, starts
+from search.task import Task
 from search.trial import Climb
-from spaces import Budget, Space
+from spaces import Budget, Space, UserError
 
 
 def search(
@@ -68,8 +74,18 @@ def search(
 
 def execute(folder: Folder, task: Task | None = None, progress: Progress | None = None) -> Run:
     """The job; where the folder holds a run that was cut short, the rest of it."""
-    config, progress = folder.config, progress or Progress()
-    task = task or _build(folder, progress)
+    try:
+        check_storage(folder)
+        # The engine first, so that a wrong address is told at once.
+        with interrupts_heard(), hired(folder.config) as engine:
+            return _search(folder, engine, task, progress or Progress())
+    except DatabaseLost as lost:
+        raise UserError(f"{lost}; go on with: {folder.resume_command}") from lost
+
+
+def _search(folder: Folder, engine: Engine, task: Task | None, progress: Progress) -> Run:
+    config = folder.config
+    task = task or build(config, progress)
     space = spaces.discover(task.model, task.example, config.task.round_to)
     budgets = reachable(space, config)
     check_criteria(task.model, space, config)
@@ -77,26 +93,63 @@ def execute(folder: Folder, task: Task | None = None, progress: Progress | None 
     with (
         threads_suited_to(task.example[0].shape),
         folder.held(),
-        open_study(folder.path / "study.db", _sampler(space, budgets, config)) as study,
-        _kept(folder, study, about),
+        log.logged_to(folder.path / "log.txt"),
+        _study(folder, _sampler(space, budgets, engine, config)) as study,
+        _kept(folder.path, study, about) as keep,
     ):
-        scores = folder.scores(lambda: _score(task, space, config))
-        enqueue(
-            study, starts(space, {name: scores[name] for name in config.policies.starts}, budgets)
+        scores = begun(
+            study,
+            folder,
+            fingerprint(task, space),
+            score=partial(score, task, space, config),
+            starts=partial(_starts, space, budgets, config),
+            say=progress.say,
         )
-        climb = Climb(task, space, _in_one_unit(scores, config.judging.criterion), config)
-        progress.begin(foresee(climb, budgets), config.policies.trials, load_records(study))
-        Local(config.run.workers).run(study, climb, config.policies.trials, progress.trial)
+        company = company_of(study)
+        checkpoints = InFolder(folder.path / "checkpoints")
+        pruner = _in_one_unit(scores, config.judging.criterion)
+        climb = Climb(task, space, pruner, config, checkpoints)
+        progress.begin(foresee(climb, budgets, engine), config.policies.trials, load_records(study))
 
-        contenders = finalists(load_records(study), climb, budgets)
-        progress.begin_finals(len(contenders) * len(config.final_seeds))
-        keep = partial(save_finals, study)
-        finals = Finals(climb, folder.path / "models", load_finals(study), keep)
-        trained = finals.run(contenders, progress.final)
-        about["checks"] = [*flops_check(trained, climb), *finals.failures, *_doubts(config)]
-    run = results.load(folder.path)
+        def watch(record: TrialRecord) -> None:
+            progress.trial(record)
+            log.watched(record)
+
+        work = partial(engine.run, study, climb, config.policies.trials, watch)
+        until_ended(study, config.policies.trials, work, progress.say)
+        with company.only_one("trains the finals", partial(ended, study), progress.say) as ours:
+            if ours:
+                about["folder"] = folder.owner.partition("#")[0]
+                about["checks"] = _finals(folder, study, climb, budgets, engine, progress)
+                keep()
+                end(study)
+        checkpoints.clear()
+        company.unsaved.clear()
+    run = results.load(folder.path, config.run.storage)
     run.report()
     return run
+
+
+def _finals(
+    folder: Folder,
+    study: Study,
+    climb: Climb,
+    budgets: Sequence[Budget],
+    engine: Engine,
+    progress: Progress,
+) -> list[str]:
+    """Train the front and uniform widths to the end; what was checked on the way."""
+    contenders = finalists(load_records(study), climb, budgets)
+    progress.begin_finals(len(contenders) * len(climb.config.final_seeds))
+    models = folder.path / "models"
+    finals = Finals(contenders, climb, models, _known(study, models), partial(save_finals, study))
+    trained = finals.run(engine, progress.final)
+    return [*flops_check(trained, climb), *finals.failures, *_doubts(climb.config)]
+
+
+def _known(study: Study, models: Path) -> list[FinalRecord]:
+    """The finals that need no second training: of those searched, the network must be here."""
+    return [f for f in load_finals(study) if f.number is None or (models / str(f.number)).is_dir()]
 
 
 def _doubts(config: SearchConfig) -> Iterator[str]:
@@ -108,67 +161,32 @@ def _doubts(config: SearchConfig) -> Iterator[str]:
         )
 
 
-def reachable(space: Space, config: SearchConfig) -> list[Budget]:
-    """The budgets of the config.
-
-    Raises:
-        BudgetError: one that no policy can meet, with the reachable range.
-    """
-    budgets = [Budget.parse(budget) for budget in config.policies.budget]
-    for budget in budgets:
-        space.limit(budget)
-    return budgets
-
-
-def check_criteria(model: nn.Module, space: Space, config: SearchConfig) -> None:
-    """Ask the criteria that need no data, so that one that cannot judge this network says so now.
-
-    Raises:
-        UserError: a criterion that needs what the network has not, BatchNorm in every group say.
-    """
-    free = [name for name in _criteria(config) if not CRITERIA[name].requires]
-    prune_ops.score(model, space, (), free)
+@contextmanager
+def _study(folder: Folder, sampler: BudgetSampler) -> Iterator[Study]:
+    """In the run's folder, or in the database that the config names."""
+    run = folder.config.run
+    if run.storage is None:
+        with open_study(folder.path / "study.db", sampler) as study:
+            yield study
+    else:
+        unsaved = folder.path / "unsaved"
+        with share_study(run.storage, run.name, sampler, folder.owner, unsaved) as shared:
+            yield shared
 
 
-def _criteria(config: SearchConfig) -> list[str]:
-    return sorted({config.judging.criterion, *config.policies.starts})
-
-
-def _build(folder: Folder, progress: Progress) -> Task:
-    config, cache = folder.config, Path(folder.config.run.runs_dir) / ".cache"
-    if config.task.weights is None:
-        # The baseline may take long; what cannot be searched is refused before it is trained.
-        model, example = untrained(config.task, cache)
-        space = spaces.discover(model, example, config.task.round_to)
-        reachable(space, config)
-        check_criteria(model, space, config)
-    return build_task(
-        config.task.model,
-        config.task.data,
-        weights=config.task.weights,
-        seed=config.policies.seed,
-        device=config.task.device,
-        train_images=config.task.train_images,
-        image_size=config.task.image_size,
-        cache=cache,
-        progress=progress.working,
-    )
-
-
-def _sampler(space: Space, budgets: Sequence[Budget], config: SearchConfig) -> BudgetSampler:
+def _sampler(
+    space: Space, budgets: Sequence[Budget], engine: Engine, config: SearchConfig
+) -> BudgetSampler:
     policies = config.policies
-    plan = Plan(policies.seed, policies.trials, config.run.workers)
+    others = config.run.storage is not None  # that work on the study too
+    plan = Plan(policies.seed, policies.trials, engine.at_once + others)
     return BudgetSampler(make(policies.sampler, plan), space, budgets, seed=policies.seed)
 
 
-def _score(task: Task, space: Space, config: SearchConfig) -> Mapping[str, Scores]:
-    return prune_ops.score(
-        task.model, space, task.calibration(), _criteria(config), seed=config.policies.seed
-    )
-
-
-def _only(criteria: Sequence[str], scores: Mapping[str, Scores]) -> Mapping[str, Scores]:
-    return {name: scores[name] for name in criteria}
+def _starts(
+    space: Space, budgets: Sequence[Budget], config: SearchConfig, scores: Mapping[str, Scores]
+) -> list[Start]:
+    return starts(space, {name: scores[name] for name in config.policies.starts}, budgets)
 
 
 def _in_one_unit(scores: Mapping[str, Scores], criterion: str) -> Scores:
@@ -178,16 +196,21 @@ def _in_one_unit(scores: Mapping[str, Scores], criterion: str) -> Scores:
 
 
 @contextmanager
-def _kept(folder: Folder, study: Study, about: dict[str, Any]) -> Iterator[None]:
-    """Whatever ends the run, its provenance and tables say how far it got."""
-    before, began = load_provenance(study), time.time()
+def _kept(folder: Path, study: Study, about: dict[str, Any]) -> Iterator[Callable[[], None]]:
+    """Whatever ends the block, provenance and tables say how far the run got; so does the call."""
+    company, before, began = company_of(study), load_provenance(study), time.time()
     about["started"] = before.get("started", time.strftime("%Y-%m-%d %H:%M"))
-    save_provenance(study, about)
-    try:
-        yield
-    finally:
+
+    def keep() -> None:
         about["seconds"] = before.get("seconds", 0.0) + time.time() - began
-        finals = load_finals(study)
-        about |= tested(finals)
+        about.update(tested(load_finals(study)))
         save_provenance(study, about)
-        write_tables(folder.path, load_records(study), finals)
+
+    if company.leads:
+        save_provenance(study, about)
+    try:
+        yield keep
+    finally:
+        if company.leads:
+            keep()
+        write_tables(folder, load_records(study), load_finals(study))

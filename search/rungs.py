@@ -17,16 +17,35 @@ class Standing(NamedTuple):
     score: float
 
 
+class Field:
+    """Those who stand at one rung, as two arrays of one length: a rung may have 100,000.
+
+    >>> Field.of([Standing(50, 0.90), Standing(40, 0.85)]).scores
+    array([0.9 , 0.85])
+    """
+
+    def __init__(self, flops: np.ndarray, scores: np.ndarray) -> None:
+        self.flops, self.scores = flops, scores
+
+    @classmethod
+    def of(cls, standings: Iterable[Standing]) -> Field:
+        """The field of these."""
+        pairs = list(standings)
+        flops = np.array([one.flops for one in pairs], dtype=np.int64)
+        return cls(flops, np.array([one.score for one in pairs], dtype=np.float64))
+
+
 @dataclass(frozen=True, slots=True)
 class DominanceRule:
     """Asynchronous successive halving among trials of at most the same flops.
 
     >>> rule = DominanceRule(eta=2, coin=0.0)
-    >>> rule.beaten_by(Standing(50, 0.80), [Standing(50, 0.90), Standing(40, 0.85)])
+    >>> others = Field.of([Standing(50, 0.90), Standing(40, 0.85)])
+    >>> rule.beaten_by(Standing(50, 0.80), others)
     (2, 3)
-    >>> rule.stops(Standing(50, 0.80), [Standing(50, 0.90), Standing(40, 0.85)], seed=1)
+    >>> rule.stops(Standing(50, 0.80), others, seed=1)
     True
-    >>> rule.stops(Standing(30, 0.80), [Standing(50, 0.90), Standing(40, 0.85)], seed=1)
+    >>> rule.stops(Standing(30, 0.80), others, seed=1)
     False
 
     Plain halving would stop every small network, because a larger one is more accurate. So a trial
@@ -46,14 +65,14 @@ class DominanceRule:
     coin: float = 0.1
     tolerance: int = 0
 
-    def beaten_by(self, mine: Standing, others: Iterable[Standing]) -> tuple[int, int]:
+    def beaten_by(self, mine: Standing, others: Field) -> tuple[int, int]:
         """How many peers score strictly better, and how many peers there are, itself included."""
-        peers = [o for o in others if o.flops <= mine.flops + self.tolerance]
+        peers = others.scores[others.flops <= mine.flops + self.tolerance]
         # Written so that a score of nan loses to every number and beats none.
-        better = sum(not math.isnan(o.score) and not o.score <= mine.score for o in peers)
-        return better, len(peers) + 1
+        better = ~np.isnan(peers) & ~(peers <= mine.score)
+        return int(better.sum()), len(peers) + 1
 
-    def stops(self, mine: Standing, others: Iterable[Standing], *, seed: int) -> bool:
+    def stops(self, mine: Standing, others: Field, *, seed: int) -> bool:
         """Whether the trial with that seed stops at this rung."""
         better, peers = self.beaten_by(mine, others)
         return better >= math.ceil(peers / self.eta) and not self.lucky(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from search.data.source import Progress, Splits, silent
 from search.data.splits import Batch, Split
 from search.hardware import pick_device
 from search.models.weights import read_state_dict
+from spaces import copied
 from spaces.errors import DataError
 
 CACHE = Path("runs/.cache")
@@ -66,6 +67,20 @@ class Task:
         No image of it is ever in ``calibration``, whatever numbers and seeds are asked for.
         """
         return self._sample(1, images, seed, batch_size)
+
+    def to(self, device: torch.device) -> Task:
+        """The same task on another device: itself if that is where it is, else a copy."""
+        if device == self.device:
+            return self
+        return replace(
+            self,
+            model=copied(self.model).to(device),
+            example=tuple(tensor.to(device) for tensor in self.example),
+            train=self.train.to(device),
+            validation=self.validation.to(device),
+            test=self.test.to(device),
+            device=device,
+        )
 
     def _sample(self, half: int, images: int, seed: int, batch_size: int) -> list[Batch]:
         pool = self.train.indexable()

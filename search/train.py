@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from search.checkpoints import UNKEPT, Checkpoint, Saver
 from search.data.splits import Batch, Split
 from search.hardware import prefer_channels_last
 
@@ -95,14 +96,18 @@ def train(
     seed: int,
     device: torch.device,
     on_step: OnStep | None = None,
+    checkpoint: Checkpoint = UNKEPT,
 ) -> None:
     """Train ``model`` in place on ``split`` by cross-entropy; it is left in eval mode.
 
     >>> train(model, task.train, Recipe(lr=0.1), epochs=2.5, seed=0, device=task.device)
 
     On the CPU the result is the same for the same seed and number of threads. The caller's random
-    state stays as it is. on CUDA channels_last where the model allows it, bf16 autocast, and no
+    state stays as it is. On CUDA channels_last where the model allows it, bf16 autocast, and no
     step waits for the device.
+
+    Given a ``checkpoint``, a long training is saved there about once a minute, goes on from there
+    when it is called again with the same arguments, and leaves nothing there at its end.
 
     Args:
         epochs: passes over the split; a part of one counts, at least one step is made.
@@ -120,12 +125,14 @@ def train(
         weight_decay=recipe.weight_decay,
         fused=True,  # 0.1 ms a step instead of 0.4 for the digits network: what augmentation takes
     )
-    step, epoch = 0, 0
+    saver = Saver(checkpoint, model, optimizer, steps, device)
     with _random_state_of_its_own(seed, device):
+        begun, epoch = saver.restored()
+        step = begun
         while step < steps:
             total = torch.zeros((), device=device)
             for batch in _first(steps - step, split, recipe, seed, epoch):
-                if step == 0:
+                if step == begun:
                     _lay_out(model, batch[0][:1])
                 optimizer.param_groups[0]["lr"] = recipe.lr_at(step, steps)
                 total += _step(model, optimizer, batch)
@@ -134,6 +141,8 @@ def train(
                     on_step(step, steps)
             epoch += 1
             _check(total, epoch, recipe)
+            saver.save_now_and_then(step, epoch)
+    saver.drop()
     model.eval().to(memory_format=torch.contiguous_format)
 
 

@@ -1,4 +1,7 @@
-"""One policy's climb: prune, then proxies at rung 0 and brief training at every rung above."""
+"""One policy's climb: prune, then proxies at rung 0 and brief training at every rung above.
+
+Those who came far are trained to the end; that is measured here too.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prune_ops import PROXIES, Candidate, Scores, prune
 from results.record import TrialRecord
+from search import cache
 from search.callables import brief
+from search.checkpoints import NOWHERE, Checkpoint, Checkpoints
 from search.config import SearchConfig
 from search.data.splits import Batch
 from search.models import reinitialise
@@ -48,6 +53,30 @@ class Outcome:
     failure: Failure | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FinalJob:
+    """A network to be trained to the end, anywhere: its policy and the seed of the training."""
+
+    policy: Policy
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinalOutcome:
+    """What a final training gave: accuracies 0 to 1 and the weights, or a failure.
+
+    Attributes:
+        weights: the ``state_dict``, on the CPU.
+    """
+
+    seconds: float
+    epochs: int = 0
+    val_accuracy: float = math.nan
+    test_accuracy: float = math.nan
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
 @dataclass(frozen=True)
 class Climb:
     """Measures any rung of any policy; a unit of work that can be pickled.
@@ -63,12 +92,14 @@ class Climb:
 
     Attributes:
         scores: of the criterion that says which channels stay.
+        checkpoints: where a training that takes long is kept, so that it goes on after a kill.
     """
 
     task: Task
     space: Space
     scores: Scores
     config: SearchConfig
+    checkpoints: Checkpoints = NOWHERE
 
     @property
     def top(self) -> int:
@@ -90,6 +121,19 @@ class Climb:
             recipe, lr=asked.lr or recipe.lr, batch_size=asked.batch_size or recipe.batch_size
         )
 
+    def on(self, device: torch.device) -> Climb:
+        """The same climb measured on another device."""
+        return replace(self, task=self.task.to(device))
+
+    def look(self) -> None:
+        """Read an image of every split.
+
+        Raises:
+            DataError: this machine has not the files; or what the user's own data raises.
+        """
+        for split in (self.task.train, self.task.validation, self.task.test):
+            next(iter(split.batches(1)))
+
     def next_rung(self, record: TrialRecord) -> int:
         """The rung that a trial has still to be judged at."""
         return record.rung + 1 if record.proxies else 0
@@ -109,6 +153,15 @@ class Climb:
             outcome = Outcome(rung, 0.0, failure=failure(error))
         return replace(outcome, seconds=time.perf_counter() - started)
 
+    def final(self, policy: Policy, seed: int) -> FinalOutcome:
+        """Train a policy's network to the end; this reads the test split. Never raises."""
+        started = time.perf_counter()
+        try:
+            outcome = self._finish(policy, seed)
+        except Exception as error:
+            outcome = FinalOutcome(0.0, failure=failure(error))
+        return replace(outcome, seconds=time.perf_counter() - started)
+
     def pruned(self, policy: Policy) -> nn.Module:
         """The network of that policy, with the weights it inherits."""
         return prune(self.task.model, self.space, policy, self.scores)
@@ -116,7 +169,8 @@ class Climb:
     def trained(self, policy: Policy, epochs: int, seed: int) -> tuple[nn.Module, int]:
         """The network of that policy after training in the run's mode; the epochs it took.
 
-        Scratch-B takes more than ``epochs``: as many as cost what the unpruned network would.
+        Scratch-B takes more than ``epochs``: as many as cost what the unpruned network would. What
+        ``checkpoints`` has kept of the same training is gone on with.
 
         Raises:
             Diverged: the loss became NaN or infinite.
@@ -133,8 +187,13 @@ class Climb:
             epochs=taken,
             seed=seed,
             device=self.task.device,
+            checkpoint=self._checkpoint(policy, taken, seed),
         )
         return network, taken
+
+    def _checkpoint(self, policy: Policy, epochs: int, seed: int) -> Checkpoint:
+        mode = self.config.training.train
+        return Checkpoint(self.checkpoints, cache.key(policy.key, mode, self.recipe, epochs, seed))
 
     def _judge(self, policy: Policy) -> Outcome:
         candidate = Candidate(
@@ -151,6 +210,16 @@ class Climb:
     def _train(self, policy: Policy, rung: int, seed: int) -> Outcome:
         network, epochs = self.trained(policy, self.config.judging.rungs[rung - 1], seed)
         return Outcome(rung, 0.0, accuracy=evaluate(network, self.task.validation), epochs=epochs)
+
+    def _finish(self, policy: Policy, seed: int) -> FinalOutcome:
+        network, epochs = self.trained(policy, self.config.training.final_epochs, seed)
+        return FinalOutcome(
+            0.0,
+            epochs,
+            evaluate(network, self.task.validation),
+            evaluate(network, self.task.test),
+            {name: w.detach().to("cpu", copy=True) for name, w in network.state_dict().items()},
+        )
 
 
 def failure(error: Exception) -> Failure:

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from search.config import SearchConfig
-from search.trial import Climb, Failure, Outcome
+from search.trial import Climb, Failure, FinalOutcome, Outcome
 from spaces import Policy, Space
+
+FINAL = 99
+"""What trouble is told instead of a rung when a network is trained to the end."""
 
 Trouble = Callable[[Policy, int, int], Failure | None]
 
@@ -30,19 +34,35 @@ class ToyClimb(Climb):
 
     trouble: Trouble = none
 
+    def on(self, device: torch.device) -> ToyClimb:  # noqa: ARG002
+        return self  # there is no task to move
+
+    def look(self) -> None:
+        """There is nothing to read."""
+
     def rung(self, policy: Policy, rung: int, seed: int) -> Outcome:
-        failure = self.trouble(policy, rung, seed)
-        score = float(np.mean(self.space.widths(policy) / self.space.lattice.top))
+        failure, score = self.trouble(policy, rung, seed), self.worth(policy)
         if failure is not None:
             return Outcome(rung, 0.0, failure=failure)
         if rung == 0:
             return Outcome(0, 0.0, proxies={"adaptive_bn": score})
         return Outcome(rung, 0.0, accuracy=score, epochs=self.config.judging.rungs[rung - 1])
 
+    def final(self, policy: Policy, seed: int) -> FinalOutcome:
+        failure, score = self.trouble(policy, FINAL, seed), self.worth(policy)
+        if failure is not None:
+            return FinalOutcome(0.0, failure=failure)
+        weights = {"widths": torch.from_numpy(self.space.widths(policy))}
+        return FinalOutcome(0.0, self.config.training.final_epochs, score, score / 2, weights)
+
+    def worth(self, policy: Policy) -> float:
+        return float(np.mean(self.space.widths(policy) / self.space.lattice.top))
+
 
 def toy(space: Space, trouble: Trouble = none, **options: Any) -> ToyClimb:
     """A toy climb with these options of the search."""
-    return ToyClimb(None, space, {}, SearchConfig.of(**options), trouble)  # type: ignore[arg-type]
+    config = SearchConfig.of(**options)
+    return ToyClimb(None, space, {}, config, trouble=trouble)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -57,7 +77,7 @@ class Alike:
 
 @dataclass(frozen=True)
 class Odd:
-    """Trials with an odd seed fail at rung 0, each in its own way."""
+    """Whatever has an odd seed fails, each in its own way."""
 
     def __call__(self, _policy: Policy, _rung: int, seed: int) -> Failure | None:
         return Failure(f"kind {seed}", "bad luck") if seed % 2 else None
@@ -68,9 +88,10 @@ class DieOnce:
     """The process that gets here first is killed, as by the system when memory runs out."""
 
     mark: Path
+    rung: int = 1
 
     def __call__(self, _policy: Policy, rung: int, _seed: int) -> Failure | None:
-        if rung == 1:
+        if rung == self.rung:
             with suppress(FileExistsError):
                 self.mark.touch(exist_ok=False)
                 os.kill(os.getpid(), signal.SIGKILL)

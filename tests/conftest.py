@@ -1,7 +1,61 @@
-"""Settings that every test shares."""
+"""Settings and servers that tests share."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import postgres as real
+import pytest
+from cluster import ENVIRONMENT, Cluster
 from hypothesis import settings
+
+from search.engines import Engine
+
+ROOT = Path(__file__).parents[1]
 
 # Machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[real.Server]:
+    """A PostgreSQL of this session's own."""
+    bin = real.binaries()
+    if bin is None:
+        pytest.skip("PostgreSQL's server is not installed: apt-get install postgresql")
+    with real.server(bin) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Two Ray nodes of one CPU each, on 127.0.0.2 and 127.0.0.3."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[tune]'")
+    with Cluster(cpus=1) as started:
+        started.add("127.0.0.3", cpus=1)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def ray_engine(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The Ray engine, this process connected to the cluster as its driver."""
+    from search.engines import ray_cluster
+    from search.engines.ray_tune import RayTune
+
+    with pytest.MonkeyPatch.context() as patched, ExitStack() as connection:
+        for name, value in ENVIRONMENT.items():
+            patched.setenv(name, value)
+        with patched.context() as elsewhere:
+            # Workers look for modules where the driver does. On this machine they would find them
+            # there, on others they have only what travels.
+            elsewhere.chdir(tmp_path_factory.mktemp("elsewhere"))
+            elsewhere.setattr(sys, "path", [path for path in sys.path if not _ours(path)])
+            modules = ("climbs", "cluster")
+            connection.enter_context(ray_cluster.connected(cluster.address, modules))
+        yield RayTune(ray_cluster.Demand(cpus=1, gpus=0))
+
+
+def _ours(path: str) -> bool:
+    return Path(path).resolve().is_relative_to(ROOT)

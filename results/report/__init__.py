@@ -33,7 +33,8 @@ from typing import Any
 
 from results.record import FinalRecord, TrialRecord
 from results.report.page import html
-from results.store import write_tables, write_text
+from results.store import write_text
+from results.tables import write_tables
 
 
 def report(

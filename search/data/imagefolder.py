@@ -46,7 +46,7 @@ def load(request: Request) -> Splits:
 
 
 def _parts(argument: str) -> tuple[Path, Path]:
-    root = Path(argument)
+    root = Path(argument).absolute()  # workers read the images from folders of their own
     if not argument or not root.is_dir():
         raise DataError(
             f"data must be a folder (imagefolder:PATH), but {argument!r} is none; check the path"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -84,14 +84,15 @@ class LoaderSplit:
 
     def subset(self, indices: Tensor) -> LoaderSplit:
         """As ``Split.subset``."""
-        chosen = self.indices[indices]
-        return LoaderSplit(
-            self.plain, self.augmented, chosen, self.device, self.mean, self.std, self.workers
-        )
+        return replace(self, indices=self.indices[indices])
 
     def indexable(self) -> LoaderSplit:
         """Itself."""
         return self
+
+    def to(self, device: torch.device) -> LoaderSplit:
+        """As ``Split.to``."""
+        return replace(self, device=device)
 
 
 class _Seeded(Dataset[Any]):
@@ -174,6 +175,10 @@ class StreamSplit:
         if not self._held:
             self._held.append(collect(self, HELD_IMAGES))
         return self._held[0]
+
+    def to(self, device: torch.device) -> StreamSplit:
+        """As ``Split.to``."""
+        return replace(self, device=device, _held=[held.to(device) for held in self._held])
 
 
 def collect(split: Split, images: int) -> TensorSplit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -38,6 +38,9 @@ class Split(Protocol):
 
     def indexable(self) -> Split:
         """Itself, or as many of its images as it can hold where it can only be run through."""
+
+    def to(self, device: torch.device) -> Split:
+        """The same images with their batches on ``device``."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,10 @@ class TensorSplit:
     def indexable(self) -> TensorSplit:
         """Itself."""
         return self
+
+    def to(self, device: torch.device) -> TensorSplit:
+        """As ``Split.to``."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
 class Normalise:

@@ -1,17 +1,21 @@
-"""Who runs trials. One file an engine; ``local`` is here, the others follow the same protocol."""
+"""Who runs trials. One file an engine; every engine follows the protocol here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
+
+from spaces.errors import UserError
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
     from results.record import TrialRecord
-    from search.trial import Climb
+    from search.config import SearchConfig
+    from search.trial import Climb, FinalJob, FinalOutcome
 
-ENGINES = ("local",)
+ENGINES = ("local", "ray")
 
 
 class SearchStopped(RuntimeError):
@@ -19,26 +23,68 @@ class SearchStopped(RuntimeError):
 
 
 class Engine(Protocol):
-    """Runs a study's trials until it has as many as asked for.
+    """Runs a study's trials until it has as many as asked for, then the final trainings.
 
-    >>> Local(workers=2).run(study, climb, trials=48)
+    >>> with hired(config) as engine:
+    ...     engine.run(study, climb, 48, watch)
+    ...     for job, outcome in engine.finals(climb, jobs): ...
 
-    An engine asks the study for policies, has ``climb`` measure one rung of one policy at a time
-    wherever it likes, stores the record after every rung, and lets ``climb.rule`` say who climbs
-    on. A trial that fails is recorded and the search goes on. Called on a study that was cut
-    short it continues the trials that were running, under their numbers, from the rung they had
-    reached; called on a finished one it does nothing.
-
-    Args:
-        study: with a ``BudgetSampler`` and the starts enqueued.
-        climb: what measures a rung; picklable.
-        trials: how many the study has in the end, failed ones included.
-        watch: called in this process with every record as it is stored.
-
-    Raises:
-        SearchStopped: three trials in a row failed in the same way.
+    Attributes:
+        at_once: how many trials run at the same time.
+        threads: torch's threads of a trial.
     """
+
+    @property
+    def at_once(self) -> int: ...
+
+    @property
+    def threads(self) -> int: ...
 
     def run(
         self, study: Study, climb: Climb, trials: int, watch: Callable[[TrialRecord], None]
-    ) -> None: ...
+    ) -> None:
+        """Run trials until the study has ``trials``, failed ones included.
+
+        An engine asks the study for policies, has ``climb`` measure one rung of one policy at a
+        time wherever it likes, stores the record after every rung, and lets ``climb.rule`` say
+        who climbs on. A trial that fails is recorded and the search goes on. Called on a study
+        that was cut short it continues the trials that were running, under their numbers, from
+        the rung they had reached; called on a finished one it does nothing.
+
+        Args:
+            study: with a ``BudgetSampler`` and the starts enqueued.
+            climb: what measures a rung; picklable.
+            watch: called in this process with every record as it is stored.
+
+        Raises:
+            SearchStopped: three trials in a row failed in the same way.
+        """
+        ...
+
+    def finals(
+        self, climb: Climb, jobs: Sequence[FinalJob]
+    ) -> Iterator[tuple[FinalJob, FinalOutcome]]:
+        """Train each job's network to the end; results come as they are done, in any order."""
+        ...
+
+
+def hired(config: SearchConfig) -> AbstractContextManager[Engine]:
+    """The engine that the config asks for, connected to its cluster if it has one.
+
+    Raises:
+        UserError: Ray is not installed, nobody answers at the address, or the cluster has not
+            what a trial asks for.
+    """
+    if config.run.engine == "ray":
+        try:
+            from search.engines.ray_tune import ray_tune
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] != "ray":
+                raise
+            raise UserError(
+                "--engine ray needs Ray Tune, which is not installed; pip install 'ray[tune]'"
+            ) from None
+        return ray_tune(config)
+    from search.engines.local import Local
+
+    return nullcontext(Local(config.run.workers or 1))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from results.record import TrialRecord
-from results.store import load_records, plain_errors, save_record
+from results.store import RECORD, plain_errors, save_record
 from search.engines import SearchStopped
-from search.rungs import Standing
-from search.sampler import distributions, trial_seed
+from search.engines.company import company_of
+from search.engines.measured import Measured, extended, outcome_at
+from search.engines.roll import Roll
+from search.sampler import distributions, policy_seed
 from search.trial import Climb, Outcome
 from spaces import Policy
 
@@ -31,22 +35,36 @@ class Ledger:
     >>> ledger.add(record, outcome).state                  # "running": it climbs on
     'stopped'
 
-    Every change is stored as it happens, so a kill loses at most the rungs in flight.
+    Every change is stored as it happens, so a kill loses at most the rungs in flight. Other
+    processes may have ledgers of the same study (``search.engines.company``).
     """
 
     def __init__(
         self, study: Study, climb: Climb, trials: int, watch: Callable[[TrialRecord], None]
     ) -> None:
         self._study, self._climb, self._watch = study, climb, watch
-        self._records = {record.number: record for record in load_records(study)}
-        self._ids = {t.number: t._trial_id for t in study.get_trials(deepcopy=False)}
+        self._company = company_of(study)
+        self._roll = Roll(study, trials)
+        self._measured = Measured(climb, without=self._roll.gone)
+        for record in self._roll.update():
+            self._measured.put(record)
+        self._left = deque(t for t in self._roll.running if self._company.mine(t))
+        self._ids: dict[int, int] = {}
         self._failures: dict[int, list[str]] = {}
-        self._open = self._trials(trials)
 
-    def next(self) -> TrialRecord | None:
-        """The next trial to work on; ``None`` when the study has all it was asked for."""
-        with plain_errors("study.db"):
-            return next(self._open, None)
+    def next(self, ask: Callable[[], Trial] | None = None) -> TrialRecord | None:
+        """The next trial to work on; ``None`` when all are begun that the study was asked for.
+
+        Those that this run's killed process left come first, under their own numbers. A rung that
+        was measured for the same policy is not measured again.
+
+        Args:
+            ask: where new trials come from, instead of ``study.ask``.
+        """
+        while (record := self._candidate(ask or self._study.ask)) is not None:
+            if (record := self._spared(record)).state == "running":
+                return record
+        return None
 
     def add(self, record: TrialRecord, outcome: Outcome) -> TrialRecord:
         """Store what a rung gave and decide how the trial goes on; the record as it is now.
@@ -54,47 +72,103 @@ class Ledger:
         Raises:
             SearchStopped: the same kind of failure for the third time in a row.
         """
-        record = self._decided(_extended(record, outcome), outcome)
-        self._save(record)
-        self._tell(record)
+        self._company.unsaved.keep(record, outcome)
+        record = self._stored(record, outcome)
         self._count(outcome)
-        return record
+        return self._spared(record)
 
-    def _trials(self, total: int) -> Iterator[TrialRecord]:
-        """Those a killed run left, under their own numbers; then new ones."""
-        trials = self._study.get_trials(deepcopy=False)
-        for trial in trials:
-            if trial.state == TrialState.RUNNING:
-                yield from self._taken_up(trial.number)
-        for _ in range(total - sum(trial.state != TrialState.WAITING for trial in trials)):
-            yield self._begun(self._study.ask())
+    def _candidate(self, ask: Callable[[], Trial]) -> TrialRecord | None:
+        with plain_errors("the study"):
+            self._read()
+            self._company.bury(self._roll)
+            while self._left:
+                if (record := self._taken_up(self._left.popleft())) is not None:
+                    return record
+            while self._roll.to_ask > 0:
+                trial = ask()
+                if self._roll.counts(trial.number):
+                    return self._begun(trial)
+                self._study.tell(trial.number, state=TrialState.FAIL)  # others were faster
+                self._read()
+        return None
 
-    def _taken_up(self, number: int) -> Iterator[TrialRecord]:
-        record = self._records.get(number)
+    def _read(self) -> None:
+        """What other processes have stored."""
+        with plain_errors("the study"):
+            changed = self._roll.update()
+        for record in changed:
+            self._measured.put(record)
+            if record.state != "running" and record.number not in self._roll.gone:
+                self._watch(record)
+
+    def _taken_up(self, trial: FrozenTrial) -> TrialRecord | None:
+        record = self._roll.records.get(trial.number)
         if record is None:  # killed before its policy was complete
-            yield self._begun(Trial(self._study, self._ids[number]))
-        elif record.state == "running":
-            yield record
-        else:  # killed between storing the record and telling Optuna
-            self._tell(record)
+            return self._begun(Trial(self._study, trial._trial_id))
+        self._own(trial)
+        if record.state == "running":
+            return record
+        self._tell(record)  # killed between storing the record and telling Optuna
+        return None
 
     def _begun(self, trial: Trial) -> TrialRecord:
+        self._own(trial)
+        about = trial.user_attrs
+        if RECORD in about:  # a dead process's trial, to go on from the rung it had reached
+            record = replace(TrialRecord.from_json(about[RECORD]), number=trial.number)
+        else:
+            record = self._new(trial, about.get("origin", self._climb.config.policies.sampler))
+        self._save(record)
+        return record
+
+    def _own(self, trial: Trial | FrozenTrial) -> None:
+        self._ids[trial.number] = trial._trial_id
+        self._company.take(trial._trial_id)
+
+    def _new(self, trial: Trial, origin: str) -> TrialRecord:
         space, config = self._climb.space, self._climb.config
         asked = distributions(space).items()
         policy = Policy({name: trial.suggest_int(name, d.low, d.high) for name, d in asked})
         flops = space.flops(policy)
-        record = TrialRecord(
+        return TrialRecord(
             number=trial.number,
             policy=policy,
-            origin=trial.user_attrs.get("origin", config.policies.sampler),
+            origin=origin,
             flops=flops,
             flops_fraction=flops / space.full_flops,
             params=space.params(policy),
             mode=config.training.train,
-            seed=trial_seed(config.policies.seed, trial.number),
+            seed=policy_seed(config.policies.seed, policy),
         )
-        self._ids[trial.number] = trial._trial_id
-        self._save(record)
+
+    def _spared(self, record: TrialRecord) -> TrialRecord:
+        """With every next rung that is known already, while it climbs."""
+        while record.state == "running":
+            rung = self._climb.next_rung(record)
+            kept = self._company.unsaved.find(record, rung)
+            twin = self._measured.twin(record)
+            if kept is not None:
+                record = self._stored(record, kept)
+            elif twin is not None:
+                record = replace(record, reason=f"as trial {twin.number}")
+                record = self._stored(record, outcome_at(twin, rung))
+            else:
+                break
+        return record
+
+    def _stored(self, record: TrialRecord, outcome: Outcome) -> TrialRecord:
+        """Extended by the rung, decided, saved, and told if it ended."""
+        if self._company.shared:
+            self._read()
+        record = self._decided(extended(record, outcome), outcome)
+        try:
+            self._save(record)
+        except UpdateFinishedTrialError:
+            # Others thought us dead and requeued the trial. What was measured stays in the folder,
+            # for whoever of us takes that up.
+            return replace(record, state="failed", reason="another process goes on with it")
+        self._tell(record)
+        self._company.unsaved.drop(record, outcome.rung)
         return record
 
     def _decided(self, record: TrialRecord, outcome: Outcome) -> TrialRecord:
@@ -102,33 +176,30 @@ class Ledger:
             return replace(record, state="failed", reason=outcome.failure.reason)
         if outcome.rung == self._climb.top:
             return replace(record, state="complete")
-        mine = self._standing(record, outcome.rung)
-        others = self._others(record.number, outcome.rung)
+        mine = self._measured.standing(record, outcome.rung)
+        others = self._measured.others(record.number, outcome.rung)
         if self._climb.rule.stops(mine, others, seed=record.seed):
             better, peers = self._climb.rule.beaten_by(mine, others)
             reason = f"rung {outcome.rung}: {better} of {peers} with at most its flops do better"
             return replace(record, state="stopped", reason=reason)
         return record
 
-    def _standing(self, record: TrialRecord, rung: int) -> Standing:
-        return Standing(record.flops, self._climb.score(record, rung))
-
-    def _others(self, number: int, rung: int) -> list[Standing]:
-        """Everybody else who reached that rung, whatever became of them."""
-        others = (r for r in self._records.values() if r.number != number)
-        return [self._standing(r, rung) for r in others if self._climb.next_rung(r) > rung]
-
     def _save(self, record: TrialRecord) -> None:
-        self._records[record.number] = record
         save_record(self._study, self._ids[record.number], record)
+        self._roll.records[record.number] = record
+        self._measured.put(record)
         self._watch(record)
 
     def _tell(self, record: TrialRecord) -> None:
-        with plain_errors("study.db"):
+        if record.state == "running":
+            return
+        with plain_errors("the study"):
             if record.state == "complete":
-                self._study.tell(record.number, (record.val_accuracy, float(record.flops)))
-            elif record.state != "running":
-                self._study.tell(record.number, state=_TOLD[record.state])
+                values = (record.val_accuracy, float(record.flops))
+                self._study.tell(record.number, values, skip_if_finished=True)
+            else:
+                self._study.tell(record.number, state=_TOLD[record.state], skip_if_finished=True)
+        self._company.release(self._ids[record.number])
 
     def _count(self, outcome: Outcome) -> None:
         kinds = self._failures.setdefault(outcome.rung, [])
@@ -139,16 +210,3 @@ class Ledger:
         if kinds[-PATIENCE:] == [outcome.failure.kind] * PATIENCE:
             why = outcome.failure.reason
             raise SearchStopped(f"{PATIENCE} trials in a row failed at rung {outcome.rung}: {why}")
-
-
-def _extended(record: TrialRecord, outcome: Outcome) -> TrialRecord:
-    record = replace(record, seconds=record.seconds + outcome.seconds)
-    if outcome.failure is not None:
-        return record
-    if outcome.rung == 0:
-        return replace(record, proxies=outcome.proxies)
-    return replace(
-        record,
-        accuracy=(*record.accuracy, outcome.accuracy),
-        epochs=(*record.epochs, outcome.epochs),
-    )

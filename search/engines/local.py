@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
+import torch
 from optuna.study import Study
 
 from results.record import TrialRecord
-from search.engines.crew import crew
-from search.engines.ledger import Ledger
-from search.trial import Climb
+from search.engines import SearchStopped
+from search.engines.crew import Alone, Crew, J, O, Rungs, Trainings, Work
+from search.engines.ledger import PATIENCE, Ledger
+from search.engines.workers import DIED, Processes
+from search.trial import Climb, FinalJob, FinalOutcome
 
 
 def _unwatched(_record: TrialRecord) -> None:
@@ -23,12 +26,22 @@ class Local:
 
     With one worker everything happens in this process, in an order that depends on the seed
     alone. With more, every worker is a process with one torch thread that holds the task once and
-    is sent one rung of one trial at a time; if it dies, that trial has failed and a new worker
-    takes its place.
+    is sent one job at a time: a rung of a trial, or a final training. If it dies, that job has
+    failed and a new worker takes its place.
     """
 
     def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
+        self._workers = workers
+
+    @property
+    def at_once(self) -> int:
+        """So many trials run at the same time."""
+        return self._workers
+
+    @property
+    def threads(self) -> int:
+        """torch's threads of a trial."""
+        return torch.get_num_threads() if self._workers == 1 else 1
 
     def run(
         self,
@@ -40,12 +53,41 @@ class Local:
         """Until the study has ``trials`` trials; each climbs as far as the rule lets it."""
         ledger = Ledger(study, climb, trials, watch)
         record: TrialRecord | None
-        with crew(self.workers, climb) as hands:
+        with self._crew(Rungs(climb)) as crew:
             while True:
-                while hands.idle and (record := ledger.next()) is not None:
-                    hands.begin(record)
-                if not hands.busy:
+                while crew.idle and (record := ledger.next()) is not None:
+                    crew.begin(record)
+                if not crew.busy:
                     return
-                record = ledger.add(*hands.finished())
+                record = ledger.add(*crew.finished())
                 if record.state == "running":
-                    hands.begin(record)
+                    crew.begin(record)
+
+    def finals(
+        self, climb: Climb, jobs: Sequence[FinalJob]
+    ) -> Iterator[tuple[FinalJob, FinalOutcome]]:
+        """Each job's outcome as it is done.
+
+        Raises:
+            SearchStopped: three workers in a row died.
+        """
+        if not jobs:
+            return
+        waiting, deaths = list(reversed(jobs)), 0
+        with self._crew(Trainings(climb)) as crew:
+            while waiting or crew.busy:
+                while waiting and crew.idle:
+                    crew.begin(waiting.pop())
+                job, outcome = crew.finished()
+                yield job, outcome
+                deaths = deaths + 1 if _died(outcome) else 0
+                if deaths == PATIENCE and outcome.failure is not None:
+                    why = outcome.failure.reason
+                    raise SearchStopped(f"{PATIENCE} final trainings in a row failed: {why}")
+
+    def _crew(self, work: Work[J, O]) -> Crew[J, O]:
+        return Alone(work) if self._workers == 1 else Processes(self._workers, work)
+
+
+def _died(outcome: FinalOutcome) -> bool:
+    return outcome.failure is not None and outcome.failure.kind == DIED

@@ -1,14 +1,18 @@
-"""What every engine must do. A new engine is one more line in ``ENGINES``."""
+"""What every engine must do. A new engine is one more line in ``ENGINES``.
+
+Where its work is done in processes that may die, it is one more name in ``WITH_WORKERS`` too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
 import pytest
 import torch
-from climbs import Alike, Odd, ToyClimb, toy
+from climbs import FINAL, Alike, DieOnce, Odd, ToyClimb, toy
 from optuna.trial import TrialState
 
 import spaces
@@ -19,9 +23,25 @@ from search.engines.local import Local
 from search.engines.study import enqueue, open_study
 from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start
+from search.trial import FinalJob, FinalOutcome
 from spaces import Budget, Space
 
-ENGINES = {"local": Local(), "local with 2 workers": Local(workers=2)}
+
+def _ray(request: pytest.FixtureRequest) -> Engine:
+    """On two nodes, which do not have this file: what is defined here travels by value."""
+    engine: Engine = request.getfixturevalue("ray_engine")
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    return engine
+
+
+ENGINES: dict[str, Callable[[pytest.FixtureRequest], Engine]] = {
+    "local": lambda _: Local(),
+    "local with 2 workers": lambda _: Local(workers=2),
+    "ray": _ray,
+}
+WITH_WORKERS = ["local with 2 workers", "ray"]
 TRIALS = 12
 HALF = Budget.parse("0.5")
 
@@ -35,7 +55,8 @@ def space() -> Space:
 
 @pytest.fixture(params=ENGINES.values(), ids=ENGINES.keys())
 def engine(request: pytest.FixtureRequest) -> Engine:
-    return request.param  # type: ignore[no-any-return]
+    hire: Callable[[pytest.FixtureRequest], Engine] = request.param
+    return hire(request)
 
 
 @pytest.fixture
@@ -134,3 +155,51 @@ def test_three_failures_alike_in_a_row_stop_the_search(
     with pytest.raises(SearchStopped, match=f"3 trials in a row failed at rung {rung}: diverged"):
         run(engine, study, toy(space, trouble=Alike(rung), coin=1.0))
     assert sum(record.state == "failed" for record in load_records(study)) == 3
+
+
+def jobs(space: Space) -> list[FinalJob]:
+    policies = [space.uniform(budget) for budget in (0.5, 0.3, 0.2)]
+    return [FinalJob(policy, seed) for policy in policies for seed in (0, 1)]
+
+
+def trained(engine: Engine, climb: ToyClimb, asked: list[FinalJob]) -> dict[FinalJob, FinalOutcome]:
+    """What the final trainings gave; each job once."""
+    answers = list(engine.finals(climb, asked))
+    assert sorted(asked.index(job) for job, _ in answers) == list(range(len(asked)))
+    return dict(answers)
+
+
+def test_every_final_training_is_done_once_and_its_weights_come_back(
+    engine: Engine, space: Space
+) -> None:
+    climb = toy(space, final_epochs=5)
+    for job, outcome in trained(engine, climb, jobs(space)).items():
+        score = climb.worth(job.policy)
+        assert outcome.failure is None
+        assert (outcome.val_accuracy, outcome.test_accuracy) == (score, score / 2)
+        assert outcome.epochs == 5
+        assert outcome.weights["widths"].tolist() == list(job.policy.values())
+
+
+def test_a_final_training_that_fails_is_an_outcome_and_the_others_go_on(
+    engine: Engine, space: Space
+) -> None:
+    outcomes = trained(engine, toy(space, trouble=Odd()), jobs(space))
+    failed = {job: outcome.failure.reason for job, outcome in outcomes.items() if outcome.failure}
+    assert failed == {job: "bad luck" for job in jobs(space) if job.seed % 2}
+
+
+def test_no_final_trainings_are_none(engine: Engine, space: Space) -> None:
+    assert trained(engine, toy(space), []) == {}
+
+
+@pytest.mark.parametrize("name", WITH_WORKERS)
+def test_a_worker_that_dies_in_a_final_training_takes_no_other_with_it(
+    name: str, request: pytest.FixtureRequest, space: Space, tmp_path: Path
+) -> None:
+    climb = toy(space, trouble=DieOnce(tmp_path / "died", FINAL))
+    outcomes = trained(ENGINES[name](request), climb, jobs(space))
+    failures = [outcome.failure.reason for outcome in outcomes.values() if outcome.failure]
+    assert (tmp_path / "died").exists()
+    assert len(failures) <= 1  # an engine may also begin it again
+    assert all("died" in reason for reason in failures)

@@ -137,7 +137,7 @@ def test_a_full_database_is_one_line(tmp_path, records) -> None:
         connection.execute("PRAGMA max_page_count = 1")  # SQLite keeps it at what is in use
 
     big = replace(records[0], proxies={f"proxy{i}": 0.5 for i in range(20_000)})
-    with pytest.raises(UserError, match=r"^study.db must be writable, but got: .*full") as caught:
+    with pytest.raises(UserError, match=r"^the study must be writable, but got: .*full") as caught:
         store.save_record(study, trial, big)
     assert "\n" not in str(caught.value)
     storage.remove_session()

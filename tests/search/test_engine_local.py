@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
-from climbs import DieOnce, toy
+import torch
+from climbs import FINAL, DieOnce, toy
 
 from results import load_records
+from search.engines import SearchStopped
 from search.engines.local import Local
 from search.engines.study import open_study
 from search.sampler import BudgetSampler, Plan, make
+from search.trial import FinalJob
 from spaces import Budget, Space, UserError
 
 
@@ -35,6 +44,45 @@ def test_a_killed_worker_fails_its_trial_and_is_replaced(
     ]
     assert failed[0].rung == 0
     assert sum(record.state == "complete" for record in records) == 7
+
+
+def test_a_worker_killed_in_a_final_training_fails_that_one_alone(
+    space: Space, tmp_path: Path
+) -> None:
+    jobs = [FinalJob(space.uniform(0.5), seed) for seed in range(5)]
+    climb = toy(space, trouble=DieOnce(tmp_path / "died", FINAL))
+    outcomes = dict(Local(workers=2).finals(climb, jobs))
+    failed = [outcome.failure.reason for outcome in outcomes.values() if outcome.failure]
+    assert outcomes.keys() == set(jobs)
+    assert failed == ["the worker process died: SIGKILL (out of memory?)"]
+
+
+@pytest.fixture
+def stillborn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system kills every worker before it has read a byte."""
+    resource_tracker.ensure_running()  # that one is to live
+    spawn = multiprocessing.util.spawnv_passfds
+
+    def spawn_and_kill(*arguments: Any) -> int:
+        pid: int = spawn(*arguments)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", spawn_and_kill)
+
+
+@pytest.mark.usefixtures("stillborn")
+def test_workers_that_die_while_they_start_stop_the_search(
+    study: optuna.Study, space: Space
+) -> None:
+    large = {"fills every buffer": torch.zeros(2**22)}
+    climb = replace(toy(space), scores=large)
+    jobs = [FinalJob(space.uniform(0.5), seed) for seed in range(5)]
+    with pytest.raises(SearchStopped, match=r"3 trials in a row .*: the worker process died"):
+        Local(workers=2).run(study, climb, 8)
+    assert [record.state for record in load_records(study)].count("failed") == 3
+    with pytest.raises(SearchStopped, match="3 final trainings in a row failed: the worker"):
+        list(Local(workers=2).finals(climb, jobs))
 
 
 def test_one_worker_gives_the_same_study_every_time(space: Space, tmp_path: Path) -> None:

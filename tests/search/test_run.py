@@ -11,7 +11,8 @@ import torch
 
 import prune_ops
 import results
-from search import search
+from search import checkpoints, search
+from search.checkpoints import InFolder, Saver, State
 from search.engines import SearchStopped
 from search.folder import place
 from search.task import Task, build_task
@@ -39,7 +40,7 @@ def test_the_folder_holds_what_the_design_lists(run: results.Run) -> None:
     about = json.loads((run.folder / "config.json").read_text())
     assert {path.name for path in run.folder.iterdir()} == {
         *("config.json", "study.db", "scores.pt", "trials.csv", "pareto.csv"),
-        *("report.html", "models"),
+        *("report.html", "models", "log.txt"),
     }
     assert about["seeds"] == {"run": 0, "finals": [0, 1]}
     assert about["config"]["policies"]["budget"] == ["0.5", "0.2"]
@@ -106,6 +107,36 @@ def test_the_same_seed_gives_the_same_table(task: Task, runs: Path) -> None:
         search(task, 0.5, runs_dir=str(runs), name=name, **OPTIONS).trials for name in ("a", "b")
     ]
     pd.testing.assert_frame_equal(*(table.drop(columns="seconds") for table in tables))
+
+
+def test_a_final_training_cut_short_goes_on_from_its_checkpoint(
+    task: Task, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = OPTIONS | {"final_epochs": 3, "runs_dir": str(runs)}
+    whole = search(task, 0.5, name="not-cut", **options)
+    save, restored = InFolder.save, Saver.restored
+    went_on_from: list[int] = []
+
+    def save_and_cut(self: InFolder, key: str, state: State) -> None:
+        save(self, key, state)
+        if state["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    def restored_and_told(self: Saver) -> tuple[int, int]:
+        step, epoch = restored(self)
+        went_on_from.append(epoch)
+        return step, epoch
+
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(InFolder, "save", save_and_cut)
+        with pytest.raises(KeyboardInterrupt):
+            search(task, 0.5, name="cut", **options)
+    monkeypatch.setattr(Saver, "restored", restored_and_told)
+    resumed = search(task, 0.5, name="cut", resume=True, **options)
+    assert max(went_on_from) == 2
+    assert resumed.finals == whole.finals
+    assert not (resumed.folder / "checkpoints").exists()
 
 
 def test_a_run_that_fails_the_same_way_three_times_stops_and_says_why(

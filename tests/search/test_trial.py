@@ -13,8 +13,11 @@ import torch
 import prune_ops
 import spaces
 from results import TrialRecord
+from search import checkpoints
+from search.checkpoints import InFolder, Nowhere, State
 from search.config import SearchConfig
 from search.task import build_task
+from search.train import evaluate
 from search.trial import Climb, failure
 
 
@@ -81,6 +84,91 @@ def test_a_training_that_diverges_is_an_outcome(climb: Climb) -> None:
     assert outcome.failure is not None
     assert outcome.failure.kind == "diverged"
     assert outcome.failure.reason.startswith("diverged: the loss became")
+
+
+def test_a_final_training_is_tested_and_brings_its_weights(climb: Climb) -> None:
+    policy, asked = climb.space.uniform(0.5), with_options(climb, final_epochs=2)
+    outcome = asked.final(policy, seed=4)
+    network, epochs = asked.trained(policy, 2, seed=4)
+    assert outcome.failure is None
+    assert (outcome.epochs, epochs) == (2, 2)
+    assert outcome.val_accuracy == evaluate(network, climb.task.validation)
+    assert outcome.test_accuracy == evaluate(network, climb.task.test)
+    assert outcome.weights.keys() == network.state_dict().keys()
+    assert same(network, outcome.weights)
+
+
+def test_a_final_training_that_diverges_is_an_outcome(climb: Climb) -> None:
+    outcome = with_options(climb, lr=1e12).final(climb.space.uniform(0.5), seed=0)
+    assert outcome.failure is not None
+    assert outcome.failure.reason.startswith("diverged: the loss became")
+    assert outcome.weights == {}
+
+
+class Cut(BaseException):
+    """The system kills the process."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CutAfter(InFolder):
+    """The process is killed when a training of so many epochs has been saved."""
+
+    epoch: int = 0
+
+    def save(self, key: str, state: State) -> None:
+        super().save(key, state)
+        if state["epoch"] == self.epoch:
+            raise Cut
+
+
+@pytest.mark.parametrize("mode", ["finetune", "scratch-e", "scratch-b"])
+def test_a_training_cut_short_goes_on_in_every_mode(
+    climb: Climb, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
+    policy, asked = climb.space.uniform(0.5), with_options(climb, train=mode)
+    whole, epochs = asked.trained(policy, 3, seed=2)
+    cut = dataclasses.replace(asked, checkpoints=CutAfter(tmp_path, epochs - 1))
+    with pytest.raises(Cut):
+        cut.trained(policy, 3, seed=2)
+    resumed, _ = dataclasses.replace(asked, checkpoints=InFolder(tmp_path)).trained(policy, 3, 2)
+    assert same(resumed, whole.state_dict())
+    assert list(tmp_path.iterdir()) == []
+
+
+def same(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked(Nowhere):
+    """Remembers the keys that it was asked for."""
+
+    keys: list[str] = dataclasses.field(default_factory=list)
+
+    def load(self, key: str) -> None:
+        self.keys.append(key)
+
+
+def test_checkpoints_of_unlike_trainings_have_unlike_keys(climb: Climb) -> None:
+    asked, half = Asked(), climb.space.uniform(0.5)
+    mine = dataclasses.replace(climb, checkpoints=asked)
+    copy = pickle.loads(pickle.dumps(mine))
+    mine.trained(half, 1, seed=0)
+    copy.trained(half, 1, seed=0)
+    assert copy.checkpoints.keys == asked.keys
+    others = (
+        (mine, climb.space.uniform(0.3), 1, 0),
+        (mine, half, 2, 0),
+        (mine, half, 1, 1),
+        (with_options(mine, train="scratch-e"), half, 1, 0),
+        (with_options(mine, lr=0.003), half, 1, 0),
+    )
+    for one, policy, epochs, seed in others:
+        one.trained(policy, epochs, seed)
+    first, *rest = asked.keys
+    assert len(rest) == len(set(rest)) == 5
+    assert first not in rest
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""An Optuna storage that outlives its database's absence: it waits, and does things once more."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+
+from results import database
+from search.engines.pace import PATIENCE
+from spaces import UserError
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 10
+"""So many times is the same operation begun before the database counts as useless."""
+
+T = TypeVar("T")
+
+
+class DatabaseLost(UserError):
+    """The database was there when the run began and has not come back; nothing measured is lost."""
+
+
+class Patient(RDBStorage):
+    """Optuna's storage; an operation whose connection breaks is repeated on a new one.
+
+    >>> storage = connected("postgresql://ada@db.example/studies")
+
+    Repeating is safe: what it sets is set again, a trial that was made twice is one that nobody
+    works on, and such trials are cleared away.
+    """
+
+
+def _repeated(operation: Callable[..., T]) -> Callable[..., T]:
+    @functools.wraps(operation)
+    def patiently(self: Patient, *args: Any, **kwargs: Any) -> T:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return operation(self, *args, **kwargs)
+            except StorageInternalError as error:
+                if not getattr(error.__cause__, "connection_invalidated", False):
+                    raise
+        return operation(self, *args, **kwargs)
+
+    return patiently
+
+
+for _name in (
+    "_create_new_trial",
+    "_get_trials",
+    "_set_trial_param",
+    "create_new_study",
+    "get_study_directions",
+    "get_study_id_from_name",
+    "get_study_name_from_id",
+    "get_study_system_attrs",
+    "get_study_user_attrs",
+    "get_trial",
+    "get_trial_id_from_study_id_trial_number",
+    "record_heartbeat",
+    "set_study_system_attr",
+    "set_study_user_attr",
+    "set_trial_intermediate_value",
+    "set_trial_state_values",
+    "set_trial_system_attr",
+    "set_trial_user_attr",
+):
+    setattr(Patient, _name, _repeated(getattr(RDBStorage, _name)))
+
+
+def connected(url: str, *, patient: bool = True, **options: Any) -> Patient:
+    """The storage at ``url``, its tables made if they are not there.
+
+    Args:
+        patient: whether later operations wait for a database that is away.
+        options: of ``RDBStorage``.
+
+    Raises:
+        UserError: no such database, nobody answers, or the password is wrong; within 15 seconds.
+    """
+    whole, engine = database.optuna_url(url), database.engine_options(url)
+    for attempt in range(ATTEMPTS):
+        try:
+            storage = Patient(whole, engine_kwargs=engine, **options)
+            break
+        except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
+            if attempt == ATTEMPTS - 1 or not _made_by_another(error):
+                raise database.refused(url, error) from error
+            time.sleep(0.1)
+    if storage.engine.dialect.name == "sqlite":
+        shared_sqlite(storage)
+    if patient:
+        sqlalchemy.event.listen(storage.engine, "do_connect", _waiting(database.shown(url)))
+    return storage
+
+
+def write_ahead(storage: RDBStorage) -> None:
+    """Let SQLite commit without waiting for the disk.
+
+    A trial is some fifty commits. What was committed survives the death of this process, and a
+    power cut leaves a sound database.
+    """
+    sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
+    storage.engine.dispose()  # the connection that made the tables had no such care
+
+
+def shared_sqlite(storage: RDBStorage) -> None:
+    """Let several processes write to one SQLite file.
+
+    A transaction takes the writer's place when it begins. SQLite's own way, taking it at the first
+    write, lets two processes read the same waiting trial and both take it.
+    """
+
+    def manual(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    sqlalchemy.event.listen(storage.engine, "connect", manual)
+    sqlalchemy.event.listen(storage.engine, "begin", begin)
+    write_ahead(storage)
+
+
+def _write_ahead(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _made_by_another(error: BaseException) -> bool:
+    """Two processes that find an empty database both make its tables; one of them comes second."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return isinstance(cause, IntegrityError | ProgrammingError) or "already exists" in str(cause)
+
+
+def _waiting(name: str) -> Callable[..., Any]:
+    """A way to connect that tries again for a while; having given up once, it tries no more."""
+    lost = False
+
+    def connect(dialect: Any, _record: Any, args: Any, options: Any) -> Any:
+        nonlocal lost
+        began, pause = time.monotonic(), PATIENCE / 600
+        while True:
+            try:
+                return dialect.connect(*args, **options)
+            except dialect.loaded_dbapi.Error as error:
+                if lost or time.monotonic() - began > PATIENCE:
+                    lost = True
+                    raise DatabaseLost(
+                        f"{name} must answer, but for {PATIENCE:.0f} seconds it gave: "
+                        f"{database.one_line(error)}; what was measured is kept in the run's folder"
+                    ) from error
+                if pause == PATIENCE / 600:
+                    log.warning("%s does not answer; trying for %.0f seconds", name, PATIENCE)
+            time.sleep(pause)
+            pause = min(2 * pause, PATIENCE / 12)
+
+    return connect

@@ -1,0 +1,156 @@
+"""Beginning a run: once for all processes that share its study, and alike for each of them.
+
+The first one puts the config, what it knows of the network, its scores and the starts into the
+study. Whoever comes later must have the same config and network, and takes the scores from there:
+computed on another machine they might differ in the last digit, and so prune other channels.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from optuna.study import Study
+
+from prune_ops import Scores
+from results.store import plain_errors
+from search.config import SearchConfig
+from search.engines.company import company_of
+from search.engines.study import enqueue, peek
+from search.folder import Folder
+from search.starts import Start
+from search.task import Task
+from spaces import Space, UserError
+
+BEGUN, SCORES, ENDED = "begun", "scores", "ended"
+"""Attributes of the study: config and network, the criteria's scores, that the finals are done."""
+
+AllScores = Mapping[str, Scores]
+
+
+def begun(
+    study: Study,
+    folder: Folder,
+    network: dict[str, Any],
+    score: Callable[[], AllScores],
+    starts: Callable[[AllScores], Sequence[Start]],
+    say: Callable[[str], None],
+) -> AllScores:
+    """Begin the run, or join it; its scores.
+
+    Args:
+        network: what must be the same for everybody; see `fingerprint`.
+        score: computes the scores; called by the first process only.
+        starts: the policies to try first, from the scores.
+
+    Raises:
+        UserError: the study was begun with another config or network, or is no search's.
+    """
+    company = company_of(study)
+    with company.only_one("begins the run", lambda: BEGUN in study.user_attrs, say) as first:
+        if first:
+            _check_ours(study)
+            scores = folder.scores(score)
+            enqueue(study, starts(scores))
+            if company.shared:
+                _store(study, folder.config, network, scores)
+    if not company.shared:
+        return folder.scores(score)
+    there = study.user_attrs[BEGUN]
+    _check_config(there, folder.config)
+    _check_network(there["network"], network, folder)
+    return _unpacked(study._storage.get_study_system_attrs(study._study_id)[SCORES])
+
+
+def check_storage(folder: Folder) -> None:
+    """Tell at once, before anything is trained, that the database or its study will not do.
+
+    Raises:
+        UserError: the database cannot be used, or holds another run under this name.
+    """
+    url = folder.config.run.storage
+    if url is not None and (there := peek(url, folder.config.run.name).get(BEGUN)) is not None:
+        _check_config(there, folder.config)
+
+
+def fingerprint(task: Task, space: Space) -> dict[str, Any]:
+    """What two processes must agree on for their trials to be of the same network."""
+    digest = hashlib.sha256()
+    for name, values in sorted(task.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(values.detach().cpu().contiguous().numpy().tobytes())
+    return {
+        "groups": {group.name: list(group.choices) for group in space.groups},
+        "flops": space.full_flops,
+        "images": [len(split) for split in (task.train, task.validation, task.test)],
+        "weights": digest.hexdigest(),
+    }
+
+
+def end(study: Study) -> None:
+    """Say that the finals are done and nothing is left to do."""
+    with plain_errors("the study"):
+        study.set_user_attr(ENDED, True)
+
+
+def ended(study: Study) -> bool:
+    """Whether somebody has done the finals."""
+    return bool(study.user_attrs.get(ENDED))
+
+
+def _store(study: Study, config: SearchConfig, network: dict[str, Any], scores: AllScores) -> None:
+    with plain_errors("the study"):
+        storage = study._storage
+        # A system attribute: dashboards show the others.
+        storage.set_study_system_attr(study._study_id, SCORES, _packed(scores))
+        about = {"config": config.to_dict(), "network": network}
+        study.set_user_attr(BEGUN, json.loads(json.dumps(about)))
+
+
+def _check_ours(study: Study) -> None:
+    """What is there before a run has begun are starts, of a process that died over them."""
+    strangers = [t for t in study.get_trials(deepcopy=False) if "origin" not in t.user_attrs]
+    if strangers and BEGUN not in study.user_attrs and company_of(study).shared:
+        raise UserError(
+            f"--name must be new to the database, but {study.study_name!r} is a study that no "
+            "search began; choose another --name"
+        )
+
+
+def _check_config(there: dict[str, Any], config: SearchConfig) -> None:
+    if differences := SearchConfig.from_dict(there["config"]).differences(config):
+        raise UserError(
+            f"processes that share study {config.run.name!r} must have one config, but it was "
+            f"begun with another: {'; '.join(differences)}; choose another --name"
+        )
+
+
+def _check_network(there: dict[str, Any], here: dict[str, Any], folder: Folder) -> None:
+    different = [name for name in here if here[name] != there.get(name)]
+    if not different:
+        return
+    hint = "give every process the same --data and --weights"
+    if different == ["weights"] and folder.config.task.weights is None:
+        hint = "trained here they came out otherwise; give every process the same file by --weights"
+    raise UserError(
+        f"processes that share study {folder.config.run.name!r} must prune one network, but its "
+        f"{' and '.join(different)} differ from those it was begun with; {hint}"
+    )
+
+
+def _packed(scores: AllScores) -> str:
+    buffer = io.BytesIO()
+    torch.save({name: dict(values) for name, values in scores.items()}, buffer)
+    return base64.b64encode(zlib.compress(buffer.getvalue())).decode()
+
+
+def _unpacked(text: str) -> AllScores:
+    buffer = io.BytesIO(zlib.decompress(base64.b64decode(text)))
+    scores: AllScores = torch.load(buffer, map_location="cpu", weights_only=True)
+    return scores

@@ -1,0 +1,249 @@
+"""A Ray cluster: connecting to it, carrying our code there, and whether it can run the trials."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from spaces import UserError
+
+ANSWER_SECONDS = 10.0
+"""So long an address may take to answer."""
+
+PACKAGES = ("spaces", "prune_ops", "results", "search")
+
+_QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+_ALONE: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+
+# A cluster of one's own asks its processes for a token. Ray would write one into the home
+# directory, where clusters that are started later stumble over it.
+_TOKEN = secrets.token_hex(32)
+
+# A gRPC server, which Ray's head is, answers these first bytes of HTTP/2 with a frame of settings.
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
+_SETTINGS = 4
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one trial takes of a node.
+
+    >>> Demand(cpus=2, gpus=0.25).fitting({"CPU": 16.0, "GPU": 1.0})
+    4
+    """
+
+    cpus: float
+    gpus: float
+
+    def fitting(self, resources: Mapping[str, float]) -> int:
+        """How many trials a node with these resources holds."""
+        shares = [
+            int(resources.get(name, 0.0) / share + 1e-6)
+            for name, share in (("CPU", self.cpus), ("GPU", self.gpus))
+            if share
+        ]
+        return min(shares, default=int(resources.get("CPU", 0.0)))
+
+    def __str__(self) -> str:
+        return f"{self.cpus:g} CPU and {self.gpus:g} GPU"
+
+
+@contextmanager
+def connected(address: str | None, modules: tuple[str, ...] = ()) -> Iterator[None]:
+    """Ray, while the block lasts: the cluster at ``address``, or one of this machine alone.
+
+    >>> with connected("10.0.0.1:6379"):
+    ...     ray.cluster_resources()
+
+    Our packages, and the user's own ``modules``, travel with the job to every node. A process
+    that is connected already, as one that ``ray job submit`` started may be, stays so.
+
+    Args:
+        address: ``auto``, ``HOST:PORT``, or None: ``RAY_ADDRESS`` if that is set, else Ray on
+            this machine for as long as the block lasts.
+
+    Raises:
+        UserError: nobody answers there within some ten seconds, or another Ray or Python runs
+            there.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    if where not in ("auto", "local"):
+        _check_answers(where)
+    options = _QUIET | (_ALONE if where == "local" else {})
+    if where == "local":
+        os.environ.setdefault("RAY_AUTH_TOKEN", _TOKEN)
+    try:
+        ray.init(where, runtime_env=_code(modules), **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(_plainly(where, error)) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself would wait two minutes, and then end the process."""
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(
+            f"--address must be auto or HOST:PORT, but got {address!r}; the head node's "
+            "`ray start` printed it"
+        )
+    try:
+        with socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS) as line:
+            line.settimeout(ANSWER_SECONDS)
+            line.sendall(_GREETING)
+            answer = line.recv(9)
+    except OSError as error:
+        raise UserError(_nobody(address, error.strerror or str(error))) from error
+    if len(answer) < 4 or answer[3] != _SETTINGS:
+        raise UserError(_nobody(address, "what answers is not Ray"))
+
+
+def _nobody(address: str, why: str) -> str:
+    return (
+        f"--address must be that of a Ray cluster, but at {address}: {why}; start one with "
+        "`ray start --head` and give the address that it prints"
+    )
+
+
+def _plainly(where: str, error: Exception) -> str:
+    """What Ray says when it cannot connect, in one line."""
+    text = " ".join(f"{error} {error.__cause__ or ''}".split())
+    if "InvalidAuthToken" in text:
+        return (
+            f"the Ray cluster at {where} asks for its token, but it was not given, or another; "
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on its head node"
+        )
+    if "ersion mismatch" in text:
+        return (
+            f"driver and cluster must run the same Ray and Python, but {_versions_in(text)}; "
+            "install the cluster's versions here"
+        )
+    if isinstance(error, ConnectionError):
+        return _nobody(where, "no Ray cluster was found")
+    return f"Ray must start, but at {where}: {text}"
+
+
+def _versions_in(text: str) -> str:
+    """Ray's two lists of versions without its prose."""
+    said = text.partition("The cluster was started with:")[2]
+    there, _, here = said.partition("This process")
+    here = here.partition("with:")[2] or here
+    return (
+        f"the cluster has {there.strip().rstrip('.')} and this process {here.strip().rstrip('.')}"
+    )
+
+
+def _code(modules: tuple[str, ...]) -> dict[str, Any]:
+    """A runtime environment that carries our code, and the user's, as they are here."""
+    folders = [_place_of(name) for name in (*PACKAGES, *modules)]
+    return {
+        "py_modules": list(dict.fromkeys(str(folder) for folder in folders if folder)),
+        "excludes": ["__pycache__", "*.pyc"],
+        "env_vars": {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")},
+    }
+
+
+def _place_of(name: str) -> Path | None:
+    """The folder, or the file, of a module's topmost package; None where every node has its own."""
+    module = import_module(name.partition(".")[0])
+    if module.__file__ is None:  # a namespace package: a folder without __init__.py
+        return Path(next(iter(module.__path__)))
+    file = Path(module.__file__)
+    place = file.parent if file.name == "__init__.py" else file
+    theirs = name not in PACKAGES and "site-packages" in place.parts
+    return None if theirs else place
+
+
+def nodes() -> list[Mapping[str, Any]]:
+    """Ray's description of every node that is alive."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def check_room(demand: Demand) -> int:
+    """How many trials the cluster holds at once.
+
+    Raises:
+        UserError: no node has what one trial asks for; Ray would wait for such a node for ever.
+    """
+    room = sum(demand.fitting(node["Resources"]) for node in nodes())
+    if room:
+        return room
+    largest = [max(node["Resources"].get(name, 0.0) for node in nodes()) for name in ("CPU", "GPU")]
+    raise UserError(
+        f"a trial takes {demand}, but no node of the cluster has that: the most on one node are "
+        f"{largest[0]:g} CPU and {largest[1]:g} GPU; lower --cpus-per-trial or --gpus-per-trial, "
+        "or add such a node first"
+    )
+
+
+def check_nodes(demand: Demand, look: Callable[..., str], *about: Any) -> None:
+    """Ask every node that may run trials; ``look(*about)`` there returns a complaint or "".
+
+    Raises:
+        UserError: the first complaint, with the node's address.
+    """
+    asked = ray.remote(num_cpus=0, max_retries=0)(look)
+    answers = {
+        node["NodeManagerAddress"]: asked.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(*about)
+        for node in nodes()
+        if demand.fitting(node["Resources"])
+    }
+    for address, answer in answers.items():
+        if complaint := _complaint(answer):
+            raise UserError(f"every node must be able to run trials, but on {address}: {complaint}")
+
+
+def _complaint(answer: ray.ObjectRef) -> str:
+    try:
+        said: str = ray.get(answer)
+    except (NodeDiedError, TaskUnschedulableError):
+        return ""  # what has left the cluster runs no trials
+    except RayError as error:
+        return f"a first task failed with {str(error).strip().splitlines()[-1]}"
+    return said
+
+
+def versions() -> dict[str, str]:
+    """Of what must be the same on every node."""
+    release = torch.__version__.partition("+")[0]  # builds for CPU and CUDA may mix
+    return {"Ray": ray.__version__, "Python": _minor(platform.python_version()), "torch": release}
+
+
+def other_versions(here: Mapping[str, str]) -> str:
+    """A complaint for ``check_nodes``: where this node's versions differ from the driver's."""
+    differing = [
+        f"{name} {theirs} there, {here[name]} here"
+        for name, theirs in versions().items()
+        if theirs != here[name]
+    ]
+    return f"{'; '.join(differing)}; install the same versions" if differing else ""
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def this_node() -> NodeAffinitySchedulingStrategy:
+    """Where the driver runs."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

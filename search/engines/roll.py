@@ -1,0 +1,78 @@
+"""The roll of a study's trials: how many count, which are open, what they left behind."""
+
+from __future__ import annotations
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from results.record import TrialRecord
+from results.store import RECORD, SUPERSEDES, record_of
+
+
+class Roll:
+    """Kept up to date by reading only what may have changed: open trials and new ones.
+
+    >>> roll = Roll(study, total=48)
+    >>> roll.update()                                      # the records that are new or changed
+    [TrialRecord(number=0, ...), ...]
+    >>> roll.to_ask, roll.ended
+    (12, False)
+
+    Trials count up to ``total``, by number. One that was superseded does not count, nor one that
+    failed before it had a policy: its process died then, or it came in excess of ``total``.
+
+    Attributes:
+        records: of all trials that have one, by number.
+        open: the trials that have not ended.
+        gone: the numbers of those that do not count.
+    """
+
+    def __init__(self, study: Study, total: int) -> None:
+        self._study, self._total = study, total
+        self.records: dict[int, TrialRecord] = {}
+        self.open: dict[int, FrozenTrial] = {}
+        self.gone: set[int] = set()
+        self._length = 0
+
+    def update(self) -> list[TrialRecord]:
+        """Read the study; the records that changed since the last time."""
+        trials = self._study.get_trials(deepcopy=False)
+        looked_at = [*self.open, *range(self._length, len(trials))]
+        self._length = len(trials)
+        return [record for number in looked_at for record in self._noted(trials[number])]
+
+    def _noted(self, trial: FrozenTrial) -> list[TrialRecord]:
+        self.open.pop(trial.number, None)
+        if not trial.state.is_finished():
+            self.open[trial.number] = trial
+        elif trial.state == TrialState.FAIL and RECORD not in trial.user_attrs:
+            self.gone.add(trial.number)
+        if SUPERSEDES in trial.user_attrs:
+            self.gone.add(trial.user_attrs[SUPERSEDES])
+        record = record_of(trial)
+        if record is None or record == self.records.get(trial.number):
+            return []
+        self.records[trial.number] = record
+        return [record]
+
+    def counts(self, number: int) -> bool:
+        """Whether the trial is among the first ``total`` of those that count."""
+        before = sum(gone < number for gone in self.gone)
+        return number not in self.gone and number - before < self._total
+
+    @property
+    def to_ask(self) -> int:
+        """How many trials are still to begin: those that wait, and new ones."""
+        waiting = [n for n, t in self.open.items() if t.state == TrialState.WAITING]
+        new = self._total - (self._length - len(self.gone))
+        return max(0, new) + sum(map(self.counts, waiting))
+
+    @property
+    def running(self) -> list[FrozenTrial]:
+        """Those that somebody works on, or died over."""
+        return [trial for trial in self.open.values() if trial.state == TrialState.RUNNING]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to be done, by anybody."""
+        return self.to_ask == 0 and not any(map(self.counts, self.open))

@@ -1,0 +1,165 @@
+"""What a sampler is shown of a long study: as much as it can use, and never more.
+
+A model-based sampler goes through all trials at every proposal, so a search becomes slower the
+longer it runs. Here it gets a study with at most ``SHOWN`` finished trials instead.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Container, Mapping, Sequence
+from copy import deepcopy as copied
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from results import pareto
+
+# TPE calls a tenth of what it sees good. That tenth was capped at 25 for years (Bergstra et al.
+# 2013, and Optuna's single objective still), and is left growing for several objectives only since
+# Optuna 5. The best 128 hold the good tenth of 512 twice over, so the good ones are those of the
+# whole study; the bad ones TPE itself forgets with age (its linear ramp), so the latest stand in.
+SHOWN = 512
+BEST = 128
+
+
+class Memory:
+    """Of all finished trials: which policies were tried, which are the best, which the latest.
+
+    >>> memory = Memory([group.name for group in space.groups])
+    >>> memory.update(trials := study.get_trials(deepcopy=False))
+    >>> memory.tried(space.uniform(0.5)), len(memory.shown(trials))
+    (True, 512)
+
+    Up to ``SHOWN`` finished trials all are shown. Above, these: the ``BEST`` by front rank, the
+    latest that were complete (128 to 255, the ones that have not yet competed for a place among
+    the best), and the latest of any kind until ``SHOWN`` are together. Trials that run are always
+    shown.
+
+    An update costs what is new, yet what is shown depends on the trials alone and not on when this
+    process saw them: trials count in the order in which they ended, and one that turns up after
+    its turn has passed starts the count again.
+    """
+
+    def __init__(self, groups: Sequence[str]) -> None:
+        self._groups = tuple(groups)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known = 0  # trials seen so far, finished or not
+        self._running: dict[int, FrozenTrial] = {}
+        self._policies: set[tuple[Any, ...]] = set()
+        self._finished = 0  # complete or stopped; failed ones teach a sampler nothing
+        self._best: list[FrozenTrial] = []
+        self._complete: list[FrozenTrial] = []
+        self._latest: list[FrozenTrial] = []
+        self._settled = (datetime.min, -1)  # up to here the complete ones have competed
+
+    def update(self, trials: Sequence[FrozenTrial]) -> None:
+        """Take in what is new; ``trials`` are all of the study's, by number."""
+        changed = [trials[number] for number in self._running] + list(trials[self._known :])
+        self._known = len(trials)
+        self._running = {t.number: t for t in changed if not t.state.is_finished()}
+        ended = [t for t in changed if t.state.is_finished()]
+        if any(_order(t) < self._settled for t in ended if t.state == TrialState.COMPLETE):
+            self._forget()
+            self.update(trials)
+            return
+        for trial in sorted(ended, key=_order):
+            self._add(trial)
+
+    def tried(self, policy: Mapping[str, int]) -> bool:
+        """Whether some trial has this policy, whatever became of it."""
+        key = self._key(policy)
+        return key in self._policies or any(key == self._key(t.params) for t in self._at_work())
+
+    def shown(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """What a sampler gets to see of the trials of the last update, by number."""
+        if self._finished <= SHOWN:
+            return list(trials)
+        chosen = {t.number: t for t in (*self._best, *self._complete)}
+        others = [t for t in self._latest if t.number not in chosen]
+        chosen |= {t.number: t for t in others[len(chosen) - SHOWN :]}
+        chosen |= {t.number: t for t in self._at_work()}
+        return [chosen[number] for number in sorted(chosen)]
+
+    def _at_work(self) -> list[FrozenTrial]:
+        return [t for t in self._running.values() if t.state == TrialState.RUNNING]
+
+    def _key(self, params: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(params.get(group) for group in self._groups)
+
+    def _add(self, trial: FrozenTrial) -> None:
+        self._policies.add(self._key(trial.params))
+        if trial.state == TrialState.FAIL:
+            return
+        self._finished += 1
+        insort(self._latest, trial, key=_order)
+        del self._latest[:-SHOWN]
+        if trial.state == TrialState.COMPLETE:
+            insort(self._complete, trial, key=_order)
+            if len(self._complete) == 2 * BEST:
+                self._compete()
+
+    def _compete(self) -> None:
+        older, self._complete = self._complete[:BEST], self._complete[BEST:]
+        self._best = best([*self._best, *older], BEST)
+        self._settled = _order(older[-1])
+
+
+def best(trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
+    """The ``count`` best complete trials by front rank; a front that is too long is thinned evenly.
+
+    >>> [t.values for t in best(trials, 2)]
+    [[0.93, 61e6], [0.91, 48e6]]
+    """
+    left: list[FrozenTrial] = list(trials)
+    kept: list[FrozenTrial] = []
+    while len(kept) < count and (front := _front(left)):
+        picks = np.linspace(0, len(front) - 1, min(len(front), count - len(kept)))
+        kept += [front[i] for i in picks.round().astype(int)]
+        on_front = {t.number for t in front}
+        left = [t for t in left if t.number not in on_front]
+    return kept
+
+
+def _front(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    points = [(t.values[1], t.values[0]) for t in trials]
+    return [trials[i] for i in pareto.front(points)]
+
+
+def _order(trial: FrozenTrial) -> tuple[datetime, int]:
+    return trial.datetime_complete or datetime.min, trial.number
+
+
+class View:
+    """A study of which a sampler sees only some trials; everything else is the study's own.
+
+    >>> inner.sample_relative(View(study, trials, memory.shown(trials)), trial, space)
+
+    Who asks for trials by their state wants observations and gets the ones shown. Who asks for all
+    looks some up, as evolutionary samplers do with their parents, and gets all.
+    """
+
+    def __init__(
+        self, study: Study, trials: Sequence[FrozenTrial], shown: Sequence[FrozenTrial]
+    ) -> None:
+        self._study, self._all, self._shown = study, trials, shown
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,  # noqa: ARG002  (Optuna's own signature)
+    ) -> list[FrozenTrial]:
+        """As of a study."""
+        found = self._all if states is None else [t for t in self._shown if t.state in states]
+        return copied(list(found)) if deepcopy else list(found)
+
+    _get_trials = get_trials

@@ -1,0 +1,76 @@
+"""Before anything is trained: what cannot be searched is refused, what can is built and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import nn
+
+import prune_ops
+import spaces
+from prune_ops import CRITERIA, Scores
+from search.config import SearchConfig
+from search.inspect import untrained
+from search.progress import Progress
+from search.task import Task, build_task
+from spaces import Budget, Space
+
+
+def build(config: SearchConfig, progress: Progress) -> Task:
+    """The task that the config names.
+
+    Raises:
+        UserError: data, weights or model are not there or do not fit, or it cannot be searched.
+    """
+    cache = Path(config.run.runs_dir) / ".cache"
+    if config.task.weights is None:
+        # The baseline may take long; what cannot be searched is refused before it is trained.
+        model, example = untrained(config.task, cache)
+        space = spaces.discover(model, example, config.task.round_to)
+        reachable(space, config)
+        check_criteria(model, space, config)
+    return build_task(
+        config.task.model,
+        config.task.data,
+        weights=config.task.weights,
+        seed=config.policies.seed,
+        device=config.task.device,
+        train_images=config.task.train_images,
+        image_size=config.task.image_size,
+        cache=cache,
+        progress=progress.working,
+    )
+
+
+def reachable(space: Space, config: SearchConfig) -> list[Budget]:
+    """The budgets of the config.
+
+    Raises:
+        BudgetError: one that no policy can meet, with the reachable range.
+    """
+    budgets = [Budget.parse(budget) for budget in config.policies.budget]
+    for budget in budgets:
+        space.limit(budget)
+    return budgets
+
+
+def check_criteria(model: nn.Module, space: Space, config: SearchConfig) -> None:
+    """Ask the criteria that need no data, so that one that cannot judge this network says so now.
+
+    Raises:
+        UserError: a criterion that needs what the network has not, BatchNorm in every group say.
+    """
+    free = [name for name in criteria(config) if not CRITERIA[name].requires]
+    prune_ops.score(model, space, (), free)
+
+
+def criteria(config: SearchConfig) -> list[str]:
+    return sorted({config.judging.criterion, *config.policies.starts})
+
+
+def score(task: Task, space: Space, config: SearchConfig) -> Mapping[str, Scores]:
+    """The scores of every channel by every criterion that the run asks for."""
+    return prune_ops.score(
+        task.model, space, task.calibration(), criteria(config), seed=config.policies.seed
+    )

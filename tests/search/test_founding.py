@@ -1,0 +1,133 @@
+"""Beginning a run once for all its processes, and refusing those that would run another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sharer import HALF
+
+from search import models
+from search.config import SearchConfig
+from search.engines import lease
+from search.engines.founding import BEGUN, begun, check_storage, fingerprint
+from search.engines.study import peek, share_study
+from search.folder import Folder
+from search.sampler import BudgetSampler, Plan, make
+from search.starts import Start
+from search.task import build_task
+from spaces import Space, UserError
+
+SCORES = {"l1": {"conv1": torch.tensor([0.1, 0.2, 1 / 3])}}
+NETWORK = {"groups": {"conv1": [8, 16]}, "flops": 100, "weights": "abc", "images": [1, 2, 3]}
+
+
+@dataclass
+class Joining:
+    """Joins the study ``mine`` as a process would, and remembers what it was asked for."""
+
+    url: str
+    runs: Path
+    space: Space
+    scored: int = 0
+
+    def __call__(
+        self, name: str = "a", *, network: dict[str, Any] = NETWORK, **options: Any
+    ) -> Any:
+        config = SearchConfig.of(name="mine", storage=self.url, **options)
+        folder = Folder(self.runs / name, config)
+        sampler = BudgetSampler(make("random", Plan(0, 8)), self.space, [HALF], seed=0)
+        with (
+            folder.held(),
+            share_study(self.url, "mine", sampler, folder.owner, folder.path / "u") as study,
+        ):
+            scores = begun(study, folder, network, self._score, self._starts, print)
+            return scores, [trial.user_attrs["origin"] for trial in study.trials]
+
+    def _score(self) -> Any:
+        self.scored += 1
+        return SCORES
+
+    def _starts(self, scores: Any) -> list[Start]:
+        assert list(scores) == ["l1"]
+        return [Start(self.space.uniform(HALF), HALF, "uniform")]
+
+
+@pytest.fixture
+def join(tmp_path: Path, space: Space) -> Joining:
+    return Joining(f"sqlite:///{tmp_path}/shared.db", tmp_path, space)
+
+
+def test_the_first_one_begins_and_all_prune_by_its_scores(join: Joining) -> None:
+    for name in ("a", "b", "a"):
+        scores, origins = join(name)
+        assert torch.equal(scores["l1"]["conv1"], SCORES["l1"]["conv1"])
+        assert origins == ["uniform"]
+    assert join.scored == 1
+
+
+def test_another_takes_over_from_one_that_died_over_it(
+    join: Joining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "GRACE", 0.2)
+
+    def killed(_scores: Any) -> list[Start]:
+        raise SystemExit
+
+    monkeypatch.setattr(lease.Lease, "drop", lambda _: None)  # a killed process drops nothing
+    monkeypatch.setattr(join, "_starts", killed)
+    with pytest.raises(SystemExit):
+        join("dies")
+    monkeypatch.undo()
+    monkeypatch.setattr(lease, "GRACE", 0.2)
+    assert join("lives")[1] == ["uniform"]
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ({"weights": "abd"}, "its weights differ .* trained here they came out otherwise"),
+        ({"flops": 99, "images": [1, 2, 4]}, "its flops and images differ .* the same --data"),
+    ],
+)
+def test_another_network_is_refused(join: Joining, network: dict[str, Any], said: str) -> None:
+    join()
+    with pytest.raises(UserError, match=said):
+        join("b", network=NETWORK | network)
+
+
+def test_another_config_is_refused_before_anything_is_built(join: Joining) -> None:
+    join()
+    config = SearchConfig.of(name="mine", storage=join.url, seed=1, workers=2)
+    with pytest.raises(UserError, match=r"begun with another: --seed 0 there, 1 here; choose"):
+        check_storage(Folder(join.runs / "b", config))
+    check_storage(Folder(join.runs / "b", config.having(seed=0)))  # workers may differ
+    check_storage(Folder(join.runs / "b", config.having(name="new")))
+
+
+def test_a_study_that_no_search_began_is_refused(join: Joining, space: Space) -> None:
+    sampler = BudgetSampler(make("random", Plan(0, 8)), space, [HALF], seed=0)
+    with share_study(join.url, "mine", sampler, "here:a", join.runs) as study:
+        study.ask()
+    with pytest.raises(UserError, match="'mine' is a study that no search began"):
+        join()
+    assert BEGUN not in peek(join.url, "mine")
+
+
+def test_a_fingerprint_tells_weights_apart_to_the_last_bit(tmp_path: Path, space: Space) -> None:
+    torch.manual_seed(0)
+    model = models.build("digits_cnn", classes=10, in_channels=1)
+    torch.save(model.state_dict(), tmp_path / "digits.pt")
+    task = build_task("digits_cnn", "digits", weights=tmp_path / "digits.pt")
+    ours = fingerprint(task, space)
+    assert fingerprint(task, space) == ours
+    assert ours["flops"] == space.full_flops
+    assert ours["images"] == [len(task.train), len(task.validation), len(task.test)]
+    with torch.no_grad():
+        task.model.get_parameter("conv1.weight")[0, 0, 0, 0] += 1e-7
+    assert [name for name, value in fingerprint(task, space).items() if value != ours[name]] == [
+        "weights"
+    ]

@@ -1,0 +1,205 @@
+"""Several processes on one study, in a real PostgreSQL and in one SQLite file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from climbs import toy
+from optuna.trial import TrialState
+from postgres import Server
+from sharer import Slow, measured, shared, work
+
+from results import TrialRecord, load_records
+from results.database import engine_options, optuna_url
+from search.engines import lease, sharing
+from search.engines.ledger import Ledger
+from spaces import Space
+
+ROOT = Path(__file__).parents[2]
+BEAT = 0.2
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/shared.db"
+    server: Server = request.getfixturevalue("postgres")
+    return server.create(uuid.uuid4().hex)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes die within seconds, for those of this process."""
+    monkeypatch.setattr(sharing, "BEAT", BEAT)
+    monkeypatch.setattr(sharing, "GRACE", 6 * BEAT)
+    monkeypatch.setattr(lease, "GRACE", 6 * BEAT)
+
+
+Start = Callable[[str, Path, int, float], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(space: Space, tmp_path: Path) -> Iterator[Start]:
+    """Starts a process that works on the study until its trials have ended."""
+    pickled, begun = tmp_path / "space", []
+    pickled.write_bytes(pickle.dumps(space))
+
+    def start(url: str, folder: Path, trials: int, seconds: float) -> subprocess.Popen[str]:
+        arguments = [url, str(folder), str(pickled), str(trials), str(seconds)]
+        process = subprocess.Popen(
+            [sys.executable, "tests/sharer.py", *arguments],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+                "PRUNING_SEARCH_BEAT": str(BEAT),
+            },
+        )
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def ends(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+
+
+def records(url: str) -> list[TrialRecord]:
+    storage = optuna.storages.RDBStorage(optuna_url(url), engine_options(url))
+    try:
+        return load_records(optuna.load_study(study_name="toys", storage=storage))
+    finally:
+        storage.engine.dispose()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("never came true")
+
+
+def test_three_processes_share_the_trials(url: str, tmp_path: Path, start: Start) -> None:
+    folders = [tmp_path / name for name in "abc"]
+    for process in [start(url, folder, 12, 0.05) for folder in folders]:
+        ends(process)
+    there = records(url)
+    assert [record.state for record in there] == ["complete"] * 12
+    assert len({record.policy for record in there}) == 12
+    assert Counter(record.origin for record in there) == {"uniform": 1, "tpe": 11}
+    assert measured(*folders) == Counter(
+        f"{record.policy.key} {rung}" for record in there for rung in range(3)
+    )
+
+
+def test_the_trial_of_a_killed_process_goes_on_elsewhere(
+    postgres: Server, tmp_path: Path, start: Start
+) -> None:
+    url = postgres.create(uuid.uuid4().hex)
+    dies, lives = tmp_path / "dies", tmp_path / "lives"
+    killed = start(url, dies, 6, 1.0)
+    wait_for(lambda: any(line.endswith(" 2") for line in measured(dies)))  # at the top rung
+    other = start(url, lives, 6, 0.0)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    ends(other)
+    there = records(url)
+    assert [record.state for record in there] == ["complete"] * 6
+    assert len({record.policy for record in there}) == 6
+    begun = next(iter(measured(dies))).split()[0]
+    assert [line for line in measured(lives) if begun in line] == [f"{begun} 2"]
+    assert [record.number for record in there if record.policy.key == begun] != [0]
+
+
+def test_a_process_that_comes_back_goes_on_under_its_own_number(
+    postgres: Server, tmp_path: Path, start: Start
+) -> None:
+    url = postgres.create(uuid.uuid4().hex)
+    folder = tmp_path / "mine"
+    killed = start(url, folder, 3, 0.4)
+    wait_for(lambda: any(line.endswith(" 1") for line in measured(folder)))
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    ends(start(url, folder, 3, 0.0))
+    assert [record.number for record in records(url)] == [0, 1, 2]
+    doubled = [line for line, times in measured(folder).items() if times > 1]
+    assert len(doubled) <= 1  # the rung that was under way
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_trial_killed_before_it_had_a_policy_does_not_count(
+    url: str, tmp_path: Path, space: Space
+) -> None:
+    with shared(url, tmp_path / "first", space) as study:
+        study.ask()  # the start, taken by somebody who is killed at once
+        study.ask()
+    with shared(url, tmp_path / "second", space) as study:
+        work(study, toy(space, coin=1.0), 4)
+        there = load_records(study)
+        assert [record.state for record in there] == ["complete"] * 4
+        assert Counter(record.origin for record in there) == {"uniform": 1, "tpe": 3}
+        assert [t.state for t in study.trials[:2]] == [TrialState.FAIL] * 2
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_process_that_was_thought_dead_hands_its_result_on(
+    url: str, tmp_path: Path, space: Space
+) -> None:
+    climb = toy(space, Slow(tmp_path), coin=1.0)
+    with shared(url, tmp_path / "slow", space) as study:
+        ledger = Ledger(study, climb, 1, lambda _: None)
+        record = ledger.next()
+        assert record is not None
+        outcome = climb.rung(record.policy, 0, record.seed)
+        study._storage.set_trial_state_values(study.trials[0]._trial_id, TrialState.FAIL)
+        sharing.requeue(study, study.trials[0])
+        assert ledger.add(record, outcome).state == "failed"
+        successor = ledger.next()
+        assert successor is not None
+        assert (successor.number, successor.proxies) == (1, outcome.proxies)
+        assert [r.number for r in load_records(study)] == [1]
+        assert list((tmp_path / "slow" / "unsaved").iterdir()) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lease_is_one_process_at_a_time_and_outlives_nobody(
+    url: str, tmp_path: Path, space: Space
+) -> None:
+    said: list[str] = []
+    with shared(url, tmp_path, space) as study:
+        engine = study.company._storage.engine  # type: ignore[attr-defined]
+        dead = lease.Lease(engine, study._study_id, "trains", "here:dead#1")
+        assert dead.take()
+        with study.company.only_one("trains", lambda: False, said.append) as ours:
+            assert ours
+            time.sleep(3 * 6 * BEAT)  # much longer than it takes to be dead
+            late = lease.Lease(engine, study._study_id, "trains", "here:late")
+            assert not late.take()
+            time.sleep(3 * BEAT)
+            assert not late.take()
+        assert said == ["waiting for here:dead, which trains"]
+        assert late.take()
+        with study.company.only_one("trains", lambda: True, said.append) as ours:
+            assert not ours

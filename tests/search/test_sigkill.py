@@ -1,0 +1,144 @@
+"""SIGKILL at twenty random moments of a real run: the study is readable after each, nothing that
+had ended is lost, and what is resumed to the end is what nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import results
+from results import TrialRecord
+from spaces import UserError
+
+ROOT = Path(__file__).parents[2]
+KILLS = 20
+# With random proposals and a coin that lets every trial climb, no trial depends on another: one
+# worker and two give the same table.
+OPTIONS = (
+    *("--trials", "8", "--rungs", "1", "--sampler", "random", "--coin", "1"),
+    *("--train-images", "200", "--final-epochs", "1", "--final-seeds", "2"),
+)
+
+
+@dataclass
+class Attempts:
+    """One run, begun as often as it takes.
+
+    Attributes:
+        ended: the trials that were seen to have ended, by number.
+    """
+
+    folder: Path
+    ended: dict[int, TrialRecord] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "report.html").is_file()
+
+    def start(self, workers: int) -> subprocess.Popen[bytes]:
+        name, runs = self.folder.name, self.folder.parent
+        where = ["--name", name, "--runs-dir", str(runs), "--workers", str(workers)]
+        with open(runs / f"{name}.errors", "ab") as errors:
+            return subprocess.Popen(
+                [sys.executable, "search.py", *OPTIONS, *where],
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
+
+    def look(self) -> bool:
+        """Whether there is a study; it must hold every trial that was seen to have ended."""
+        try:
+            records = {record.number: record for record in results.load(self.folder).records}
+        except UserError:
+            assert not self.ended
+            return False
+        assert {number: records[number] for number in self.ended} == self.ended
+        self.ended = {n: record for n, record in records.items() if record.state != "running"}
+        return True
+
+    def end(self) -> None:
+        process = self.start(workers=1)
+        assert process.wait(timeout=300) == 0, self.errors()
+
+    def errors(self) -> str:
+        return self.folder.with_name(f"{self.folder.name}.errors").read_text()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared, so that the baseline is trained once."""
+    return Path(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def whole(runs: Path) -> tuple[results.Run, float]:
+    """A run that nobody disturbed, and how many seconds one takes."""
+    Attempts(runs / "trains-the-baseline").end()
+    began = time.monotonic()
+    Attempts(runs / "whole").end()
+    return results.load(runs / "whole"), time.monotonic() - began
+
+
+def kill(process: subprocess.Popen[bytes], *, alone: bool) -> None:
+    """The whole group at once, or the parent alone: then its workers have to notice."""
+    if alone:
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def disturbed(attempts: Attempts, after: float, *, workers: int, alone: bool) -> bool:
+    """Go on with the run and kill it after so many seconds; whether it was still at work."""
+    process = attempts.start(workers)
+    try:
+        assert process.wait(timeout=after) == 0, attempts.errors()
+        return False
+    except subprocess.TimeoutExpired:
+        there = attempts.look()
+        kill(process, alone=alone)
+        assert attempts.look() or not there
+        return True
+
+
+def check(attempts: Attempts, whole: results.Run) -> None:
+    assert attempts.look()
+    run = results.load(attempts.folder)
+    assert [record.number for record in run.records] == list(range(8))
+    assert {record.state for record in run.records} == {"complete"}
+    pd.testing.assert_frame_equal(*(r.trials.drop(columns="seconds") for r in (run, whole)))
+    assert len(run.front) > 0
+    assert run.finals == whole.finals
+    assert not (run.folder / "checkpoints").exists()
+    assert "Traceback" not in attempts.errors()
+
+
+def test_a_run_killed_at_random_moments_loses_nothing(
+    runs: Path, whole: tuple[results.Run, float]
+) -> None:
+    run, seconds = whole
+    draw, kills = random.Random(0), 0
+    for number in count():
+        attempts = Attempts(runs / f"killed-{number}")
+        while kills < KILLS and not attempts.finished:
+            workers, alone = draw.choice([(1, False), (1, False), (2, False), (2, True)])
+            kills += disturbed(attempts, draw.uniform(0, seconds), workers=workers, alone=alone)
+        if not attempts.finished:
+            attempts.end()
+        check(attempts, run)
+        if kills == KILLS:
+            return

@@ -1,0 +1,192 @@
+"""``--storage`` from the command line: two machines' worth of folders on one PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import postgres as real
+import pytest
+import torch
+from postgres import Server
+
+import results
+from search import models
+from search.cli import INTERRUPTED, USER_ERROR, main
+from search.engines.connection import connected
+from search.engines.lease import Lease
+from search.engines.study import DIRECTIONS
+from spaces import UserError
+
+ROOT = Path(__file__).parents[2]
+TRIALS = 6
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a network that nobody trained: quickly made, and the same for every process."""
+    torch.manual_seed(0)
+    path = Path(tmp_path_factory.mktemp("weights")) / "digits.pt"
+    torch.save(models.build("digits_cnn", classes=10, in_channels=1).state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def command(weights: Path) -> list[str]:
+    options = ["--trials", str(TRIALS), "--final-epochs", "1", "--final-seeds", "1"]
+    shared = ["--name", "mine", "--weights", str(weights), "--train-images", "400", "--coin", "1"]
+    return [*options, *shared]
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(command: list[str]) -> Iterator[Start]:
+    """Starts a search in a folder of its own."""
+    begun = []
+
+    def start(runs: Path, *arguments: str, beat: str = "0.3") -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "search.py", *command, "--runs-dir", str(runs), *arguments],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PRUNING_SEARCH_BEAT": beat},
+        )
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def wait_until(folder: Path, url: str, reached: Callable[[results.Run], bool]) -> None:
+    for _ in range(3000):
+        try:
+            if reached(results.load(folder, url)):
+                return
+        except UserError:
+            pass  # not there yet
+        time.sleep(0.05)
+    raise AssertionError(f"{folder} never got there")
+
+
+def table(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "trials.csv")
+
+
+def test_a_killed_machine_costs_nothing_and_both_folders_have_the_report(
+    postgres: Server, tmp_path: Path, start: Start
+) -> None:
+    url = postgres.create(uuid.uuid4().hex)
+    dies, lives = tmp_path / "dies", tmp_path / "lives"
+    killed = start(dies, "--storage", url)
+    wait_until(dies / "mine", url, lambda run: any(r.rung for r in run.records))
+    before = {r.policy for r in results.load(dies / "mine", url).records}
+    other = start(lives, "--storage", url)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    _, errors = other.communicate(timeout=300)
+    assert other.returncode == 0, errors
+    records = results.load(lives / "mine", url).records
+    assert [record.state for record in records] == ["complete"] * TRIALS
+    policies = [record.policy for record in records]
+    assert len(set(policies)) == TRIALS
+    assert before <= set(policies)
+    back = start(dies, "--storage", url)  # to find all of it done
+    printed, errors = back.communicate(timeout=300)
+    assert back.returncode == 0, errors
+    assert (dies / "mine" / "report.html").is_file()
+    pd.testing.assert_frame_equal(table(dies / "mine"), table(lives / "mine"))
+    assert not (dies / "mine" / "models").exists()
+    assert printed.splitlines()[-1].endswith(f":{lives / 'mine' / 'models'}")
+    for file in (path for path in tmp_path.rglob("*") if path.is_file()):
+        assert real.PASSWORD.encode() not in file.read_bytes()
+
+
+def test_a_lost_database_is_one_line_with_the_command_that_goes_on(
+    tmp_path: Path, start: Start
+) -> None:
+    bin = real.binaries()
+    if bin is None:
+        pytest.skip("PostgreSQL's server is not installed: apt-get install postgresql")
+    with real.server(bin) as server:
+        folder, url = tmp_path / "mine", server.url()
+        process = start(tmp_path, "--storage", url)
+        wait_until(folder, url, lambda run: any(r.state == "complete" for r in run.records))
+        before = [r for r in results.load(folder, url).records if r.state == "complete"]
+        server.stop()
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == USER_ERROR
+        line = errors.splitlines()[-1]
+        _, _, resume = line.partition("; go on with: python search.py ")
+        shown = server.url("PASSWORD")
+        assert resume == f"--resume --name mine --runs-dir {tmp_path} --storage '{shown}'"
+        server.start()
+        again = start(tmp_path, "--resume", "--storage", url)
+        _, errors = again.communicate(timeout=300)
+        assert again.returncode == 0, errors
+        records = results.load(folder, url).records
+    assert [record.state for record in records] == ["complete"] * TRIALS
+    assert len({record.policy for record in records}) == TRIALS
+    assert [records[record.number] for record in before] == before
+    assert not (folder / "unsaved").exists()
+
+
+def test_another_config_on_the_name_is_refused_naming_the_differences(
+    postgres: Server, tmp_path: Path, start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = postgres.create(uuid.uuid4().hex)
+    first = start(tmp_path / "a", "--storage", url, "--trials", "1")
+    _, errors = first.communicate(timeout=300)
+    assert first.returncode == 0, errors
+    capsys.readouterr()
+    asked = ["--storage", url, "--name", "mine", "--runs-dir", str(tmp_path / "b")]
+    assert main([*asked, "--trials", "7", "--seed", "3"]) == USER_ERROR
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'mine' must have one config" in line
+    assert "--trials 1 there, 7 here" in line
+    assert "--seed 0 there, 3 here" in line
+    assert not (tmp_path / "b").exists()
+
+
+def test_ctrl_c_ends_the_waiting(postgres: Server, tmp_path: Path, start: Start) -> None:
+    url = postgres.create(uuid.uuid4().hex)
+    storage = connected(url)
+    study_id = storage.create_new_study(DIRECTIONS, "mine")
+    assert Lease(storage.engine, study_id, "begins the run", "db1:/runs/mine#1").take()
+    storage.engine.dispose()
+    process = start(tmp_path, "--storage", url, beat="15")
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    assert "waiting for db1:/runs/mine, which begins the run\n" in lines
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == INTERRUPTED
+    assert errors.startswith("interrupted; go on with: python search.py --resume --name mine ")
+
+
+def test_a_run_stays_in_the_storage_it_began_in(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    begun = {"run": {"name": "mine", "storage": "postgresql://ada@db/studies"}}
+    (folder / "config.json").write_text(json.dumps({"config": begun}))
+    for given in ([], ["--storage", "postgresql://ada:secret@other/studies"]):
+        assert main([*command, "--runs-dir", str(tmp_path), *given]) == USER_ERROR
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "has postgresql://ada@db/studies, and --storage is " in line
+        assert "secret" not in line

@@ -1,0 +1,55 @@
+"""Results that wait in the folder: kept, found again by another process, dropped, damaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from results import TrialRecord
+from search.engines.unsaved import Unsaved
+from search.trial import Failure, Outcome
+from spaces import Policy
+
+RECORD = TrialRecord(
+    3, Policy({"conv1": 8}), "tpe", flops=10, flops_fraction=0.5, params=7, seed=11
+)
+OUTCOMES = [
+    Outcome(0, 1.5, proxies={"adaptive_bn": 0.1 + 0.2}),
+    Outcome(1, 2.5, accuracy=1 / 3, epochs=4),
+    Outcome(2, 0.5, accuracy=0.5, failure=Failure("diverged", "diverged: nan")),
+]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_later_process_finds_what_was_kept(tmp_path: Path, outcome: Outcome) -> None:
+    folder = tmp_path / "unsaved"
+    Unsaved(folder).keep(RECORD, outcome)
+    later = Unsaved(folder)
+    assert repr(later.find(RECORD, outcome.rung)) == repr(outcome)  # nan is not equal to itself
+    assert later.find(replace(RECORD, number=9), outcome.rung) is not None  # requeued since
+    assert later.find(replace(RECORD, seed=12), outcome.rung) is None
+    assert later.find(RECORD, outcome.rung + 1) is None
+    later.drop(RECORD, outcome.rung)
+    assert later.find(RECORD, outcome.rung) is None
+    assert list(folder.iterdir()) == []
+
+
+def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
+    Unsaved(tmp_path).keep(RECORD, OUTCOMES[0])
+    (file,) = tmp_path.iterdir()
+    file.write_text(file.read_text()[:20])
+    assert Unsaved(tmp_path).find(RECORD, 0) is None
+
+
+def test_nothing_is_written_without_a_folder_and_nothing_left_at_the_end(tmp_path: Path) -> None:
+    nowhere = Unsaved(None)
+    nowhere.keep(RECORD, OUTCOMES[0])
+    assert nowhere.find(RECORD, 0) is None
+    nowhere.clear()
+    unsaved = Unsaved(tmp_path / "unsaved")
+    unsaved.clear()
+    unsaved.keep(RECORD, OUTCOMES[0])
+    unsaved.clear()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,74 @@
+"""One process of several that share a study, with a climb that only sleeps.
+
+``python tests/sharer.py URL FOLDER SPACE TRIALS SECONDS`` ends like a run does: when every trial of
+the study has ended. It writes ``<policy> <rung>`` to FOLDER/measured for every rung it measures.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from climbs import ToyClimb, toy
+
+from search.engines.company import until_ended
+from search.engines.local import Local
+from search.engines.study import SharedStudy, enqueue, share_study
+from search.sampler import BudgetSampler, Plan, make
+from search.starts import Start
+from spaces import Budget, Policy, Space
+
+HALF = Budget.parse("0.5")
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Notes what is measured, and takes its time over it; nothing goes wrong."""
+
+    folder: Path
+    seconds: float = 0.0
+
+    def __call__(self, policy: Policy, rung: int, _seed: int) -> None:
+        with open(self.folder / "measured", "a") as file:
+            file.write(f"{policy.key} {rung}\n")
+        time.sleep(self.seconds)
+
+
+def measured(*folders: Path) -> Counter[str]:
+    """How often each rung of each policy was measured: ``<policy> <rung>``."""
+    files = [folder / "measured" for folder in folders]
+    return Counter(line for f in files if f.exists() for line in f.read_text().splitlines())
+
+
+@contextmanager
+def shared(url: str, folder: Path, space: Space) -> Iterator[SharedStudy]:
+    """The study ``toys``, as a run in ``folder`` opens it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sampler = BudgetSampler(make("random", Plan(0, 12)), space, [HALF], seed=0)
+    with share_study(url, "toys", sampler, f"here:{folder}", folder / "unsaved") as study:
+        with study.company.only_one("begins", lambda: "begun" in study.user_attrs, print) as ours:
+            if ours:
+                enqueue(study, [Start(space.uniform(HALF), HALF, "uniform")])
+                study.set_user_attr("begun", True)
+        yield study
+
+
+def work(study: SharedStudy, climb: ToyClimb, trials: int, **watch: Any) -> None:
+    """Until every trial of the study has ended."""
+    run = partial(Local().run, study, climb, trials, **watch)
+    until_ended(study, trials, run, print)
+
+
+if __name__ == "__main__":
+    url, folder, pickled, trials, seconds = sys.argv[1:]
+    space = pickle.loads(Path(pickled).read_bytes())
+    with shared(url, Path(folder), space) as study:
+        work(study, toy(space, Slow(Path(folder), float(seconds)), coin=1.0), int(trials))
