@@ -19,8 +19,8 @@ import spaces
 from search import models
 from search.config import SearchConfig
 from search.engines.local import Local
-from search.engines.study import open_study
 from search.sampler import BudgetSampler, Plan, make
+from search.study.storage import open_study
 from search.trial import Climb, Outcome
 from spaces import Budget, Policy
 

@@ -28,8 +28,8 @@ from studies import discovered, fill, opened, where_to
 
 from search import memory
 from search.config import SearchConfig
-from search.engines.ledger import Ledger
 from search.sampler import BudgetSampler, Plan, make
+from search.study.ledger import Ledger
 from search.trial import Climb, Outcome
 from spaces import Budget, Policy
 

@@ -25,8 +25,8 @@ from search.engines import Engine
 from search.engines.local import Local
 from search.engines.ray_cluster import Demand, connected
 from search.engines.ray_tune import RayTune
-from search.engines.study import open_study
 from search.sampler import BudgetSampler, Plan, make
+from search.study.storage import open_study
 from search.trial import Climb, Outcome
 from spaces import Budget, Policy
 

@@ -17,8 +17,8 @@ import spaces
 from results import database
 from results.record import TrialRecord
 from search import models
-from search.engines.study import open_study
 from search.sampler import BudgetSampler, distributions
+from search.study.storage import open_study
 from spaces import Budget, Policy, Space
 
 SHAPES = {"digits_cnn": (1, 8), "resnet20": (3, 32), "resnet56": (3, 32)}

@@ -29,10 +29,6 @@ from search import log
 from search.checkpoints import InFolder
 from search.config import SearchConfig
 from search.engines import Engine, hired
-from search.engines.company import company_of, until_ended
-from search.engines.connection import DatabaseLost
-from search.engines.founding import begun, check_storage, end, ended, fingerprint
-from search.engines.study import open_study, share_study
 from search.finals import Finals, finalists, flops_check
 from search.folder import Folder, place
 from search.forecast import foresee
@@ -43,6 +39,10 @@ from search.progress import Progress
 from search.provenance import provenance, tested
 from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start, starts
+from search.study.company import company_of, until_ended
+from search.study.connection import DatabaseLost
+from search.study.founding import begun, check_storage, end, ended, fingerprint
+from search.study.storage import open_study, share_study
 from search.task import Task
 from search.trial import Climb
 from spaces import Budget, Space, UserError

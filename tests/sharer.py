@@ -19,11 +19,11 @@ from typing import Any
 
 from climbs import ToyClimb, toy
 
-from search.engines.company import until_ended
 from search.engines.local import Local
-from search.engines.study import SharedStudy, enqueue, share_study
 from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start
+from search.study.company import until_ended
+from search.study.storage import SharedStudy, enqueue, share_study
 from spaces import Budget, Policy, Space
 
 HALF = Budget.parse("0.5")

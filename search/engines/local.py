@@ -10,8 +10,8 @@ from optuna.study import Study
 from results.record import TrialRecord
 from search.engines import SearchStopped
 from search.engines.crew import Alone, Crew, J, O, Rungs, Trainings, Work
-from search.engines.ledger import PATIENCE, Ledger
 from search.engines.workers import DIED, Processes
+from search.study.ledger import PATIENCE, Ledger
 from search.trial import Climb, FinalJob, FinalOutcome
 
 

@@ -25,9 +25,9 @@ from results.record import TrialRecord
 from search import data, log
 from search.config import SearchConfig, TaskConfig
 from search.engines import ray_cluster, ray_worker
-from search.engines.ledger import Ledger
 from search.engines.ray_cluster import Demand
 from search.sampler import distributions
+from search.study.ledger import Ledger
 from search.trial import Climb, Failure, FinalJob, FinalOutcome, Outcome
 
 T = TypeVar("T")

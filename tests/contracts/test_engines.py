@@ -20,9 +20,9 @@ from results import TrialRecord, load_records
 from search import models
 from search.engines import Engine, SearchStopped
 from search.engines.local import Local
-from search.engines.study import enqueue, open_study
 from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start
+from search.study.storage import enqueue, open_study
 from search.trial import FinalJob, FinalOutcome
 from spaces import Budget, Space
 

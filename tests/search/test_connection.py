@@ -17,8 +17,8 @@ from sqlalchemy import event
 
 from results import load_records
 from search.cli import USER_ERROR, main
-from search.engines import connection
-from search.engines.connection import DatabaseLost, connected
+from search.study import connection
+from search.study.connection import DatabaseLost, connected
 from spaces import Policy, Space, UserError
 
 TRIALS = 5

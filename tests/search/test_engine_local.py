@@ -19,8 +19,8 @@ from climbs import FINAL, DieOnce, toy
 from results import load_records
 from search.engines import SearchStopped
 from search.engines.local import Local
-from search.engines.study import open_study
 from search.sampler import BudgetSampler, Plan, make
+from search.study.storage import open_study
 from search.trial import FinalJob
 from spaces import Budget, Space, UserError
 

@@ -21,8 +21,8 @@ from climbs import DieOnce, ToyClimb, toy
 import results
 from results import load_records
 from search.checkpoints import InFolder
-from search.engines.study import open_study
 from search.sampler import BudgetSampler, Plan, make
+from search.study.storage import open_study
 from search.trial import Failure, FinalJob, Outcome
 from spaces import Budget, Policy, Space, UserError
 

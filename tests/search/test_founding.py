@@ -12,12 +12,12 @@ from sharer import HALF
 
 from search import models
 from search.config import SearchConfig
-from search.engines import lease
-from search.engines.founding import BEGUN, begun, check_storage, fingerprint
-from search.engines.study import peek, share_study
 from search.folder import Folder
 from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start
+from search.study import lease
+from search.study.founding import BEGUN, begun, check_storage, fingerprint
+from search.study.storage import peek, share_study
 from search.task import build_task
 from spaces import Space, UserError
 

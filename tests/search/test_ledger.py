@@ -11,10 +11,10 @@ from climbs import Alike, ToyClimb, toy
 from optuna.trial import TrialState
 
 from results import TrialRecord, load_records
-from search.engines import roll
-from search.engines.ledger import Ledger
-from search.engines.study import open_study
 from search.sampler import BudgetSampler, Plan, make, policy_seed, trial_seed
+from search.study import roll
+from search.study.ledger import Ledger
+from search.study.storage import open_study
 from search.trial import Outcome
 from spaces import Budget, Policy, Space
 

@@ -22,8 +22,8 @@ from sharer import Slow, measured, shared, work
 
 from results import TrialRecord, load_records
 from results.database import engine_options, optuna_url
-from search.engines import lease, sharing
-from search.engines.ledger import Ledger
+from search.study import lease, sharing
+from search.study.ledger import Ledger
 from spaces import Space
 
 ROOT = Path(__file__).parents[2]

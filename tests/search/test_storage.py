@@ -21,9 +21,9 @@ from postgres import Server
 import results
 from search import models
 from search.cli import INTERRUPTED, USER_ERROR, main
-from search.engines.connection import connected
-from search.engines.lease import Lease
-from search.engines.study import DIRECTIONS
+from search.study.connection import connected
+from search.study.lease import Lease
+from search.study.storage import DIRECTIONS
 from spaces import UserError
 
 ROOT = Path(__file__).parents[2]

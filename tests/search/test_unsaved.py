@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from results import TrialRecord
-from search.engines.unsaved import Unsaved
+from search.study.unsaved import Unsaved
 from search.trial import Failure, Outcome
 from spaces import Policy
 

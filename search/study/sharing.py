@@ -20,17 +20,17 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from results.store import RECORD, SUPERSEDES
-from search.engines.lease import Lease
-from search.engines.pace import BEAT, GRACE, PAUSE
-from search.engines.roll import Roll
-from search.engines.unsaved import Unsaved
+from search.study.lease import Lease
+from search.study.pace import BEAT, GRACE, PAUSE
+from search.study.roll import Roll
+from search.study.unsaved import Unsaved
 
 OWNER = "owner"
 """The trial's attribute that names the process, by its folder, that works on it."""
 
 
 class Sharing:
-    """One of several processes that work on a study; see ``search.engines.company``.
+    """One of several processes that work on a study; see ``search.study.company``.
 
     >>> with Sharing(study, connect, owner="db1:/runs/mine", unsaved=unsaved).alive() as company:
     ...     company.take(trial._trial_id)

@@ -21,10 +21,10 @@ from optuna.study import Study
 from prune_ops import Scores
 from results.store import plain_errors
 from search.config import SearchConfig
-from search.engines.company import company_of
-from search.engines.study import enqueue, peek
 from search.folder import Folder
 from search.starts import Start
+from search.study.company import company_of
+from search.study.storage import enqueue, peek
 from search.task import Task
 from spaces import Space, UserError
 

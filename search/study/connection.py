@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from results import database
-from search.engines.pace import PATIENCE
+from search.study.pace import PATIENCE
 from spaces import UserError
 
 log = logging.getLogger(__name__)

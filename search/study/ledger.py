@@ -13,10 +13,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from results.record import TrialRecord
 from results.store import RECORD, plain_errors, save_record
 from search.engines import SearchStopped
-from search.engines.company import company_of
-from search.engines.measured import Measured, extended, outcome_at
-from search.engines.roll import Roll
 from search.sampler import distributions, policy_seed
+from search.study.company import company_of
+from search.study.measured import Measured, extended, outcome_at
+from search.study.roll import Roll
 from search.trial import Climb, Outcome
 from spaces import Policy
 
@@ -36,7 +36,7 @@ class Ledger:
     'stopped'
 
     Every change is stored as it happens, so a kill loses at most the rungs in flight. Other
-    processes may have ledgers of the same study (``search.engines.company``).
+    processes may have ledgers of the same study (``search.study.company``).
     """
 
     def __init__(

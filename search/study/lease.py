@@ -10,7 +10,7 @@ import sqlalchemy
 from optuna.storages._rdb.models import StudySystemAttributeModel
 from sqlalchemy.exc import IntegrityError
 
-from search.engines.pace import GRACE
+from search.study.pace import GRACE
 
 TABLE: Any = StudySystemAttributeModel.__table__
 

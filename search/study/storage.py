@@ -18,11 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from results.database import one_line
 from results.store import plain_errors
-from search.engines.company import Company
-from search.engines.connection import connected, write_ahead
-from search.engines.sharing import Sharing
-from search.engines.unsaved import Unsaved
 from search.starts import Start
+from search.study.company import Company
+from search.study.connection import connected, write_ahead
+from search.study.sharing import Sharing
+from search.study.unsaved import Unsaved
 from spaces import UserError
 
 NAME = "search"

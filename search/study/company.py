@@ -10,9 +10,9 @@ from typing import Protocol
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search.engines.pace import PAUSE
-from search.engines.roll import Roll
-from search.engines.unsaved import Unsaved
+from search.study.pace import PAUSE
+from search.study.roll import Roll
+from search.study.unsaved import Unsaved
 
 
 class Company(Protocol):
