@@ -37,6 +37,7 @@ class Cluster:
                 head,
                 cpus,
                 "--head",
+                "--num-gpus=0",
                 f"--port={self.port}",
                 "--include-dashboard=false",
                 f"--temp-dir={self._folder.name}",
@@ -49,9 +50,9 @@ class Cluster:
     def address(self) -> str:
         return f"{self.head}:{self.port}"
 
-    def add(self, node: str, cpus: int) -> None:
-        """One more node, and wait until it has joined."""
-        self._start(node, cpus, f"--address={self.address}")
+    def add(self, node: str, cpus: int, gpus: int = 0) -> None:
+        """One more node, and wait until it has joined. Ray takes our word for the GPUs."""
+        self._start(node, cpus, f"--address={self.address}", f"--num-gpus={gpus}")
 
     def kill(self, node: str) -> None:
         """As a power cut does: the node's daemons at once; its workers end with them."""
@@ -64,7 +65,7 @@ class Cluster:
     def _start(self, node: str, cpus: int, *arguments: str) -> None:
         command = [str(RAY), "start", f"--node-ip-address={node}", f"--num-cpus={cpus}"]
         done = subprocess.run(
-            [*command, "--num-gpus=0", "--object-store-memory=200000000", *arguments],
+            [*command, "--object-store-memory=200000000", *arguments],
             capture_output=True,
             text=True,
             timeout=120,
@@ -79,13 +80,21 @@ class Cluster:
         self.stop()
 
 
-def _kill_all(*marks: str) -> None:
-    """Every process with one of these in its command line."""
+def command_lines() -> dict[str, int]:
+    """Of every process on this machine, with its number."""
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            line = (folder / "cmdline").read_text(errors="replace")
-            if any(mark in line for mark in marks):
-                os.kill(int(folder.name), signal.SIGKILL)
+            found[(folder / "cmdline").read_text(errors="replace")] = int(folder.name)
+    return found
+
+
+def _kill_all(*marks: str) -> None:
+    """Every process with one of these in its command line."""
+    for line, process in command_lines().items():
+        if any(mark in line for mark in marks):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
 
 def _free_port() -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from optuna.study import Study
 
 from results.record import TrialRecord
+from search import log
 from search.engines import SearchStopped
 from search.engines.crew import Alone, Crew, J, O, Rungs, Trainings, Work
 from search.engines.workers import DIED, Processes
@@ -53,13 +55,16 @@ class Local:
         """Until the study has ``trials`` trials; each climbs as far as the rule lets it."""
         ledger = Ledger(study, climb, trials, watch)
         record: TrialRecord | None
+        here = socket.gethostname()
         with self._crew(Rungs(climb)) as crew:
             while True:
                 while crew.idle and (record := ledger.next()) is not None:
                     crew.begin(record)
                 if not crew.busy:
                     return
-                record = ledger.add(*crew.finished())
+                record, outcome = crew.finished()
+                log.measured(record, outcome, here)
+                record = ledger.add(record, outcome)
                 if record.state == "running":
                     crew.begin(record)
 

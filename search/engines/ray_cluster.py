@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from spaces import UserError
 
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 8.0
 """So long an address may take to answer."""
 
 PACKAGES = ("spaces", "prune_ops", "results", "search")

@@ -29,7 +29,7 @@ from spaces import Budget, Policy, Space, UserError
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[tune]'")
 
 import ray
-from cluster import ENVIRONMENT, Cluster
+from cluster import ENVIRONMENT, Cluster, command_lines
 
 from search.engines import ray_cluster
 from search.engines.ray_cluster import Demand
@@ -106,6 +106,8 @@ def _answer_as_a_web_server(server: socket.socket) -> None:
 
 
 def test_no_cluster_to_be_found(tmp_path: Path) -> None:
+    if any("gcs_server" in line for line in command_lines()):
+        pytest.skip("somebody else's Ray runs on this machine; --address auto would find it")
     line = refused(tmp_path, "--address", "auto", RAY_TMPDIR=str(tmp_path))
     assert "no Ray cluster was found" in line
 
@@ -172,6 +174,38 @@ def test_both_nodes_work_with_the_code_that_travelled(
     reasons = [record.reason.split() for record in load_records(study)]
     assert {node for node, _ in reasons} == {"127.0.0.2", OTHER}
     assert {"py_modules_files" in file for _, file in reasons} == {True}, reasons
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Waits until so many are at work at once; says which GPU Ray has given it."""
+
+    meeting: Path
+    many: int
+
+    def __call__(self, _policy: Policy, _rung: int, seed: int) -> Failure | None:
+        (self.meeting / str(os.getpid())).touch()
+        for _ in range(600):
+            if len(list(self.meeting.iterdir())) == self.many:
+                return Failure(str(seed), f"GPU {os.environ['CUDA_VISIBLE_DEVICES']}")
+            time.sleep(0.1)
+        return Failure(str(seed), "alone")
+
+
+def test_trials_share_a_gpu(
+    cluster: Cluster, engine: RayTune, study: optuna.Study, space: Space, tmp_path: Path
+) -> None:
+    cluster.add("127.0.0.5", cpus=4, gpus=1)
+    try:
+        assert engine.at_once == 6
+        thirds = RayTune(Demand(cpus=1, gpus=0.33))
+        assert thirds.at_once == 3
+        meeting = tmp_path / "meeting"
+        meeting.mkdir()
+        thirds.run(study, toy(space, trouble=Sharing(meeting, 3)), 3, lambda _: None)
+    finally:
+        cluster.kill("127.0.0.5")
+    assert [record.reason for record in load_records(study)] == ["GPU 0"] * 3
 
 
 def test_a_trial_whose_worker_is_killed_goes_on_from_its_rung(

@@ -43,6 +43,11 @@ def test_the_folder_holds_what_the_design_lists(run: results.Run) -> None:
         *("report.html", "models", "log.txt"),
     }
     assert about["seeds"] == {"run": 0, "finals": [0, 1]}
+    log = (run.folder / "log.txt").read_text()
+    for record in run.records:
+        assert log.count(f"trial {record.number} rung ") == record.rung + 1
+        assert f"; policy {record.policy.to_json()}\n" in log
+        assert f"trial {record.number} {record.state} {record.reason}\n" in log
     assert about["config"]["policies"]["budget"] == ["0.5", "0.2"]
     assert about["versions"]["torch"] == torch.__version__
 
