@@ -20,7 +20,7 @@ def test_the_api_and_the_loading_lines_run(tmp_path: Path, monkeypatch: pytest.M
     exec(compile(api.replace("trials=48", SHORT), "README.md", "exec"), names)
     assert Path("report.html").stat().st_size > 10_000
     folder = next(names["run"].folder.glob("models/*"))  # type: ignore[attr-defined]
-    exec(loading.replace("runs/digits_cnn-0.5/models/28", str(folder)), names)
+    exec(loading.replace("runs/digits_cnn-0.5/models/14", str(folder)), names)
     fitted = names["space"].widths(load_policy(folder))  # type: ignore[attr-defined]
     counted = sum(p.numel() for p in names["model"].parameters())  # type: ignore[attr-defined]
     assert counted == names["space"].params(fitted)  # type: ignore[attr-defined]
