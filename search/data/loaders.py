@@ -117,8 +117,10 @@ def _collate(items: list[Any]) -> Any:
 
 
 def _allowed(workers: int) -> int:
-    # Python forbids daemons, which some engines' workers are, to have children
-    return 0 if multiprocessing.current_process().daemon else workers
+    # Python forbids daemons, which some engines' workers are, to have children; and what shares a
+    # machine with other trials reads with no more processes than it has threads.
+    daemon = multiprocessing.current_process().daemon
+    return 0 if daemon else min(workers, torch.get_num_threads())
 
 
 class Batches(Protocol):

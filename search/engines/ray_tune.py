@@ -151,6 +151,8 @@ class RayTune:
         self, climb: Climb, jobs: Sequence[FinalJob]
     ) -> Iterator[tuple[FinalJob, FinalOutcome]]:
         """As ``Engine.finals``; each training is a task of its own."""
+        if not jobs:
+            return
         train = ray.remote(
             num_cpus=self._demand.cpus, num_gpus=self._demand.gpus, max_retries=RESTARTS
         )(ray_worker.final)
