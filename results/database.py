@@ -44,6 +44,8 @@ def parsed(url: str) -> URL:
         ) from None
     except ImportError as error:
         raise driver_missing(error) from None
+    if meant.get_backend_name() == "sqlite" and meant.database in (None, "", ":memory:"):
+        raise UserError("--storage must name a file, sqlite:///FILE, but it is kept in memory only")
     return meant
 
 

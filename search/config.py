@@ -247,6 +247,8 @@ def _check_numbers(config: SearchConfig) -> None:
     if not 0 <= config.judging.coin <= 1:
         raise UserError(f"--coin must be between 0 and 1, but got {config.judging.coin}")
     run = config.run
+    if run.cpus_per_trial == 0:
+        raise UserError("--cpus-per-trial must be above 0, but got 0; a half of a core is 0.5")
     for name, share in (
         ("cpus_per_trial", run.cpus_per_trial),
         ("gpus_per_trial", run.gpus_per_trial),

@@ -51,6 +51,10 @@ class Folder:
         where = "" if run.runs_dir == RunConfig().runs_dir else f" --runs-dir {run.runs_dir}"
         if run.storage is not None and database.has_password(run.storage):
             where += f" --storage '{database.shown(run.storage, password='PASSWORD')}'"
+        if "ray" in (run.engine, _stored(self.path).run.engine):
+            where += f" --engine {run.engine}" + (
+                f" --address {run.address}" if run.address else ""
+            )
         return f"python search.py --resume --name {self.path.name}{where}"
 
     @property
@@ -117,7 +121,7 @@ def place(options: Mapping[str, Any]) -> Folder:
     stored = _stored(path)
     _check_storage(path, stored.run.storage, options)
     if asked.run.resume:
-        asked = stored.having(**options)
+        asked = stored.having(**_elsewhere(stored, options), **options)
     elif finished(path):
         raise UserError(
             f"--name must be new, but {path} holds a finished run; choose another name, or remove "
@@ -141,6 +145,12 @@ def _check_storage(path: Path, begun: str | None, options: Mapping[str, Any]) ->
             f"a run stays in the storage it began in, but {path} has {there or 'study.db'}, "
             f"and --storage is {here or 'not given'}; choose another --name for another storage"
         )
+
+
+def _elsewhere(stored: SearchConfig, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Another engine than the run began with leaves the address of its cluster behind."""
+    other = options.get("engine", stored.run.engine) != stored.run.engine
+    return {"address": None} if other and "address" not in options else {}
 
 
 def _check_writable(runs: Path) -> None:

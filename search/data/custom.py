@@ -64,7 +64,7 @@ def _wrapped(part: Any, spec: str, request: Request) -> Split:
         return StreamSplit(part, device, len(part.dataset))  # type: ignore[arg-type]
     if isinstance(part, Dataset) and isinstance(part, Sized):
         return LoaderSplit(part, part, torch.arange(len(part)), device, workers=request.workers)
-    if isinstance(part, Iterable) and isinstance(part, Sized):
+    if isinstance(part, Iterable) and isinstance(part, Sized) and not isinstance(part, tuple):
         return StreamSplit(part, device, sum(len(labels) for _, labels in part))
     raise DataError(
         f"{spec!r} must return data sets or loaders with a length, but one of them is "

@@ -23,6 +23,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from results.record import TrialRecord
 from search import data, log
+from search.callables import resolve
 from search.config import SearchConfig, TaskConfig
 from search.engines import ray_cluster, ray_worker
 from search.engines.ray_cluster import Demand
@@ -62,9 +63,16 @@ def ray_tune(config: SearchConfig) -> Iterator[RayTune]:
 
 
 def _own_modules(task: TaskConfig) -> tuple[str, ...]:
-    """The modules that hold the user's own model and data."""
+    """The modules that hold the user's own model and data.
+
+    Raises:
+        UserError: there is no such module, or no such function in it.
+    """
     specs = [task.model] + [task.data] * (task.data.partition(":")[0] not in data.SOURCES)
-    return tuple(spec.partition(":")[0] for spec in specs if ":" in spec)
+    own = [spec for spec in specs if ":" in spec]
+    for spec in own:
+        resolve(spec)  # finds those of the working directory too
+    return tuple(spec.partition(":")[0] for spec in own)
 
 
 def _gpus(config: SearchConfig) -> float:

@@ -41,6 +41,12 @@ def test_what_is_shown_has_no_password() -> None:
     assert (database.has_password(URL), database.has_password("sqlite:///a.db")) == (True, False)
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_study_in_memory_would_be_lost(url: str) -> None:
+    with pytest.raises(UserError, match="--storage must name a file, sqlite:///FILE, but"):
+        database.parsed(url)
+
+
 @pytest.mark.parametrize("url", ["", "study.db", "postgresql:/ada:secret@db", "oracl://a:secret@b"])
 def test_what_is_no_url_is_not_repeated(url: str) -> None:
     with pytest.raises(UserError, match="--storage must be the URL of a database") as caught:

@@ -119,3 +119,18 @@ def test_a_model_with_nothing_to_prune_is_refused_with_the_reasons(
     monkeypatch.chdir(tmp_path)
     assert main(["--model", "bare:linear", "--runs-dir", str(tmp_path / "runs")]) == 2
     assert "all are frozen (1: network output" in line(capsys)
+
+
+def test_a_run_goes_on_with_another_engine(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    began = SearchConfig.of(engine="ray", address="10.0.0.1:6379", name="mine")
+    about = {"config": began.to_dict(), "id": "0"}
+    (tmp_path / "mine" / "config.json").write_text(json.dumps(about))
+    options = {"resume": True, "name": "mine", "runs_dir": str(tmp_path)}
+    again = f"python search.py --resume --name mine --runs-dir {tmp_path} --engine"
+    assert place(options).resume_command == f"{again} ray --address 10.0.0.1:6379"
+    here = place({**options, "engine": "local"})
+    assert (here.config.run.engine, here.config.run.address) == ("local", None)
+    assert here.resume_command == f"{again} local"
+    there = place({**options, "engine": "ray", "address": "auto"})
+    assert there.resume_command == f"{again} ray --address auto"

@@ -296,6 +296,7 @@ def user_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "def lists(): return [list(DataLoader(part(n), batch_size=4)) for n in (20, 10, 10)]\n"
         "def two(): return part(20), part(10)\n"
         "def numbers(): return 1, 2, 3\n"
+        "def pairs(): return [(torch.zeros(4, 3, 4, 4), torch.zeros(4)) for _ in range(3)]\n"
         "def empty(): return part(20), part(0), part(10)\n"
     )
     monkeypatch.chdir(tmp_path)
@@ -329,6 +330,7 @@ def test_data_of_the_users_own(
     [
         ("two", {}, r"must return \(train, validation, test\), but it returned tuple of 2"),
         ("numbers", {}, "one of them is int"),
+        ("pairs", {}, "one of them is tuple"),
         ("empty", {}, "one is empty"),
         ("loaders", {"train_images": 5}, "limited for data sets only"),
     ],

@@ -429,3 +429,34 @@ def test_another_python_than_the_cluster_has(cluster: Cluster, tmp_path: Path) -
         _internal_kv_put(key, noted, overwrite=True, namespace=namespace)
     assert "must run the same Ray and Python, but the cluster has" in line
     assert "Python: 3.9.1" in line
+
+
+def test_a_users_own_modules_travel_from_where_the_user_is(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    package = tmp_path / "theirs"
+    package.mkdir()
+    (package / "nets.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    pass\n"
+        "def build(num_classes):\n"
+        "    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+        "    return Net(nn.Conv2d(1, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3),\n"
+        "               nn.BatchNorm2d(16), nn.ReLU(), pool, nn.Linear(16, num_classes))\n"
+    )
+    options = ["--model", "theirs.nets:build", "--trials", "3", "--final-epochs", "1"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "search.py"), *options, "--engine", "ray", "--name", "own"]
+        + ["--address", cluster.address, "--train-images", "300", "--final-seeds", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert {r.state for r in results.load(tmp_path / "runs" / "own").records} <= {
+        "complete",
+        "stopped",
+    }
