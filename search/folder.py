@@ -52,9 +52,8 @@ class Folder:
         if run.storage is not None and database.has_password(run.storage):
             where += f" --storage '{database.shown(run.storage, password='PASSWORD')}'"
         if "ray" in (run.engine, _stored(self.path).run.engine):
-            where += f" --engine {run.engine}" + (
-                f" --address {run.address}" if run.address else ""
-            )
+            where += f" --engine {run.engine}"
+            where += f" --address {run.address}" if run.address else ""
         return f"python search.py --resume --name {self.path.name}{where}"
 
     @property

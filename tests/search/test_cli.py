@@ -9,6 +9,7 @@ import pytest
 
 from search.cli import main
 from search.config import SearchConfig, fields, flag
+from search.folder import place
 
 
 def line(capsys: pytest.CaptureFixture[str]) -> str:

@@ -445,10 +445,11 @@ def test_a_users_own_modules_travel_from_where_the_user_is(
         "    return Net(nn.Conv2d(1, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3),\n"
         "               nn.BatchNorm2d(16), nn.ReLU(), pool, nn.Linear(16, num_classes))\n"
     )
-    options = ["--model", "theirs.nets:build", "--trials", "3", "--final-epochs", "1"]
+    options = ["--model", "theirs.nets:build", "--trials", "3", "--train-images", "300"]
+    options += ["--final-epochs", "1", "--final-seeds", "1", "--name", "own"]
+    options += ["--engine", "ray", "--address", cluster.address]
     done = subprocess.run(
-        [sys.executable, str(ROOT / "search.py"), *options, "--engine", "ray", "--name", "own"]
-        + ["--address", cluster.address, "--train-images", "300", "--final-seeds", "1"],
+        [sys.executable, str(ROOT / "search.py"), *options],
         cwd=tmp_path,
         capture_output=True,
         text=True,
