@@ -126,7 +126,7 @@ class RayTune:
         with (
             ray_worker.sent(climb) as sent,
             tempfile.TemporaryDirectory() as folder,
-            _environment(),
+            _environment(self.at_once),
             _ctrl_c(desk),
         ):
             ray_cluster.check_nodes(self._demand, ray_worker.unreadable, sent)
@@ -353,10 +353,15 @@ def _ctrl_c(desk: _Desk) -> Iterator[None]:
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
-    """Tune's switches, which are environment variables, set while it runs."""
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
-    os.environ.update(_ENVIRONMENT)
+def _environment(at_once: int) -> Iterator[None]:
+    """Tune's switches, which are environment variables, set while it runs.
+
+    So many trials wait for a worker: proposed early, they know less. With one alone, as Tune has
+    it for samplers, workers would start one after another, which takes hours for a thousand.
+    """
+    switches = _ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(max(1, at_once // 4))}
+    before = {name: os.environ.get(name) for name in switches}
+    os.environ.update(switches)
     try:
         yield
     finally:
