@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import optuna
 import pandas as pd
 import pytest
 from climbs import DieOnce, ToyClimb, toy
+from waiting import wait_until
 
 import results
 from results import load_records
@@ -57,17 +58,6 @@ def start(runs: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
 def finish(process: subprocess.Popen[str], seconds: float = 300) -> tuple[int, str]:
     _, errors = process.communicate(timeout=seconds)
     return process.returncode, errors
-
-
-def wait_until(folder: Path, reached: Callable[[results.Run], bool]) -> None:
-    for _ in range(6000):
-        try:
-            if reached(results.load(folder)):
-                return
-        except UserError:
-            pass  # not there yet
-        time.sleep(0.02)
-    raise AssertionError(f"{folder} never got there")
 
 
 # ---- without a cluster; these come first

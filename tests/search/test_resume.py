@@ -6,15 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from waiting import wait_until
 
 import results
-from spaces import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,17 +52,6 @@ def kill(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Of the parent alone; its workers have to notice."""
     process.kill()
     return finish(process)
-
-
-def wait_until(folder: Path, reached: Callable[[results.Run], bool]) -> None:
-    for _ in range(6000):
-        try:
-            if reached(results.load(folder)):
-                return
-        except UserError:
-            pass  # not there yet
-        time.sleep(0.02)
-    raise AssertionError(f"{folder} never got there")
 
 
 def trained(number: int) -> Callable[[results.Run], bool]:
