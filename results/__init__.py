@@ -5,29 +5,37 @@
 >>> results.report("runs/digits", run.records, run.finals, run.provenance)
 """
 
-from results.compare import Comparison, Verdict, paired, verdicts
+from results.arms import ArmRecord, Comparison, SweepPoint
+from results.compare import Paired, Verdict, paired, verdicts
 from results.pareto import dominates, front, hypervolume, trial_front
 from results.record import FinalRecord, TrialRecord
 from results.report import report
 from results.report.terminal import terminal_table
 from results.run import Run, load
 from results.store import (
+    load_comparison,
     load_finals,
     load_provenance,
     load_records,
+    load_repeats,
     plain_errors,
+    save_comparison,
     save_finals,
     save_provenance,
     save_record,
+    save_repeats,
 )
 from results.tables import table, write_tables
 from results.trust import Correlation, Trust, noise_ceiling, proxy_trust
 
 __all__ = [
+    "ArmRecord",
     "Comparison",
     "Correlation",
     "FinalRecord",
+    "Paired",
     "Run",
+    "SweepPoint",
     "TrialRecord",
     "Trust",
     "Verdict",
@@ -35,17 +43,21 @@ __all__ = [
     "front",
     "hypervolume",
     "load",
+    "load_comparison",
     "load_finals",
     "load_provenance",
     "load_records",
+    "load_repeats",
     "noise_ceiling",
     "paired",
     "plain_errors",
     "proxy_trust",
     "report",
+    "save_comparison",
     "save_finals",
     "save_provenance",
     "save_record",
+    "save_repeats",
     "table",
     "terminal_table",
     "trial_front",

@@ -23,7 +23,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Paired:
     """Searched minus uniform, paired by seed.
 
     Attributes:
@@ -79,7 +79,7 @@ class Comparison:
                 return f"the searched widths are {outcome} than uniform ones: {figure}"
 
 
-def paired(searched: Mapping[int, float], uniform: Mapping[int, float]) -> Comparison:
+def paired(searched: Mapping[int, float], uniform: Mapping[int, float]) -> Paired:
     """Compare two trainings seed by seed; each argument maps a seed to an accuracy (0..1).
 
     The interval is mean ± t(0.975, n - 1) · s / √n of the n differences, s being their sample
@@ -89,13 +89,13 @@ def paired(searched: Mapping[int, float], uniform: Mapping[int, float]) -> Compa
     differences = [searched[seed] - uniform[seed] for seed in sorted(searched.keys() & uniform)]
     n = len(differences)
     if n == 0:
-        return Comparison(math.nan, math.nan, 0)
+        return Paired(math.nan, math.nan, 0)
     mean = statistics.fmean(differences)
     deviation = statistics.stdev(differences) if n > 1 else 0.0
     if deviation < 1e-9:
-        return Comparison(mean, math.nan, n)
+        return Paired(mean, math.nan, n)
     quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
-    return Comparison(mean, quantile * deviation / math.sqrt(n), n)
+    return Paired(mean, quantile * deviation / math.sqrt(n), n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Verdict:
     """Search against uniform at one budget; ``comparison`` is ``None`` when it did not happen."""
 
     budget: str
-    comparison: Comparison | None
+    comparison: Paired | None
     sentence: str
 
 

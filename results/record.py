@@ -27,7 +27,8 @@ class TrialRecord:
     Attributes:
         number: the trial's number in its study.
         policy: what was tried.
-        origin: the start (``uniform``, ``second_order``, ...) or the sampler that proposed it.
+        origin: the start (``uniform``, ``second_order``, ...) or the sampler that proposed it;
+            ``random`` while that sampler knew too little to propose anything.
         flops: multiply-adds at batch 1.
         flops_fraction: ``flops`` over those of the unpruned network.
         params: parameters that are left.
@@ -37,6 +38,9 @@ class TrialRecord:
         epochs: one value for each value of ``accuracy``.
         seed: of this trial's training.
         seconds: wall time of the climb.
+        rung_seconds: its parts: one value for every rung that was begun, rung 0 first; 0 for a rung
+            that was known from another trial.
+        regardless: the rungs whose rule would have stopped it, but where the coin let it climb on.
         state: ``complete``, ``stopped`` at a rung, ``failed`` or ``running``.
         reason: why it was stopped or failed; ``as trial 12`` when it was spared a measurement that
             trial 12 had; else empty.
@@ -54,6 +58,8 @@ class TrialRecord:
     epochs: tuple[int, ...] = ()
     seed: int = 0
     seconds: float = 0.0
+    rung_seconds: tuple[float, ...] = ()
+    regardless: tuple[int, ...] = ()
     state: State = "running"
     reason: str = ""
 
@@ -84,6 +90,8 @@ class TrialRecord:
                 "accuracy": _floats(raw["accuracy"]),
                 "epochs": tuple(raw["epochs"]),
                 "seconds": float(raw["seconds"]),
+                "rung_seconds": _floats(raw.get("rung_seconds", [])),
+                "regardless": tuple(raw.get("regardless", [])),
             }
         )
 
@@ -141,15 +149,15 @@ class FinalRecord:
 
 
 def _to_json(record: TrialRecord | FinalRecord) -> str:
-    return json.dumps({f.name: _plain(getattr(record, f.name)) for f in fields(record)})
+    return json.dumps({f.name: plain(getattr(record, f.name)) for f in fields(record)})
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same value in JSON's own types; NumPy scalars are common where records are made."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, numbers.Integral):

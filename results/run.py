@@ -7,13 +7,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from results import store, tables
+from results.arms import Comparison
 from results.compare import chosen
 from results.pareto import trial_front
 from results.record import FinalRecord, TrialRecord
@@ -28,6 +29,8 @@ class Run:
     records: tuple[TrialRecord, ...]
     finals: tuple[FinalRecord, ...]
     provenance: dict[str, Any]
+    repeats: tuple[TrialRecord, ...] = ()
+    compared: Comparison = field(default_factory=Comparison)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -71,4 +74,6 @@ def load(folder: str | Path, storage: str | None = None) -> Run:
             tuple(store.load_records(study)),
             tuple(store.load_finals(study)),
             store.load_provenance(study),
+            tuple(store.load_repeats(study)),
+            store.load_comparison(study),
         )

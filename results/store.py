@@ -19,11 +19,13 @@ from optuna.storages import RDBStorage
 from sqlalchemy.pool import NullPool
 
 from results import database
+from results.arms import Comparison
 from results.database import one_line
 from results.record import FinalRecord, TrialRecord
 from spaces.errors import UserError
 
 RECORD, FINALS, PROVENANCE = "record", "finals", "provenance"
+REPEATS, COMPARISON = "repeats", "comparison"
 """Where records live among Optuna's user attributes."""
 
 SUPERSEDES = "supersedes"
@@ -143,6 +145,33 @@ def save_finals(study: optuna.Study, finals: Sequence[FinalRecord]) -> None:
 def load_finals(study: optuna.Study) -> list[FinalRecord]:
     """The finalists that `save_finals` stored; none while the search is running."""
     return [FinalRecord.from_json(text) for text in study.user_attrs.get(FINALS, [])]
+
+
+def save_repeats(study: optuna.Study, repeats: Sequence[TrialRecord]) -> None:
+    """Put the repeats into the study: trials' policies trained again with another seed.
+
+    A repeat is its trial's record with that seed, and with accuracies of ``nan`` at the rungs that
+    were not measured again.
+    """
+    with plain_errors("the study"):
+        study.set_user_attr(REPEATS, [repeat.to_json() for repeat in repeats])
+
+
+def load_repeats(study: optuna.Study) -> list[TrialRecord]:
+    """What `save_repeats` stored."""
+    return [TrialRecord.from_json(text) for text in study.user_attrs.get(REPEATS, [])]
+
+
+def save_comparison(study: optuna.Study, comparison: Comparison) -> None:
+    """Put what a comparison has measured so far into the study, replacing what was there."""
+    with plain_errors("the study"):
+        study.set_user_attr(COMPARISON, comparison.to_json())
+
+
+def load_comparison(study: optuna.Study) -> Comparison:
+    """What `save_comparison` stored, else an empty comparison."""
+    text = study.user_attrs.get(COMPARISON)
+    return Comparison() if text is None else Comparison.from_json(text)
 
 
 def save_provenance(study: optuna.Study, provenance: dict[str, Any]) -> None:

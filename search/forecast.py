@@ -71,8 +71,9 @@ def _epoch(climb: Climb, budget: Budget) -> float:
     config = climb.config.having(lr=recipe.lr, batch_size=recipe.batch_size)
     shortened = replace(climb, task=replace(task, train=part), config=config)
     started = time.perf_counter()
+    policy = climb.space.uniform(budget)
     with suppress(Exception):
-        shortened.trained(climb.space.uniform(budget), 1, seed=0)
+        shortened.trained(policy, shortened.in_mode(policy, 1), seed=0)
     return (time.perf_counter() - started) * len(task.train) / len(part)
 
 

@@ -72,10 +72,14 @@ class DominanceRule:
         better = ~np.isnan(peers) & ~(peers <= mine.score)
         return int(better.sum()), len(peers) + 1
 
+    def dominated(self, mine: Standing, others: Field) -> bool:
+        """Whether a trial without luck stops at this rung."""
+        better, peers = self.beaten_by(mine, others)
+        return better >= math.ceil(peers / self.eta)
+
     def stops(self, mine: Standing, others: Field, *, seed: int) -> bool:
         """Whether the trial with that seed stops at this rung."""
-        better, peers = self.beaten_by(mine, others)
-        return better >= math.ceil(peers / self.eta) and not self.lucky(seed)
+        return self.dominated(mine, others) and not self.lucky(seed)
 
     def lucky(self, seed: int) -> bool:
         """The coin: the same for a trial at all its rungs and in every repetition of the run."""

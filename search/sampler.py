@@ -38,6 +38,12 @@ def policy_seed(seed: int, policy: Policy) -> int:
     return trial_seed(seed, int(policy.key, 16))
 
 
+def drawn(study: Study, trial_id: int) -> bool:
+    """Whether ``BudgetSampler`` drew that trial's policy at random, the inner sampler being idle."""
+    about = study._storage.get_trial_system_attrs(trial_id).get(_ATTR, {})
+    return bool(about.get("drawn"))
+
+
 class Lattice(Protocol):
     """What the sampler needs of a ``spaces.Space``."""
 
@@ -111,12 +117,14 @@ class BudgetSampler(BaseSampler):
         """A policy on the lattice, at or under the trial's budget."""
         attrs = study._storage.get_trial_system_attrs(trial._trial_id)
         if _ATTR not in attrs:
-            widths = dict(self._propose(study, trial))
-            study._storage.set_trial_system_attr(trial._trial_id, _ATTR, widths)
-            return widths
-        return dict(attrs[_ATTR])
+            policy, drawn = self._propose(study, trial)
+            about = {"widths": dict(policy), "drawn": drawn}
+            study._storage.set_trial_system_attr(trial._trial_id, _ATTR, about)
+            return dict(policy)
+        return dict(attrs[_ATTR]["widths"])
 
-    def _propose(self, study: Study, trial: FrozenTrial) -> Policy:
+    def _propose(self, study: Study, trial: FrozenTrial) -> tuple[Policy, bool]:
+        """A policy, and whether all of it was drawn at random."""
         # Inner samplers do not expect parameters with one possible value in a relative space.
         open_ = {name: d for name, d in self._distributions.items() if not d.single()}
         trials = study.get_trials(deepcopy=False)
@@ -130,7 +138,7 @@ class BudgetSampler(BaseSampler):
             if not memory.tried(policy):
                 break
             proposal = {}
-        return policy
+        return policy, not proposal
 
     def _complete(
         self, proposal: Mapping[str, Any], number: int, rng: np.random.Generator

@@ -54,11 +54,34 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """How a network is trained to the end, where that is not the run's own mode.
+
+    Attributes:
+        scratch: from fresh weights instead of those that were kept.
+        epochs: as many, whatever the network's size.
+        tested: whether the test split is read.
+    """
+
+    recipe: Recipe
+    epochs: int
+    scratch: bool = False
+    tested: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class FinalJob:
-    """A network to be trained to the end, anywhere: its policy and the seed of the training."""
+    """A network to be trained to the end, anywhere: its policy and the seed of the training.
+
+    Attributes:
+        training: how; None for the run's own mode and ``final_epochs``.
+        keep: whether its weights come back.
+    """
 
     policy: Policy
     seed: int
+    training: Training | None = None
+    keep: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +116,7 @@ class Climb:
     Attributes:
         scores: of the criterion that says which channels stay.
         checkpoints: where a training that takes long is kept, so that it goes on after a kill.
+        variant: tells the checkpoints of climbs apart that differ in weights or scores.
     """
 
     task: Task
@@ -100,6 +124,7 @@ class Climb:
     scores: Scores
     config: SearchConfig
     checkpoints: Checkpoints = NOWHERE
+    variant: str = ""
 
     @property
     def top(self) -> int:
@@ -153,11 +178,11 @@ class Climb:
             outcome = Outcome(rung, 0.0, failure=failure(error))
         return replace(outcome, seconds=time.perf_counter() - started)
 
-    def final(self, policy: Policy, seed: int) -> FinalOutcome:
-        """Train a policy's network to the end; this reads the test split. Never raises."""
+    def final(self, job: FinalJob) -> FinalOutcome:
+        """Train a policy's network to the end and, if so asked, test it. Never raises."""
         started = time.perf_counter()
         try:
-            outcome = self._finish(policy, seed)
+            outcome = self._finish(job)
         except Exception as error:
             outcome = FinalOutcome(0.0, failure=failure(error))
         return replace(outcome, seconds=time.perf_counter() - started)
@@ -166,34 +191,41 @@ class Climb:
         """The network of that policy, with the weights it inherits."""
         return prune(self.task.model, self.space, policy, self.scores)
 
-    def trained(self, policy: Policy, epochs: int, seed: int) -> tuple[nn.Module, int]:
-        """The network of that policy after training in the run's mode; the epochs it took.
+    def in_mode(self, policy: Policy, epochs: int) -> Training:
+        """The run's own mode for ``epochs``, or for what these cost the unpruned network."""
+        mode = MODES[self.config.training.train]
+        taken = self.epochs_of_equal_cost(policy, epochs) if mode.equal_compute else epochs
+        return Training(self.recipe, taken, mode.scratch)
 
-        Scratch-B takes more than ``epochs``: as many as cost what the unpruned network would. What
-        ``checkpoints`` has kept of the same training is gone on with.
+    def epochs_of_equal_cost(self, policy: Policy, epochs: int) -> int:
+        """So many epochs of the pruned network cost what ``epochs`` of the unpruned one do."""
+        return max(1, round(epochs * self.space.full_flops / self.space.flops(policy)))
+
+    def trained(self, policy: Policy, how: Training, seed: int) -> nn.Module:
+        """The network of that policy after training.
+
+        What ``checkpoints`` has kept of the same training is gone on with.
 
         Raises:
             Diverged: the loss became NaN or infinite.
         """
-        network, how = self.pruned(policy), MODES[self.config.training.train]
+        network = self.pruned(policy)
         if how.scratch:
             network = reinitialise(network, seed)
-        share = self.space.flops(policy) / self.space.full_flops if how.equal_compute else 1.0
-        taken = max(1, round(epochs / share))
         train(
             network,
             self.task.train,
-            self.recipe,
-            epochs=taken,
+            how.recipe,
+            epochs=how.epochs,
             seed=seed,
             device=self.task.device,
-            checkpoint=self._checkpoint(policy, taken, seed),
+            checkpoint=self._checkpoint(policy, how, seed),
         )
-        return network, taken
+        return network
 
-    def _checkpoint(self, policy: Policy, epochs: int, seed: int) -> Checkpoint:
-        mode = self.config.training.train
-        return Checkpoint(self.checkpoints, cache.key(policy.key, mode, self.recipe, epochs, seed))
+    def _checkpoint(self, policy: Policy, how: Training, seed: int) -> Checkpoint:
+        parts = (policy.key, self.variant, how.scratch, how.recipe, how.epochs, seed)
+        return Checkpoint(self.checkpoints, cache.key(*parts))
 
     def _judge(self, policy: Policy) -> Outcome:
         candidate = Candidate(
@@ -208,17 +240,21 @@ class Climb:
         return self.task.calibration(ADAPTING, batch_size=64), self.task.held_out()
 
     def _train(self, policy: Policy, rung: int, seed: int) -> Outcome:
-        network, epochs = self.trained(policy, self.config.judging.rungs[rung - 1], seed)
-        return Outcome(rung, 0.0, accuracy=evaluate(network, self.task.validation), epochs=epochs)
+        how = self.in_mode(policy, self.config.judging.rungs[rung - 1])
+        network = self.trained(policy, how, seed)
+        accuracy = evaluate(network, self.task.validation)
+        return Outcome(rung, 0.0, accuracy=accuracy, epochs=how.epochs)
 
-    def _finish(self, policy: Policy, seed: int) -> FinalOutcome:
-        network, epochs = self.trained(policy, self.config.training.final_epochs, seed)
+    def _finish(self, job: FinalJob) -> FinalOutcome:
+        how = job.training or self.in_mode(job.policy, self.config.training.final_epochs)
+        network = self.trained(job.policy, how, job.seed)
+        weights = network.state_dict() if job.keep else {}
         return FinalOutcome(
             0.0,
-            epochs,
+            how.epochs,
             evaluate(network, self.task.validation),
-            evaluate(network, self.task.test),
-            {name: w.detach().to("cpu", copy=True) for name, w in network.state_dict().items()},
+            evaluate(network, self.task.test) if how.tested else math.nan,
+            {name: w.detach().to("cpu", copy=True) for name, w in weights.items()},
         )
 
 

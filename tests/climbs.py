@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from search.config import SearchConfig
-from search.trial import Climb, Failure, FinalOutcome, Outcome
+from search.trial import Climb, Failure, FinalJob, FinalOutcome, Outcome
 from spaces import Policy, Space
 
 FINAL = 99
@@ -48,8 +48,9 @@ class ToyClimb(Climb):
             return Outcome(0, 0.0, proxies={"adaptive_bn": score})
         return Outcome(rung, 0.0, accuracy=score, epochs=self.config.judging.rungs[rung - 1])
 
-    def final(self, policy: Policy, seed: int) -> FinalOutcome:
-        failure, score = self.trouble(policy, FINAL, seed), self.worth(policy)
+    def final(self, job: FinalJob) -> FinalOutcome:
+        policy = job.policy
+        failure, score = self.trouble(policy, FINAL, job.seed), self.worth(policy)
         if failure is not None:
             return FinalOutcome(0.0, failure=failure)
         weights = {"widths": torch.from_numpy(self.space.widths(policy))}

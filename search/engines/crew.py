@@ -47,7 +47,7 @@ class Trainings(Work[FinalJob, FinalOutcome]):
     """Trains a network to the end."""
 
     def done(self, job: FinalJob) -> FinalOutcome:
-        return self.climb.final(job.policy, job.seed)
+        return self.climb.final(job)
 
     def failed(self, job: FinalJob, failure: Failure, seconds: float) -> FinalOutcome:  # noqa: ARG002
         return FinalOutcome(seconds, failure=failure)

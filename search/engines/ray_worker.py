@@ -39,7 +39,7 @@ class Climber(tune.Trainable):
 
 
 def final(climb: Climb, job: FinalJob, threads: int, gpus: float) -> FinalOutcome:
-    return _settled(climb, threads, gpus).final(job.policy, job.seed)
+    return _settled(climb, threads, gpus).final(job)
 
 
 @contextmanager

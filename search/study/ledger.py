@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from results.record import TrialRecord
 from results.store import RECORD, plain_errors, save_record
 from search.engines import SearchStopped
-from search.sampler import distributions, policy_seed
+from search.sampler import distributions, drawn, policy_seed
 from search.study.company import company_of
 from search.study.measured import Measured, extended, outcome_at
 from search.study.roll import Roll
@@ -117,7 +117,7 @@ class Ledger:
         if RECORD in about:  # a dead process's trial, to go on from the rung it had reached
             record = replace(TrialRecord.from_json(about[RECORD]), number=trial.number)
         else:
-            record = self._new(trial, about.get("origin", self._climb.config.policies.sampler))
+            record = self._new(trial, about.get("origin"))
         self._save(record)
         return record
 
@@ -125,15 +125,16 @@ class Ledger:
         self._ids[trial.number] = trial._trial_id
         self._company.take(trial._trial_id)
 
-    def _new(self, trial: Trial, origin: str) -> TrialRecord:
+    def _new(self, trial: Trial, origin: str | None) -> TrialRecord:
         space, config = self._climb.space, self._climb.config
         asked = distributions(space).items()
         policy = Policy({name: trial.suggest_int(name, d.low, d.high) for name, d in asked})
         flops = space.flops(policy)
+        sampler = "random" if drawn(self._study, trial._trial_id) else config.policies.sampler
         return TrialRecord(
             number=trial.number,
             policy=policy,
-            origin=origin,
+            origin=origin or sampler,
             flops=flops,
             flops_fraction=flops / space.full_flops,
             params=space.params(policy),
@@ -178,11 +179,14 @@ class Ledger:
             return replace(record, state="complete")
         mine = self._measured.standing(record, outcome.rung)
         others = self._measured.others(record.number, outcome.rung)
-        if self._climb.rule.stops(mine, others, seed=record.seed):
-            better, peers = self._climb.rule.beaten_by(mine, others)
-            reason = f"rung {outcome.rung}: {better} of {peers} with at most its flops do better"
-            return replace(record, state="stopped", reason=reason)
-        return record
+        rule = self._climb.rule
+        if not rule.dominated(mine, others):
+            return record
+        if rule.lucky(record.seed):
+            return replace(record, regardless=(*record.regardless, outcome.rung))
+        better, peers = rule.beaten_by(mine, others)
+        reason = f"rung {outcome.rung}: {better} of {peers} with at most its flops do better"
+        return replace(record, state="stopped", reason=reason)
 
     def _save(self, record: TrialRecord) -> None:
         save_record(self._study, self._ids[record.number], record)

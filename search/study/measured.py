@@ -91,7 +91,11 @@ def outcome_at(record: TrialRecord, rung: int) -> Outcome:
 
 def extended(record: TrialRecord, outcome: Outcome) -> TrialRecord:
     """The record with one rung more; a failure leaves only the time it took."""
-    record = replace(record, seconds=record.seconds + outcome.seconds)
+    record = replace(
+        record,
+        seconds=record.seconds + outcome.seconds,
+        rung_seconds=(*record.rung_seconds, outcome.seconds),
+    )
     if outcome.failure is not None:
         return record
     if outcome.rung == 0:

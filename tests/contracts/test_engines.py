@@ -97,7 +97,7 @@ def test_starts_come_first_under_their_names(
         enqueue(study, [start])
     run(engine, study, toy(space), trials=3)
     records = load_records(study)
-    assert [record.origin for record in records] == ["uniform", "tpe", "tpe"]
+    assert [record.origin for record in records] == ["uniform", "random", "random"]
     assert records[0].policy == start.policy
 
 

@@ -100,7 +100,7 @@ def test_records_do_not_depend_on_the_order_in_which_results_come(
     assert sorted(forwards.shown) == sorted(backwards.shown) == sorted(3 * forwards.shown[:3])
     for folder in (tmp_path / "a", tmp_path / "b"):
         assert sorted(path.name for path in folder.iterdir()) == ["0", "7"]
-        alone = climb.final(contenders[0].policy, 5)
+        alone = climb.final(FinalJob(contenders[0].policy, 5))
         saved = weights(folder / "7")
         assert all(torch.equal(value, saved[name]) for name, value in alone.weights.items())
     assert first[1].test_accuracy[0] == alone.test_accuracy

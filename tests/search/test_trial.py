@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from search.checkpoints import InFolder, Nowhere, State
 from search.config import SearchConfig
 from search.task import build_task
 from search.train import evaluate
-from search.trial import Climb, failure
+from search.trial import Climb, FinalJob, Training, failure
+from spaces import Policy
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +69,8 @@ def test_scratch_b_takes_the_computation_of_the_unpruned_network(
 def test_scratch_starts_from_other_weights_than_finetuning(climb: Climb) -> None:
     policy = climb.space.uniform(0.5)
     asked = with_options(climb, lr=1e-12)
-    kept, _ = asked.trained(policy, 1, seed=0)
-    fresh, _ = with_options(asked, train="scratch-e").trained(policy, 1, seed=0)
+    kept = trained(asked, policy, 1, seed=0)
+    fresh = trained(with_options(asked, train="scratch-e"), policy, 1, seed=0)
     inherited = climb.pruned(policy).conv1.weight
     assert torch.allclose(kept.conv1.weight, inherited, atol=1e-4)
     assert not torch.allclose(fresh.conv1.weight, inherited, atol=1e-2)
@@ -88,10 +91,10 @@ def test_a_training_that_diverges_is_an_outcome(climb: Climb) -> None:
 
 def test_a_final_training_is_tested_and_brings_its_weights(climb: Climb) -> None:
     policy, asked = climb.space.uniform(0.5), with_options(climb, final_epochs=2)
-    outcome = asked.final(policy, seed=4)
-    network, epochs = asked.trained(policy, 2, seed=4)
+    outcome = asked.final(FinalJob(policy, 4))
+    network = trained(asked, policy, 2, seed=4)
     assert outcome.failure is None
-    assert (outcome.epochs, epochs) == (2, 2)
+    assert outcome.epochs == 2
     assert outcome.val_accuracy == evaluate(network, climb.task.validation)
     assert outcome.test_accuracy == evaluate(network, climb.task.test)
     assert outcome.weights.keys() == network.state_dict().keys()
@@ -99,10 +102,19 @@ def test_a_final_training_is_tested_and_brings_its_weights(climb: Climb) -> None
 
 
 def test_a_final_training_that_diverges_is_an_outcome(climb: Climb) -> None:
-    outcome = with_options(climb, lr=1e12).final(climb.space.uniform(0.5), seed=0)
+    outcome = with_options(climb, lr=1e12).final(FinalJob(climb.space.uniform(0.5), 0))
     assert outcome.failure is not None
     assert outcome.failure.reason.startswith("diverged: the loss became")
     assert outcome.weights == {}
+
+
+def test_a_final_training_is_as_asked_instead_of_the_runs_own(climb: Climb) -> None:
+    policy = climb.space.uniform(0.5)
+    how = Training(replace(climb.recipe, lr=1e-12), epochs=1, scratch=True, tested=False)
+    outcome = climb.final(FinalJob(policy, 4, how, keep=False))
+    assert (outcome.failure, outcome.epochs, outcome.weights) == (None, 1, {})
+    assert math.isnan(outcome.test_accuracy)
+    assert outcome.val_accuracy < 0.5  # fresh weights that did not move
 
 
 class Cut(BaseException):
@@ -127,13 +139,19 @@ def test_a_training_cut_short_goes_on_in_every_mode(
 ) -> None:
     monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
     policy, asked = climb.space.uniform(0.5), with_options(climb, train=mode)
-    whole, epochs = asked.trained(policy, 3, seed=2)
-    cut = dataclasses.replace(asked, checkpoints=CutAfter(tmp_path, epochs - 1))
+    how = asked.in_mode(policy, 3)
+    whole = asked.trained(policy, how, seed=2)
+    cut = dataclasses.replace(asked, checkpoints=CutAfter(tmp_path, how.epochs - 1))
     with pytest.raises(Cut):
-        cut.trained(policy, 3, seed=2)
-    resumed, _ = dataclasses.replace(asked, checkpoints=InFolder(tmp_path)).trained(policy, 3, 2)
+        cut.trained(policy, how, seed=2)
+    resumed = dataclasses.replace(asked, checkpoints=InFolder(tmp_path)).trained(policy, how, 2)
     assert same(resumed, whole.state_dict())
     assert list(tmp_path.iterdir()) == []
+
+
+def trained(climb: Climb, policy: Policy, epochs: int, seed: int) -> torch.nn.Module:
+    """In the run's own mode."""
+    return climb.trained(policy, climb.in_mode(policy, epochs), seed)
 
 
 def same(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> bool:
@@ -154,8 +172,8 @@ def test_checkpoints_of_unlike_trainings_have_unlike_keys(climb: Climb) -> None:
     asked, half = Asked(), climb.space.uniform(0.5)
     mine = dataclasses.replace(climb, checkpoints=asked)
     copy = pickle.loads(pickle.dumps(mine))
-    mine.trained(half, 1, seed=0)
-    copy.trained(half, 1, seed=0)
+    trained(mine, half, 1, seed=0)
+    trained(copy, half, 1, seed=0)
     assert copy.checkpoints.keys == asked.keys
     others = (
         (mine, climb.space.uniform(0.3), 1, 0),
@@ -163,11 +181,12 @@ def test_checkpoints_of_unlike_trainings_have_unlike_keys(climb: Climb) -> None:
         (mine, half, 1, 1),
         (with_options(mine, train="scratch-e"), half, 1, 0),
         (with_options(mine, lr=0.003), half, 1, 0),
+        (dataclasses.replace(mine, variant="random channels"), half, 1, 0),
     )
     for one, policy, epochs, seed in others:
-        one.trained(policy, epochs, seed)
+        trained(one, policy, epochs, seed)
     first, *rest = asked.keys
-    assert len(rest) == len(set(rest)) == 5
+    assert len(rest) == len(set(rest)) == 6
     assert first not in rest
 
 

@@ -1,0 +1,90 @@
+"""What a report is made of: sections of paragraphs, tables and figures, whatever it is written as.
+
+>>> Section("front", "Accuracy against FLOPs", [Paragraph("Up and left is better."), figure])
+
+``results.report.sections`` makes them from a run; ``html`` and ``markdown`` write them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Plain text. ``soft`` is for what only some readers need, ``verdict`` for what all do."""
+
+    text: str
+    look: Literal["plain", "soft", "verdict"] = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Bullets:
+    """Short sentences, one a line."""
+
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    ``numeric`` aligns it to the right; ``minor`` ones are left out on a phone; ``label`` ones name
+    the row.
+    """
+
+    title: str
+    numeric: bool = False
+    minor: bool = False
+    label: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells are text as it is shown, see ``results.text``.
+
+    Attributes:
+        marked: indices of the rows that are set off.
+        folded: the line that unfolds the table; empty where it is always shown.
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    marked: frozenset[int] = frozenset()
+    folded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A picture and the same figures as a table, which stands folded under it.
+
+    Attributes:
+        name: tells the pictures of one report apart; letters, digits and dashes.
+        svg: one ``<svg>`` element, see ``results.report.svg.draw``.
+        caption: says what is to be seen; read aloud instead of the picture.
+        table: everything that is drawn; ``None`` only where the section shows it anyway.
+        wide: takes the whole width of the page instead of half of it.
+    """
+
+    name: str
+    svg: str
+    caption: str
+    table: Table | None = None
+    wide: bool = False
+
+
+Block = Paragraph | Bullets | Table | Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the report with a heading, reachable by its anchor."""
+
+    anchor: str
+    title: str
+    blocks: Sequence[Block] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.blocks)
