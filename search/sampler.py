@@ -39,7 +39,7 @@ def policy_seed(seed: int, policy: Policy) -> int:
 
 
 def drawn(study: Study, trial_id: int) -> bool:
-    """Whether ``BudgetSampler`` drew that trial's policy at random, the inner sampler being idle."""
+    """Whether ``BudgetSampler`` drew that trial's widths itself, the inner sampler being idle."""
     about = study._storage.get_trial_system_attrs(trial_id).get(_ATTR, {})
     return bool(about.get("drawn"))
 

@@ -138,7 +138,7 @@ def test_a_view_bounds_observations_and_lets_trials_be_looked_up() -> None:
 class Unbounded(BudgetSampler):
     """Shows the inner sampler the study itself, and compares with every trial."""
 
-    def _propose(self, study: Any, trial: FrozenTrial) -> Policy:
+    def _propose(self, study: Any, trial: FrozenTrial) -> tuple[Policy, bool]:
         open_ = {name: d for name, d in self._distributions.items() if not d.single()}
         proposal = self._inner.sample_relative(study, trial, open_)
         rng = np.random.default_rng([self._seed, trial.number])
@@ -147,7 +147,7 @@ class Unbounded(BudgetSampler):
             if dict(policy) not in [t.params for t in study.get_trials(deepcopy=False)]:
                 break
             proposal = {}
-        return policy
+        return policy, not proposal
 
 
 def proposals(sampler: BudgetSampler, space: Space, trials: int, copy_at: int = -1) -> list[Policy]:

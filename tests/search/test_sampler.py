@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
-from search.sampler import SAMPLERS, BudgetSampler, Plan, distributions, make, trial_seed
+from search.sampler import SAMPLERS, BudgetSampler, Plan, distributions, drawn, make, trial_seed
 from spaces import Budget, Policy, Space, UserError
 
 HALF = (Budget.parse("0.5"),)
@@ -83,8 +83,17 @@ def test_a_trial_cut_short_gets_the_same_widths_again(space: Space) -> None:
     again = Trial(seen, trial._trial_id)
     for name, distribution in [first, *rest]:
         again.suggest_int(name, distribution.low, distribution.high)
-    widths = seen.get_trials()[0].system_attrs["budget_sampler"]
-    assert again.params == widths
+    about = seen.get_trials()[0].system_attrs["budget_sampler"]
+    assert again.params == about["widths"]
+
+
+def test_what_was_drawn_at_random_is_known(space: Space) -> None:
+    seen = study(space, "tpe")
+    for _ in range(14):
+        trial, policy = propose(seen, space)
+        seen.tell(trial, (merit(policy), space.flops(policy)))
+    # TPE's first ten trials teach it.
+    assert [drawn(seen, t._trial_id) for t in seen.trials] == [True] * 10 + [False] * 4
 
 
 def test_enqueued_policies_are_taken_as_they_are(space: Space) -> None:
