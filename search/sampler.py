@@ -118,7 +118,7 @@ class BudgetSampler(BaseSampler):
         attrs = study._storage.get_trial_system_attrs(trial._trial_id)
         if _ATTR not in attrs:
             policy, drawn = self._propose(study, trial)
-            about = {"widths": dict(policy), "drawn": drawn}
+            about: Any = {"widths": dict(policy), "drawn": drawn}
             study._storage.set_trial_system_attr(trial._trial_id, _ATTR, about)
             return dict(policy)
         return dict(attrs[_ATTR]["widths"])
