@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ import torch
 from search.data.splits import Split
 from search.engines import Engine
 from search.train import evaluate
-from search.trial import Climb
+from search.trial import Climb, FinalJob
 from spaces import Budget
 
 IMAGES = 1024
@@ -61,6 +61,27 @@ def foresee(climb: Climb, budgets: list[Budget], engine: Engine) -> Forecast:
         config.policies.trials * trial / engine.at_once,
         networks * final / min(engine.at_once, networks),
     )
+
+
+def foresee_trainings(climb: Climb, jobs: Sequence[FinalJob], engine: Engine) -> float:
+    """Seconds that trainings of their own kind take: uniform widths are timed, by flops the others.
+
+    >>> foresee_trainings(climb, jobs, engine)
+    310.5
+    """
+    if not jobs:
+        return 0.0
+    budget = Budget.parse(climb.config.policies.budget[0])
+    with _threads(engine.threads):
+        epoch, evaluation = _epoch(climb, budget), _evaluation(climb)
+    timed = climb.space.flops(climb.space.uniform(budget))
+    epochs = sum(
+        job.training.epochs * climb.space.flops(job.policy) / timed
+        for job in jobs
+        if job.training is not None
+    )
+    seconds = epochs * epoch + 2 * len(jobs) * evaluation
+    return seconds / min(engine.at_once, len(jobs))
 
 
 def _epoch(climb: Climb, budget: Budget) -> float:

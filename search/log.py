@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from results.record import TrialRecord
-from search.trial import Outcome
+from search.trial import FinalJob, FinalOutcome, Outcome
 
 _logger = logging.getLogger("search")
 
@@ -43,6 +43,20 @@ def measured(record: TrialRecord, outcome: Outcome, where: str) -> None:
         _said(outcome),
         outcome.seconds,
         record.policy.to_json(),
+    )
+
+
+def trained(job: FinalJob, outcome: FinalOutcome) -> None:
+    """One line for a training of a comparison; the seed, the source and the policy name it."""
+    said = outcome.failure.reason if outcome.failure else f"accuracy {outcome.val_accuracy:.4f}"
+    _logger.info(
+        "trained %s for %d epochs with seed %d: %s in %.1f s; policy %s",
+        "from scratch" if job.training and job.training.scratch else job.source or "inherited",
+        outcome.epochs,
+        job.seed,
+        said,
+        outcome.seconds,
+        job.policy.to_json(),
     )
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import prune_ops
 import spaces
-from prune_ops import CRITERIA, Scores
+from prune_ops import CRITERIA, Scores, normalised
 from search.config import SearchConfig
 from search.inspect import untrained
 from search.progress import Progress
@@ -67,6 +67,11 @@ def check_criteria(model: nn.Module, space: Space, config: SearchConfig) -> None
 
 def criteria(config: SearchConfig) -> list[str]:
     return sorted({config.judging.criterion, *config.policies.starts})
+
+
+def in_one_unit(scores: Scores, criterion: str) -> Scores:
+    """A criterion's scores fit to be added up over groups, as predicted damage does."""
+    return scores if CRITERIA[criterion].comparable else normalised(scores)
 
 
 def score(task: Task, space: Space, config: SearchConfig) -> Mapping[str, Scores]:

@@ -86,6 +86,18 @@ class Progress:
         self._trained += record.role != "baseline"
         self._show("finals", self._trained, self._finals, self._left)
 
+    def begin_trainings(self, seconds: float, trainings: int) -> None:
+        """Trainings of a comparison follow; say how long they will take together."""
+        self._forecast, self._trials = Forecast(0.0, seconds), 0
+        self._finals, self._trained, self._head_start = trainings, 0, 0.0
+        self._silent_until, self._began = 0.0, time.perf_counter()
+        self.say(f"forecast: about {duration(seconds)} for {plural(trainings, 'training')}")
+
+    def training(self) -> None:
+        """One more training of a comparison is done."""
+        self._trained += 1
+        self._show("trainings", self._trained, self._finals, self._left)
+
     @property
     def _best(self) -> str:
         known = [r.val_accuracy for r in self._ended.values() if r.state == "complete"]

@@ -13,7 +13,7 @@ from optuna.study import Study
 
 import results
 import spaces
-from prune_ops import CRITERIA, Scores, normalised
+from prune_ops import Scores
 from results import (
     FinalRecord,
     Run,
@@ -34,15 +34,14 @@ from search.folder import Folder, place
 from search.forecast import foresee
 from search.hardware import threads_suited_to
 from search.interrupt import interrupts_heard
-from search.prepare import build, check_criteria, reachable, score
+from search.prepare import build, check_criteria, in_one_unit, reachable, score
 from search.progress import Progress
 from search.provenance import provenance, tested
 from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start, starts
 from search.study.company import company_of, until_ended
 from search.study.connection import DatabaseLost
-from search.study.founding import begun, check_storage, end, ended, fingerprint
-from search.study.storage import open_study, share_study
+from search.study.founding import begun, check_storage, end, ended, fingerprint, opened
 from search.task import Task
 from search.trial import Climb
 from spaces import Budget, Space, UserError
@@ -94,7 +93,7 @@ def _search(folder: Folder, engine: Engine, task: Task | None, progress: Progres
         threads_suited_to(task.example[0].shape),
         folder.held(),
         log.logged_to(folder.path / "log.txt"),
-        _study(folder, _sampler(space, budgets, engine, config)) as study,
+        opened(folder, _sampler(space, budgets, engine, config)) as study,
         _kept(folder.path, study, about) as keep,
     ):
         scores = begun(
@@ -107,7 +106,8 @@ def _search(folder: Folder, engine: Engine, task: Task | None, progress: Progres
         )
         company = company_of(study)
         checkpoints = InFolder(folder.path / "checkpoints")
-        pruner = _in_one_unit(scores, config.judging.criterion)
+        criterion = config.judging.criterion
+        pruner = in_one_unit(scores[criterion], criterion)
         climb = Climb(task, space, pruner, config, checkpoints)
         progress.begin(foresee(climb, budgets, engine), config.policies.trials, load_records(study))
 
@@ -161,19 +161,6 @@ def _doubts(config: SearchConfig) -> Iterator[str]:
         )
 
 
-@contextmanager
-def _study(folder: Folder, sampler: BudgetSampler) -> Iterator[Study]:
-    """In the run's folder, or in the database that the config names."""
-    run = folder.config.run
-    if run.storage is None:
-        with open_study(folder.path / "study.db", sampler) as study:
-            yield study
-    else:
-        unsaved = folder.path / "unsaved"
-        with share_study(run.storage, run.name, sampler, folder.owner, unsaved) as shared:
-            yield shared
-
-
 def _sampler(
     space: Space, budgets: Sequence[Budget], engine: Engine, config: SearchConfig
 ) -> BudgetSampler:
@@ -187,12 +174,6 @@ def _starts(
     space: Space, budgets: Sequence[Budget], config: SearchConfig, scores: Mapping[str, Scores]
 ) -> list[Start]:
     return starts(space, {name: scores[name] for name in config.policies.starts}, budgets)
-
-
-def _in_one_unit(scores: Mapping[str, Scores], criterion: str) -> Scores:
-    """Fit to be added up over groups, as predicted damage does."""
-    one = scores[criterion]
-    return one if CRITERIA[criterion].comparable else normalised(one)
 
 
 @contextmanager

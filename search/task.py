@@ -41,6 +41,7 @@ class Task:
         example: the model's inputs for one image: a real one, (1, C, H, W).
         test: read once, by finished networks.
         seed: parts the training images into those of ``calibration`` and of ``held_out``.
+        base_epochs: how long ``model`` was trained; None if that is not known.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Task:
     classes: int
     device: torch.device
     seed: int = 0
+    base_epochs: float | None = None
 
     def calibration(self, images: int = 256, seed: int = 0, batch_size: int = 64) -> list[Batch]:
         """Training images without augmentation, for scoring channels.
@@ -170,6 +172,7 @@ def build_task(
         splits.classes,
         on,
         seed,
+        baseline_epochs if weights is None else None,
     )
 
 

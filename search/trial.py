@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -24,7 +25,7 @@ from search.models import reinitialise
 from search.rungs import DominanceRule
 from search.task import Task
 from search.train import MODES, Diverged, Recipe, evaluate, train
-from spaces import Policy, Space
+from spaces import Policy, Space, copied
 
 TOLERANCE = 0.01
 """Share of the unpruned network's flops within which two policies count as equally large."""
@@ -75,13 +76,32 @@ class FinalJob:
 
     Attributes:
         training: how; None for the run's own mode and ``final_epochs``.
+        source: name of the ``Source`` it inherits from; empty for the run's own.
         keep: whether its weights come back.
     """
 
     policy: Policy
     seed: int
     training: Training | None = None
+    source: str = ""
     keep: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What a training inherits, where that is not what the run's criterion leaves of its model.
+
+    Attributes:
+        scores: say which channels stay.
+        model: whose weights; None for those of the task's model.
+    """
+
+    scores: Scores
+    model: nn.Module | None = None
+
+    def on(self, device: torch.device) -> Source:
+        """The same with its model on another device."""
+        return self if self.model is None else replace(self, model=copied(self.model).to(device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +136,7 @@ class Climb:
     Attributes:
         scores: of the criterion that says which channels stay.
         checkpoints: where a training that takes long is kept, so that it goes on after a kill.
-        variant: tells the checkpoints of climbs apart that differ in weights or scores.
+        sources: what else final trainings may inherit, by name.
     """
 
     task: Task
@@ -124,7 +144,7 @@ class Climb:
     scores: Scores
     config: SearchConfig
     checkpoints: Checkpoints = NOWHERE
-    variant: str = ""
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property
     def top(self) -> int:
@@ -148,7 +168,8 @@ class Climb:
 
     def on(self, device: torch.device) -> Climb:
         """The same climb measured on another device."""
-        return replace(self, task=self.task.to(device))
+        sources = {name: source.on(device) for name, source in self.sources.items()}
+        return replace(self, task=self.task.to(device), sources=sources)
 
     def look(self) -> None:
         """Read an image of every split.
@@ -187,9 +208,10 @@ class Climb:
             outcome = FinalOutcome(0.0, failure=failure(error))
         return replace(outcome, seconds=time.perf_counter() - started)
 
-    def pruned(self, policy: Policy) -> nn.Module:
-        """The network of that policy, with the weights it inherits."""
-        return prune(self.task.model, self.space, policy, self.scores)
+    def pruned(self, policy: Policy, source: str = "") -> nn.Module:
+        """The network of that policy, with the weights it inherits from that source."""
+        from_ = self.sources[source] if source else Source(self.scores)
+        return prune(from_.model or self.task.model, self.space, policy, from_.scores)
 
     def in_mode(self, policy: Policy, epochs: int) -> Training:
         """The run's own mode for ``epochs``, or for what these cost the unpruned network."""
@@ -201,7 +223,7 @@ class Climb:
         """So many epochs of the pruned network cost what ``epochs`` of the unpruned one do."""
         return max(1, round(epochs * self.space.full_flops / self.space.flops(policy)))
 
-    def trained(self, policy: Policy, how: Training, seed: int) -> nn.Module:
+    def trained(self, policy: Policy, how: Training, seed: int, source: str = "") -> nn.Module:
         """The network of that policy after training.
 
         What ``checkpoints`` has kept of the same training is gone on with.
@@ -209,7 +231,7 @@ class Climb:
         Raises:
             Diverged: the loss became NaN or infinite.
         """
-        network = self.pruned(policy)
+        network = self.pruned(policy, source)
         if how.scratch:
             network = reinitialise(network, seed)
         train(
@@ -219,12 +241,12 @@ class Climb:
             epochs=how.epochs,
             seed=seed,
             device=self.task.device,
-            checkpoint=self._checkpoint(policy, how, seed),
+            checkpoint=self._checkpoint(policy, how, seed, source),
         )
         return network
 
-    def _checkpoint(self, policy: Policy, how: Training, seed: int) -> Checkpoint:
-        parts = (policy.key, self.variant, how.scratch, how.recipe, how.epochs, seed)
+    def _checkpoint(self, policy: Policy, how: Training, seed: int, source: str) -> Checkpoint:
+        parts = (policy.key, source, how.scratch, how.recipe, how.epochs, seed)
         return Checkpoint(self.checkpoints, cache.key(*parts))
 
     def _judge(self, policy: Policy) -> Outcome:
@@ -247,7 +269,7 @@ class Climb:
 
     def _finish(self, job: FinalJob) -> FinalOutcome:
         how = job.training or self.in_mode(job.policy, self.config.training.final_epochs)
-        network = self.trained(job.policy, how, job.seed)
+        network = self.trained(job.policy, how, job.seed, job.source)
         weights = network.state_dict() if job.keep else {}
         return FinalOutcome(
             0.0,

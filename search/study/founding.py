@@ -12,10 +12,12 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from optuna.samplers import BaseSampler
 from optuna.study import Study
 
 from prune_ops import Scores
@@ -24,7 +26,7 @@ from search.config import SearchConfig
 from search.folder import Folder
 from search.starts import Start
 from search.study.company import company_of
-from search.study.storage import enqueue, peek
+from search.study.storage import enqueue, open_study, peek, share_study
 from search.task import Task
 from spaces import Space, UserError
 
@@ -32,6 +34,23 @@ BEGUN, SCORES, ENDED = "begun", "scores", "ended"
 """Attributes of the study: config and network, the criteria's scores, that the finals are done."""
 
 AllScores = Mapping[str, Scores]
+
+
+@contextmanager
+def opened(folder: Folder, sampler: BaseSampler) -> Iterator[Study]:
+    """The study of a run: in its folder, or in the database that its config names.
+
+    Raises:
+        UserError: it cannot be opened or written.
+    """
+    run = folder.config.run
+    if run.storage is None:
+        with open_study(folder.path / "study.db", sampler) as study:
+            yield study
+    else:
+        unsaved = folder.path / "unsaved"
+        with share_study(run.storage, run.name, sampler, folder.owner, unsaved) as shared:
+            yield shared
 
 
 def begun(

@@ -1,0 +1,184 @@
+"""The trainings of a comparison: sparse training, the sweep of rates, then every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+import prune_ops
+from prune_ops import Scores
+from results import Comparison, SweepPoint
+from search import cache, log
+from search.comparison.config import CompareConfig
+from search.comparison.plan import Planned, Schedule, plan, random_source, recipe
+from search.comparison.rows import Rows
+from search.comparison.structures import Structure, structures
+from search.comparison.sweep import sweep, sweep_jobs
+from search.engines import Engine
+from search.finals import Finalist
+from search.forecast import foresee_trainings
+from search.prepare import in_one_unit
+from search.progress import Progress
+from search.train import FINETUNE, FROM_SCRATCH
+from search.trial import Climb, FinalJob, Source, Training
+from spaces import copied
+from spaces.errors import ModelError
+
+SWEPT = frozenset({"finetune", "random-channels"})
+"""The arms that train at the rate which the sweep finds."""
+
+
+class Contest:
+    """Trains structures in arms on an engine and keeps what each training gave.
+
+    >>> contest = Contest(asked, climb, finalists(records, climb, budgets), engine, progress)
+    >>> contest.run(load_comparison(study), keep=partial(save_comparison, study))
+
+    Args:
+        asked: with a number in the place of every default.
+        contenders: the front of every budget and uniform widths.
+        slimmed: where the network is kept that was trained sparsely for ``slimming``.
+    """
+
+    def __init__(
+        self,
+        asked: CompareConfig,
+        climb: Climb,
+        contenders: Sequence[Finalist],
+        engine: Engine,
+        progress: Progress,
+        slimmed: Path,
+    ) -> None:
+        self._asked, self._climb = asked, climb
+        self._contenders, self._engine, self._progress = contenders, engine, progress
+        self._slimmed = slimmed
+        self._budgets = list(dict.fromkeys(one.budget for one in contenders))
+        self._seeds = [climb.config.policies.seed + k for k in range(asked.seeds)]
+
+    def run(self, known: Comparison, keep: Callable[[Comparison], None]) -> Comparison:
+        """Train whatever ``known`` has not; ``keep`` sees all there is after every training."""
+        so_far = replace(known, options=self._options(), notes=self._notes(), complete=False)
+        slim = self._slim() if "slimming" in self._asked.structures else None
+        found = self._structures(slim)
+        climb = replace(self._climb, sources=self._sources(slim))
+        self._forecast(found, climb, so_far)
+        points = self._sweep(so_far, keep)
+        so_far = replace(so_far, sweep=tuple(points))
+        planned = self._plan(found, points, climb)
+        rows = Rows(planned, self._schedule(points), climb, so_far.arms)
+        for job, outcome in self._engine.finals(climb, rows.missing):
+            log.trained(job, outcome)
+            rows.add(job, outcome)
+            keep(replace(so_far, arms=rows.records))
+            self._progress.training()
+        comparison = replace(so_far, arms=rows.records, complete=True)
+        keep(comparison)
+        return comparison
+
+    def _options(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self._asked).items() if name != "anew"}
+
+    def _notes(self) -> tuple[str, ...]:
+        rate = recipe(self._climb, FROM_SCRATCH).lr
+        notes = [
+            f"training from scratch is at the recipe's learning rate of {rate:g}, which was not "
+            "swept; the rate of fine-tuning was"
+        ]
+        if self._climb.task.base_epochs is None:
+            notes.append(
+                "how long the unpruned network was trained is not known: its training is counted "
+                f"as {self._asked.base_epochs} epochs (--base-epochs)"
+            )
+        return tuple(notes)
+
+    def _slim(self) -> nn.Module:
+        """A network of the same class, trained from fresh weights with a penalty on its scales."""
+        climb, asked = self._climb, self._asked
+        sparse = replace(recipe(climb, FROM_SCRATCH), sparsity=asked.sparsity)
+        how = Training(sparse, _number(asked.base_epochs), scratch=True, tested=False)
+        job = FinalJob(climb.space.full, self._seeds[0], how)
+        weights = cache.load(self._slimmed)
+        if weights is None:
+            self._progress.say("training the unpruned network sparsely, for slimming")
+            (_, outcome), *_ = self._engine.finals(climb, [job])
+            if outcome.failure is not None:
+                raise ModelError(
+                    f"--structures slimming needs a network that trains sparsely, but it "
+                    f"{outcome.failure.reason}; try another --sparsity than {asked.sparsity:g}"
+                )
+            weights = outcome.weights
+            cache.save(self._slimmed, weights)
+        network = copied(climb.task.model)
+        network.load_state_dict(weights)
+        return network.eval()
+
+    def _structures(self, slim: nn.Module | None) -> list[Structure]:
+        asked = self._asked
+        scales = None if slim is None else self._scores("bn_scale", slim)
+        return structures(asked.structures, self._contenders, self._climb, asked.front, scales)
+
+    def _sources(self, slim: nn.Module | None) -> dict[str, Source]:
+        """What fine-tuning may inherit besides what the run's criterion leaves."""
+        asked, sources = self._asked, {}
+        for name in {"l1", "thinet"} & set(asked.structures):
+            sources[name] = Source(self._scores(name))
+        if slim is not None:
+            sources["slimming"] = Source(self._scores("bn_scale", slim), slim)
+        if "random-channels" in asked.arms:
+            for seed in self._seeds:
+                sources[random_source(seed)] = Source(self._scores("random", seed=seed))
+        return sources
+
+    def _scores(self, criterion: str, model: nn.Module | None = None, seed: int = 0) -> Scores:
+        task = self._climb.task
+        model = model or task.model
+        space, batches = self._climb.space, task.calibration()
+        scores = prune_ops.score(model, space, batches, [criterion], seed=seed)
+        return in_one_unit(scores[criterion], criterion)
+
+    def _forecast(self, found: Sequence[Structure], climb: Climb, known: Comparison) -> None:
+        planned = self._plan(found, known.sweep, climb)
+        left = Rows(planned, self._schedule(known.sweep), climb, known.arms).missing
+        if self._sweeps:
+            tries = sweep_jobs(climb, self._budgets, self._asked)
+            measured = {(point.budget, point.lr) for point in known.sweep}
+            left += [job for place, job in tries.items() if place not in measured]
+        seconds = foresee_trainings(climb, left, self._engine)
+        self._progress.begin_trainings(seconds, len(left))
+
+    @property
+    def _sweeps(self) -> bool:
+        return bool(SWEPT & set(self._asked.arms))
+
+    def _sweep(self, known: Comparison, keep: Callable[[Comparison], None]) -> list[SweepPoint]:
+        if not self._sweeps:
+            return list(known.sweep)
+
+        def keep_points(points: list[SweepPoint]) -> None:
+            keep(replace(known, sweep=tuple(points)))
+            self._progress.training()
+
+        return sweep(
+            self._climb, self._engine, self._budgets, self._asked, known.sweep, keep_points
+        )
+
+    def _schedule(self, points: Sequence[SweepPoint]) -> Schedule:
+        usual = recipe(self._climb, FINETUNE).lr
+        rates = {str(budget): usual for budget in self._budgets}
+        rates |= {point.budget: point.lr for point in points if point.chosen}
+        asked = self._asked
+        return Schedule(_number(asked.base_epochs), _number(asked.finetune_epochs), rates)
+
+    def _plan(
+        self, found: Sequence[Structure], points: Sequence[SweepPoint], climb: Climb
+    ) -> list[Planned]:
+        return plan(found, self._asked.arms, self._seeds, self._schedule(points), climb)
+
+
+def _number(value: int | None) -> int:
+    assert value is not None  # it was settled
+    return value

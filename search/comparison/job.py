@@ -1,0 +1,206 @@
+"""The whole comparison: from a run's front to every arm trained. Read ``_compare`` downwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from optuna.samplers import RandomSampler
+from optuna.study import Study
+
+import results
+import spaces
+from results import (
+    Comparison,
+    Run,
+    load_comparison,
+    load_provenance,
+    load_records,
+    save_comparison,
+)
+from search import log
+from search.checkpoints import InFolder
+from search.comparison.config import CompareConfig
+from search.comparison.contest import Contest
+from search.config import flag
+from search.engines import Engine, hired
+from search.finals import finalists
+from search.folder import Folder, place
+from search.hardware import threads_suited_to
+from search.interrupt import interrupts_heard
+from search.prepare import build, in_one_unit, reachable, score
+from search.progress import Progress
+from search.run import execute
+from search.study.connection import DatabaseLost
+from search.study.founding import begun, fingerprint, opened
+from search.task import Task
+from search.trial import Climb
+from spaces import Space, UserError
+
+UNKNOWN_EPOCHS = 20
+"""Taken for the epochs of weights that were given, where nobody says."""
+
+FIXED = ("finetune_epochs", "base_epochs", "rates", "sweep_epochs", "sparsity")
+"""The options that say what an accuracy means: they stay as a comparison began."""
+
+
+def compare(run: str | Path | None = None, task: Task | None = None, **options: Any) -> Run:
+    """Train what a run found, and uniform widths, in every arm: fine-tuned and from scratch.
+
+    >>> run = search.compare("runs/digits_cnn-0.5", seeds=3)
+    >>> run.comparison.groupby(["structure", "arm"])["test_accuracy"].mean()
+
+    What was measured is kept in the run after every training, and is not measured again.
+
+    Args:
+        run: the folder of a run; without one a search comes first.
+        task: what was pruned; without one it is built as the run's config says.
+        options: every flag of ``python search.py compare --help`` under its name.
+
+    Raises:
+        UserError: the run has no finished trials, is another network's, or an option cannot be.
+        SearchStopped: three trainings in a row died.
+    """
+    mine = CompareConfig.__dataclass_fields__.keys()
+    asked = CompareConfig.of(**{k: v for k, v in options.items() if k in mine})
+    others = {k: v for k, v in options.items() if k not in mine}
+    if run is not None:
+        return execute_comparison(folder_of(run, others), asked, task)
+    folder = place(others)
+    execute(folder, task)
+    return execute_comparison(folder, asked, task)
+
+
+def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
+    """The folder of a run that was begun, with what may change since: workers, engine, address.
+
+    Raises:
+        UserError: there is no run, or the options would change it.
+    """
+    path = Path(run)
+    if not (path / "config.json").is_file():
+        raise UserError(f"RUN must be the folder of a run, but {path} is none")
+    where = {"name": path.resolve().name, "runs_dir": str(path.resolve().parent)}
+    return place({"resume": True, **options, **where})
+
+
+def execute_comparison(
+    folder: Folder,
+    asked: CompareConfig,
+    task: Task | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """The comparison; where it was cut short, the rest of it."""
+    try:
+        with interrupts_heard(), hired(folder.config) as engine:
+            return _compare(folder, asked, engine, task, progress or Progress())
+    except DatabaseLost as lost:
+        raise UserError(f"{lost}; go on with: {resume_command(folder, asked)}") from lost
+
+
+def resume_command(folder: Folder, asked: CompareConfig) -> str:
+    """What to type to go on with this comparison."""
+    return f"python search.py compare {folder.path} {asked.flags}".rstrip()
+
+
+def _compare(
+    folder: Folder, asked: CompareConfig, engine: Engine, task: Task | None, progress: Progress
+) -> Run:
+    config = folder.config
+    _check_finished(results.load(folder.path, config.run.storage), folder)
+    task = task or build(config, progress)
+    space = spaces.discover(task.model, task.example, config.task.round_to)
+    with (
+        threads_suited_to(task.example[0].shape),
+        folder.held(),
+        log.logged_to(folder.path / "log.txt"),
+        opened(folder, RandomSampler()) as study,
+    ):
+        _check_network(load_provenance(study), space, folder)
+        checkpoints = InFolder(folder.path / "checkpoints")
+        climb = replace(_climb(study, folder, task, space, progress), checkpoints=checkpoints)
+        anew, asked = asked.anew, _settled(asked, climb)
+        known = Comparison() if anew else _known(load_comparison(study), asked, folder)
+        contenders = finalists(load_records(study), climb, reachable(space, config))
+        slimmed = folder.path / "slimming.pt"
+        contest = Contest(asked, climb, contenders, engine, progress, slimmed)
+        contest.run(known, keep=partial(save_comparison, study))
+        checkpoints.clear()
+    run = results.load(folder.path, config.run.storage)
+    run.report()
+    return run
+
+
+def _climb(study: Study, folder: Folder, task: Task, space: Space, progress: Progress) -> Climb:
+    config = folder.config
+    scores = begun(
+        study,
+        folder,
+        fingerprint(task, space),
+        score=partial(score, task, space, config),
+        starts=lambda _: [],
+        say=progress.say,
+    )
+    criterion = config.judging.criterion
+    return Climb(task, space, in_one_unit(scores[criterion], criterion), config)
+
+
+def _check_finished(run: Run, folder: Folder) -> None:
+    if not results.trial_front(run.records):
+        raise UserError(
+            f"compare needs a run with finished trials, but {folder.path} has none of "
+            f"{len(run.records)}; finish it with: {folder.resume_command}"
+        )
+
+
+def _check_network(about: Mapping[str, Any], space: Space, folder: Folder) -> None:
+    searched = {group["name"]: group["channels"] for group in about.get("groups", [])}
+    here = {group.name: group.channels for group in space.groups}
+    if searched and (searched != here or about.get("full_flops") != space.full_flops):
+        different = [name for name in {**searched, **here} if searched.get(name) != here.get(name)]
+        where = f", {', '.join(different[:3])} differ" if different else ""
+        raise UserError(
+            f"the policies of {folder.path} are of another model: {len(searched)} groups and "
+            f"{about.get('full_flops'):,} flops there, {len(here)} and {space.full_flops:,} "
+            f"here{where}; give the model that was searched"
+        )
+
+
+def _settled(asked: CompareConfig, climb: Climb) -> CompareConfig:
+    """With a number in the place of every default that depends on the run."""
+    finetune = asked.finetune_epochs or climb.config.training.final_epochs
+    return replace(
+        asked,
+        finetune_epochs=finetune,
+        base_epochs=asked.base_epochs or round(climb.task.base_epochs or UNKNOWN_EPOCHS),
+        sweep_epochs=asked.sweep_epochs or max(1, round(finetune / 3)),
+        anew=False,
+    )
+
+
+def _known(known: Comparison, asked: CompareConfig, folder: Folder) -> Comparison:
+    """What an earlier comparison of the run measured.
+
+    Raises:
+        UserError: it was begun with options under which accuracies mean something else.
+    """
+    settled = json.loads(json.dumps(asdict(asked)))
+    different = [
+        f"{flag(name)} {_shown(known.options[name])} there, {_shown(settled[name])} here"
+        for name in FIXED
+        if known.options and known.options.get(name) != settled[name]
+    ]
+    if different:
+        raise UserError(
+            f"a comparison goes on as it began, but that of {folder.path} differs: "
+            f"{'; '.join(different)}; use these, or --anew to throw away what it measured"
+        )
+    return known
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

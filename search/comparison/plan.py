@@ -1,0 +1,141 @@
+"""Which arm of which structure is trained how: from structures to jobs for an engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from results import Arm, ArmRecord
+from search.comparison.structures import Structure
+from search.train import FINETUNE, FROM_SCRATCH, Recipe
+from search.trial import Climb, FinalJob, FinalOutcome, Training
+
+SMALL_RATE = 1e-3
+"""At which fine-tuning once was usual (Liu et al. 2019)."""
+
+FORWARDS = 3
+"""A step costs so many forward passes: the backward pass computes two products for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The epochs of the comparison, and the rate of fine-tuning at each budget.
+
+    Attributes:
+        base: epochs of the unpruned network's training, and so of Scratch-E.
+        finetune: epochs of fine-tuning.
+        rates: budget → learning rate that the sweep found.
+    """
+
+    base: int
+    finetune: int
+    rates: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One row of the comparison: a structure in an arm with a seed, and the job that trains it.
+
+    Several rows may have one job: a fresh network of some widths is the same whoever found them.
+    """
+
+    structure: Structure
+    arm: Arm
+    job: FinalJob
+
+
+def plan(
+    structures: Sequence[Structure],
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    schedule: Schedule,
+    climb: Climb,
+) -> list[Planned]:
+    """Every training, first all with the first seed: what is cut short can be compared as well."""
+    return [
+        Planned(structure, cast(Arm, arm), _job(structure, cast(Arm, arm), seed, schedule, climb))
+        for seed in seeds
+        for structure in structures
+        for arm in arms
+    ]
+
+
+def _job(structure: Structure, arm: Arm, seed: int, schedule: Schedule, climb: Climb) -> FinalJob:
+    policy, base = structure.policy, schedule.base
+    equal = climb.epochs_of_equal_cost(policy, base)
+    tuned = dataclasses.replace(recipe(climb, FINETUNE), lr=schedule.rates[structure.budget])
+    scratch = recipe(climb, FROM_SCRATCH)
+    match arm:
+        case "finetune":
+            how, source = Training(tuned, schedule.finetune), structure.source
+        case "finetune-small":
+            classic = dataclasses.replace(tuned, lr=SMALL_RATE)
+            how, source = Training(classic, schedule.finetune), structure.source
+        case "random-channels":
+            how, source = Training(tuned, schedule.finetune), random_source(seed)
+        case "scratch-e":
+            how, source = Training(scratch, base, scratch=True), ""
+        case "scratch-b":
+            how, source = Training(scratch, equal, scratch=True), ""
+        case "scratch-b+":
+            how, source = Training(scratch, equal + schedule.finetune, scratch=True), ""
+    return FinalJob(policy, seed, how, source, keep=False)
+
+
+def recipe(climb: Climb, usual: Recipe) -> Recipe:
+    """The usual recipe with the batches of the run, which are the same in every arm."""
+    suited = usual.suited_to(len(climb.task.train))
+    asked = climb.config.training.batch_size
+    return dataclasses.replace(suited, batch_size=asked or suited.batch_size)
+
+
+def random_source(seed: int) -> str:
+    """Name of the source whose channels are drawn at random for trainings with that seed."""
+    return f"random {seed}"
+
+
+def record(planned: Planned, outcome: FinalOutcome, schedule: Schedule, climb: Climb) -> ArmRecord:
+    """What one training of the comparison leaves behind."""
+    structure, job, space = planned.structure, planned.job, climb.space
+    how = _training(job)
+    flops = space.flops(structure.policy)
+    inherited = 0 if how.scratch else spent(space.full_flops, schedule.base, climb)
+    return ArmRecord(
+        budget=structure.budget,
+        structure=structure.name,
+        kind=structure.kind,
+        best=structure.best,
+        number=structure.number,
+        policy=structure.policy,
+        flops=flops,
+        flops_fraction=flops / space.full_flops,
+        params=space.params(structure.policy),
+        arm=planned.arm,
+        criterion="" if how.scratch else _criterion(job, climb),
+        lr=how.recipe.lr,
+        epochs=how.epochs,
+        seed=job.seed,
+        val_accuracy=outcome.val_accuracy,
+        test_accuracy=outcome.test_accuracy,
+        training_flops=spent(flops, how.epochs, climb),
+        inherited_flops=inherited,
+        seconds=outcome.seconds,
+        reason=outcome.failure.reason if outcome.failure else "",
+    )
+
+
+def spent(flops: int, epochs: int, climb: Climb) -> int:
+    """Multiply-adds of training a network of so many flops for so many epochs."""
+    return FORWARDS * flops * len(climb.task.train) * epochs
+
+
+def _criterion(job: FinalJob, climb: Climb) -> str:
+    """Who chose the channels; the draws of all seeds are one."""
+    return job.source.partition(" ")[0] or climb.config.judging.criterion
+
+
+def _training(job: FinalJob) -> Training:
+    assert job.training is not None  # every job that is planned here says how
+    return job.training

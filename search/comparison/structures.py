@@ -1,0 +1,142 @@
+"""Whose widths a comparison trains, and what their fine-tuning inherits.
+
+| structure | kind | widths | channels and weights |
+|---|---|---|---|
+| ``searched`` | searched | the front of this run | the run's criterion |
+| ``uniform`` | predefined | one ratio for every layer | the run's criterion |
+| ``l1`` | predefined | the same | filters of the largest L1 norm (Li et al. 2017) |
+| ``thinet`` | predefined | one ratio inside the blocks, the residual stream whole | ThiNet's |
+| ``slimming`` | discovered | scales of BatchNorm after sparse training, one threshold | its own |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from prune_ops import Scores
+from results import Kind
+from search.finals import Finalist
+from search.starts import global_ranking
+from search.trial import Climb
+from spaces import Budget, ChannelGroup, Policy, Space
+from spaces.errors import UserError
+
+RATIOS = 1001
+"""So many ratios from 0 to 1 are tried where one has to meet a budget."""
+
+STRUCTURES = ("searched", "uniform", "l1", "thinet", "slimming")
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """Widths to be trained in every arm.
+
+    Attributes:
+        source: name of the ``search.trial.Source`` whose channels and weights fine-tuning
+            inherits; empty for the run's own.
+        number: of the trial it was.
+        best: whether it represents its budget among the searched ones.
+    """
+
+    name: str
+    kind: Kind
+    budget: str
+    policy: Policy
+    source: str = ""
+    number: int | None = None
+    best: bool = False
+
+
+def structures(
+    asked: Sequence[str],
+    finalists: Sequence[Finalist],
+    climb: Climb,
+    front: int,
+    slim: Scores | None = None,
+) -> list[Structure]:
+    """The structures of every budget, searched ones first.
+
+    Args:
+        asked: names in ``STRUCTURES``.
+        finalists: the front of every budget, the best policy first, and uniform widths.
+        front: so many searched policies of each budget at most.
+        slim: the scales of the network that was trained sparsely, if it is asked for.
+
+    Raises:
+        UserError: a structure that cannot meet a budget.
+    """
+    found: list[Structure] = []
+    for budget in dict.fromkeys(finalist.budget for finalist in finalists):
+        mine = [f for f in finalists if f.budget == budget]
+        searched = [f for f in mine if f.number is not None][:front]
+        uniform = next(f.policy for f in mine if f.number is None)
+        name = str(budget)
+        if "searched" in asked:
+            found += [
+                Structure(f.name, "searched", name, f.policy, number=f.number, best=f.best)
+                for f in searched
+            ]
+        if "uniform" in asked:
+            found.append(Structure("uniform", "predefined", name, uniform))
+        if "l1" in asked:
+            found.append(Structure("l1", "predefined", name, uniform, source_of("l1", climb)))
+        if "thinet" in asked:
+            policy = inside_blocks(climb.task.model, climb.space, budget)
+            source = source_of("thinet", climb)
+            found.append(Structure("thinet", "predefined", name, policy, source))
+        if slim is not None:
+            policy = global_ranking(climb.space, slim, budget, "bn_scale")
+            found.append(Structure("slimming", "discovered", name, policy, "slimming"))
+    return found
+
+
+def source_of(criterion: str, climb: Climb) -> str:
+    """Name of the source that inherits by a criterion: the run's own if that is its criterion."""
+    return "" if criterion == climb.config.judging.criterion else criterion
+
+
+def inside_blocks(model: nn.Module, space: Space, budget: Budget) -> Policy:
+    """One ratio for every group that a single layer makes; residual streams stay whole.
+
+    That is how ThiNet prunes residual networks. The ratio is the largest that meets the budget.
+
+    Raises:
+        UserError: the residual streams alone exceed the budget.
+    """
+    limit, streams = space.limit(budget), residual_streams(model, space)
+    policies = [_at_ratio(space, streams, ratio) for ratio in np.linspace(0.0, 1.0, RATIOS)]
+    affordable = np.flatnonzero(space.flops(np.stack(policies)) <= limit)
+    if not len(affordable):
+        raise UserError(
+            f"--structures thinet keeps residual streams whole and so cannot meet budget {budget}; "
+            "leave it out, or take a larger budget"
+        )
+    return space.policy(policies[affordable[-1]])
+
+
+def residual_streams(model: nn.Module, space: Space) -> frozenset[str]:
+    """The groups whose channels several layers add to; depthwise convolutions only pass them on."""
+    return frozenset(g.name for g in space.groups if _producers(model, g) > 1)
+
+
+def _at_ratio(space: Space, streams: Collection[str], ratio: float) -> np.ndarray:
+    """Widths ``(G,)``, each the nearest on its lattice."""
+    return np.array(
+        [
+            g.channels
+            if g.name in streams
+            else min(g.choices, key=lambda width: abs(width - ratio * g.channels))
+            for g in space.groups
+        ]
+    )
+
+
+def _producers(model: nn.Module, group: ChannelGroup) -> int:
+    made_by = {
+        member.parameter.rpartition(".")[0] for member in group.members if member.kind == "out"
+    }
+    return sum(getattr(model.get_submodule(name), "groups", 1) == 1 for name in made_by)

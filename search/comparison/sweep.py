@@ -1,0 +1,92 @@
+"""The learning rate of fine-tuning: a short sweep over uniform widths, judged on validation.
+
+Uniform widths, so that the rate cannot favour the search; a seed of its own, so that it does not
+favour one of the seeds that are compared; the test split is not read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from results import SweepPoint
+from search.comparison.config import CompareConfig
+from search.comparison.plan import recipe
+from search.engines import Engine
+from search.train import FINETUNE
+from search.trial import Climb, FinalJob, Training
+from spaces import Budget
+from spaces.errors import ModelError
+
+Place = tuple[str, float]
+"""Budget and learning rate."""
+
+
+def sweep(
+    climb: Climb,
+    engine: Engine,
+    budgets: Sequence[Budget],
+    asked: CompareConfig,
+    known: Sequence[SweepPoint],
+    keep: Callable[[list[SweepPoint]], None],
+) -> list[SweepPoint]:
+    """One point for every rate at every budget, the best of each budget chosen.
+
+    Args:
+        asked: with a number for ``sweep_epochs``.
+        known: what was measured before; it is not measured again.
+        keep: called with all points so far after each.
+
+    Raises:
+        ModelError: at some budget fine-tuning diverges at every rate.
+    """
+    points = {(p.budget, p.lr): p for p in known}
+    jobs = sweep_jobs(climb, budgets, asked)
+    missing = {job: place for place, job in jobs.items() if place not in points}
+    for job, outcome in engine.finals(climb, list(missing)):
+        budget, rate = missing[job]
+        points[budget, rate] = SweepPoint(
+            budget, rate, outcome.epochs, job.seed, outcome.val_accuracy
+        )
+        keep([points[place] for place in jobs if place in points])
+    measured = [points[place] for place in jobs]
+    usual = recipe(climb, FINETUNE).lr
+    best = {str(budget): best_rate(measured, str(budget), usual) for budget in budgets}
+    return [replace(point, chosen=point.lr == best[point.budget]) for point in measured]
+
+
+def sweep_jobs(
+    climb: Climb, budgets: Sequence[Budget], asked: CompareConfig
+) -> Mapping[Place, FinalJob]:
+    """What is trained for the sweep."""
+    seed = climb.config.policies.seed + asked.seeds
+    return {
+        (str(budget), rate): FinalJob(
+            climb.space.uniform(budget),
+            seed,
+            Training(
+                replace(recipe(climb, FINETUNE), lr=rate), asked.sweep_epochs or 1, tested=False
+            ),
+            keep=False,
+        )
+        for budget in budgets
+        for rate in asked.rates
+    }
+
+
+def best_rate(points: Sequence[SweepPoint], budget: str, usual: float) -> float:
+    """The rate of the highest accuracy at a budget; among equals the nearest to the usual one.
+
+    Raises:
+        ModelError: every rate diverges.
+    """
+    known = [p for p in points if p.budget == budget and not math.isnan(p.val_accuracy)]
+    if not known:
+        raise ModelError(
+            f"fine-tuning at budget {budget} must not diverge, but it did at every rate of "
+            f"{', '.join(f'{p.lr:g}' for p in points if p.budget == budget)}; try lower --rates"
+        )
+    best = max(p.val_accuracy for p in known)
+    equals = [p.lr for p in known if p.val_accuracy == best]
+    return min(equals, key=lambda rate: (abs(math.log(rate / usual)), rate))
