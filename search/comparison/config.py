@@ -70,7 +70,11 @@ class CompareConfig:
         for name in options:
             if name not in known:
                 raise unknown("option", name, known)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in options.items()
+        }
+        return cls(**given)
 
     @property
     def given(self) -> dict[str, Any]:
