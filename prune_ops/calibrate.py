@@ -63,7 +63,7 @@ def collect(
     """The evidence with the required fields filled, by one pass over the batches."""
     if not required:
         return Evidence(model, seed)
-    subject = Subject(model, groups, loss)
+    subject = Subject(model, groups, loss, seed)
     collectors = {name: COLLECTORS[name](subject) for name in sorted(required)}
     images = 0
     with torch.enable_grad(), _repeatable():

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from prune_ops.channels import PRODUCERS, channel_sums, weights
+from prune_ops.contributions import SAMPLES, Layer, Readers, by_channel, by_input, sampled
 from prune_ops.evidence import detached
 from spaces import copied
-from spaces.groups import ChannelGroup
+from spaces.groups import ChannelGroup, Member
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -19,10 +20,13 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 class Subject:
     """A copy of the model to take gradients of: eval mode, only the groups' weights take any."""
 
-    def __init__(self, model: nn.Module, groups: Sequence[ChannelGroup], loss: Loss) -> None:
+    def __init__(
+        self, model: nn.Module, groups: Sequence[ChannelGroup], loss: Loss, seed: int = 0
+    ) -> None:
         self.model = copied(model).eval().requires_grad_(False)
         self.groups = groups
         self.loss = loss
+        self.seed = seed
         wanted = {member.parameter for group in groups for member in group.members}
         named = dict(self.model.named_parameters(remove_duplicate=False))
         self.leaves = {n: p for n, p in named.items() if n in wanted and p.is_floating_point()}
@@ -89,8 +93,48 @@ class Fisher:
         return {name: total / self.samples for name, total in self.squares.items()}
 
 
+class Contributions:
+    """``Evidence.contributions``: one forward pass, and (channels, channels) float64 a group.
+
+    On one CPU core it takes 1.x times the forward pass.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.generator = torch.Generator().manual_seed(subject.seed)
+        self.readers: dict[nn.Parameter, list[tuple[str, Member]]] = {}
+        named = dict(subject.model.named_parameters(remove_duplicate=False))
+        for group in subject.groups:
+            for member in weights(group, named, {"in"}):
+                self.readers.setdefault(named[member.parameter], []).append((group.name, member))
+        device = next(iter(named.values())).device
+        self.gram = {
+            g.name: torch.zeros(g.channels, g.channels, dtype=torch.float64, device=device)
+            for g in subject.groups
+        }
+        self.images = 0
+
+    def see(self, inputs: Tensor, targets: Tensor) -> None:  # noqa: ARG002
+        self.images = len(inputs)
+        if not self.images:
+            return
+        with torch.no_grad(), Readers(self.readers, self._found):
+            self.subject.model(inputs)
+
+    def _found(self, weight: nn.Parameter, layer: Layer) -> None:
+        sample = sampled(layer, SAMPLES * self.images, self.generator)
+        parts = by_input(layer, sample)
+        for name, member in self.readers[weight]:
+            x = by_channel(member, parts).double()
+            self.gram[name].addmm_(x.T, x)
+
+    def result(self) -> dict[str, Tensor]:
+        return self.gram
+
+
 COLLECTORS: dict[str, Callable[[Subject], Collector]] = {
     "attributions": Attributions,
+    "contributions": Contributions,
     "fisher": Fisher,
 }
 """Field of the evidence → what fills it."""

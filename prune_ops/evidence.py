@@ -20,14 +20,18 @@ class Evidence:
             first-order change of the loss when the channel is removed, with its sign.
         fisher: parameter name → the parameter's shape: the mean over samples of the squared
             gradient of that one sample's loss (the diagonal of the empirical Fisher matrix).
+        contributions: group name → ``(channels, channels)`` float64: Σ_n x_n x_nᵀ, x_{n,c} what
+            channel c adds to the sampled output n of a layer that reads it, bias left out. The
+            samples are over all convolutions and linear layers that read the group.
 
-    The last two are empty unless some criterion ``requires`` them by these names.
+    The last three are empty unless some criterion ``requires`` them by these names.
     """
 
     model: nn.Module
     seed: int = 0
     attributions: Mapping[str, Tensor] = field(default_factory=dict)
     fisher: Mapping[str, Tensor] = field(default_factory=dict)
+    contributions: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def parameters(self) -> dict[str, Tensor]:

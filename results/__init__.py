@@ -1,11 +1,11 @@
 """What came out: records, tables, front, trust and verdict of a finished or running search.
 
 >>> run = results.load("runs/digits")
->>> run.trials, run.front            # pandas, one row a trial
->>> results.report("runs/digits", run.records, run.finals, run.provenance)
+>>> run.trials, run.front, run.trust, run.comparison  # pandas; docs/tables.md has their columns
+>>> run.report()                                       # the same as results.report(run)
 """
 
-from results.arms import ArmRecord, Comparison, SweepPoint
+from results.arms import ARMS, Arm, ArmRecord, Comparison, Kind, SweepPoint
 from results.compare import Paired, Verdict, paired, verdicts
 from results.pareto import dominates, front, hypervolume, trial_front
 from results.record import FinalRecord, TrialRecord
@@ -29,10 +29,13 @@ from results.tables import table, write_tables
 from results.trust import Correlation, Trust, noise_ceiling, proxy_trust
 
 __all__ = [
+    "ARMS",
+    "Arm",
     "ArmRecord",
     "Comparison",
     "Correlation",
     "FinalRecord",
+    "Kind",
     "Paired",
     "Run",
     "SweepPoint",

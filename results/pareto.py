@@ -9,13 +9,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from results.record import TrialRecord
 
 Point = tuple[float, float]
 """(flops, accuracy)."""
+
+UNIT_SQUARE: Point = (1.0, 0.0)
+"""The reference for flops as a fraction: the unpruned network's, and no image right."""
 
 
 def dominates(a: Point, b: Point) -> bool:
@@ -63,3 +66,29 @@ def finished(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     complete = [r for r in records if r.state == "complete" and not math.isnan(r.val_accuracy)]
     top = max((r.rung for r in complete), default=0)
     return [r for r in complete if r.rung == top]
+
+
+def hypervolume_history(
+    records: Sequence[TrialRecord], among: Callable[[TrialRecord], bool] = lambda _: True
+) -> list[float]:
+    """Hypervolume of the front after each trial that ended, by number: one value a trial.
+
+    Of flops fractions and accuracies up to (1, 0), so a share of the unit square. Trials that were
+    stopped or failed count as evaluations, those that still run do not.
+
+    Args:
+        among: whose trials make up the front; the others still count as evaluations.
+    """
+    comparable = {r.number for r in finished(records) if among(r)}
+    best: list[Point] = []
+    volumes: list[float] = []
+    for r in sorted(records, key=lambda r: r.number):
+        if r.state == "running":
+            continue
+        point = (r.flops_fraction, r.val_accuracy)
+        known = volumes[-1] if volumes else 0.0
+        if r.number in comparable and not any(q == point or dominates(q, point) for q in best):
+            best = [q for q in best if not dominates(point, q)] + [point]
+            known = max(known, hypervolume(best, UNIT_SQUARE))  # sums differ in their last digit
+        volumes.append(known)
+    return volumes

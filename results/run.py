@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,26 @@ from results.arms import Comparison
 from results.compare import chosen
 from results.pareto import trial_front
 from results.record import FinalRecord, TrialRecord
-from results.report.page import html
+from results.report import report
+from results.report.view import View
+from results.trust import trust_table
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run's folder holds, as records and as tables."""
+    """What a run's folder holds, as records and as tables; docs/tables.md has their columns.
+
+    Attributes:
+        folder: of the run.
+        records: one a trial.
+        finals: the networks that were trained for long, and tested.
+        provenance: see `results.report`.
+        repeats: policies that were trained again with another seed at the rung that trust is
+            measured at; their accuracies at other rungs are ``nan``.
+        compared: what a comparison of fine-tuning with training from scratch measured.
+    """
 
     folder: Path
     records: tuple[TrialRecord, ...]
@@ -31,6 +46,11 @@ class Run:
     provenance: dict[str, Any]
     repeats: tuple[TrialRecord, ...] = ()
     compared: Comparison = field(default_factory=Comparison)
+
+    @property
+    def view(self) -> View:
+        """What the sections of a report are made from."""
+        return View(self.records, self.finals, self.provenance, self.repeats, self.compared)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -43,6 +63,37 @@ class Run:
         return tables.front_table(self.records, self.finals)
 
     @property
+    def final_trainings(self) -> pd.DataFrame:
+        """One row for each final and seed; the columns of finals.csv."""
+        return tables.finals_table(self.finals)
+
+    @property
+    def trust(self) -> pd.DataFrame:
+        """One row for each proxy and control; the columns of trust.csv."""
+        return trust_table(self.records, self.repeats)
+
+    @property
+    def comparison(self) -> pd.DataFrame:
+        """One row for each training of the comparison; the columns of comparison.csv."""
+        from results import contrasts
+
+        return contrasts.comparison_table(self.compared)
+
+    @property
+    def contrasts(self) -> pd.DataFrame:
+        """One row for each paired difference; the columns of contrasts.csv."""
+        from results import contrasts
+
+        return contrasts.contrasts_table(self.compared)
+
+    @property
+    def sweep(self) -> pd.DataFrame:
+        """One row for each learning rate that the comparison tried; the columns of sweep.csv."""
+        from results import contrasts
+
+        return contrasts.sweep_table(self.compared)
+
+    @property
     def best(self) -> TrialRecord | None:
         """The trial behind the best final of the first budget, else the front's most accurate."""
         final = chosen(self.finals)
@@ -51,10 +102,8 @@ class Run:
         return max(candidates, key=lambda r: (r.rung, r.val_accuracy), default=None)
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Write ``report.html`` anew, into the run's folder unless ``path`` says otherwise."""
-        path = Path(path) if path is not None else self.folder / "report.html"
-        store.write_text(path, html(self.records, self.finals, self.provenance))
-        return path
+        """Write ``report.html``, ``report.md`` and the tables anew; see `results.report`."""
+        return report(self, path)
 
 
 def load(folder: str | Path, storage: str | None = None) -> Run:
@@ -64,16 +113,23 @@ def load(folder: str | Path, storage: str | None = None) -> Run:
         storage: the URL of its database, where that is not ``study.db``; needed only for a
             password that is neither in PGPASSWORD nor in ``~/.pgpass``.
 
+    A record that is damaged is left out, which is logged and stands among the provenance's checks.
+
     Raises:
         UserError: there is no study, or it cannot be read.
     """
     folder = Path(folder)
     with store.open_run(folder, storage) as study:
+        provenance, damage = store.load_provenance(study), store.left_out(study)
+        for sentence in damage:
+            log.warning("%s: %s", folder, sentence)
+        if damage:
+            provenance["checks"] = [*provenance.get("checks", []), *damage]
         return Run(
             folder,
             tuple(store.load_records(study)),
             tuple(store.load_finals(study)),
-            store.load_provenance(study),
+            provenance,
             tuple(store.load_repeats(study)),
             store.load_comparison(study),
         )

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.storages import RDBStorage
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from results import database
@@ -30,6 +31,10 @@ REPEATS, COMPARISON = "repeats", "comparison"
 
 SUPERSEDES = "supersedes"
 """The number of a dead process's trial, at the trial that goes on in its place."""
+
+RESUME = "go on with --resume"
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -75,13 +80,21 @@ def open_study(path: Path) -> Iterator[optuna.Study]:
         # The timeout waits out the writes of a search that is still running.
         storage = _reader(f"sqlite:///{path.resolve()}", {"connect_args": {"timeout": 60}})
         names = optuna.get_all_study_names(storage)
-    except Exception as error:  # SQLAlchemy's errors, which are not ours to import
-        raise UserError(
-            f"{path} must be an Optuna study, but reading it gave: {one_line(error)}"
-        ) from error
+    except Exception as error:  # those of SQLAlchemy, of Optuna, and of a version table's JSON
+        raise _damaged(path, error) from error
     if not names:
         raise UserError(f"{path} must hold a study, but it holds none; start the search again")
-    yield optuna.load_study(study_name=names[0], storage=storage)
+    try:
+        yield optuna.load_study(study_name=names[0], storage=storage)
+    except (SQLAlchemyError, json.JSONDecodeError) as error:  # some pages can be read, some not
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} must be an Optuna study, but reading it gave: {one_line(error)}; "
+        "put a copy of it there, or start the search again under another name"
+    )
 
 
 def _reader(url: str, options: dict[str, Any]) -> RDBStorage:
@@ -118,8 +131,11 @@ def save_record(study: optuna.Study, trial: optuna.Trial | int, record: TrialRec
 
 
 def load_records(study: optuna.Study) -> list[TrialRecord]:
-    """The records of all trials that left one and were not superseded, by number."""
-    trials = sorted(study.get_trials(deepcopy=False), key=lambda trial: trial.number)
+    """The records of all trials that left one and were not superseded, by number.
+
+    A damaged record is left out; see `left_out`.
+    """
+    trials = sorted(_trials(study), key=lambda trial: trial.number)
     gone = {trial.user_attrs.get(SUPERSEDES) for trial in trials}
     records = [record_of(trial) for trial in trials if trial.number not in gone]
     return [record for record in records if record is not None]
@@ -127,13 +143,68 @@ def load_records(study: optuna.Study) -> list[TrialRecord]:
 
 def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord | None:
     """What a trial left behind so far; ``None`` before its policy was complete."""
-    if RECORD not in trial.user_attrs:
-        return None
     # One that waits to go on in the place of a dead process's trial still has that trial's number.
-    record = replace(TrialRecord.from_json(trial.user_attrs[RECORD]), number=trial.number)
+    record = _read(TrialRecord.from_json, trial.user_attrs.get(RECORD))
+    if record is None:
+        return None
+    record = replace(record, number=trial.number)
     if record.state == "running" and trial.state == optuna.trial.TrialState.FAIL:
         return replace(record, state="failed", reason=record.reason or "the run was killed")
     return record
+
+
+def left_out(study: optuna.Study) -> list[str]:
+    """One sentence for everything in the study that is damaged, and that is therefore left out."""
+    trials = _trials(study)
+    numbers = [t.number for t in trials if RECORD in t.user_attrs and record_of(t) is None]
+    numbers += sorted(set(range(_count(study))) - {t.number for t in trials})
+    damaged = [f"trial {number}" for number in sorted(numbers)]
+    attrs = study.user_attrs
+    for key, what, parse in (
+        (FINALS, "final", FinalRecord.from_json),
+        (REPEATS, "repeat", TrialRecord.from_json),
+    ):
+        texts = enumerate(attrs.get(key, []))
+        damaged += [f"{what} {i}" for i, text in texts if _read(parse, text) is None]
+    if COMPARISON in attrs and _read(Comparison.from_json, attrs[COMPARISON]) is None:
+        damaged.append("the comparison")
+    if PROVENANCE in attrs and _read(json.loads, attrs[PROVENANCE]) is None:
+        damaged.append("the provenance")
+    return [f"the record of {what} is damaged and was left out" for what in damaged]
+
+
+def _trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """All trials that Optuna can read."""
+    try:
+        return study.get_trials(deepcopy=False)
+    except json.JSONDecodeError:
+        return list(_one_by_one(study))
+
+
+def _one_by_one(study: optuna.Study) -> Iterator[optuna.trial.FrozenTrial]:
+    # Optuna reads all trials or none, and only its storage reads one.
+    storage, numbers = study._storage, range(_count(study))
+    for number in numbers:
+        with suppress(json.JSONDecodeError):
+            known = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+            yield storage.get_trial(known)
+
+
+def _count(study: optuna.Study) -> int:
+    return int(study._storage.get_n_trials(study._study_id))
+
+
+def _read(parse: Callable[[str], T], text: Any) -> T | None:
+    """What ``text`` holds; ``None`` where there is none, or a damaged one."""
+    try:
+        return None if text is None else parse(text)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _read_all(parse: Callable[[str], T], texts: Iterable[Any]) -> list[T]:
+    read = (_read(parse, text) for text in texts)
+    return [each for each in read if each is not None]
 
 
 def save_finals(study: optuna.Study, finals: Sequence[FinalRecord]) -> None:
@@ -144,7 +215,7 @@ def save_finals(study: optuna.Study, finals: Sequence[FinalRecord]) -> None:
 
 def load_finals(study: optuna.Study) -> list[FinalRecord]:
     """The finalists that `save_finals` stored; none while the search is running."""
-    return [FinalRecord.from_json(text) for text in study.user_attrs.get(FINALS, [])]
+    return _read_all(FinalRecord.from_json, study.user_attrs.get(FINALS, []))
 
 
 def save_repeats(study: optuna.Study, repeats: Sequence[TrialRecord]) -> None:
@@ -159,7 +230,7 @@ def save_repeats(study: optuna.Study, repeats: Sequence[TrialRecord]) -> None:
 
 def load_repeats(study: optuna.Study) -> list[TrialRecord]:
     """What `save_repeats` stored."""
-    return [TrialRecord.from_json(text) for text in study.user_attrs.get(REPEATS, [])]
+    return _read_all(TrialRecord.from_json, study.user_attrs.get(REPEATS, []))
 
 
 def save_comparison(study: optuna.Study, comparison: Comparison) -> None:
@@ -170,8 +241,7 @@ def save_comparison(study: optuna.Study, comparison: Comparison) -> None:
 
 def load_comparison(study: optuna.Study) -> Comparison:
     """What `save_comparison` stored, else an empty comparison."""
-    text = study.user_attrs.get(COMPARISON)
-    return Comparison() if text is None else Comparison.from_json(text)
+    return _read(Comparison.from_json, study.user_attrs.get(COMPARISON)) or Comparison()
 
 
 def save_provenance(study: optuna.Study, provenance: dict[str, Any]) -> None:
@@ -182,20 +252,28 @@ def save_provenance(study: optuna.Study, provenance: dict[str, Any]) -> None:
 
 def load_provenance(study: optuna.Study) -> dict[str, Any]:
     """What `save_provenance` stored, else an empty dict."""
-    loaded: dict[str, Any] = json.loads(study.user_attrs.get(PROVENANCE, "{}"))
-    return loaded
+    loaded: dict[str, Any] | None = _read(json.loads, study.user_attrs.get(PROVENANCE))
+    return loaded or {}
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, remedy: str = RESUME) -> None:
+    """Write ``path`` in one step, as UTF-8; see `write_bytes`."""
+    write_bytes(path, text.encode(), remedy)
+
+
+def write_bytes(path: Path, data: bytes, remedy: str = RESUME) -> None:
     """Write ``path`` in one step: a reader, or a kill, sees the old file or the new one.
+
+    Args:
+        remedy: what the user should do once there is space, or permission, again.
 
     Raises:
         UserError: the disk is full or the folder cannot be written; the old file is still there.
     """
-    with plain_errors(str(path)):
+    with plain_errors(str(path), remedy):
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            temporary.write_text(text, encoding="utf-8", newline="")
+            temporary.write_bytes(data)
             os.replace(temporary, path)
         finally:
             with suppress(OSError):
@@ -203,7 +281,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def plain_errors(what: str) -> Iterator[None]:
+def plain_errors(what: str, remedy: str = RESUME) -> Iterator[None]:
     """Turn a full disk or an unwritable database into one line for the user.
 
     >>> with plain_errors("the study"):
@@ -217,5 +295,5 @@ def plain_errors(what: str) -> Iterator[None]:
     except (OSError, optuna.exceptions.StorageInternalError) as error:
         raise UserError(
             f"{what} must be writable, but got: {one_line(error)}; "
-            "free some space or mend what is in the way, then go on with --resume"
+            f"free some space or mend what is in the way, then {remedy}"
         ) from error

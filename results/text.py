@@ -6,6 +6,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from results.intervals import half_width
+
 NONE = "\N{EN DASH}"
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 MINUS = "\N{MINUS SIGN}"
@@ -65,3 +67,26 @@ def duration(seconds: float | None) -> str:
 def plural(n: int, noun: str) -> str:
     """``1 trial``, ``2 trials``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def mean_interval(values: Sequence[float]) -> str:
+    """Mean and half the width of its 95 % Student-t interval, in percent: ``90.20 ± 0.50``."""
+    if not values:
+        return NONE
+    reach = half_width(values)
+    mean = number(statistics.fmean(values))
+    return mean if reach is None else f"{mean} {PLUS_MINUS} {number(reach)}"
+
+
+def correlation(value: float | None) -> str:
+    """``-0.314`` as ``−0.31``, with a true minus sign."""
+    if value is None or math.isnan(value):
+        return NONE
+    return f"{value:.2f}".replace("-", MINUS)
+
+
+def between(value: float, low: float, high: float) -> str:
+    """A correlation with its interval: ``0.61 [0.42, 0.75]``; without one just the value."""
+    if math.isnan(low):
+        return correlation(value)
+    return f"{correlation(value)} [{correlation(low)}, {correlation(high)}]"

@@ -4,8 +4,14 @@
 ...     print(trust.name, trust.kendall, trust.n)
 adaptive_bn Correlation(value=0.61, low=0.42, high=0.75) 38
 
-Kendall's tau-b and Spearman's rho, both over the trials that were trained to one common rung; the
-95 % intervals come from the percentile bootstrap over trials.
+Kendall's tau-b and Spearman's rho, both over the trials that were trained to one common rung, each
+policy once; the 95 % intervals come from the percentile bootstrap over trials.
+
+Two things stand between these figures and what a proxy is worth. Training itself is noisy, so that
+even a perfect proxy stays below a ceiling (`noise_ceiling`). And proxies chose who was trained, so
+that their figures are those of a sample without its lower end. A coin lets some climb whatever
+their score: they are a fair sample of those who would have been stopped below the common rung, so
+each of them stands for all of these (`Trust.kendall_unselected`).
 """
 
 from __future__ import annotations
@@ -16,8 +22,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from results.record import TrialRecord
+from results.stops import once
 
 ENOUGH = 5
 """Fewer trials than this give no figure: the interval would span nearly everything."""
@@ -28,7 +36,10 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """A rank correlation in -1..1 and the ends of its 95 % bootstrap interval."""
+    """A rank correlation in -1..1 and the ends of its 95 % bootstrap interval.
+
+    ``low`` and ``high`` are ``nan`` where there is too little to draw an interval from.
+    """
 
     value: float
     low: float
@@ -39,8 +50,16 @@ class Correlation:
 class Trust:
     """How well one proxy ranked the policies that were trained.
 
-    ``note`` says why there is no figure when ``kendall`` and ``spearman`` are ``None``; ``n`` is
-    the number of trials with both the proxy and the accuracy; ``control`` marks flops and params.
+    Attributes:
+        name: of the proxy or control.
+        control: whether it is ``flops`` or ``params``.
+        rung: whose accuracy it is compared with.
+        n: policies with both the score and the accuracy.
+        kendall, spearman: over these; ``None`` where ``note`` says why.
+        by_coin: how many of the ``n`` only the coin brought to the rung.
+        kendall_unselected, spearman_unselected: with each of these standing for all that were
+            stopped; ``None`` with fewer than `ENOUGH` of them, unless nobody was stopped.
+        note: why there is no figure at all.
     """
 
     name: str
@@ -49,7 +68,87 @@ class Trust:
     n: int
     kendall: Correlation | None
     spearman: Correlation | None
+    by_coin: int = 0
+    kendall_unselected: Correlation | None = None
+    spearman_unselected: Correlation | None = None
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """What a proxy that knew every policy's true accuracy would reach, given the noise of training.
+
+    Attributes:
+        policies: how many were trained with several seeds.
+        deviation: standard deviation between seeds of one policy, accuracies being 0..1.
+        reliability: share of the variance of accuracy that is not that noise, 0..1.
+        kendall: 2/π · asin(√reliability): Greiner's relation, for normal scores and errors.
+        spearman: √reliability, which is Pearson's correlation of true and measured accuracy; for
+            normal ones Spearman's is less than 0.02 below it.
+    """
+
+    policies: int
+    deviation: float
+    reliability: Correlation
+    kendall: Correlation
+    spearman: Correlation
+
+
+TRUST_COLUMNS = (
+    "name",
+    "control",
+    "rung",
+    "n",
+    "kendall",
+    "kendall_low",
+    "kendall_high",
+    "spearman",
+    "spearman_low",
+    "spearman_high",
+    "n_by_coin",
+    "kendall_unselected",
+    "kendall_unselected_low",
+    "kendall_unselected_high",
+    "spearman_unselected",
+    "spearman_unselected_low",
+    "spearman_unselected_high",
+    "ceiling_policies",
+    "ceiling_kendall",
+    "ceiling_kendall_low",
+    "ceiling_kendall_high",
+    "ceiling_spearman",
+    "ceiling_spearman_low",
+    "ceiling_spearman_high",
+    "note",
+)
+
+
+def trust_table(
+    records: Sequence[TrialRecord], repeats: Sequence[TrialRecord] = ()
+) -> pd.DataFrame:
+    """One row a proxy and control: `TRUST_COLUMNS`, figures that cannot be given being ``nan``.
+
+    Fields are those of `Trust` and `Ceiling`; the ceiling is the same in every row. ``_low`` and
+    ``_high`` are the ends of 95 % intervals.
+    """
+    ceiling = noise_ceiling(records, repeats)
+    rows = [
+        [
+            *(t.name, t.control, t.rung, t.n),
+            *(*_flat(t.kendall), *_flat(t.spearman), t.by_coin),
+            *(*_flat(t.kendall_unselected), *_flat(t.spearman_unselected)),
+            ceiling.policies if ceiling else 0,
+            *_flat(ceiling.kendall if ceiling else None),
+            *_flat(ceiling.spearman if ceiling else None),
+            t.note,
+        ]
+        for t in proxy_trust(records)
+    ]
+    return pd.DataFrame(rows, columns=list(TRUST_COLUMNS))
+
+
+def _flat(c: Correlation | None) -> tuple[float, float, float]:
+    return (c.value, c.low, c.high) if c else (math.nan, math.nan, math.nan)
 
 
 def proxy_trust(records: Sequence[TrialRecord], seed: int = 0) -> list[Trust]:
@@ -58,16 +157,17 @@ def proxy_trust(records: Sequence[TrialRecord], seed: int = 0) -> list[Trust]:
     ``seed`` draws the bootstrap's resamples, so the same records give the same intervals.
     """
     rung = trust_rung(records)
-    trained = _trained(records, rung)
+    trained = trained_to(records, rung)
+    stopped = [r for r in once(records) if r.state == "stopped" and r.rung < rung]
     names = dict.fromkeys(name for r in records for name in r.proxies)
-    proxies = [
-        _trust(name, rung, [r.proxies.get(name, math.nan) for r in trained], trained, seed)
-        for name in names
-    ]
-    controls = [
-        _trust(name, rung, [getattr(r, name) for r in trained], trained, seed) for name in CONTROLS
-    ]
-    return proxies + controls
+    return [_trust(name, rung, trained, len(stopped), seed) for name in (*names, *CONTROLS)]
+
+
+def score_of(record: TrialRecord, name: str) -> float:
+    """A proxy's or control's value of a trial; ``nan`` where it has none."""
+    if name in CONTROLS and name not in record.proxies:
+        return float(getattr(record, name))
+    return record.proxies.get(name, math.nan)
 
 
 def trust_rung(records: Sequence[TrialRecord]) -> int:
@@ -78,48 +178,76 @@ def trust_rung(records: Sequence[TrialRecord]) -> int:
     return max(enough, default=top)
 
 
-def noise_ceiling(records: Sequence[TrialRecord]) -> float | None:
-    """The best correlation a perfect proxy could reach, given how much the seed alone moves.
+def noise_ceiling(
+    records: Sequence[TrialRecord], repeats: Sequence[TrialRecord] = (), seed: int = 0
+) -> Ceiling | None:
+    """How far noise lets any score correlate with accuracy; ``None`` when that was not measured.
 
-    √(1 - variance between seeds of one policy / variance over all trials), from the policies that
-    were trained with several seeds at the rung of `trust_rung`; ``None`` when there are none.
+    reliability = 1 - variance between seeds of one policy / variance over trials, at the rung of
+    `trust_rung`. The first comes from the policies trained with several seeds (trials and
+    ``repeats`` together), the second from the trials, which hold the noise of one seed each. The
+    interval is a percentile bootstrap over policies, given from `ENOUGH` repeated ones on.
     """
     rung = trust_rung(records)
-    trained = _trained(records, rung)
+    trained = trained_to(records, rung)
     by_policy: dict[str, dict[int, float]] = defaultdict(dict)
-    for r in trained:
-        by_policy[r.policy.key][r.seed] = r.accuracy[rung - 1]
-    repeats = [list(seeds.values()) for seeds in by_policy.values() if len(seeds) > 1]
-    total = np.var([r.accuracy[rung - 1] for r in trained], ddof=1) if len(trained) > 1 else 0.0
-    if not repeats or total == 0.0:
+    for r in [*trained, *trained_to(repeats, rung)]:
+        by_policy[r.policy.key].setdefault(r.seed, r.accuracy[rung - 1])
+    groups = [list(seeds.values()) for seeds in by_policy.values() if len(seeds) > 1]
+    accuracy = np.array([r.accuracy[rung - 1] for r in trained])
+    if not groups or len(accuracy) < 2 or np.ptp(accuracy) == 0.0:
         return None
-    squares = sum(np.var(values) * len(values) for values in repeats)
-    within = squares / sum(len(values) - 1 for values in repeats)
-    return float(math.sqrt(max(0.0, 1.0 - within / total)))
+    squares = np.array([np.var(values) * len(values) for values in groups])
+    degrees = np.array([len(values) - 1.0 for values in groups])
+    counts, draws = _resamples(len(accuracy), seed), _resamples(len(groups), seed + 1)
+    within = (draws @ squares) / (draws @ degrees)
+    reliability = np.clip(1 - _ratio(within, _variance(accuracy, counts)), 0.0, 1.0)
+    root = np.sqrt(reliability)
+    enough = len(groups) >= ENOUGH
+    return Ceiling(
+        len(groups),
+        float(np.sqrt(within[0])),
+        _interval(reliability, enough),
+        _interval(2 / np.pi * np.arcsin(root), enough),
+        _interval(root, enough),
+    )
 
 
-def _trained(records: Sequence[TrialRecord], rung: int) -> list[TrialRecord]:
+def _variance(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Sample variance of every resample."""
+    centred = values - values.mean()
+    n = counts.sum(axis=1)
+    result: np.ndarray = (counts @ centred**2 - (counts @ centred) ** 2 / n) / (n - 1)
+    return result
+
+
+def trained_to(records: Sequence[TrialRecord], rung: int) -> list[TrialRecord]:
+    """The trials with an accuracy at a rung above 0, each policy once."""
     reached = (r for r in records if r.rung >= max(rung, 1))
-    return [r for r in reached if math.isfinite(r.accuracy[rung - 1])]
+    return once([r for r in reached if math.isfinite(r.accuracy[rung - 1])])
 
 
-def _trust(
-    name: str, rung: int, scores: Sequence[float], trained: Sequence[TrialRecord], seed: int
-) -> Trust:
-    pairs = [
-        (score, r.accuracy[rung - 1])
-        for score, r in zip(scores, trained, strict=True)
-        if math.isfinite(score)
-    ]
-    control, n = name in CONTROLS, len(pairs)
+def _trust(name: str, rung: int, trained: Sequence[TrialRecord], stopped: int, seed: int) -> Trust:
+    known = [r for r in trained if math.isfinite(score_of(r, name))]
+    control, n = name in CONTROLS, len(known)
     if n < ENOUGH:
         note = f"no figure: {n} of the {ENOUGH} trials it takes"
-        return Trust(name, control, rung, n, None, None, note)
-    score, accuracy = np.array(pairs, dtype=float).T
+        return Trust(name, control, rung, n, None, None, note=note)
+    score = np.array([score_of(r, name) for r in known])
+    accuracy = np.array([r.accuracy[rung - 1] for r in known])
     for values, what in ((score, "scores"), (accuracy, "accuracies")):
         if np.all(values == values[0]):
-            return Trust(name, control, rung, n, None, None, f"no figure: all {what} are equal")
+            note = f"no figure: all {what} are equal"
+            return Trust(name, control, rung, n, None, None, note=note)
     counts = _resamples(n, seed)
+    lucky = np.array([min(r.regardless, default=rung) < rung for r in known])
+    fair: tuple[Correlation | None, Correlation | None] = (None, None)
+    if lucky.sum() >= ENOUGH or not stopped:
+        weighted = counts * np.where(lucky, 1 + stopped / max(1, lucky.sum()), 1.0)
+        fair = (
+            _interval(kendall(score, accuracy, weighted)),
+            _interval(spearman(score, accuracy, weighted)),
+        )
     return Trust(
         name,
         control,
@@ -127,6 +255,8 @@ def _trust(
         n,
         _interval(kendall(score, accuracy, counts)),
         _interval(spearman(score, accuracy, counts)),
+        int(lucky.sum()),
+        *fair,
     )
 
 
@@ -136,7 +266,9 @@ def _resamples(n: int, seed: int) -> np.ndarray:
     return np.vstack([np.ones(n), draws])
 
 
-def _interval(values: np.ndarray) -> Correlation:
+def _interval(values: np.ndarray, enough: bool = True) -> Correlation:
+    if not enough:
+        return Correlation(float(values[0]), math.nan, math.nan)
     low, high = np.nanpercentile(values[1:], [2.5, 97.5])
     return Correlation(float(values[0]), float(low), float(high))
 
@@ -145,7 +277,8 @@ def kendall(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Kendall's tau-b of every resample at once.
 
     ``x`` and ``y`` are ``(n,)``; ``counts`` is ``(resamples, n)`` and says how often a resample
-    holds each pair; returns ``(resamples,)``, ``nan`` where one side is constant.
+    holds each pair, or with what weight; returns ``(resamples,)``, ``nan`` where one side is
+    constant.
     """
     sign_x, sign_y = (np.sign(v[:, None] - v[None, :]) for v in (x, y))
 
@@ -171,4 +304,4 @@ def _centred_ranks(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 1e-9)
+    return np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 1e-12)

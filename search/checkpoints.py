@@ -112,7 +112,7 @@ UNKEPT = Checkpoint(NOWHERE, "")
 class Saver:
     """Saves a training now and then, and puts it back to where it was saved.
 
-    >>> saver = Saver(checkpoint, model, optimizer, steps, device)
+    >>> saver = Saver(checkpoint, model, optimizer, recipe, steps, device)
     >>> step, epoch = saver.restored()           # (0, 0): nothing was kept
     >>> saver.save_now_and_then(step, epoch)     # after every epoch
     >>> saver.drop()                             # after the last
@@ -127,12 +127,13 @@ class Saver:
         checkpoint: Checkpoint,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
+        recipe: object,
         steps: int,
         device: torch.device,
     ) -> None:
         self._place, self._key = checkpoint.checkpoints, checkpoint.key
         self._model, self._optimizer = model, optimizer
-        self._steps, self._device = steps, device
+        self._recipe, self._steps, self._device = recipe, steps, device
         self._kept, self._saved_at = False, time.monotonic()
 
     def restored(self) -> tuple[int, int]:
@@ -173,7 +174,7 @@ class Saver:
 
     def _fingerprint(self) -> str:
         shapes = [(name, tuple(tensor.shape)) for name, tensor in _tensors(self._model).items()]
-        return cache.key(shapes, self._optimizer.defaults, self._steps, self._device.type)
+        return cache.key(shapes, self._recipe, self._steps, self._device.type)
 
     def _random_state(self) -> list[Tensor]:
         cuda = [torch.cuda.get_rng_state(self._device)] if self._on_cuda else []

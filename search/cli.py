@@ -5,25 +5,26 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import types
-import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
 
 from rich.console import Console
 
 import results
 from results import Run
-from search.config import SearchConfig, TaskConfig, flag
+from search.comparison.config import CompareConfig
+from search.comparison.job import execute_comparison, folder_of, resume_command
+from search.config import SearchConfig, TaskConfig
 from search.engines import SearchStopped
-from search.folder import place
+from search.flags import USER_ERROR, Formatter, Parser, add_part
+from search.folder import Folder, place
 from search.inspect import inspect, untrained, without_data
 from search.progress import Progress
 from search.run import execute
 from spaces import UserError
 
-USER_ERROR, STOPPED, INTERRUPTED = 2, 1, 130
+STOPPED, INTERRUPTED = 1, 130
 
 ABOUT = """\
 Search how many channels each layer should keep under a FLOPs budget.
@@ -39,39 +40,110 @@ more examples:
       goes on with a run that was interrupted or killed
   python search.py inspect --model resnet50
       what can be pruned, what is frozen and why, which budgets are reachable
+  python search.py compare runs/digits_cnn-0.5
+      fine-tuning against training from scratch, searched against uniform widths
+  python search.py report runs/one runs/two
+      one report that compares several runs at equal FLOPs
+"""
+ABOUT_COMPARE = """\
+Fine-tune or from scratch? Train what a search found, and uniform widths, in every
+arm: from inherited weights and from fresh ones, with several seeds and equal
+computation, and say what can be said.
+
+  python search.py compare runs/digits_cnn-0.5
+      of the front of a finished run; goes on where it was cut short
+  python search.py compare --budget 0.5
+      search first, then compare; takes the options of a search too
+"""
+ABOUT_REPORT = """\
+Make the report of a run again: report.html, report.md and the tables. Of several runs,
+one report that compares them at equal FLOPs.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code: 0, 1 stopped, 2 the user's mistake, 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    command = COMMANDS.get(arguments[0]) if arguments else None
     try:
-        if arguments[:1] == ["inspect"]:
-            return _inspect(arguments[1:])
-        return _search(arguments)
+        return command(arguments[1:]) if command else _search(arguments)
     except UserError as error:
         return _fail(f"error: {error}", USER_ERROR)
+    except _Cut as cut:
+        return _fail(str(cut), cut.code)
     except SearchStopped as stopped:
         return _fail(f"stopped: {stopped}", STOPPED)
     except KeyboardInterrupt:
         return _fail("interrupted before a run began; nothing is left to resume", INTERRUPTED)
 
 
+class _Cut(Exception):
+    """Work that can be gone on with was cut short; what to say of it, and the exit code."""
+
+    def __init__(self, line: str, code: int) -> None:
+        super().__init__(line)
+        self.code = code
+
+
 def _search(arguments: Sequence[str]) -> int:
-    options = vars(_parser().parse_args(arguments))
-    folder = place(options)
-    errors = Console(stderr=True)
+    folder = place(vars(_parser().parse_args(arguments)))
+    with _resumable(folder, lambda: folder.resume_command) as progress:
+        run = execute(folder, progress=progress)
+    _show(run, Console())
+    return 0
+
+
+def _compare(arguments: Sequence[str]) -> int:
+    options = vars(_compare_parser().parse_args(arguments))
+    where = options.pop("run", None)
+    own = {f.name for f in dataclasses.fields(CompareConfig)}
+    asked = CompareConfig.of(**{name: value for name, value in options.items() if name in own})
+    others = {name: value for name, value in options.items() if name not in own}
+    if where is None:
+        folder = place(others)
+        with _resumable(folder, lambda: _searching(folder, asked)) as progress:
+            execute(folder, progress=progress)
+    else:
+        folder = folder_of(where, others)
+    with _resumable(folder, lambda: resume_command(folder, asked)) as progress:
+        run = execute_comparison(folder, asked, progress=progress)
+    console = Console()
+    console.print(results.terminal_comparison(run.compared))
+    console.print(f"\nreport: {run.folder / 'report.html'}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _searching(folder: Folder, asked: CompareConfig) -> str:
+    """What to type where the search before a comparison was cut short."""
+    search = folder.resume_command.replace("search.py", "search.py compare", 1)
+    return f"{search} {asked.flags}".rstrip()
+
+
+def _report(arguments: Sequence[str]) -> int:
+    options = _report_parser().parse_args(arguments)
+    runs = [results.load(run, options.storage) for run in options.runs]
+    if len(runs) == 1:
+        path = runs[0].report(options.out)
+        Console().print(results.terminal_table(runs[0]))
+    else:
+        path = results.report_several(runs, options.out or "report.html")
+    Console().print(f"\nreport: {path}", highlight=False, soft_wrap=True)
+    return 0
+
+
+@contextmanager
+def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]:
+    """Work on a run's folder; where it is cut short, ``command`` says how to go on."""
     try:
-        with Progress(errors) as progress:
-            run = execute(folder, progress=progress)
+        with Progress(Console(stderr=True)) as progress:
+            yield progress
     except (KeyboardInterrupt, SearchStopped) as reason:
         if not folder.begun:
             raise
-        said = "interrupted" if isinstance(reason, KeyboardInterrupt) else f"stopped: {reason}"
-        code = INTERRUPTED if isinstance(reason, KeyboardInterrupt) else STOPPED
-        return _fail(f"{said}; go on with: {folder.resume_command}", code)
-    _show(run, Console())
-    return 0
+        interrupted = isinstance(reason, KeyboardInterrupt)
+        said = "interrupted" if interrupted else f"stopped: {reason}"
+        code = INTERRUPTED if interrupted else STOPPED
+        raise _Cut(f"{said}; go on with: {command()}", code) from None
 
 
 def _show(run: Run, console: Console) -> None:
@@ -94,14 +166,14 @@ def _show(run: Run, console: Console) -> None:
 
 
 def _inspect(arguments: Sequence[str]) -> int:
-    parser = _Parser(
+    parser = Parser(
         prog="search.py inspect",
         description="Print what of a model can be pruned, what is frozen and why, and which "
         "budgets are reachable. Nothing is trained.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    _add_part(parser, TaskConfig(), skip=("train_images", "device"))
+    add_part(parser, TaskConfig(), skip=("train_images", "device"))
     options = vars(parser.parse_args(arguments))
     config = SearchConfig.of(**options)
     cache = Path(config.run.runs_dir) / ".cache"
@@ -111,65 +183,57 @@ def _inspect(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="search.py",
         usage="python search.py [--budget 0.5] [option ...]",
         description=ABOUT,
         epilog=MORE,
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
         argument_default=argparse.SUPPRESS,  # so that what was given is told from what was not
         allow_abbrev=False,
     )
     config = SearchConfig()
     for part in dataclasses.fields(config):
-        _add_part(parser, getattr(config, part.name))
+        add_part(parser, getattr(config, part.name))
     return parser
 
 
-def _add_part(parser: argparse.ArgumentParser, part: Any, skip: Sequence[str] = ()) -> None:
-    group = parser.add_argument_group((type(part).__doc__ or "").strip())
-    hints = typing.get_type_hints(type(part))
-    for option in dataclasses.fields(part):
-        if option.name not in skip:
-            group.add_argument(
-                flag(option.name), help=_help(option), **_kind(hints[option.name], option.name)
-            )
+def _compare_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="search.py compare",
+        usage="python search.py compare [RUN] [option ...]",
+        description=ABOUT_COMPARE,
+        formatter_class=Formatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run (default: search)")
+    for part in (CompareConfig(), *vars(SearchConfig()).values()):
+        add_part(parser, part)
+    return parser
 
 
-def _kind(hint: Any, name: str) -> dict[str, Any]:
-    """What argparse must know of a field's type."""
-    if hint is bool:
-        return {"action": "store_true"}
-    inner = [t for t in typing.get_args(hint) if t not in (types.NoneType, Ellipsis)]
-    several = typing.get_origin(hint) is tuple
-    kind = inner[0] if inner else hint
-    shown = {int: "N", float: "X", str: "DIR" if name.endswith("_dir") else "NAME"}[kind]
-    return {"type": kind, "metavar": shown} | ({"nargs": "+"} if several else {})
+def _report_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="search.py report",
+        usage="python search.py report RUN [RUN ...] [option ...]",
+        description=ABOUT_REPORT,
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
+    parser.add_argument(
+        "--out", metavar="FILE", help="where to write (default: RUN/report.html; several: here)"
+    )
+    parser.add_argument("--storage", metavar="NAME", help="database of the study, if not its own")
+    return parser
 
 
-def _help(option: dataclasses.Field[Any]) -> str:
-    """The help text with the known names and the default."""
-    names, default = option.metadata["names"], option.default
-    text = option.metadata["help"]
-    if names:
-        text += f": {', '.join(names)}"
-    if default in (None, "", False) or "default" in text:
-        return text.replace("%", "%%")
-    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-    return f"{text} (default: {shown})".replace("%", "%%")
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Wide enough for every flag, never wider than 80 columns."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26, width=79)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """argparse's complaints in one line like all others, without its usage."""
-        self.exit(USER_ERROR, f"error: {message}; see --help\n")
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "compare": _compare,
+    "inspect": _inspect,
+    "report": _report,
+}
 
 
 def _fail(line: str, code: int) -> int:

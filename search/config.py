@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,7 @@ class JudgeConfig:
     rungs: tuple[int, ...] = option((1, 3), "epochs of training at each rung above 0")
     eta: float = option(2.0, "one in ETA of equally large networks climbs on from a rung")
     coin: float = option(0.1, "share of trials that climb on whatever their score")
+    repeats: int = option(6, "trained twice at the top rung: how much of an accuracy is luck")
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,17 @@ class SearchConfig:
         """Of the final trainings; the same for every network, so that they can be paired."""
         return [self.policies.seed + k for k in range(self.training.final_seeds)]
 
+    @property
+    def command(self) -> str:
+        """What to type for the same run."""
+        words = ["python", "search.py"]
+        for part, option in fields(self):
+            value = getattr(getattr(self, part), option.name)
+            if option.name == "budget" or not (option.metadata["free"] or value == option.default):
+                several = value if isinstance(value, tuple) else (value,)
+                words += [flag(option.name), *map(str, several)]
+        return shlex.join(words)
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Plain lists and dicts, for ``config.json``; without the password of the database."""
         parts = {
@@ -227,6 +240,7 @@ def _check_numbers(config: SearchConfig) -> None:
     for name, value, least in (
         ("trials", config.policies.trials, 1),
         ("seed", config.policies.seed, 0),
+        ("repeats", config.judging.repeats, 0),
         ("image_size", config.task.image_size, 1),
         ("batch_size", config.training.batch_size, 1),
         ("final_epochs", config.training.final_epochs, 1),

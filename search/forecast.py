@@ -57,9 +57,10 @@ def foresee(climb: Climb, budgets: list[Budget], engine: Engine) -> Forecast:
         trial += climbing**rung * (epochs * epoch + evaluation)
     networks = FRONT * len(budgets) * config.training.final_seeds
     final = config.training.final_epochs * epoch + 2 * evaluation
+    again = config.judging.repeats * (config.judging.rungs[-1] * epoch + evaluation)
     return Forecast(
         config.policies.trials * trial / engine.at_once,
-        networks * final / min(engine.at_once, networks),
+        networks * final / min(engine.at_once, networks) + again / engine.at_once,
     )
 
 

@@ -37,6 +37,10 @@ def provenance(
         "device": device(task.device),
         "budgets": {str(budget): budget.limit(space.full_flops) for budget in budgets},
         "full_flops": space.full_flops,
+        "train_images": len(task.train),
+        "val_images": len(task.validation),
+        "test_images": len(task.test),
+        "base_epochs": task.base_epochs,
         "groups": [{"name": g.name, "channels": g.channels} for g in space.groups],
         "frozen": [
             {"name": f.name, "channels": f.channels, "reason": f.reason} for f in space.frozen

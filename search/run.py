@@ -21,8 +21,10 @@ from results import (
     load_finals,
     load_provenance,
     load_records,
+    load_repeats,
     save_finals,
     save_provenance,
+    save_repeats,
     write_tables,
 )
 from search import log
@@ -37,6 +39,7 @@ from search.interrupt import interrupts_heard
 from search.prepare import build, check_criteria, in_one_unit, reachable, score
 from search.progress import Progress
 from search.provenance import provenance, tested
+from search.repeats import repeat
 from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start, starts
 from search.study.company import company_of, until_ended
@@ -84,11 +87,12 @@ def execute(folder: Folder, task: Task | None = None, progress: Progress | None 
 
 def _search(folder: Folder, engine: Engine, task: Task | None, progress: Progress) -> Run:
     config = folder.config
+    command = {} if task else {"command": config.command}
     task = task or build(config, progress)
     space = spaces.discover(task.model, task.example, config.task.round_to)
     budgets = reachable(space, config)
     check_criteria(task.model, space, config)
-    about = provenance(folder.path.name, config, task, space, budgets)
+    about = provenance(folder.path.name, config, task, space, budgets) | command
     with (
         threads_suited_to(task.example[0].shape),
         folder.held(),
@@ -119,6 +123,7 @@ def _search(folder: Folder, engine: Engine, task: Task | None, progress: Progres
         until_ended(study, config.policies.trials, work, progress.say)
         with company.only_one("trains the finals", partial(ended, study), progress.say) as ours:
             if ours:
+                _repeat(study, climb, engine, progress)
                 about["folder"] = folder.owner.partition("#")[0]
                 about["checks"] = _finals(folder, study, climb, budgets, engine, progress)
                 keep()
@@ -128,6 +133,16 @@ def _search(folder: Folder, engine: Engine, task: Task | None, progress: Progres
     run = results.load(folder.path, config.run.storage)
     run.report()
     return run
+
+
+def _repeat(study: Study, climb: Climb, engine: Engine, progress: Progress) -> None:
+    """Train some policies again, so that the report can say how much of an accuracy is luck."""
+
+    def keep(made: list[TrialRecord]) -> None:
+        save_repeats(study, made)
+        progress.working("repeats", len(made), climb.config.judging.repeats)
+
+    repeat(load_records(study), climb, engine, load_repeats(study), keep)
 
 
 def _finals(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from search.config import SearchConfig
+from search.train import MODES, Recipe
 from search.trial import Climb, Failure, FinalJob, FinalOutcome, Outcome
 from spaces import Policy, Space
 
@@ -33,6 +34,10 @@ class ToyClimb(Climb):
     """The wider a policy is on average, the better it scores; ``trouble`` may strike first."""
 
     trouble: Trouble = none
+
+    @property
+    def recipe(self) -> Recipe:
+        return MODES[self.config.training.train].recipe
 
     def on(self, device: torch.device) -> ToyClimb:  # noqa: ARG002
         return self  # there is no task to move

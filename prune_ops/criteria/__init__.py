@@ -19,6 +19,7 @@ from prune_ops.criteria.l2 import L2
 from prune_ops.criteria.random import Random
 from prune_ops.criteria.second_order import SecondOrder
 from prune_ops.criteria.taylor import Taylor
+from prune_ops.criteria.thinet import ThiNet
 from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup
 
@@ -44,7 +45,15 @@ class Criterion(Protocol):
         ...
 
 
-_ALL: tuple[Criterion, ...] = (L1(), L2(), BNScale(), Taylor(), SecondOrder(), Random())
+_ALL: tuple[Criterion, ...] = (
+    L1(),
+    L2(),
+    BNScale(),
+    ThiNet(),
+    Taylor(),
+    SecondOrder(),
+    Random(),
+)
 
 CRITERIA: dict[str, Criterion] = {criterion.name: criterion for criterion in _ALL}
 """Every criterion by its name."""

@@ -1,7 +1,7 @@
-"""``report(folder, records, finals, provenance)``: what a run leaves for people to read.
+"""``report(run)``: what a run leaves for people to read.
 
-Writes ``report.html`` (one file, no network, also fit for print and for a phone), ``trials.csv``
-and ``pareto.csv``.
+Writes ``report.html`` (one file, no network, also fit for print and for a phone), ``report.md``
+with its pictures in ``report_figures/``, and every table of `results.tables`.
 
 Provenance is a plain dict of what the records do not know. Every key may be absent; what depends
 on it is then left out.
@@ -19,41 +19,66 @@ on it is then left out.
 | ``full_flops`` | flops of the unpruned network |
 | ``groups`` | list of dicts ``name``, ``channels``, in the order of the network |
 | ``frozen`` | list of dicts ``name``, ``channels``, ``reason`` |
+| ``train_images``, ``val_images``, ``test_images`` | how many images each split has |
+| ``base_epochs`` | epochs of the unpruned network's training; ``None`` if its weights were given |
+| ``command`` | how to make the run again, as text |
 | ``started`` | when, as text |
 | ``seconds`` | wall time of the whole run |
-| ``test_reads`` | how many times the test split was read |
+| ``test_reads`` | how many times the search read the test split |
 | ``checks`` | list of sentences, one for every check that was made |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from results.record import FinalRecord, TrialRecord
-from results.report.page import html
-from results.store import write_text
+from results import text
+from results.report import files
+from results.report.blocks import Document
+from results.report.sections import sections
+from results.report.view import View
 from results.tables import write_tables
 
+if TYPE_CHECKING:
+    from results.run import Run
 
-def report(
-    folder: str | Path,
-    records: Sequence[TrialRecord],
-    finals: Sequence[FinalRecord],
-    provenance: Mapping[str, Any],
-) -> Path:
-    """Write ``report.html``, ``trials.csv`` and ``pareto.csv`` into ``folder``.
+
+def report(run: Run, path: str | Path | None = None) -> Path:
+    """Write ``report.html``, ``report.md`` and every table into the run's folder.
 
     Works at any moment of a run: with no trial complete, with failed ones only, without finals.
 
+    Args:
+        path: of the page, ending with ``.html``, or a folder; its Markdown is written beside it
+            under the same name, and no table is.
+
     Returns:
-        The path of ``report.html``.
+        The path of the page.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    path = Path(folder) / "report.html"
-    write_tables(folder, records, finals)
-    write_text(path, html(records, finals, provenance))
-    return path
+    target = files.page_path(run.folder / "report.html" if path is None else path)
+    if path is None:
+        write_tables(run.folder, run.records, run.finals, run.repeats, run.compared)
+    return files.write(document(run.view), target)
+
+
+def document(view: View) -> Document:
+    """The report of one run, whatever it is written as."""
+    name = view.provenance.get("run")
+    title = f"Pruning search: {name}" if name else "Pruning search"
+    return Document(title, _lead(view), sections(view))
+
+
+def _lead(view: View) -> str:
+    given, running = view.provenance, view.states()["running"]
+    facts = (
+        given.get("task"),
+        text.plural(len(view.records), "trial"),
+        f"started {given['started']}" if given.get("started") else None,
+        f"took {text.duration(given['seconds'])}" if "seconds" in given else None,
+        f"{running} still running" if running else None,
+    )
+    return " · ".join(str(fact) for fact in facts if fact)

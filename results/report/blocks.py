@@ -88,3 +88,12 @@ class Section:
 
     def __bool__(self) -> bool:
         return bool(self.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A whole report; ``lead`` is the line under its title."""
+
+    title: str
+    lead: str
+    sections: Sequence[Section]

@@ -18,10 +18,14 @@ from matplotlib.figure import Figure
 
 BLACK, ORANGE, BLUE, SKY = "#000000", "#E69F00", "#0072B2", "#56B4E9"
 VERMILION, GREY, PALE = "#D55E00", "#767676", "#dddddd"
+GREEN, PURPLE = "#009E73", "#CC79A7"
 
 MARKERS: dict[str, dict[str, Any]] = {
     "baseline": {"marker": "*", "color": BLACK, "markersize": 12},
     "uniform": {"marker": "s", "color": ORANGE, "markeredgecolor": BLACK, "markersize": 7},
+    "ranking": {"marker": "^", "color": GREEN, "markeredgecolor": BLACK, "markersize": 7},
+    "random": {"marker": "v", "color": PURPLE, "markeredgecolor": BLACK, "markersize": 7},
+    "coin": {"marker": "^", "color": ORANGE, "markeredgecolor": BLACK, "markersize": 5},
     "searched": {"marker": "D", "color": BLUE, "markeredgecolor": "white", "markersize": 7},
     "trial": {"marker": "o", "color": SKY, "markeredgecolor": "white", "markersize": 6},
     "less": {"marker": "o", "color": "none", "markeredgecolor": GREY, "markersize": 4},
@@ -29,6 +33,9 @@ MARKERS: dict[str, dict[str, Any]] = {
     "tick": {"marker": "|", "color": ORANGE, "markersize": 10, "markeredgewidth": 3},
     "failed": {"marker": "x", "color": VERMILION, "markersize": 5},
 }
+
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
+"""Of neighbouring parts of a bar, so that they can be told apart without colour."""
 
 # Any: matplotlib types the keys as one long Literal, which an ordinary dict does not meet.
 _STYLE: Any = {

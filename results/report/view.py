@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from results.arms import Comparison
 from results.compare import chosen
 from results.pareto import finished, trial_front
 from results.record import FinalRecord, Role, TrialRecord
@@ -55,11 +56,18 @@ class BudgetCount:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Records, finals and provenance behind one face; every key of the provenance may be absent."""
+    """What a run measured, behind one face; every key of the provenance may be absent.
+
+    Attributes:
+        repeats: see `results.Run`.
+        compared: what a comparison of fine-tuning with training from scratch measured.
+    """
 
     records: Sequence[TrialRecord]
     finals: Sequence[FinalRecord]
     provenance: Mapping[str, Any]
+    repeats: Sequence[TrialRecord] = ()
+    compared: Comparison = field(default_factory=Comparison)
 
     @property
     def budgets(self) -> dict[str, int]:

@@ -12,6 +12,7 @@ from torch import nn
 import prune_ops
 from prune_ops import Scores
 from results import Comparison, SweepPoint
+from results.text import plural
 from search import cache, log
 from search.comparison.config import CompareConfig
 from search.comparison.plan import Planned, Schedule, plan, random_source, recipe
@@ -91,7 +92,7 @@ class Contest:
         if self._climb.task.base_epochs is None:
             notes.append(
                 "how long the unpruned network was trained is not known: its training is counted "
-                f"as {self._asked.base_epochs} epochs (--base-epochs)"
+                f"as {plural(_number(self._asked.base_epochs), 'epoch')} (--base-epochs)"
             )
         return tuple(notes)
 

@@ -84,7 +84,8 @@ def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
     path = Path(run)
     if not (path / "config.json").is_file():
         raise UserError(f"RUN must be the folder of a run, but {path} is none")
-    where = {"name": path.resolve().name, "runs_dir": str(path.resolve().parent)}
+    path = path if path.name else path.resolve()
+    where = {"name": path.name, "runs_dir": str(path.parent)}
     return place({"resume": True, **options, **where})
 
 

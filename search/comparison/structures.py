@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +24,6 @@ from search.starts import global_ranking
 from search.trial import Climb
 from spaces import Budget, ChannelGroup, Policy, Space
 from spaces.errors import UserError
-
-RATIOS = 1001
-"""So many ratios from 0 to 1 are tried where one has to meet a budget."""
 
 STRUCTURES = ("searched", "uniform", "l1", "thinet", "slimming")
 
@@ -102,37 +99,39 @@ def source_of(criterion: str, climb: Climb) -> str:
 def inside_blocks(model: nn.Module, space: Space, budget: Budget) -> Policy:
     """One ratio for every group that a single layer makes; residual streams stay whole.
 
-    That is how ThiNet prunes residual networks. The ratio is the largest that meets the budget.
+    That is how ThiNet prunes residual networks. From the smallest widths on, the group that keeps
+    the smallest share of its channels gets one more step of its lattice, while the budget lasts.
 
     Raises:
         UserError: the residual streams alone exceed the budget.
     """
     limit, streams = space.limit(budget), residual_streams(model, space)
-    policies = [_at_ratio(space, streams, ratio) for ratio in np.linspace(0.0, 1.0, RATIOS)]
-    affordable = np.flatnonzero(space.flops(np.stack(policies)) <= limit)
-    if not len(affordable):
+    widths = [g.channels if g.name in streams else g.choices[0] for g in space.groups]
+    if space.flops(np.array(widths)) > limit:
         raise UserError(
             f"--structures thinet keeps residual streams whole and so cannot meet budget {budget}; "
             "leave it out, or take a larger budget"
         )
-    return space.policy(policies[affordable[-1]])
+    while (wider := _one_step_wider(space, widths, limit)) is not None:
+        widths = wider
+    return space.policy(np.array(widths))
+
+
+def _one_step_wider(space: Space, widths: list[int], limit: int) -> list[int] | None:
+    """With one step more for the group of the smallest share that can have it; None if none can."""
+    shares = [width / g.channels for width, g in zip(widths, space.groups, strict=True)]
+    for k in sorted(range(len(widths)), key=lambda k: shares[k]):
+        more = [choice for choice in space.groups[k].choices if choice > widths[k]]
+        if more:
+            wider = [*widths[:k], more[0], *widths[k + 1 :]]
+            if space.flops(np.array(wider)) <= limit:
+                return wider
+    return None
 
 
 def residual_streams(model: nn.Module, space: Space) -> frozenset[str]:
     """The groups whose channels several layers add to; depthwise convolutions only pass them on."""
     return frozenset(g.name for g in space.groups if _producers(model, g) > 1)
-
-
-def _at_ratio(space: Space, streams: Collection[str], ratio: float) -> np.ndarray:
-    """Widths ``(G,)``, each the nearest on its lattice."""
-    return np.array(
-        [
-            g.channels
-            if g.name in streams
-            else min(g.choices, key=lambda width: abs(width - ratio * g.channels))
-            for g in space.groups
-        ]
-    )
 
 
 def _producers(model: nn.Module, group: ChannelGroup) -> int:

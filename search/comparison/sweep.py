@@ -14,6 +14,7 @@ from results import SweepPoint
 from search.comparison.config import CompareConfig
 from search.comparison.plan import recipe
 from search.engines import Engine
+from search.sampler import trial_seed
 from search.train import FINETUNE
 from search.trial import Climb, FinalJob, Training
 from spaces import Budget
@@ -60,7 +61,7 @@ def sweep_jobs(
     climb: Climb, budgets: Sequence[Budget], asked: CompareConfig
 ) -> Mapping[Place, FinalJob]:
     """What is trained for the sweep."""
-    seed = climb.config.policies.seed + asked.seeds
+    seed = trial_seed(climb.config.policies.seed, 0)
     return {
         (str(budget), rate): FinalJob(
             climb.space.uniform(budget),

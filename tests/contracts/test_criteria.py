@@ -29,6 +29,7 @@ LINES = {
     "random": Line(blind=True),
     "second_order": Line(),
     "taylor": Line(),
+    "thinet": Line(),
 }
 NETWORKS = ("Residual", "Grouped", "Shared", "Depthwise", "Transposed", "ScaleNorm")
 PAIRS = [(c, n) for c in LINES for n in NETWORKS if n not in LINES[c].refuses]

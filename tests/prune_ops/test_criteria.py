@@ -126,7 +126,7 @@ def images(seed=0, count=6):
 
 @settings(deadline=None, max_examples=10)
 @given(order=st.permutations(range(6)))
-@pytest.mark.parametrize("criterion", ["bn_scale", "l1", "l2", "second_order", "taylor"])
+@pytest.mark.parametrize("criterion", ["bn_scale", "l1", "l2", "second_order", "taylor", "thinet"])
 def test_permuting_channels_permutes_scores(fresh_conv_bn_conv, criterion, order):
     model, space = fresh_conv_bn_conv()
     before = prune_ops.score(model, space, [images()], [criterion])[criterion]["0"]

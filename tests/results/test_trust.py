@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from results import noise_ceiling, proxy_trust
-from results.trust import kendall, spearman, trust_rung
+from results import TrialRecord, noise_ceiling, proxy_trust
+from results.trust import TRUST_COLUMNS, kendall, spearman, trust_rung, trust_table
 from spaces import Policy
 
 # Small integers make ties common, which is where rank correlations differ.
@@ -101,15 +102,164 @@ def test_no_trial_at_all_still_names_the_controls() -> None:
 
 def test_noise_ceiling_by_hand(record) -> None:
     a, b = Policy({"stem": 4}), Policy({"stem": 8})
-    trials = [
-        record(0, (0.50,), policy=a, seed=0),
-        record(1, (0.52,), policy=a, seed=1),
-        record(2, (0.60,), policy=b, seed=0),
+    trials = [record(0, (0.50,), policy=a, seed=0), record(1, (0.60,), policy=b, seed=0)]
+    again = record(0, (math.nan, 0.9), policy=b, seed=1)  # not measured at this rung
+    repeats = [record(0, (0.52,), policy=a, seed=1), again]
+    ceiling = noise_ceiling(trials, repeats)
+    # Within a: variance 2e-4 over its two seeds. Between the trials: 0.01 / 2.
+    reliability = 1 - 2e-4 / 5e-3
+    assert ceiling is not None
+    assert ceiling.policies == 1
+    assert ceiling.deviation == pytest.approx(math.sqrt(2e-4))
+    assert ceiling.reliability.value == pytest.approx(reliability)
+    assert ceiling.spearman.value == pytest.approx(math.sqrt(reliability))
+    assert ceiling.kendall.value == pytest.approx(2 / math.pi * math.asin(math.sqrt(reliability)))
+    assert math.isnan(ceiling.spearman.low)
+    # Trials of one policy with several seeds are as good as repeats.
+    assert noise_ceiling([*trials, repeats[0]]) is not None
+
+
+def test_several_seeds_are_pooled_by_their_degrees_of_freedom(record) -> None:
+    a, b = Policy({"stem": 4}), Policy({"stem": 8})
+    trials = [record(0, (0.50,), policy=a, seed=0), record(1, (0.70,), policy=b, seed=0)]
+    repeats = [
+        *(record(0, (x,), policy=a, seed=s) for s, x in ((1, 0.53), (2, 0.56))),
+        record(1, (0.72,), policy=b, seed=1),
     ]
-    # Within a: variance 2e-4 over its two seeds. Over all three: mean 0.54, squares 0.0056 / 2.
-    assert noise_ceiling(trials) == pytest.approx(math.sqrt(1 - 2e-4 / 2.8e-3))
+    # Squares about the means: 0.0018 with two degrees of freedom, 0.0002 with one; total 0.02.
+    ceiling = noise_ceiling(trials, repeats)
+    assert ceiling is not None
+    assert ceiling.reliability.value == pytest.approx(1 - (0.0020 / 3) / 0.02)
+
+
+def test_noise_beyond_every_difference_leaves_nothing_to_find(record) -> None:
+    trials = [record(i, (0.5 + 0.001 * i,)) for i in range(6)]
+    repeats = [replace(r, seed=1, accuracy=(r.val_accuracy + 0.2,)) for r in trials[:2]]
+    ceiling = noise_ceiling(trials, repeats)
+    assert ceiling is not None
+    assert (ceiling.reliability.value, ceiling.kendall.value) == (0.0, 0.0)
 
 
 def test_no_repeats_no_noise_ceiling(record) -> None:
     assert noise_ceiling([record(i, (0.5 + 0.01 * i,)) for i in range(6)]) is None
     assert noise_ceiling([]) is None
+    same = [record(i, (0.5,)) for i in range(6)]
+    assert noise_ceiling(same, [replace(same[0], seed=1, accuracy=(0.6,))]) is None
+
+
+def simulated(record, n: int, noise: float, repeated: int):
+    """Normal truth with unit variance (in points), normal noise, and the truth as a proxy."""
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=n)
+    measured = 0.5 + 0.01 * (truth + noise * rng.normal(size=(2, n)))
+    trials = [record(i, (measured[0, i],), proxies={"truth": truth[i]}) for i in range(n)]
+    repeats = [replace(r, seed=1, accuracy=(measured[1, r.number],)) for r in trials[:repeated]]
+    return trials, repeats
+
+
+def test_a_perfect_proxy_meets_the_ceiling(record) -> None:
+    trials, repeats = simulated(record, 300, noise=0.75, repeated=300)
+    ceiling, perfect = noise_ceiling(trials, repeats), proxy_trust(trials)[0]
+    assert ceiling is not None
+    # True reliability: 1 / (1 + 0.75²) = 0.64, so 0.8 and 2/π asin 0.8 = 0.590.
+    assert ceiling.reliability.low < 0.64 < ceiling.reliability.high
+    assert perfect.kendall.value == pytest.approx(ceiling.kendall.value, abs=0.05)
+    assert perfect.spearman.value == pytest.approx(ceiling.spearman.value, abs=0.06)
+    assert ceiling.kendall.low < 0.590 < ceiling.kendall.high
+
+
+def test_the_ceiling_has_an_interval_from_five_repeats_on(record) -> None:
+    for repeated, given_ in ((4, False), (5, True)):
+        trials, repeats = simulated(record, 30, noise=0.5, repeated=repeated)
+        ceiling = noise_ceiling(trials, repeats)
+        assert ceiling is not None
+        assert math.isfinite(ceiling.kendall.low) is given_
+        assert not given_ or ceiling.kendall.low <= ceiling.kendall.value <= ceiling.kendall.high
+
+
+def selected(record, n: int) -> list[TrialRecord]:
+    """A weak proxy whose lower half is stopped at rung 0, but for one in four by coin."""
+    rng = np.random.default_rng(5)
+    truth = rng.normal(size=n)
+    score = truth + 1.5 * rng.normal(size=n)
+    coin = rng.random(n) < 0.25
+    trials = []
+    for i in range(n):
+        proxies, loses = {"p": score[i]}, score[i] < 0
+        if loses and not coin[i]:
+            trials.append(record(i, proxies=proxies, state="stopped"))
+        else:
+            lucky = (0,) if loses else ()
+            trials.append(record(i, (0.5 + 0.01 * truth[i],), proxies=proxies, regardless=lucky))
+    return trials
+
+
+def test_the_coin_undoes_the_selection(record) -> None:
+    n = 1200
+    trials = selected(record, n)
+    rng = np.random.default_rng(5)
+    truth = rng.normal(size=n)
+    everybody = stats.kendalltau(truth + 1.5 * rng.normal(size=n), truth).statistic
+    found = proxy_trust(trials)[0]
+    lucky = sum(bool(r.regardless) for r in trials)
+    assert found.by_coin == lucky
+    assert found.kendall_unselected is not None
+    fair = found.kendall_unselected
+    assert abs(fair.value - everybody) < abs(found.kendall.value - everybody)
+    assert fair.low < everybody < fair.high
+
+
+def test_the_weights_are_those_of_everybody_who_was_stopped(record) -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(2, 12))
+    trials = [
+        record(
+            i,
+            (0.5 + 0.01 * values[0, i],),
+            proxies={"p": values[1, i]},
+            regardless=(0,) if i < 6 else (),
+        )
+        for i in range(12)
+    ]
+    stopped = [record(20 + i, proxies={"p": 0.0}, state="stopped") for i in range(12)]
+    found = proxy_trust([*trials, *stopped])[0]
+    # 12 were stopped and 6 climbed by coin, so each of these stands for 3: as if copied.
+    x, y = (np.concatenate([np.repeat(v[:6], 3), v[6:]]) for v in values)
+    assert found.kendall_unselected.value == pytest.approx(stats.kendalltau(x, y).statistic)
+    assert found.spearman_unselected.value == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert found.by_coin == 6
+
+
+def test_too_few_by_coin_give_no_unselected_figure(record) -> None:
+    trials = [
+        record(i, (0.5 + 0.01 * i,), proxies={"p": float(i)}, regardless=(0,) if i < 4 else ())
+        for i in range(12)
+    ]
+    stopped = record(20, proxies={"p": 0.0}, state="stopped")
+    assert proxy_trust([*trials, stopped])[0].kendall_unselected is None
+    # Where nobody was stopped below, nobody was selected.
+    assert proxy_trust(trials)[0].kendall_unselected == proxy_trust(trials)[0].kendall
+    # A coin at the common rung itself came too late to matter.
+    late = [replace(r, regardless=(1,)) for r in trials]
+    assert proxy_trust([*late, stopped])[0].by_coin == 0
+
+
+def test_a_policy_that_was_proposed_again_is_no_evidence(record) -> None:
+    trials = [record(i, (0.5 + 0.01 * (i % 4),), proxies={"p": float(i)}) for i in range(8)]
+    twins = [replace(r, number=r.number + 10) for r in trials]
+    assert proxy_trust([*trials, *twins]) == proxy_trust(trials)
+
+
+def test_the_table_has_the_same_columns_whatever_there_is(record) -> None:
+    trials, repeats = simulated(record, 30, noise=0.5, repeated=6)
+    full = trust_table(trials, repeats)
+    assert list(full["name"]) == ["truth", "flops", "params"]
+    assert list(full["control"]) == [False, True, True]
+    for table in (full, trust_table(trials), trust_table(trials[:3]), trust_table([])):
+        assert tuple(table.columns) == TRUST_COLUMNS
+    truth = proxy_trust(trials)[0]
+    assert full.loc[0, "kendall_low"] == truth.kendall.low
+    assert full.loc[0, "n"] == 30
+    assert full["ceiling_kendall"].nunique() == 1
+    assert trust_table(trials)["ceiling_kendall"].isna().all()
+    assert trust_table(trials[:3])["kendall"].isna().all()

@@ -1,10 +1,55 @@
-"""TODO"""
+"""What came out: the verdicts, then one row for every network that competes."""
 
 from __future__ import annotations
 
-from results.report.blocks import Section
-from results.report.view import View
+from results import text
+from results.compare import verdicts
+from results.report.blocks import Block, Column, Paragraph, Section, Table
+from results.report.view import Row, View
+
+NO_VERDICT = "There is no verdict: no network was trained to the end."
+LEGEND = (
+    "FLOPs are multiply-adds of convolution, linear and matmul at batch 1. “Search” is after the "
+    "brief training of the search and “final” after the longer one that follows it, so compare "
+    "down a column, not across. ± is the standard deviation over seeds. The coloured or bold row "
+    "stands for its budget in the verdict; it was chosen on the validation split. The interval of "
+    "the verdict covers the seeds of the final training, not the choice of the test images."
+)
 
 
-def section(view: View) -> Section:  # noqa: ARG001
-    return Section("summary", "")
+def section(view: View) -> Section:
+    """Verdicts first; the table shows the baseline, uniform widths and the searched front."""
+    sentences = [v.sentence for v in verdicts(view.finals, view.budgets)] or [NO_VERDICT]
+    blocks: list[Block] = [Paragraph(sentence, "verdict") for sentence in sentences]
+    rows = view.rows()
+    if rows:
+        blocks += [_table(rows), Paragraph(LEGEND, "soft")]
+    else:
+        blocks.append(Paragraph("There is no baseline, and no trial was trained to the end."))
+    return Section("summary", "What came out", blocks)
+
+
+def _table(rows: list[Row]) -> Table:
+    columns = (
+        Column("network", label=True),
+        Column("FLOPs", numeric=True, minor=True),
+        Column("% of FLOPs", numeric=True),
+        Column("params", numeric=True),
+        Column("search: val. %", numeric=True),
+        Column("final: test %", numeric=True),
+        Column("seeds", numeric=True, minor=True),
+    )
+    marked = frozenset(i for i, row in enumerate(rows) if row.best)
+    return Table(columns, [_cells(row) for row in rows], marked)
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        row.name,
+        text.count(row.flops),
+        text.number(row.flops_fraction, 1),
+        text.count(row.params),
+        text.number(row.val_accuracy),
+        text.mean_spread(row.test_accuracy),
+        str(len(row.test_accuracy) or text.NONE),
+    ]

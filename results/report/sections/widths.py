@@ -1,10 +1,91 @@
-"""TODO"""
+"""Which channels stay: the widths of the front, beside the original and uniform ones."""
 
 from __future__ import annotations
 
-from results.report.blocks import Section
+from collections.abc import Iterator, Mapping, Sequence
+
+from results import text
+from results.pareto import trial_front
+from results.report.blocks import Block, Column, Figure, Section, Table
 from results.report.view import View
+from spaces import Policy
+
+AT_ONCE = 40
+"""Groups in one picture: as many as fit on a page in letters that can be read."""
 
 
-def section(view: View) -> Section:  # noqa: ARG001
-    return Section("widths", "")
+def section(view: View) -> Section:
+    """Empty where the groups are not known, or no policy and nothing frozen is."""
+    return Section("widths", "Which channels stay", list(_blocks(view)))
+
+
+def _blocks(view: View) -> Iterator[Block]:
+    channels = {group["name"]: group["channels"] for group in view.provenance.get("groups") or ()}
+    policies = columns(view)
+    if channels and policies:
+        yield from _pictures(view, channels, policies)
+    if view.provenance.get("frozen"):
+        yield _frozen(view.provenance["frozen"])
+
+
+def columns(view: View) -> dict[str, Policy]:
+    """Uniform widths at every budget, then the front by rising flops; titles say which."""
+    found: dict[str, Policy] = {}
+    budgets: list[str | None] = [*view.budget_names]
+    for budget in budgets or [None]:
+        uniform = view.uniform_at(budget)
+        if uniform is not None and uniform.policy is not None:
+            found[f"uniform at {budget}" if budget else "uniform"] = uniform.policy
+    best = {final.policy for final in map(view.best_final, view.budget_names) if final}
+    for r in trial_front(view.records):
+        if r.policy not in found.values():
+            star = "\N{BLACK STAR} " if r.policy in best else ""
+            found[f"{star}trial {r.number}, {text.number(r.flops_fraction, 1)} %"] = r.policy
+    return found
+
+
+def _pictures(
+    view: View, channels: Mapping[str, int], policies: Mapping[str, Policy]
+) -> Iterator[Figure]:
+    # Imported late: matplotlib takes a second that workers and `--help` need not spend.
+    from results.report import plots
+
+    names = list(channels)
+    everything = {"original": Policy(channels), **policies}
+    parts = -(-len(names) // AT_ONCE)
+    size = -(-len(names) // parts)
+    for place in range(parts):
+        some = names[place * size : (place + 1) * size]
+        yield Figure(
+            f"widths-{place}",
+            plots.heat_map(some, channels, everything, place),
+            _caption(view, some, place, parts),
+            _table(some, everything),
+        )
+
+
+def _caption(view: View, names: Sequence[str], place: int, parts: int) -> str:
+    part = f" Part {place + 1} of {parts}: {names[0]} to {names[-1]}." if parts > 1 else ""
+    star = " A star marks the policy that stands for its budget." if view.finals else ""
+    return (
+        "How many channels each group keeps, in the order of the network: the darker, the larger "
+        "the share. Original and uniform widths first, then the front by rising FLOPs "
+        f"(their share in % stands beside the trial).{star}{part}"
+    )
+
+
+def _table(names: Sequence[str], policies: Mapping[str, Policy]) -> Table:
+    rows = [
+        [name, *(str(policy.get(name, text.NONE)) for policy in policies.values())]
+        for name in names
+    ]
+    return Table([Column("group", label=True), *(Column(t, numeric=True) for t in policies)], rows)
+
+
+def _frozen(frozen: Sequence[Mapping[str, object]]) -> Table:
+    modules = text.plural(len(frozen), "module")
+    return Table(
+        [Column("module", label=True), Column("channels", numeric=True), Column("reason")],
+        [[str(f["name"]), str(f["channels"]), str(f["reason"])] for f in frozen],
+        folded=f"{modules} with channels that must stay, and why",
+    )

@@ -1,0 +1,44 @@
+"""95 % intervals by closed formulas, for a mean of few values and for a share.
+
+>>> wilson(2, 3)
+(0.2076..., 0.9385...)
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from scipy.special import ndtri, stdtrit
+
+CONFIDENCE = 0.95
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Of the Student-t interval of the mean: t(0.975, n - 1) · s / √n.
+
+    ``None`` where no interval can be given: for fewer than two values, and for values that are all
+    the same, which says that they are coarse and not that the mean is certain.
+    """
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return None
+    deviation = statistics.stdev(values)
+    if deviation < 1e-9:
+        return None
+    quantile = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2))
+    return quantile * deviation / math.sqrt(len(values))
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's score interval of the share ``hits / n`` (JASA 1927); (0, 1) when ``n`` is 0.
+
+    The shares p that a test would not refuse: those with |hits / n - p| ≤ z √(p (1 - p) / n).
+    """
+    if n == 0:
+        return 0.0, 1.0
+    z = float(ndtri((1 + CONFIDENCE) / 2))
+    centre = (hits + z**2 / 2) / (n + z**2)
+    reach = z / (n + z**2) * math.sqrt(hits * (n - hits) / n + z**2 / 4)
+    # At the ends the formula gives 0 and 1 but for rounding.
+    return centre - reach if hits else 0.0, centre + reach if hits < n else 1.0

@@ -1,0 +1,34 @@
+"""Where a trial's policy comes from, in the kinds that the report draws apart."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from results.record import TrialRecord
+from results.report.view import View
+
+Origin = Literal["uniform", "ranking", "random", "searched"]
+
+NAMES: dict[Origin, str] = {
+    "uniform": "uniform widths",
+    "ranking": "global rankings",
+    "random": "random policies",
+    "searched": "searched",
+}
+"""As they stand in legends; all but the last are what a search has to beat."""
+
+
+def origin_of(view: View, record: TrialRecord) -> Origin:
+    """Rankings are the starts that the run was given; who is nothing else was searched."""
+    policies = (view.provenance.get("config") or {}).get("policies") or {}
+    if record.origin in (policies.get("starts") or ()):
+        return "ranking"
+    fixed: dict[str, Origin] = {"uniform": "uniform", "random": "random"}
+    return fixed.get(record.origin, "searched")
+
+
+def described(view: View, record: TrialRecord) -> str:
+    """``global ranking (l1)`` or the origin's own name."""
+    if origin_of(view, record) == "ranking":
+        return f"global ranking ({record.origin})"
+    return record.origin

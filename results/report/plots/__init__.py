@@ -1,0 +1,19 @@
+"""The report's pictures, one file a section. Each function gives one ``<svg>`` element."""
+
+from results.report.plots.front import close_up, final_accuracy, front
+from results.report.plots.search import history, volumes
+from results.report.plots.spending import spending
+from results.report.plots.trust import against_proxies
+from results.report.plots.widths import heat_map, widths
+
+__all__ = [
+    "against_proxies",
+    "close_up",
+    "final_accuracy",
+    "front",
+    "heat_map",
+    "history",
+    "spending",
+    "volumes",
+    "widths",
+]

@@ -1,0 +1,100 @@
+"""Accuracy against FLOPs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from results.intervals import half_width
+from results.pareto import finished, trial_front
+from results.record import TrialRecord
+from results.report.origins import NAMES, Origin, origin_of
+from results.report.plots.axes import dot, finish, mark, others, shorten
+from results.report.svg import BLACK, MARKERS, draw
+from results.report.view import Row, View
+
+BASELINES: tuple[Origin, ...] = ("random", "ranking", "uniform")
+
+
+def front(view: View) -> str:
+    """All trials beside the unpruned network, the front and what it has to beat."""
+    return _front("front", view, view.records, view.rows(), {})
+
+
+def close_up(view: View, budget: str, limit: float) -> str:
+    """The trials just under one budget, which lie on one another in `front`.
+
+    ``limit`` is the budget as a fraction of the unpruned network's flops.
+    """
+    place = view.budget_names.index(budget)
+    trials = view.compared_at(budget)
+    return _front(f"close-up-{place}", view, trials, [], {f"budget {budget}": limit})
+
+
+def _front(
+    name: str,
+    view: View,
+    trials: Sequence[TrialRecord],
+    rows: Sequence[Row],
+    limits: Mapping[str, float],
+) -> str:
+    top, best = finished(trials), trial_front(trials)
+    less = others(trials, top)
+    known = [(r.flops_fraction, r.val_accuracy) for r in rows if r.role == "baseline"]
+    unpruned = [(100 * x, y) for x, y in known if x is not None and y is not None]
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        mark(axes, "less", [dot(r) for r in less], "trained for less")
+        for label, limit in limits.items():
+            axes.axvline(100 * limit, color=BLACK, linestyle=":", linewidth=1, label=label)
+        searched = [dot(r) for r in top if origin_of(view, r) == "searched"]
+        mark(axes, "trial", searched, "searched")
+        mark(axes, "searched", [dot(r) for r in best], "front", linestyle="-")
+        for origin in BASELINES:
+            mark(axes, origin, [dot(r) for r in top if origin_of(view, r) == origin], NAMES[origin])
+        mark(axes, "baseline", unpruned, "unpruned network")
+        finish(figure, axes, "validation accuracy, %")
+
+    return draw(name, 3.7, paint)
+
+
+def final_accuracy(view: View) -> str:
+    """The final networks: validation accuracy in the search beside every seed on the test split."""
+    rows = [row for row in view.rows() if row.test_accuracy]
+
+    def paint(figure: Figure) -> None:
+        before, after = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.7))
+        for place, row in enumerate(rows):
+            if row.val_accuracy is not None:
+                before.plot(100 * row.val_accuracy, place, **MARKERS[row.role])
+            _interval(after, place, row)
+        before.set_yticks(range(len(rows)), [shorten(row.name, 22) for row in rows])
+        before.set_ylim(len(rows) - 0.3, -0.6)
+        for axes, what in ((before, "validation, %\n(search)"), (after, "test, %\n(final)")):
+            axes.margins(x=0.1)
+            axes.set_xlabel(what)
+            axes.locator_params(axis="x", nbins=4)
+            axes.ticklabel_format(axis="x", useOffset=False)
+        before.tick_params(axis="y", length=0)
+        after.tick_params(axis="y", length=0)
+
+    return draw("final", 0.9 + 0.34 * len(rows), paint)
+
+
+def _interval(axes: Axes, place: int, row: Row) -> None:
+    """A ring for each seed under the mean and its 95 % interval."""
+    values = [100 * value for value in row.test_accuracy]
+    axes.plot(values, [place + 0.28] * len(values), linestyle="", **MARKERS["seed"])
+    reach = half_width(row.test_accuracy)
+    axes.errorbar(
+        statistics.fmean(values),
+        place,
+        xerr=None if reach is None else 100 * reach,
+        capsize=3,
+        ecolor=BLACK,
+        **MARKERS[row.role],
+    )

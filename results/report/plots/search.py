@@ -1,0 +1,86 @@
+"""How the search went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from results.pareto import finished
+from results.record import TrialRecord
+from results.report.plots.axes import finish, mark, others
+from results.report.svg import BLACK, BLUE, GREEN, MARKERS, PURPLE, draw
+from results.report.view import View
+
+LINES = ("-", "--", "-.", ":")
+
+
+def history(view: View) -> str:
+    """Validation accuracy by trial number, with the best so far at each budget."""
+    top = finished(view.records)
+    less = [(r.number, r.val_accuracy) for r in others(view.records, top)]
+    last = max(r.number for r in view.records)
+    failed = [r.number for r in view.records if r.state == "failed"]
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        mark(axes, "less", less, "trained for less")
+        mark(axes, "trial", [(r.number, r.val_accuracy) for r in top], "trials")
+        for style, (budget, trials) in zip(cycle(LINES), _by_budget(view), strict=False):
+            x, best = _best_so_far(trials, last)
+            label = f"best so far at {budget}" if budget else "best so far"
+            axes.step(x, best, linestyle=style, where="post", color=BLUE, label=label)
+        _crosses(axes, failed)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        finish(figure, axes, "validation accuracy, %", "trial")
+
+    return draw("history", 3.2, paint)
+
+
+def volumes(lines: Sequence[tuple[str, Sequence[float]]]) -> str:
+    """Hypervolume after each trial that ended, one line for each of these titles."""
+    looks = zip((BLUE, GREEN, PURPLE), (2.0, 1.5, 1.5), LINES, strict=False)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for (title, values), (colour, width, style) in zip(lines, looks, strict=False):
+            # Before the first front there is no area to speak of, only a long way up.
+            known = [(i, value) for i, value in enumerate(values, 1) if value > 0]
+            x, y = zip(*known, strict=True)
+            axes.step(
+                x, y, where="post", label=title, color=colour, linewidth=width, linestyle=style
+            )
+            axes.plot(x[-1], y[-1], marker="o", markersize=4, color=colour, markeredgecolor=BLACK)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        finish(figure, axes, "hypervolume of the front", "trials that ended")
+
+    return draw("hypervolume", 3.0, paint)
+
+
+def _crosses(axes: Axes, numbers: Sequence[int]) -> None:
+    """Failed trials have no accuracy, so they stand on the axis."""
+    if numbers:
+        height = [0.02] * len(numbers)
+        axes.plot(
+            numbers,
+            height,
+            linestyle="",
+            label="failed",
+            transform=axes.get_xaxis_transform(),
+            **MARKERS["failed"],
+        )
+
+
+def _by_budget(view: View) -> list[tuple[str | None, list[TrialRecord]]]:
+    compared = [(budget, view.compared_at(budget)) for budget in [*view.budgets, None]]
+    return [(budget, trials) for budget, trials in compared if trials]
+
+
+def _best_so_far(trials: Sequence[TrialRecord], last: int) -> tuple[list[int], list[float]]:
+    best: list[float] = []
+    for r in trials:
+        best.append(max([100 * r.val_accuracy, *best[-1:]]))
+    return [*(r.number for r in trials), last], [*best, best[-1]]

@@ -1,0 +1,67 @@
+"""How much of an accuracy is luck: some policies are trained again with another seed.
+
+From the spread between the two the report works out the noise ceiling: how well any proxy could be
+expected to rank the policies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from results import TrialRecord
+from results.pareto import finished
+from search.engines import Engine
+from search.sampler import trial_seed
+from search.trial import Climb, FinalJob, FinalOutcome
+
+
+def repeat(
+    records: Sequence[TrialRecord],
+    climb: Climb,
+    engine: Engine,
+    known: Sequence[TrialRecord],
+    keep: Callable[[list[TrialRecord]], None],
+) -> None:
+    """Train the chosen policies again, just as the top rung trained them; the test is not read.
+
+    Args:
+        known: repeats that were made before.
+        keep: called with all repeats so far after each. One that fails is left out.
+    """
+    made = list(known)
+    jobs = {job(record, climb): record for record in chosen(records, climb.config.judging.repeats)}
+    done = {(one.policy, one.seed) for one in known}
+    missing = [job for job in jobs if (job.policy, job.seed) not in done]
+    for one, outcome in engine.finals(climb, missing):
+        if outcome.failure is None:
+            made.append(_repeat(jobs[one], one, outcome))
+            keep(made)
+
+
+def chosen(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
+    """So many of the trials at the top rung, from the least to the most accurate, evenly spread."""
+    climbed = sorted(finished(records), key=lambda r: (r.val_accuracy, r.number))
+    number = min(number, len(climbed))
+    return [climbed[round(k * (len(climbed) - 1) / max(1, number - 1))] for k in range(number)]
+
+
+def job(record: TrialRecord, climb: Climb) -> FinalJob:
+    """The training of a trial's top rung once more, with a seed that follows from the trial's."""
+    how = climb.in_mode(record.policy, climb.config.judging.rungs[-1])
+    seed = trial_seed(record.seed, 1)
+    return FinalJob(record.policy, seed, replace(how, tested=False), keep=False)
+
+
+def _repeat(record: TrialRecord, again: FinalJob, outcome: FinalOutcome) -> TrialRecord:
+    unknown = (math.nan,) * (record.rung - 1)
+    return replace(
+        record,
+        seed=again.seed,
+        accuracy=(*unknown, outcome.val_accuracy),
+        seconds=outcome.seconds,
+        rung_seconds=(),
+        regardless=(),
+        reason="",
+    )

@@ -1,0 +1,227 @@
+"""What a run cost and saved, by hand-worked sums."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from results import ArmRecord, Comparison, FinalRecord, SweepPoint, TrialRecord
+from results.spending import at_the_top_alone, epochs_at, saved, spent, trained_flops
+from spaces import Policy
+
+IMAGES = 100
+ABOUT: dict[str, Any] = {
+    "train_images": IMAGES,
+    "full_flops": 1000,
+    "config": {"judging": {"rungs": [1, 3]}},
+}
+
+
+def trial(number: int, flops: int, seconds: tuple[float, ...], **changes: Any) -> TrialRecord:
+    """A trial that went through as many rungs as it has seconds; it was stopped below rung 2."""
+    behind = len(seconds) - 1
+    fields: dict[str, Any] = {
+        "number": number,
+        "policy": Policy({"a": 1 + number}),
+        "origin": "tpe",
+        "flops": flops,
+        "flops_fraction": flops / 1000,
+        "params": 10,
+        "proxies": {"p": 0.1},
+        "accuracy": (0.5, 0.6)[:behind],
+        "epochs": (1, 3)[:behind],
+        "rung_seconds": seconds,
+        "seconds": sum(seconds),
+        "state": "complete" if behind == 2 else "stopped",
+    }
+    return TrialRecord(**fields | changes)
+
+
+TRIALS = [
+    trial(0, 500, (1.0, 10.0, 30.0)),
+    trial(1, 400, (2.0, 8.0)),
+    trial(2, 200, (3.0,)),
+]
+
+
+def test_spent_by_hand() -> None:
+    lines = {line.what: line for line in spent(TRIALS, [], ABOUT)}
+    assert list(lines) == ["proxies", "rung 1", "rung 2"]
+    assert (lines["proxies"].trainings, lines["proxies"].flops, lines["proxies"].seconds) == (
+        3,
+        None,
+        6.0,
+    )
+    # 3 × (500 + 400) × 100 images × 1 epoch; 3 × 500 × 100 × 3.
+    assert (lines["rung 1"].flops, lines["rung 1"].seconds) == (270_000, 18.0)
+    assert (lines["rung 2"].flops, lines["rung 2"].seconds) == (450_000, 30.0)
+
+
+def test_saved_by_hand() -> None:
+    at_0, at_1 = saved(TRIALS, ABOUT)
+    # Trial 2 was spared 3 × 200 × 100 × (1 + 3), trial 1 was spared 3 × 400 × 100 × 3.
+    assert (at_0.rung, at_0.trials, at_0.flops) == (0, 1, 240_000)
+    assert (at_1.rung, at_1.trials, at_1.flops) == (1, 1, 360_000)
+    # 18 s took 270,000 at rung 1, 30 s took 450,000 at rung 2: both 15,000 a second.
+    assert at_0.seconds == pytest.approx(16.0)
+    assert at_1.seconds == pytest.approx(24.0)
+
+
+def test_against_training_everybody_at_the_top_alone() -> None:
+    # 3 × (500 + 400 + 200) × 100 × 3 epochs, against 270,000 + 450,000 that were spent.
+    assert at_the_top_alone(TRIALS, ABOUT) == 990_000
+    assert trained_flops(TRIALS, ABOUT) == 720_000
+    unended = [replace(TRIALS[0], number=9, policy=Policy({"a": 99}), state="running")]
+    assert at_the_top_alone([*TRIALS, *unended], ABOUT) == 990_000
+    assert trained_flops([*TRIALS, *unended], ABOUT) == 720_000
+
+
+def test_a_rung_known_from_another_trial_costs_nothing() -> None:
+    twin = replace(TRIALS[0], number=3, rung_seconds=(0.0, 0.0, 0.0))
+    assert spent([*TRIALS, twin], [], ABOUT) == spent(TRIALS, [], ABOUT)
+    old = [replace(r, rung_seconds=()) for r in (TRIALS[0], twin)]
+    assert [(line.trainings, line.seconds) for line in spent(old, [], ABOUT)] == [(1, None)] * 3
+
+
+def test_a_stopped_policy_that_another_trial_took_further_saved_nothing() -> None:
+    climbed = trial(4, 400, (0.0, 0.0, 24.0), policy=TRIALS[1].policy)
+    assert [line.rung for line in saved([*TRIALS, climbed], ABOUT)] == [0]
+    again = replace(TRIALS[2], number=5, rung_seconds=(0.0,))
+    assert saved([*TRIALS, again], ABOUT) == saved(TRIALS, ABOUT)
+
+
+def test_a_failed_training_leaves_its_seconds_and_no_flops() -> None:
+    failed = trial(3, 300, (1.0, 5.0), accuracy=(), epochs=(), state="failed")
+    lines = {line.what: line for line in spent([*TRIALS, failed], [], ABOUT)}
+    assert (lines["rung 1"].trainings, lines["rung 1"].flops) == (3, 270_000)
+    assert lines["rung 1"].seconds == 23.0
+    # The pace comes from those that succeeded, and a failure saves nothing.
+    assert saved([*TRIALS, failed], ABOUT) == saved(TRIALS, ABOUT)
+
+
+def test_scratch_b_stretches_the_epochs_that_were_saved() -> None:
+    stretched = [
+        replace(r, mode="scratch-b", epochs=tuple(round(e * 1000 / r.flops) for e in r.epochs))
+        for r in TRIALS
+    ]
+    assert stretched[0].epochs == (2, 6)
+    assert [epochs_at(r, 3) for r in stretched] == [6, 8, 15]
+    at_0, at_1 = saved(stretched, ABOUT)
+    assert at_0.flops == 3 * 200 * 100 * (5 + 15)
+    assert at_1.flops == 3 * 400 * 100 * 8
+    assert epochs_at(replace(stretched[0], flops_fraction=2.5), 1) == 1
+
+
+def test_nothing_is_invented() -> None:
+    old = [replace(r, rung_seconds=()) for r in TRIALS]
+    assert [line.seconds for line in spent(old, [], ABOUT)] == [None] * 3
+    assert [(line.flops, line.seconds) for line in saved(old, ABOUT)] == [
+        (240_000, None),
+        (360_000, None),
+    ]
+    # Rung 2 was never reached, so nobody knows its pace.
+    assert [line.seconds for line in saved(TRIALS[1:], ABOUT)] == [None, None]
+    for missing in ("train_images", "config"):
+        about = {key: value for key, value in ABOUT.items() if key != missing}
+        assert saved(TRIALS, about) == []
+        assert at_the_top_alone(TRIALS, about) is None
+    unknown = spent(TRIALS, [], {})
+    assert [line.flops for line in unknown] == [None] * 3
+    assert [line.seconds for line in unknown] == [6.0, 18.0, 30.0]
+    assert trained_flops(TRIALS, {}) is None
+    assert spent([], [], ABOUT) == saved([], ABOUT) == []
+
+
+def test_repeats_count_the_rungs_that_were_measured() -> None:
+    nan = float("nan")
+    repeat = replace(TRIALS[0], seed=7, accuracy=(nan, 0.61), rung_seconds=(0.0, 0.0, 29.0))
+    (*_, line) = spent(TRIALS, [], ABOUT, repeats=[repeat])
+    assert (line.what, line.trainings, line.flops, line.seconds) == ("repeats", 1, 450_000, 29.0)
+
+
+def final(name: str, policy: Policy | None, **changes: Any) -> FinalRecord:
+    fields: dict[str, Any] = {
+        "budget": "0.5",
+        "number": None,
+        "flops": 500,
+        "flops_fraction": 0.5,
+        "params": 1,
+        "seeds": (0, 1, 2),
+        "epochs": 12,
+    }
+    role: Any = "baseline" if policy is None else "searched"
+    return FinalRecord(name, role, policy=policy, **fields | changes)
+
+
+def test_finals_and_the_unpruned_network() -> None:
+    policy = Policy({"a": 3})
+    finals = [
+        final("baseline", None, flops=1000, seeds=(0,), epochs=0),
+        final("trial 2", policy),
+        final("uniform@0.5", policy),  # the same network: trained once
+        final("trial 3", Policy({"a": 4}), seeds=(0,)),
+    ]
+    first, *_, last = spent(TRIALS, finals, ABOUT | {"base_epochs": 20})
+    assert (first.what, first.trainings, first.flops) == (
+        "unpruned network",
+        1,
+        3 * 1000 * 100 * 20,
+    )
+    assert (last.what, last.trainings, last.flops) == ("finals", 4, 4 * 3 * 500 * 100 * 12)
+    assert last.seconds is None
+    assert spent([], finals, ABOUT | {"base_epochs": None})[0].what == "finals"
+
+
+def arm(structure: str, seed: int, **changes: Any) -> ArmRecord:
+    fields: dict[str, Any] = {
+        "budget": "0.5",
+        "kind": "predefined",
+        "best": False,
+        "number": None,
+        "policy": Policy({"a": 3}),
+        "flops": 400,
+        "flops_fraction": 0.4,
+        "params": 1,
+        "arm": "finetune",
+        "criterion": "l1",
+        "lr": 0.01,
+        "epochs": 10,
+        "training_flops": 1_200_000,
+        "inherited_flops": 9_000_000,
+        "seconds": 4.0,
+    }
+    return ArmRecord(structure=structure, seed=seed, **fields | changes)
+
+
+def test_the_comparison_counts_each_training_once() -> None:
+    sweep = (SweepPoint("0.5", 0.01, 2, 0, 0.8), SweepPoint("0.3", 0.01, 2, 0, 0.8))
+    compared = Comparison(arms=(arm("uniform", 0), arm("uniform", 1), arm("l1", 1)), sweep=sweep)
+    (line,) = spent([], [], ABOUT, compared=compared)
+    # Two trainings and the one point of the sweep whose network is known: 3 × 400 × 100 × 2.
+    assert (line.what, line.trainings, line.seconds) == ("comparison", 3, 8.0)
+    assert line.flops == 2 * 1_200_000 + 240_000
+    (blind,) = spent([], [], {}, compared=compared)
+    assert blind.flops is None
+
+
+measured = st.lists(
+    st.tuples(st.integers(1, 1000), st.lists(st.floats(0.1, 99), min_size=1, max_size=3)),
+    max_size=12,
+)
+
+
+@given(measured)
+def test_spending_adds_up(measured: list[tuple[int, list[float]]]) -> None:
+    trials = [trial(i, flops, tuple(s)) for i, (flops, s) in enumerate(measured)]
+    lines = spent(trials, [], ABOUT)
+    assert sum(line.seconds or 0 for line in lines) == pytest.approx(sum(r.seconds for r in trials))
+    assert sum(line.flops or 0 for line in lines) == trained_flops(trials, ABOUT)
+    # What was spent and what was saved is the climb of everybody through every rung.
+    everything = sum(3 * r.flops * IMAGES * (1 + 3) for r in trials)
+    assert (trained_flops(trials, ABOUT) or 0) + sum(
+        line.flops for line in saved(trials, ABOUT)
+    ) == everything

@@ -1,0 +1,40 @@
+"""A half-trained digits network with its climb, and what a comparison of it is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import prune_ops
+import spaces
+from search.config import SearchConfig
+from search.finals import Finalist
+from search.task import build_task
+from search.trial import Climb
+from spaces import Budget
+
+HALF = Budget.parse("0.5")
+
+
+@pytest.fixture(scope="package")
+def climb(tmp_path_factory: pytest.TempPathFactory) -> Climb:
+    cache = tmp_path_factory.mktemp("cache")
+    task = build_task(train_images=256, baseline_epochs=4, cache=Path(cache), device="cpu")
+    space = spaces.discover(task.model, task.example)
+    scores = prune_ops.score(task.model, space, task.calibration(), ["second_order"])
+    return Climb(task, space, scores["second_order"], SearchConfig.of(final_epochs=2))
+
+
+@pytest.fixture(scope="package")
+def contenders(climb: Climb) -> list[Finalist]:
+    """Two searched policies, the best first, and uniform widths, at budget 0.5."""
+    space = climb.space
+    searched = [
+        space.policy(space.project(space.widths(space.uniform(b)), HALF)) for b in (0.4, 0.3)
+    ]
+    return [
+        Finalist("trial 7", searched[0], HALF, 7, best=True),
+        Finalist("trial 3", searched[1], HALF, 3),
+        Finalist("uniform@0.5", space.uniform(HALF), HALF),
+    ]

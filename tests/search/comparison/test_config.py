@@ -1,0 +1,41 @@
+"""What a comparison may be asked for, and what is refused in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from search.comparison.config import CompareConfig
+from spaces import UserError
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": 0}, "--seeds must be at least 1, but got 0"),
+        ({"front": 0}, "--front must be at least 1, but got 0"),
+        ({"finetune_epochs": 0}, "--finetune-epochs must be at least 1, but got 0"),
+        ({"base_epochs": -1}, "--base-epochs must be at least 1, but got -1"),
+        ({"rates": []}, "--rates must be above 0, but got none"),
+        ({"rates": [0.1, 0.0]}, "--rates must be above 0, but got 0.1 0.0"),
+        ({"rates": [float("nan")]}, "--rates must be above 0, but got nan"),
+        ({"sparsity": -1.0}, "--sparsity must be at least 0, but got -1.0"),
+        ({"structures": []}, "--structures and --arms must name at least one each, but got none"),
+        ({"structures": ["serched"]}, "did you mean 'searched'"),
+        ({"arms": ["scratch"]}, "scratch-e"),
+        ({"interval": "z"}, "unknown interval 'z'"),
+        ({"colour": 3}, "unknown option 'colour'"),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        CompareConfig.of(**options)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_flags_give_the_same_config_again() -> None:
+    asked = CompareConfig.of(seeds=5, rates=[0.1, 0.01], structures=["searched", "l1"], anew=True)
+    assert asked.flags == "--seeds 5 --structures searched l1 --rates 0.1 0.01"
+    assert CompareConfig().flags == ""

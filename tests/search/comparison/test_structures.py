@@ -1,0 +1,92 @@
+"""Whose widths are compared: each meets its budget, and keeps to its definition."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import prune_ops
+import spaces
+from search import models
+from search.comparison.structures import (
+    STRUCTURES,
+    Structure,
+    inside_blocks,
+    residual_streams,
+    structures,
+)
+from search.finals import Finalist
+from search.trial import Climb
+from spaces import Budget, Space, UserError
+
+HALF = Budget.parse("0.5")
+
+
+def discovered(name: str) -> tuple[torch.nn.Module, Space]:
+    (channels, side, _), classes = models.usual(name)
+    torch.manual_seed(0)
+    model = models.build(name, classes, channels).eval()
+    return model, spaces.discover(model, (torch.zeros(1, channels, side, side),))
+
+
+def test_all_structures_meet_the_budget_and_say_what_they_inherit(
+    climb: Climb, contenders: list[Finalist]
+) -> None:
+    scales = prune_ops.score(climb.task.model, climb.space, (), ["bn_scale"])["bn_scale"]
+    found = structures(STRUCTURES, contenders, climb, 4, scales)
+    assert [(s.name, s.kind, s.source) for s in found] == [
+        ("trial 7", "searched", ""),
+        ("trial 3", "searched", ""),
+        ("uniform", "predefined", ""),
+        ("l1", "predefined", "l1"),
+        ("thinet", "predefined", "thinet"),
+        ("slimming", "discovered", "slimming"),
+    ]
+    limit = HALF.limit(climb.space.full_flops)
+    assert all(0.9 * limit < climb.space.flops(s.policy) <= limit for s in found)
+    assert [s.name for s in found if s.best] == ["trial 7"]
+    by_name = {s.name: s for s in found}
+    assert by_name["l1"].policy == by_name["uniform"].policy
+
+
+def test_only_those_asked_for_and_no_more_of_the_front(
+    climb: Climb, contenders: list[Finalist]
+) -> None:
+    assert structures(["searched"], contenders, climb, 1) == [
+        Structure("trial 7", "searched", "0.5", contenders[0].policy, number=7, best=True)
+    ]
+
+
+def test_thinet_leaves_residual_streams_whole() -> None:
+    model, space = discovered("resnet20")
+    streams = residual_streams(model, space)
+    policy = inside_blocks(model, space, HALF)
+    assert streams == {"conv1"}  # those of layer2 and layer3 meet a pad and are frozen
+    inside = set(policy) - streams
+    assert all(name.endswith("conv1") and name != "conv1" for name in inside)
+    channels = {group.name: group.channels for group in space.groups}
+    assert all(policy[name] == channels[name] for name in streams)
+    shares = [policy[name] / channels[name] for name in inside]
+    assert max(shares) < 1
+    assert max(shares) - min(shares) <= 1 / 8  # one step of their lattices
+    limit = HALF.limit(space.full_flops)
+    assert 0.97 * limit < space.flops(policy) <= limit
+
+
+def test_depthwise_convolutions_make_no_residual_stream() -> None:
+    model, space = discovered("mobilenet_v2")
+    streams = residual_streams(model, space)
+    # Its blocks widen the stream, filter it depthwise, and narrow it again.
+    assert streams
+    assert all(
+        ".conv.2" in name or ".conv.1" in name or name.startswith("features.0") for name in streams
+    )
+    expanded = [g.name for g in space.groups if g.name.endswith("conv.0.0")]
+    assert expanded
+    assert not streams & set(expanded[1:])
+
+
+def test_streams_alone_above_the_budget_are_refused() -> None:
+    model, space = discovered("resnet20")
+    with pytest.raises(UserError, match="thinet keeps residual streams whole"):
+        inside_blocks(model, space, Budget.parse(space.floor_flops / space.full_flops * 1.01))

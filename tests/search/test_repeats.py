@@ -1,0 +1,82 @@
+"""Repeats: policies of the top rung trained once more, with another seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from climbs import Odd, toy
+
+import spaces
+from results import TrialRecord
+from search import models
+from search.engines.local import Local
+from search.repeats import chosen, job, repeat
+from spaces import Policy, Space
+
+
+@pytest.fixture(scope="module")
+def space() -> Space:
+    torch.manual_seed(0)
+    model = models.build("digits_cnn", classes=10, in_channels=1)
+    return spaces.discover(model, (torch.zeros(1, 1, 8, 8),))
+
+
+def made(
+    number: int, accuracy: tuple[float, ...], policy: Policy, **changes: object
+) -> TrialRecord:
+    record = TrialRecord(
+        number, policy, "tpe", 1, 0.5, 1, accuracy=accuracy, epochs=(1, 3), state="complete", seed=7
+    )
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+def records(space: Space) -> list[TrialRecord]:
+    accuracies = (0.5, 0.9, 0.7, 0.6, 0.8)
+    found = [
+        made(k, (0.4, accuracy), space.uniform(0.3 + k / 10), seed=k)
+        for k, accuracy in enumerate(accuracies)
+    ]
+    return [*found, made(9, (0.99,), space.uniform(0.2), state="stopped")]
+
+
+def test_those_at_the_top_rung_are_spread_from_worst_to_best(space: Space) -> None:
+    there = records(space)
+    assert [r.number for r in chosen(there, 3)] == [0, 2, 1]
+    assert [r.number for r in chosen(there, 10)] == [0, 3, 2, 4, 1]
+    assert [r.number for r in chosen(there, 1)] == [0]
+    assert chosen(there, 0) == chosen([], 6) == []
+
+
+def test_a_repeat_is_the_trial_with_another_seed_and_only_its_top_rung(space: Space) -> None:
+    climb, kept = toy(space, rungs=(1, 3), repeats=2), []
+    repeat(records(space), climb, Local(), [], lambda made: kept.append(list(made)))
+    assert [len(made) for made in kept] == [1, 2]
+    worst, best = kept[-1]
+    assert (worst.number, best.number) == (0, 1)
+    assert worst.policy == records(space)[0].policy
+    assert worst.seed not in {r.seed for r in records(space)}
+    assert math.isnan(worst.accuracy[0])
+    assert worst.accuracy[1] == climb.worth(worst.policy)
+
+
+def test_it_is_trained_as_the_top_rung_was_and_not_tested(space: Space) -> None:
+    climb, record = toy(space, rungs=(1, 3), train="scratch-b"), records(space)[0]
+    asked = job(record, climb)
+    assert asked.training == replace(climb.in_mode(record.policy, 3), tested=False)
+    assert (asked.policy, asked.keep) == (record.policy, False)
+
+
+def test_what_was_repeated_is_not_repeated_again_and_failures_are_left_out(space: Space) -> None:
+    climb, first, second = toy(space, repeats=5), [], []
+    repeat(records(space), climb, Local(), [], lambda made: first.append(list(made)))
+    repeat(records(space), climb, Local(), first[2], lambda made: second.append(list(made)))
+    assert {(r.policy, r.seed) for r in second[-1]} == {(r.policy, r.seed) for r in first[-1]}
+    assert len(second) == 2
+    odd = [job(r, climb).seed % 2 for r in records(space)[:5]]
+    third: list[list[TrialRecord]] = []
+    repeat(records(space), toy(space, Odd(), repeats=5), Local(), [], third.append)
+    assert 0 < sum(odd) < 5
+    assert len(third[-1]) == 5 - sum(odd)
