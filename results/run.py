@@ -120,6 +120,7 @@ def load(folder: str | Path, storage: str | None = None) -> Run:
     """
     folder = Path(folder)
     with store.open_run(folder, storage) as study:
+        store.check_is_ours(study, folder)
         provenance, damage = store.load_provenance(study), store.left_out(study)
         for sentence in damage:
             log.warning("%s: %s", folder, sentence)

@@ -164,10 +164,8 @@ def _rung(rung: int, paid: Sequence[TrialRecord], images: int | None) -> Spent:
 
 def _repeats(repeats: Sequence[TrialRecord], images: int | None) -> Spent:
     trained = [(r, k) for r in repeats for k, a in enumerate(r.accuracy, 1) if a == a]
-    timed = [r.rung_seconds[k] for r, k in trained if len(r.rung_seconds) > k]
-    seconds = sum(timed) if len(timed) == len(trained) else None
     flops = None if images is None else sum(_flops(r, k, images) for r, k in trained)
-    return Spent("repeats", len(trained), flops, seconds)
+    return Spent("repeats", len(trained), flops, sum(r.seconds for r in repeats))
 
 
 def _finals(finals: Sequence[FinalRecord], images: int | None) -> Spent:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -153,12 +154,32 @@ def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord | None:
     return record
 
 
+def check_is_ours(study: optuna.Study, folder: Path) -> None:
+    """Refuse what has trials, but nothing that a run leaves in its study.
+
+    Raises:
+        UserError: it is a study of something else.
+    """
+    trials = _trials(study)
+    ended = [trial for trial in trials if trial.state.is_finished()]
+    if (
+        ended
+        and PROVENANCE not in study.user_attrs
+        and not any(RECORD in t.user_attrs for t in trials)
+    ):
+        raise UserError(
+            f"{folder} must be the study of a run, but none of its {len(ended)} trials has a "
+            "record: it belongs to another program; give the folder of a run"
+        )
+
+
 def left_out(study: optuna.Study) -> list[str]:
     """One sentence for everything in the study that is damaged, and that is therefore left out."""
-    trials = _trials(study)
-    numbers = [t.number for t in trials if RECORD in t.user_attrs and record_of(t) is None]
-    numbers += sorted(set(range(_count(study))) - {t.number for t in trials})
-    damaged = [f"trial {number}" for number in sorted(numbers)]
+    damaged = [
+        f"trial {number}"
+        for number, trial in _by_number(study).items()
+        if trial is None or (RECORD in trial.user_attrs and record_of(trial) is None)
+    ]
     attrs = study.user_attrs
     for key, what, parse in (
         (FINALS, "final", FinalRecord.from_json),
@@ -175,23 +196,29 @@ def left_out(study: optuna.Study) -> list[str]:
 
 def _trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """All trials that Optuna can read."""
+    return [trial for trial in _by_number(study).values() if trial is not None]
+
+
+def _by_number(study: optuna.Study) -> dict[int, optuna.trial.FrozenTrial | None]:
+    """Every trial's number, with ``None`` for those that Optuna cannot read."""
     try:
-        return study.get_trials(deepcopy=False)
+        return {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     except json.JSONDecodeError:
-        return list(_one_by_one(study))
+        return dict(_one_by_one(study))
 
 
-def _one_by_one(study: optuna.Study) -> Iterator[optuna.trial.FrozenTrial]:
-    # Optuna reads all trials or none, and only its storage reads one.
-    storage, numbers = study._storage, range(_count(study))
-    for number in numbers:
-        with suppress(json.JSONDecodeError):
+def _one_by_one(study: optuna.Study) -> Iterator[tuple[int, optuna.trial.FrozenTrial | None]]:
+    # Optuna reads all trials or none; only its storage reads one, and none of its counts works.
+    storage = study._storage
+    for number in itertools.count():
+        try:
             known = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
-            yield storage.get_trial(known)
-
-
-def _count(study: optuna.Study) -> int:
-    return int(study._storage.get_n_trials(study._study_id))
+        except KeyError:
+            return
+        try:
+            yield number, storage.get_trial(known)
+        except json.JSONDecodeError:
+            yield number, None
 
 
 def _read(parse: Callable[[str], T], text: Any) -> T | None:
@@ -241,7 +268,8 @@ def save_comparison(study: optuna.Study, comparison: Comparison) -> None:
 
 def load_comparison(study: optuna.Study) -> Comparison:
     """What `save_comparison` stored, else an empty comparison."""
-    return _read(Comparison.from_json, study.user_attrs.get(COMPARISON)) or Comparison()
+    known = _read(Comparison.from_json, study.user_attrs.get(COMPARISON))
+    return Comparison() if known is None else known
 
 
 def save_provenance(study: optuna.Study, provenance: dict[str, Any]) -> None:

@@ -124,7 +124,7 @@ def _report(arguments: Sequence[str]) -> int:
     runs = [results.load(run, options.storage) for run in options.runs]
     if len(runs) == 1:
         path = runs[0].report(options.out)
-        Console().print(results.terminal_table(runs[0]))
+        Console().print(results.terminal_table(runs[0].records, runs[0].finals, runs[0].provenance))
     else:
         path = results.report_several(runs, options.out or "report.html")
     Console().print(f"\nreport: {path}", highlight=False, soft_wrap=True)

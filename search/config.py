@@ -271,6 +271,11 @@ def _check_numbers(config: SearchConfig) -> None:
             raise UserError(f"{flag(name)} must be at least 0, but got {share}")
     if run.address is not None and run.engine != "ray":
         raise UserError("--address is of a Ray cluster, but got --engine local; add --engine ray")
+    if run.gpus_per_trial is not None and run.engine != "ray":
+        raise UserError(
+            "--gpus-per-trial is for a Ray cluster, but got --engine local; add --engine ray, or "
+            "use --device"
+        )
     lr = config.training.lr
     if lr is not None and not 0 < lr < math.inf:
         raise UserError(f"--lr must be above 0, but got {lr}")

@@ -147,9 +147,10 @@ def _check_storage(path: Path, begun: str | None, options: Mapping[str, Any]) ->
 
 
 def _elsewhere(stored: SearchConfig, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Another engine than the run began with leaves the address of its cluster behind."""
-    other = options.get("engine", stored.run.engine) != stored.run.engine
-    return {"address": None} if other and "address" not in options else {}
+    """Another engine than the run began with leaves what is of its cluster behind."""
+    if options.get("engine", stored.run.engine) == stored.run.engine:
+        return {}
+    return {name: None for name in ("address", "gpus_per_trial") if name not in options}
 
 
 def _check_writable(runs: Path) -> None:

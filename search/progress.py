@@ -11,6 +11,7 @@ from rich.progress import Progress as Bar
 
 from results import FinalRecord, TrialRecord
 from results.text import duration, number, plural
+from search.config import RunConfig
 from search.forecast import Forecast
 
 PAUSE_SECONDS = 15.0
@@ -54,6 +55,12 @@ class Progress:
     def say(self, line: str) -> None:
         """One line that stays."""
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def hiring(self, run: RunConfig) -> None:
+        """Say what a cluster is waited for; here nothing is."""
+        if run.engine == "ray":
+            where = f"connecting to Ray at {run.address}" if run.address else "starting Ray here"
+            self.say(f"{where}")
 
     def working(self, what: str, done: int, total: int) -> None:
         """So much of what comes before the search is done: decoding images, the baseline."""

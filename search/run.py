@@ -78,9 +78,11 @@ def execute(folder: Folder, task: Task | None = None, progress: Progress | None 
     """The job; where the folder holds a run that was cut short, the rest of it."""
     try:
         check_storage(folder)
+        progress = progress or Progress()
+        progress.hiring(folder.config.run)
         # The engine first, so that a wrong address is told at once.
         with interrupts_heard(), hired(folder.config) as engine:
-            return _search(folder, engine, task, progress or Progress())
+            return _search(folder, engine, task, progress)
     except DatabaseLost as lost:
         raise UserError(f"{lost}; go on with: {folder.resume_command}") from lost
 

@@ -14,6 +14,7 @@ ALLOWED = {
 }
 OPTUNA = (
     "results/store.py",
+    "search/comparison/job.py",
     "search/engines/",
     "search/memory.py",
     "search/run.py",

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from results.report.blocks import Block, Bullets, Column, Document, Figure, Paragraph, Table
 
 # An underscore inside a word, as in second_order, opens nothing.
-_SPECIAL = re.compile(r"[\\`*\[\]<>|~$&]|(?<!\w)_|_(?!\w)")
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_])")
 _WHITE = '<rect width="100%" height="100%" fill="white"/>'
 
 

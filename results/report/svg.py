@@ -17,7 +17,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 BLACK, ORANGE, BLUE, SKY = "#000000", "#E69F00", "#0072B2", "#56B4E9"
-VERMILION, GREY, PALE = "#D55E00", "#767676", "#dddddd"
+VERMILION, GREY = "#D55E00", "#767676"
 GREEN, PURPLE = "#009E73", "#CC79A7"
 
 MARKERS: dict[str, dict[str, Any]] = {
@@ -30,7 +30,6 @@ MARKERS: dict[str, dict[str, Any]] = {
     "trial": {"marker": "o", "color": SKY, "markeredgecolor": "white", "markersize": 6},
     "less": {"marker": "o", "color": "none", "markeredgecolor": GREY, "markersize": 4},
     "seed": {"marker": "o", "color": "none", "markeredgecolor": GREY, "markersize": 3.5},
-    "tick": {"marker": "|", "color": ORANGE, "markersize": 10, "markeredgewidth": 3},
     "failed": {"marker": "x", "color": VERMILION, "markersize": 5},
 }
 

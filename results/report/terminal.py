@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from results import text
+from results.arms import Comparison
 from results.compare import verdicts
+from results.contrasts import arm_means, verdict
 from results.record import FinalRecord, TrialRecord
 from results.report.view import Row, View
 
@@ -40,6 +43,31 @@ def terminal_table(
     notes = [Text(f"... and {len(rows) - MOST_ROWS} more in pareto.csv")] * (len(rows) > MOST_ROWS)
     sentences = [Text(v.sentence) for v in verdicts(finals, view.budgets)]
     return Group(table, *notes, Text(), *sentences)
+
+
+def terminal_comparison(comparison: Comparison) -> RenderableType:
+    """Every structure in every arm, what it cost, and then what can be said.
+
+    >>> Console().print(terminal_comparison(run.compared))
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for title in ("budget", "widths", "trained"):
+        table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=18)
+    for title in ("epochs", "test % (seeds)", "cost"):
+        table.add_column(title, justify="right", no_wrap=True)
+    before = ("", "")
+    for row in arm_means(comparison).itertuples():
+        place = (str(row.budget), str(row.structure))
+        first = ("", "") if place == before else place
+        before = place
+        accuracy = text.number(row.mean) + (
+            f" {text.PLUS_MINUS} {text.number(row.deviation)}" if row.n > 1 else ""
+        )
+        cost = text.NONE if math.isnan(row.total_relative) else f"{row.total_relative:.2f}"
+        cells = (*first, row.arm, row.epochs, f"{accuracy} ({row.n})", cost)
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    costs = "cost: of all training, in trainings of the unpruned network; a search is not in it."
+    return Group(table, Text(costs, style="dim"), Text(), *map(Text, verdict(comparison)))
 
 
 def _cells(row: Row) -> list[Text]:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optuna.samplers import RandomSampler
 from optuna.study import Study
 
 import results
@@ -35,6 +34,7 @@ from search.interrupt import interrupts_heard
 from search.prepare import build, in_one_unit, reachable, score
 from search.progress import Progress
 from search.run import execute
+from search.sampler import BudgetSampler, Plan, make
 from search.study.connection import DatabaseLost
 from search.study.founding import begun, fingerprint, opened
 from search.task import Task
@@ -96,9 +96,11 @@ def execute_comparison(
     progress: Progress | None = None,
 ) -> Run:
     """The comparison; where it was cut short, the rest of it."""
+    progress = progress or Progress()
     try:
+        progress.hiring(folder.config.run)
         with interrupts_heard(), hired(folder.config) as engine:
-            return _compare(folder, asked, engine, task, progress or Progress())
+            return _compare(folder, asked, engine, task, progress)
     except DatabaseLost as lost:
         raise UserError(f"{lost}; go on with: {resume_command(folder, asked)}") from lost
 
@@ -115,18 +117,20 @@ def _compare(
     _check_finished(results.load(folder.path, config.run.storage), folder)
     task = task or build(config, progress)
     space = spaces.discover(task.model, task.example, config.task.round_to)
+    budgets = reachable(space, config)
+    nobody = BudgetSampler(make("random", Plan(0, 1)), space, budgets, seed=0)
     with (
         threads_suited_to(task.example[0].shape),
         folder.held(),
         log.logged_to(folder.path / "log.txt"),
-        opened(folder, RandomSampler()) as study,
+        opened(folder, nobody) as study,
     ):
         _check_network(load_provenance(study), space, folder)
         checkpoints = InFolder(folder.path / "checkpoints")
         climb = replace(_climb(study, folder, task, space, progress), checkpoints=checkpoints)
         anew, asked = asked.anew, _settled(asked, climb)
         known = Comparison() if anew else _known(load_comparison(study), asked, folder)
-        contenders = finalists(load_records(study), climb, reachable(space, config))
+        contenders = finalists(load_records(study), climb, budgets)
         slimmed = folder.path / "slimming.pt"
         contest = Contest(asked, climb, contenders, engine, progress, slimmed)
         contest.run(known, keep=partial(save_comparison, study))

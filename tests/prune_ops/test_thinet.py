@@ -57,8 +57,8 @@ def test_against_all_subsets_of_a_small_layer(seed):
 
 
 @given(x=arrays(np.int64, (4, 6), elements=st.integers(-5, 5)))
-def test_no_order_has_ties_resolved_against_the_definition(x):
-    """Whole numbers tie often: whichever of the least is taken, none is less."""
+def test_of_equal_channels_the_later_goes_first(x):
+    """Whole numbers tie often."""
     order = removal_order((x.T @ x).astype(float))
     for size in range(6):
         costs = {j: objective(x, [*order[:size], j]) for j in order[size:]}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 import results
 from results.report.blocks import Bullets, Column, Document, Figure, Paragraph, Section, Table
@@ -26,10 +27,10 @@ def shown(source: str) -> str:
     return seen(inline)
 
 
-def seen(inline) -> str:
-    kinds = {child.type for child in inline.children}
-    assert kinds <= {"text", "text_special"}, kinds
-    return "".join(child.content for child in inline.children)
+def seen(inline: Token) -> str:
+    children = inline.children or []
+    assert {child.type for child in children} <= {"text", "text_special"}
+    return "".join(child.content for child in children)
 
 
 def cells(source: str) -> list[list[str]]:
@@ -47,19 +48,9 @@ def cells(source: str) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     "words",
-    ["# x", "1. x", "12) x", "- x", "+ x", "a*b*", "__init__", "_x_", "a|b", "a\\|b", "<b>x</b>"]
-    + [
-        "`x`",
-        "[a](b)",
-        "&amp;",
-        "~~x~~",
-        "$x$",
-        "> x",
-        "---",
-        "=",
-        "\\",
-        "![a](b)",
-        "second_order",
+    [
+        *("# x", "1. x", "12) x", "- x", "+ x", "> x", "---", "=", "\\", "a|b", "a\\|b", "$x$"),
+        *("a*b*", "__init__", "_x_", "~~x~~", "`x`", "<b>x</b>", "&amp;", "[a](b)", "![a](b)"),
     ],
 )
 def test_what_would_be_markup_is_shown_as_it_is(words: str) -> None:
@@ -68,7 +59,7 @@ def test_what_would_be_markup_is_shown_as_it_is(words: str) -> None:
 
 def test_ordinary_words_stay_as_they_are() -> None:
     for words in ("second_order", "blocks.0.conv1", "98.52 ± 0.42", "+0.43", "−0.1", "0.5"):
-        assert escape(words).removeprefix("\\") == words
+        assert escape(words).removeprefix("\\") == words  # a plus might open a list
 
 
 @given(st.text().map(lambda words: " ".join(words.split())).filter(bool))

@@ -141,14 +141,14 @@ def test_the_page_says_first_what_came_out_and_last_where_it_comes_from(run) -> 
         assert words in page.text
 
 
-def test_provenance_adds_up_the_reads_of_both(run, record) -> None:
+def test_provenance_adds_up_the_reads_of_both(run) -> None:
     arm = results.ArmRecord(
         *("0.5", "uniform", "predefined", False, None, Policy({"stem": 8}), 1, 0.5, 1),
-        *("scratch-e", "", 0.1, 2),
+        *("scratch-e", "", 0.1, 2, 0),
     )
     arms = tuple(replace(arm, seed=seed, test_accuracy=0.9) for seed in (1, 7))
     compared = results.Comparison({"seeds": 2}, arms, notes=("One of the rates diverged.",))
-    run.provenance |= {"train_images": 50_000, "test_images": 10_000, "base_epochs": 1}
+    run.provenance.update({"train_images": 50_000, "test_images": 10_000, "base_epochs": 1})
     text = Page(pages.html(document(replace(run, compared=compared).view))).text
     assert "reads of the test split 3: 1 by the search and 2 by the comparison" in text
     assert "images 50,000 to train, 10,000 to test" in text

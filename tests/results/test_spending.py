@@ -138,7 +138,7 @@ def test_nothing_is_invented() -> None:
 
 def test_repeats_count_the_rungs_that_were_measured() -> None:
     nan = float("nan")
-    repeat = replace(TRIALS[0], seed=7, accuracy=(nan, 0.61), rung_seconds=(0.0, 0.0, 29.0))
+    repeat = replace(TRIALS[0], seed=7, accuracy=(nan, 0.61), rung_seconds=(), seconds=29.0)
     (*_, line) = spent(TRIALS, [], ABOUT, repeats=[repeat])
     assert (line.what, line.trainings, line.flops, line.seconds) == ("repeats", 1, 450_000, 29.0)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-import pandas as pd
 import pytest
 from optuna.trial import TrialState
 from sqlalchemy import event
@@ -17,10 +19,6 @@ from sqlalchemy import event
 import results
 from results import FinalRecord, TrialRecord, store
 from spaces.errors import UserError
-
-COLUMNS = (
-    "number,state,origin,mode,rung,flops,flops_fraction,params,val_accuracy,seconds,seed,reason"
-)
 
 
 @pytest.fixture
@@ -83,35 +81,6 @@ def test_a_trial_that_was_killed_half_way_is_failed(study, records) -> None:
     assert record.accuracy == running.accuracy
 
 
-def test_columns_of_trials_csv(tmp_path, records, finals) -> None:
-    results.write_tables(tmp_path, records, finals)
-    header, *rows = (tmp_path / "trials.csv").read_text().splitlines()
-    assert header == (
-        f"{COLUMNS},proxy:adaptive_bn,width:stem,width:layer1.conv1,width:layer2.conv1"
-    )
-    assert len(rows) == len(records)
-    assert rows[0] == "0,complete,uniform,finetune,2,500000,0.5,20000,0.86,1.5,100,,0.5,8,2,16"
-    table = pd.read_csv(tmp_path / "trials.csv")
-    assert table["state"].tolist() == [r.state for r in records]
-    assert table["val_accuracy"].isna().tolist() == [r.rung == 0 for r in records]
-
-
-def test_pareto_csv_is_the_front_with_test_accuracy(tmp_path, records, finals) -> None:
-    results.write_tables(tmp_path, records, finals)
-    front = pd.read_csv(tmp_path / "pareto.csv")
-    trials = pd.read_csv(tmp_path / "trials.csv")
-    assert list(front.columns) == [*trials.columns, "test_accuracy"]
-    # Every further trial of the fixture is both smaller and better, so the last one is alone.
-    assert front["number"].tolist() == [5]
-    assert front["test_accuracy"][0] == pytest.approx((0.910 + 0.913 + 0.913) / 3)
-
-
-def test_tables_without_trials_still_have_their_columns(tmp_path) -> None:
-    results.write_tables(tmp_path, [])
-    assert (tmp_path / "trials.csv").read_text() == f"{COLUMNS}\n"
-    assert (tmp_path / "pareto.csv").read_text() == f"{COLUMNS},test_accuracy\n"
-
-
 def test_a_full_disk_is_one_line_and_the_old_file_stays(tmp_path, monkeypatch) -> None:
     path = tmp_path / "trials.csv"
     path.write_text("old")
@@ -142,6 +111,114 @@ def test_a_full_database_is_one_line(tmp_path, records) -> None:
     assert "\n" not in str(caught.value)
     storage.remove_session()
     storage.engine.dispose()
+
+
+@pytest.fixture
+def saved(tmp_path, study, records, finals, provenance) -> sqlite3.Connection:
+    """A whole run, and a connection to break it with."""
+    fill(study, records)
+    store.save_finals(study, finals)
+    store.save_repeats(study, [replace(records[1], seed=9)])
+    store.save_comparison(study, results.Comparison({"seeds": 3}, notes=("one",)))
+    store.save_provenance(study, provenance)
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database:
+        yield database
+
+
+def set_record(database: sqlite3.Connection, number: int, text: str) -> None:
+    """Make ``text`` what the database keeps as a trial's record."""
+    database.execute(
+        "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'record' "
+        "AND trial_id = (SELECT trial_id FROM trials WHERE number = ?)",
+        (text, number),
+    )
+    database.commit()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"number": 3, "pol',  # Optuna's own JSON is cut off
+        json.dumps('{"number": 3, "pol'),  # ours is
+        json.dumps('{"number": 3}'),
+        json.dumps("[1, 2]"),
+        json.dumps(7),
+    ],
+)
+def test_a_damaged_record_is_left_out_and_named(
+    tmp_path, saved, records, finals, caplog, text: str
+) -> None:
+    set_record(saved, 3, text)
+    run = results.load(tmp_path)
+    assert list(run.records) == [r for r in records if r.number != 3]
+    assert list(run.finals) == finals
+    sentence = "the record of trial 3 is damaged and was left out"
+    assert run.provenance["checks"][-1] == sentence
+    assert [each.getMessage() for each in caplog.records] == [f"{tmp_path}: {sentence}"]
+    assert sentence in run.report().read_text()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("finals", '["{", "x"]', ["final 0", "final 1"]),
+        ("repeats", '["{}"]', ["repeat 0"]),
+        ("comparison", '"{}"', ["the comparison"]),
+        ("provenance", '"{\\"run"', ["the provenance"]),
+    ],
+)
+def test_whatever_else_is_damaged_is_left_out_and_named(
+    tmp_path, saved, records, key: str, value: str, what: list[str]
+) -> None:
+    saved.execute(
+        "UPDATE study_user_attributes SET value_json = ? WHERE key = ?",
+        (value, key),
+    )
+    saved.commit()
+    run = results.load(tmp_path)
+    assert list(run.records) == records
+    assert run.provenance["checks"][-len(what) :] == [
+        f"the record of {each} is damaged and was left out" for each in what
+    ]
+    assert (key == "comparison") == (run.compared == results.Comparison())
+
+
+def test_damage_in_optunas_own_columns_is_one_line(tmp_path, saved) -> None:
+    saved.execute("UPDATE study_user_attributes SET value_json = '[\"{' WHERE key = 'finals'")
+    saved.commit()
+    with pytest.raises(UserError, match=r"study\.db must be an Optuna study, but .*; put a copy"):
+        results.load(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
+def test_a_study_that_was_cut_off_is_one_line_or_what_is_left(tmp_path, saved, share) -> None:
+    saved.close()
+    path = tmp_path / "study.db"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(
+        UserError, match=r"study\.db must be an Optuna study, but .*; put a copy"
+    ) as e:
+        results.load(tmp_path)
+    assert "\n" not in str(e.value)
+
+
+def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path) -> None:
+    path = tmp_path / "study.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE studies (title TEXT)")
+        database.execute("INSERT INTO studies VALUES ('of birds')")
+        database.commit()
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="must be an Optuna study, but"):
+        results.load(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_an_optuna_study_of_something_else_is_refused(tmp_path, study) -> None:
+    study.tell(study.ask(), [0.5, 1.0])
+    with pytest.raises(UserError, match=r"must be the study of a run, but .*another program"):
+        results.load(tmp_path)
 
 
 def test_load_refuses_what_is_not_a_study(tmp_path) -> None:

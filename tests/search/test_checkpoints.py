@@ -21,6 +21,7 @@ from search.train import Recipe, train
 ROOT = Path(__file__).parents[2]
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 RECIPE = Recipe(lr=0.05, batch_size=8)
+SPARSE = Recipe(lr=0.05, batch_size=8, sparsity=0.01)
 STEPS = 8
 """Of an epoch."""
 
@@ -117,6 +118,17 @@ def test_a_training_cut_short_ends_with_the_weights_of_one_that_is_not(
 
 
 @pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_sparse_training_cut_short_ends_alike(folder: InFolder, device: str) -> None:
+    whole, _ = trained(NOWHERE, device=device, recipe=SPARSE)
+    with pytest.raises(Cut):
+        trained(folder, cut=20, device=device, recipe=SPARSE)
+    resumed, made = trained(folder, device=device, recipe=SPARSE)
+    assert same(resumed, whole)
+    assert made[0] == 2 * STEPS + 1
+
+
+@pytest.mark.usefixtures("always")
 def test_it_may_be_cut_short_again_and_again(folder: InFolder) -> None:
     for cut in (9, 10, 17, 30):
         with pytest.raises(Cut):
@@ -201,8 +213,8 @@ def test_a_damaged_file_counts_as_none(
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize(
     "other",
-    [{"width": 5}, {"epochs": 5}, {"recipe": Recipe(lr=0.04, batch_size=8)}],
-    ids=["network", "length", "recipe"],
+    [{"width": 5}, {"epochs": 5}, {"recipe": Recipe(lr=0.04, batch_size=8)}, {"recipe": SPARSE}],
+    ids=["network", "length", "recipe", "sparsity"],
 )
 def test_what_was_kept_of_another_training_counts_as_none(
     folder: InFolder, other: dict[str, int]

@@ -53,6 +53,7 @@ def test_differences_are_named_and_free_options_are_none() -> None:
         ({"starts": ["l3"]}, "unknown starts 'l3', did you mean 'l"),
         ({"engine": "rays"}, "unknown engine 'rays', did you mean 'ray'?"),
         ({"address": "auto"}, "--address is of a Ray cluster, but got --engine local; add"),
+        ({"gpus_per_trial": 0.5}, "--gpus-per-trial is for a Ray cluster, but got --engine local"),
         ({"cpus_per_trial": 0.0}, "--cpus-per-trial must be above 0, but got 0"),
         ({"cpus_per_trial": -1.0}, "--cpus-per-trial must be at least 0, but got -1.0"),
         ({"proxies": ["predicted_damage"]}, "--rank-by must be one of the --proxies"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from search.data.splits import TensorSplit
 from search.train import MODES, Diverged, Recipe, evaluate, train
+from spaces.errors import ModelError
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
@@ -66,10 +69,12 @@ def test_the_callers_random_state_stays() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_it_does_what_a_plain_loop_does() -> None:
+@pytest.mark.parametrize("sparsity", [0.0, 0.01])
+def test_it_does_what_a_plain_loop_does(sparsity: float) -> None:
+    """Sparsity is the gradient of a penalty on the scales."""
     model, plain = network(), network()
-    data = split()
-    train(model, data, RECIPE, epochs=1.5, seed=3, device=CPU)
+    data, recipe = split(), dataclasses.replace(RECIPE, sparsity=sparsity)
+    train(model, data, recipe, epochs=1.5, seed=3, device=CPU)
     optimizer = torch.optim.SGD(
         plain.parameters(), lr=1, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
@@ -79,10 +84,83 @@ def test_it_does_what_a_plain_loop_does() -> None:
     for step, (x, y) in enumerate(batches[:12]):
         optimizer.param_groups[0]["lr"] = 0.05 * (1 + math.cos(math.pi * (step + 0.5) / 12)) / 2
         optimizer.zero_grad()
-        F.cross_entropy(plain(x), y).backward()
+        penalty = sparsity * plain[1].weight.abs().sum()
+        (F.cross_entropy(plain(x), y) + penalty).backward()
         optimizer.step()
     for mine, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         assert torch.allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+def one_step(**options: float) -> tuple[Tensor, Tensor]:
+    """Scale and shift of a BatchNorm that the loss ignores, after a step of rate 0.1."""
+    model = network()
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([2.0, -3.0, 0.0, 0.5]))
+        model[1].bias.fill_(1.0)
+        model[-1].weight.zero_()
+    recipe = Recipe(lr=0.2, momentum=0.0, nesterov=False, batch_size=8, **options)
+    train(model, split(), recipe, epochs=0, seed=0, device=CPU)  # one step, halfway down from 0.2
+    return model[1].weight.detach(), model[1].bias.detach()
+
+
+def test_sparsity_moves_every_scale_towards_zero_by_hand() -> None:
+    scale, shift = one_step(weight_decay=0.0, sparsity=0.5)
+    assert torch.allclose(scale, torch.tensor([2 - 0.05, -3 + 0.05, 0.0, 0.5 - 0.05]))
+    assert torch.equal(shift, torch.ones(4))
+
+
+def test_sparsity_and_weight_decay_add_up() -> None:
+    scale, shift = one_step(weight_decay=0.2, sparsity=0.5)
+    decayed = torch.tensor([2 - 0.04, -3 + 0.06, 0.0, 0.5 - 0.01])
+    assert torch.allclose(scale, decayed - torch.tensor([0.05, -0.05, 0.0, 0.05]))
+    assert torch.allclose(shift, torch.full((4,), 1 - 0.02))
+
+
+def test_with_sparsity_the_scales_end_smaller() -> None:
+    sizes = []
+    for sparsity in (0.0, 0.003, 0.01):
+        model = network()
+        recipe = dataclasses.replace(RECIPE, sparsity=sparsity)
+        train(model, split(), recipe, epochs=3, seed=0, device=CPU)
+        sizes.append(model[1].weight.abs().sum().item())
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+class TwiceAndIdle(nn.Module):
+    """The network of these tests, with its scale in two modules, and a BatchNorm never used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain, self.twin, self.idle = network(), nn.BatchNorm2d(4), nn.BatchNorm2d(3)
+        self.twin.weight = self.plain[1].weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.plain(x)
+
+
+def test_a_scale_of_two_modules_is_penalised_once_and_an_idle_one_not() -> None:
+    model, plain = TwiceAndIdle(), network()
+    recipe = dataclasses.replace(RECIPE, sparsity=0.01)
+    for one in (model, plain):
+        train(one, split(), recipe, epochs=1, seed=0, device=CPU)
+    assert torch.equal(model.twin.weight, plain[1].weight)
+    assert torch.equal(model.idle.weight, torch.ones(3))
+
+
+def scales_frozen() -> nn.Sequential:
+    model = network()
+    model[1].weight.requires_grad_(False)
+    return model
+
+
+@pytest.mark.parametrize(
+    "build", [lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 2)), scales_frozen]
+)
+def test_sparsity_without_a_scale_to_act_on_is_one_line(build: Callable[[], nn.Module]) -> None:
+    model, recipe = build(), dataclasses.replace(RECIPE, sparsity=1e-4)
+    with pytest.raises(ModelError, match="no layer has one that is trained; train with sparsity 0"):
+        train(model, split(), recipe, epochs=1, seed=0, device=CPU)
+    train(model, split(), RECIPE, epochs=1, seed=0, device=CPU)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10, 1000])

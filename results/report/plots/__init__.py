@@ -4,7 +4,7 @@ from results.report.plots.front import close_up, final_accuracy, front
 from results.report.plots.search import history, volumes
 from results.report.plots.spending import spending
 from results.report.plots.trust import against_proxies
-from results.report.plots.widths import heat_map, widths
+from results.report.plots.widths import heat_map
 
 __all__ = [
     "against_proxies",
@@ -15,5 +15,4 @@ __all__ = [
     "history",
     "spending",
     "volumes",
-    "widths",
 ]

@@ -51,5 +51,7 @@ def _panel(axes: Axes, trained: Sequence[TrialRecord], one: Trust, rung: int) ->
     axes.set_title(f"{shorten(one.name, 20)}: {tau}", fontsize=9)
     axes.margins(x=0.08, y=0.1)
     axes.ticklabel_format(axis="y", useOffset=False)
-    axes.xaxis.set_major_formatter(EngFormatter(sep="") if one.control else ScalarFormatter())
+    plain = ScalarFormatter()
+    plain.set_powerlimits((-2, 4))
+    axes.xaxis.set_major_formatter(EngFormatter(sep="") if one.control else plain)
     axes.locator_params(axis="x", nbins=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,18 +12,18 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from results.report.plots.axes import shorten
-from results.report.svg import BLUE, MARKERS, PALE, draw
-from results.report.view import Widths
+from results.report.svg import draw
 from spaces import Policy
 
 # One hue from light to dark: the order is the same for every eye and on a grey printer.
 SCALE = LinearSegmentedColormap.from_list("kept", ["#ffffff", "#9ecae1", "#2171b5", "#08306b"])
-DARK = 0.55
-"""Shares from here on are written in white."""
+DARK = 0.63
+"""Shares above this are written in white: there black would be harder to read."""
 ROW_INCHES, HEAD_INCHES = 0.2, 1.9
-CELLS_POINTS = 215
+CELLS_POINTS, DIGIT_POINTS = 215, 4.4
 """Width of all cells together, and of a digit in them."""
-DIGIT_POINTS = 4.4
+SMALLEST = 5.5
+"""Points of the smallest title; where columns are narrower, some stay without one."""
 
 
 def heat_map(
@@ -54,7 +55,7 @@ def heat_map(
         if numbers_fit(kept):
             _numbers(axes, kept, shares)
         axes.set_yticks(np.arange(len(names)) + 0.5, [shorten(name, 22) for name in names])
-        axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), rotation=90)
+        _head(axes, list(columns))
         axes.xaxis.tick_top()
         axes.invert_yaxis()
         axes.tick_params(length=0)
@@ -73,6 +74,15 @@ def numbers_fit(kept: Sequence[Sequence[int | None]]) -> bool:
     return max(map(len, kept), default=0) * (digits * DIGIT_POINTS + 2) <= CELLS_POINTS
 
 
+def _head(axes: Axes, titles: Sequence[str]) -> None:
+    """Titles over the columns, as large as they fit beside one another."""
+    room = CELLS_POINTS / len(titles)
+    step = math.ceil(SMALLEST / room)
+    places = np.arange(0, len(titles), step)
+    size = min(9.0, max(SMALLEST, 0.85 * room))
+    axes.set_xticks(places + 0.5, titles[::step], rotation=90, fontsize=size)
+
+
 def _numbers(axes: Axes, kept: Sequence[Sequence[int | None]], shares: np.ndarray) -> None:
     for (row, column), share in np.ndenumerate(shares):
         if not np.isnan(share):
@@ -86,31 +96,3 @@ def _numbers(axes: Axes, kept: Sequence[Sequence[int | None]], shares: np.ndarra
                 fontsize=7.5,
                 color=colour,
             )
-
-
-def widths(picture: Widths, channels: Mapping[str, int], place: int) -> str:
-    """One bar a group: the share of its channels that stays, beside the original and uniform.
-
-    ``channels`` gives the widths of the unpruned network, ``place`` tells several pictures apart.
-    """
-    names = [name for name in picture.policy if name in channels]
-    rows = range(len(names))
-
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots()
-        axes.barh(rows, [100.0] * len(names), 0.78, color=PALE, label="original")
-        kept = [100 * picture.policy[name] / channels[name] for name in names]
-        axes.barh(rows, kept, 0.78, color=BLUE, label="kept")
-        if picture.uniform is not None:
-            shares = [100 * picture.uniform.get(name, 0) / channels[name] for name in names]
-            axes.plot(shares, rows, linestyle="", label="uniform", **MARKERS["tick"])
-        for row, name in zip(rows, names, strict=True):
-            axes.text(102, row, f"{picture.policy[name]} / {channels[name]}", va="center")
-        axes.set_yticks(rows, [shorten(name) for name in names])
-        axes.set(xlim=(0, 100), ylim=(len(names) - 0.4, -0.6))
-        axes.set_xlabel("channels kept, % of the original")
-        axes.grid(axis="y", visible=False)
-        axes.tick_params(axis="y", length=0)
-        figure.legend(loc="outside upper center", ncols=3)
-
-    return draw(f"widths-{place}", 0.9 + 0.21 * len(names), paint)

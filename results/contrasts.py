@@ -1,0 +1,558 @@
+"""What a comparison shows: paired differences, corrected for there being several, and a verdict.
+
+>>> for sentence in verdict(run.compared):
+...     print(sentence)
+At budget 0.5, over searched and uniform widths, no difference between fine-tuning ...
+
+Fine-tuning is set against ``scratch-b+``: inherited weights cost the unpruned network's training
+and the fine-tuning, and that is the one arm of fresh weights with as much computation in all.
+
+| family | contrasts of each budget, corrected together (Holm) |
+|---|---|
+| ``planned`` | weights, widths and channels: what the verdict is about |
+| ``further`` | the interaction of weights and widths; fine-tuning against every other arm; |
+| | the best searched structure against every predefined or discovered one |
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import pandas as pd
+
+from results.arms import ARMS, Arm, ArmRecord, Comparison
+from results.paired import Interval, Paired, holm, paired
+
+Family = Literal["planned", "further"]
+Widths = Literal["searched", "uniform"]
+Weights = Literal["inherited", "fresh"]
+By = Mapping[int, float]
+"""Seed to accuracy on the test split."""
+
+INHERITED: Arm = "finetune"
+FRESH: Arm = "scratch-b+"
+"""The arms of the 2×2."""
+
+MEANINGS: dict[Arm, str] = {
+    "finetune": "fine-tuning inherited weights",
+    "finetune-small": "fine-tuning at the classic small rate",
+    "random-channels": "fine-tuning channels drawn at random",
+    "scratch-e": "training fresh weights for the unpruned network's epochs",
+    "scratch-b": "training fresh weights for its computation",
+    "scratch-b+": "training fresh weights with the same computation",
+}
+"""Arms as they stand in sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """One paired difference of two ways to a network.
+
+    Attributes:
+        name: ``weights``, ``widths`` and ``channels`` are planned; ``interaction``,
+            ``trial 12: finetune - scratch-e``, ``finetune: trial 12 - l1``.
+        left, right: the two sides; ``paired`` is left minus right.
+        comparisons: how many the family has at this budget.
+        adjusted: p-value with all of these allowed for; ``nan`` where there is none.
+        where: over what it was taken; opens the sentence.
+        note: why there is nothing to compare, a whole clause.
+        plural, both, words: see `Paired.sentence`.
+    """
+
+    budget: str
+    family: Family
+    name: str
+    left: str
+    right: str
+    paired: Paired
+    comparisons: int = 0
+    adjusted: float = math.nan
+    where: str = ""
+    note: str = ""
+    plural: bool = False
+    both: str = ""
+    words: tuple[str, str] = ("better", "worse")
+
+    @property
+    def shown(self) -> bool:
+        """Whether a difference is shown, all comparisons of the family allowed for."""
+        return not self.note and self.paired.claims(self.adjusted)
+
+    @property
+    def sentence(self) -> str:
+        """A whole sentence that claims no more than is shown."""
+        clause = self.note or self.paired.sentence(
+            self.left,
+            self.right,
+            plural=self.plural,
+            both=self.both,
+            words=self.words,
+            adjusted=self.adjusted,
+            comparisons=self.comparisons,
+        )
+        return f"At budget {self.budget}{self.where and f', {self.where}'}, {clause}."
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One of the four of the 2×2; ``accuracy`` is on the test split, one value a seed, 0..1."""
+
+    widths: Widths
+    weights: Weights
+    structure: str
+    arm: Arm
+    accuracy: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """``nan`` without a value."""
+        return statistics.fmean(self.accuracy) if self.accuracy else math.nan
+
+    @property
+    def deviation(self) -> float:
+        """Sample standard deviation over seeds; ``nan`` for fewer than two."""
+        return statistics.stdev(self.accuracy) if len(self.accuracy) > 1 else math.nan
+
+
+class Board:
+    """The trainings of one budget, found by structure and arm.
+
+    A place has one way of training; records of another, left from an earlier plan, do not count.
+    """
+
+    def __init__(self, comparison: Comparison, budget: str) -> None:
+        self.budget = budget
+        self.interval: Interval = comparison.options.get("interval") or "t"
+        self._at: dict[tuple[str, Arm], dict[int, ArmRecord]] = {}
+        for r in comparison.arms:
+            if r.budget == budget:
+                place = self._at.setdefault((r.structure, r.arm), {})
+                if not place or _way(r) == _way(next(iter(place.values()))):
+                    place.setdefault(r.seed, r)
+
+    @property
+    def places(self) -> list[tuple[str, Arm, list[ArmRecord]]]:
+        """Structures in the order of their first record, in each the arms in that of `ARMS`."""
+        return [
+            (structure, arm, list(self._at[structure, arm].values()))
+            for structure in self.structures
+            for arm in ARMS
+            if (structure, arm) in self._at
+        ]
+
+    @property
+    def structures(self) -> list[str]:
+        """In the order of their first record."""
+        return list(dict.fromkeys(structure for structure, _ in self._at))
+
+    @property
+    def best(self) -> str | None:
+        """The searched structure that represents the budget: the best, else the first."""
+        searched = [(s, r) for s, _, rs in self.places for r in rs if r.kind == "searched"]
+        return max(searched, key=lambda each: each[1].best, default=(None, None))[0]
+
+    @property
+    def rivals(self) -> list[str]:
+        """The predefined and discovered structures."""
+        kinds = {s: r.kind for s, _, rs in self.places for r in rs}
+        return [s for s in self.structures if kinds[s] != "searched"]
+
+    def accuracy(self, structure: str | None, arm: Arm) -> dict[int, float]:
+        """Seed to test accuracy of the trainings that did not fail."""
+        found = self._at.get((structure or "", arm), {})
+        return {s: r.test_accuracy for s, r in found.items() if math.isfinite(r.test_accuracy)}
+
+    def ways(self, structure: str | None, arm: Arm) -> frozenset[object]:
+        """How they were trained; equal for two places that are the same trainings."""
+        return frozenset(_way(r) for r in self._at.get((structure or "", arm), {}).values())
+
+    def criterion(self, structure: str, arm: Arm) -> str:
+        """Who chose the channels."""
+        return next(iter(self._at[structure, arm].values())).criterion
+
+    def paired(self, a: By, b: By) -> Paired:
+        """With the interval that was asked for."""
+        return paired(a, b, interval=self.interval)
+
+
+def _way(r: ArmRecord) -> tuple[object, ...]:
+    return r.policy, r.weights, r.criterion, r.lr, r.epochs
+
+
+def contrasts(comparison: Comparison) -> list[Contrast]:
+    """Every contrast of every budget, the planned ones first.
+
+    A planned one that cannot be made says why in its ``note``. Of the further ones those are left
+    out that cannot be made, whose sides are the same trainings, or that were there already.
+    """
+    found = []
+    for budget in comparison.budgets:
+        board = Board(comparison, budget)
+        planned = [_weights(board), _widths(board), _channels(board)]
+        for family in (planned, list(_further(board))):
+            found += _corrected(family)
+    return found
+
+
+def _corrected(family: Sequence[Contrast]) -> list[Contrast]:
+    adjusted = holm([c.paired.p_value for c in family])
+    m = sum(not math.isnan(p) for p in adjusted)
+    return [replace(c, adjusted=p, comparisons=m) for c, p in zip(family, adjusted, strict=True)]
+
+
+def _weights(board: Board) -> Contrast:
+    empty = _planned(
+        board,
+        "weights",
+        MEANINGS[INHERITED],
+        MEANINGS[FRESH],
+        where="over searched and uniform widths",
+    )
+    cells = _four(board)
+    why = _missing(board)
+    if why:
+        return replace(empty, where="", note=f"there is no verdict on inherited weights: {why}")
+    inherited = _mean(cells["searched", "inherited"], cells["uniform", "inherited"])
+    fresh = _mean(cells["searched", "fresh"], cells["uniform", "fresh"])
+    return replace(empty, paired=board.paired(inherited, fresh))
+
+
+def _widths(board: Board) -> Contrast:
+    empty = _planned(
+        board,
+        "widths",
+        "the searched widths",
+        "uniform ones",
+        where="over inherited and fresh weights",
+        plural=True,
+        both="searched and uniform widths",
+    )
+    cells = _four(board)
+    why = _missing(board)
+    if why:
+        return replace(empty, where="", note=f"there is no verdict on searched widths: {why}")
+    if _same(board, (board.best, INHERITED), ("uniform", INHERITED)):
+        same = "the best that the search found are the uniform widths themselves"
+        return replace(empty, where="", note=same)
+    searched = _mean(cells["searched", "inherited"], cells["searched", "fresh"])
+    uniform = _mean(cells["uniform", "inherited"], cells["uniform", "fresh"])
+    return replace(empty, paired=board.paired(searched, uniform))
+
+
+def _channels(board: Board) -> Contrast:
+    empty = _planned(
+        board,
+        "channels",
+        "the chosen channels",
+        "channels drawn at random",
+        where="inside the searched widths",
+        plural=True,
+    )
+    why = _lacking(board, [("searched", INHERITED), ("searched", "random-channels")])
+    if why:
+        return replace(
+            empty, where="", note=f"there is no verdict on the choice of channels: {why}"
+        )
+    chosen, drawn = (board.accuracy(board.best, arm) for arm in (INHERITED, "random-channels"))
+    if _same(board, (board.best, INHERITED), (board.best, "random-channels")):
+        same = "channels were drawn at random in the run itself, so there is no choice to judge"
+        return replace(empty, where="", note=same)
+    criterion = board.criterion(board.best or "", INHERITED)
+    left = f"the channels chosen by {criterion}"
+    return replace(
+        empty, left=left, right="ones drawn at random", paired=board.paired(chosen, drawn)
+    )
+
+
+def _planned(board: Board, name: str, left: str, right: str, **more: Any) -> Contrast:
+    return Contrast(board.budget, "planned", name, left, right, paired({}, {}), **more)
+
+
+def _four(board: Board) -> dict[tuple[Widths, Weights], dict[int, float]]:
+    """Seed to accuracy of each cell of the 2×2."""
+    return {
+        ("searched", "inherited"): board.accuracy(board.best, INHERITED),
+        ("searched", "fresh"): board.accuracy(board.best, FRESH),
+        ("uniform", "inherited"): board.accuracy("uniform", INHERITED),
+        ("uniform", "fresh"): board.accuracy("uniform", FRESH),
+    }
+
+
+def _missing(board: Board) -> str:
+    """Why the 2×2 cannot be filled; empty if it can."""
+    widths: tuple[Widths, ...] = ("searched", "uniform")
+    return _lacking(board, [(w, arm) for w in widths for arm in (INHERITED, FRESH)])
+
+
+def _lacking(board: Board, needed: Sequence[tuple[Widths, Arm]]) -> str:
+    """Which trainings a contrast would take and has not; empty if they share a seed."""
+    name = {"searched": board.best, "uniform": "uniform"}
+    have = {place: board.accuracy(name[place[0]], place[1]).keys() for place in needed}
+    lacks = [f"{arm} of {widths} widths" for (widths, arm), seeds in have.items() if not seeds]
+    if lacks:
+        return f"it takes {' and '.join(lacks)}, of which no training succeeded"
+    shared = frozenset.intersection(*map(frozenset, have.values()))
+    return "" if shared else "its trainings share no seed that succeeded with all of them"
+
+
+def _same(board: Board, a: tuple[str | None, Arm], b: tuple[str | None, Arm]) -> bool:
+    return board.ways(*a) == board.ways(*b)
+
+
+def _mean(a: By, b: By) -> dict[int, float]:
+    return {seed: (a[seed] + b[seed]) / 2 for seed in a.keys() & b}
+
+
+def _minus(a: By, b: By) -> dict[int, float]:
+    return {seed: a[seed] - b[seed] for seed in a.keys() & b}
+
+
+def _further(board: Board) -> Iterator[Contrast]:
+    yield from _interaction(board)
+    pairs = [*_between_arms(board), *_between_structures(board)]
+    seen: set[object] = set()
+    for left, right, contrast in pairs:
+        ways = board.ways(*left), board.ways(*right)
+        found = board.paired(board.accuracy(*left), board.accuracy(*right))
+        if found.n and ways[0] != ways[1] and ways not in seen:
+            seen.add(ways)
+            yield replace(contrast, paired=found)
+
+
+def _interaction(board: Board) -> Iterator[Contrast]:
+    """Whether inherited weights are worth more in searched widths than in uniform ones."""
+    if _missing(board) or _same(board, (board.best, INHERITED), ("uniform", INHERITED)):
+        return
+    cells = _four(board)
+    searched = _minus(cells["searched", "inherited"], cells["searched", "fresh"])
+    uniform = _minus(cells["uniform", "inherited"], cells["uniform", "fresh"])
+    yield Contrast(
+        board.budget,
+        "further",
+        "interaction",
+        "what inherited weights bring in searched widths",
+        "what they bring in uniform ones",
+        board.paired(searched, uniform),
+        words=("larger", "smaller"),
+    )
+
+
+Place = tuple[str, Arm]
+
+
+def _between_arms(board: Board) -> Iterator[tuple[Place, Place, Contrast]]:
+    """Fine-tuning against every other arm of the same structure."""
+    for structure in board.structures:
+        for arm in ARMS:
+            planned = structure == board.best and arm == "random-channels"
+            if arm != INHERITED and not planned:
+                contrast = Contrast(
+                    board.budget,
+                    "further",
+                    f"{structure}: {INHERITED} - {arm}",
+                    MEANINGS[INHERITED],
+                    MEANINGS[arm],
+                    paired({}, {}),
+                    where=f"with the widths of {structure}",
+                )
+                yield (structure, INHERITED), (structure, arm), contrast
+
+
+def _between_structures(board: Board) -> Iterator[tuple[Place, Place, Contrast]]:
+    """The best searched structure against those of other methods, in the same arm."""
+    best = board.best
+    if best is None:
+        return
+    for rival in board.rivals:
+        for arm in ARMS:
+            contrast = Contrast(
+                board.budget,
+                "further",
+                f"{arm}: {best} - {rival}",
+                f"the searched structure ({best})",
+                f"the structure of {rival}",
+                paired({}, {}),
+                where=MEANINGS[arm],
+            )
+            yield (best, arm), (rival, arm), contrast
+
+
+def verdict(comparison: Comparison) -> list[str]:
+    """For every budget a sentence on weights, widths and channels, and one on failed trainings."""
+    found = contrasts(comparison)
+    sentences = []
+    for budget in comparison.budgets:
+        mine = [c for c in found if c.budget == budget and c.family == "planned"]
+        sentences += [c.sentence for c in mine]
+        places = Board(comparison, budget).places
+        failed = sum(not math.isfinite(r.test_accuracy) for _, _, rs in places for r in rs)
+        if failed:
+            were = (
+                "1 training failed and is" if failed == 1 else f"{failed} trainings failed and are"
+            )
+            sentences.append(f"At budget {budget}, {were} left out of every comparison.")
+    return sentences
+
+
+def two_by_two(comparison: Comparison, budget: str) -> list[Cell]:
+    """Searched and uniform widths × inherited and fresh weights: four cells, some maybe empty."""
+    board = Board(comparison, budget)
+    names: dict[Widths, str] = {"searched": board.best or "", "uniform": "uniform"}
+    arms: dict[Weights, Arm] = {"inherited": INHERITED, "fresh": FRESH}
+    return [
+        Cell(w, weights, name, arm, tuple(board.accuracy(name, arm).values()))
+        for w, name in names.items()
+        for weights, arm in arms.items()
+    ]
+
+
+ARM_MEAN_COLUMNS = {
+    "budget": "string",
+    "structure": "string",
+    "kind": "string",
+    "best": "bool",
+    "arm": "string",
+    "weights": "string",
+    "criterion": "string",
+    "flops": "int64",
+    "flops_fraction": "float64",
+    "mean": "float64",
+    "deviation": "float64",
+    "n": "int64",
+    "failed": "int64",
+    "epochs": "int64",
+    "lr": "float64",
+    "training_flops": "int64",
+    "inherited_flops": "int64",
+    "total_flops": "int64",
+    "total_relative": "float64",
+}
+COMPARISON_COLUMNS = {
+    "budget": "string",
+    "structure": "string",
+    "kind": "string",
+    "best": "bool",
+    "number": "Int64",
+    "flops": "int64",
+    "flops_fraction": "float64",
+    "params": "int64",
+    "arm": "string",
+    "weights": "string",
+    "criterion": "string",
+    "lr": "float64",
+    "epochs": "int64",
+    "seed": "int64",
+    "val_accuracy": "float64",
+    "test_accuracy": "float64",
+    "training_flops": "int64",
+    "inherited_flops": "int64",
+    "total_flops": "int64",
+    "seconds": "float64",
+    "reason": "string",
+}
+CONTRAST_COLUMNS = {
+    "budget": "string",
+    "family": "string",
+    "name": "string",
+    "left": "string",
+    "right": "string",
+    "difference": "float64",
+    "low": "float64",
+    "high": "float64",
+    "kind": "string",
+    "confidence": "float64",
+    "n": "int64",
+    "deviation": "float64",
+    "p_value": "float64",
+    "p_adjusted": "float64",
+    "comparisons": "int64",
+    "effect_size": "float64",
+    "shown": "bool",
+    "sentence": "string",
+}
+SWEEP_COLUMNS = {
+    "budget": "string",
+    "lr": "float64",
+    "epochs": "int64",
+    "seed": "int64",
+    "val_accuracy": "float64",
+    "chosen": "bool",
+}
+"""Column to pandas type."""
+
+
+def arm_means(comparison: Comparison) -> pd.DataFrame:
+    """One row for each budget, structure and arm: `ARM_MEAN_COLUMNS`.
+
+    ``mean`` and ``deviation`` are of the test accuracy of the ``n`` seeds that did not fail; FLOPs
+    are of one seed. ``total_flops`` is ``training_flops`` and ``inherited_flops``, the unpruned
+    network's own training; ``total_relative`` is it in multiples of that training, ``nan`` where
+    nothing says what it took.
+    """
+    unpruned = unpruned_flops(comparison)
+    rows = []
+    for budget in comparison.budgets:
+        for _, _, records in Board(comparison, budget).places:
+            one = records[0]
+            known = [r.test_accuracy for r in records if math.isfinite(r.test_accuracy)]
+            rows.append(
+                {name: getattr(one, name, None) for name in ARM_MEAN_COLUMNS}
+                | {
+                    "mean": statistics.fmean(known) if known else math.nan,
+                    "deviation": statistics.stdev(known) if len(known) > 1 else math.nan,
+                    "n": len(known),
+                    "failed": len(records) - len(known),
+                    "total_relative": one.total_flops / unpruned if unpruned else math.nan,
+                }
+            )
+    return _frame(rows, ARM_MEAN_COLUMNS)
+
+
+def unpruned_flops(comparison: Comparison) -> int:
+    """Multiply-adds of the unpruned network's own training; 0 where no record says.
+
+    It is what inherited weights took; Scratch-E, as many epochs of a smaller network, tells it too.
+    """
+    inherited = (r.inherited_flops for r in comparison.arms if r.inherited_flops)
+    fresh = (r for r in comparison.arms if r.arm == "scratch-e" and r.flops_fraction)
+    by_epochs = (round(r.training_flops / r.flops_fraction) for r in fresh)
+    return next(inherited, None) or next(by_epochs, 0)
+
+
+def comparison_table(comparison: Comparison) -> pd.DataFrame:
+    """One row a training: `COMPARISON_COLUMNS`, then ``width:<group>``; a training that stands in
+    several places has a row in each."""
+    rows = [{name: getattr(r, name) for name in COMPARISON_COLUMNS} for r in comparison.arms]
+    groups = dict.fromkeys(group for r in comparison.arms for group in r.policy)
+    widths = {
+        f"width:{group}": pd.Series([r.policy.get(group) for r in comparison.arms], dtype="Int64")
+        for group in groups
+    }
+    return _frame(rows, COMPARISON_COLUMNS).assign(**widths)
+
+
+def contrasts_table(comparison: Comparison) -> pd.DataFrame:
+    """One row a contrast: `CONTRAST_COLUMNS`; differences are fractions, 0.01 being one point."""
+    rows = [
+        {f.name: getattr(c.paired, f.name) for f in fields(Paired)}
+        | {f.name: getattr(c, f.name) for f in fields(Contrast)}
+        | {"p_adjusted": c.adjusted, "shown": c.shown, "sentence": c.sentence}
+        for c in contrasts(comparison)
+    ]
+    return _frame(rows, CONTRAST_COLUMNS)
+
+
+def sweep_table(comparison: Comparison) -> pd.DataFrame:
+    """One row for each learning rate that was tried at each budget: `SWEEP_COLUMNS`."""
+    rows = [{name: getattr(p, name) for name in SWEEP_COLUMNS} for p in comparison.sweep]
+    return _frame(rows, SWEEP_COLUMNS)
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in columns.items()}
+    )

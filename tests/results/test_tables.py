@@ -1,0 +1,149 @@
+"""The tables: their columns, their types, their files, and what the documentation says of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import results
+from results import tables
+from results.tables import FINAL_COLUMNS, TRIAL_COLUMNS, finals_table, front_table, table
+
+DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
+COLUMNS = (
+    "number,state,origin,mode,rung,flops,flops_fraction,params,val_accuracy,seconds,seed,reason"
+)
+WIDTHS = "width:stem,width:layer1.conv1,width:layer2.conv1"
+RUNGS = "accuracy:1,accuracy:2,epochs:1,epochs:2,seconds:0,seconds:1,regardless:0,regardless:1"
+
+
+@pytest.fixture
+def timed(records):
+    """Trial 0 took 0.5 s at rung 0 and 1 s at rung 1, where the coin let it climb."""
+    return [replace(records[0], rung_seconds=(0.5, 1.0), regardless=(1,)), *records[1:]]
+
+
+def test_columns_of_trials_csv(tmp_path, timed, finals) -> None:
+    results.write_tables(tmp_path, timed, finals)
+    header, *rows = (tmp_path / "trials.csv").read_text().splitlines()
+    assert header == f"{COLUMNS},proxy:adaptive_bn,{WIDTHS},{RUNGS}"
+    assert len(rows) == len(timed)
+    assert rows[0] == (
+        "0,complete,uniform,finetune,2,500000,0.5,20000,0.86,1.5,100,,0.5,8,2,16,"
+        "0.82,0.86,1,3,0.5,1.0,False,True"
+    )
+    frame = pd.read_csv(tmp_path / "trials.csv")
+    assert frame["state"].tolist() == [r.state for r in timed]
+    assert frame["val_accuracy"].isna().tolist() == [r.rung == 0 for r in timed]
+    assert frame["accuracy:2"].isna().tolist() == [r.rung < 2 for r in timed]
+
+
+def test_pareto_csv_is_the_front_with_test_accuracy(tmp_path, records, finals) -> None:
+    results.write_tables(tmp_path, records, finals)
+    front = pd.read_csv(tmp_path / "pareto.csv")
+    trials = pd.read_csv(tmp_path / "trials.csv")
+    assert list(front.columns) == [*trials.columns, "test_accuracy"]
+    # Every further trial of the fixture is both smaller and better, so the last one is alone.
+    assert front["number"].tolist() == [5]
+    assert front["test_accuracy"][0] == pytest.approx((0.910 + 0.913 + 0.913) / 3)
+
+
+def test_the_front_lies_by_rising_flops(record) -> None:
+    records = [
+        record(4, (0.9,), flops=500_000),
+        record(7, (0.8,), flops=400_000),
+        record(9, (0.7,), flops=450_000, proxies={"other": 1.0}),
+    ]
+    front = front_table(records, [])
+    assert front["number"].tolist() == [7, 4]
+    assert front["proxy:other"].isna().all()
+
+
+def test_finals_have_a_row_for_each_seed(finals) -> None:
+    frame = finals_table(finals)
+    assert frame["name"].tolist() == ["baseline"] * 3 + ["uniform@0.5"] * 3 + ["trial 5"] * 3
+    assert frame["seed"].tolist() == [0, 1, 2] * 3
+    assert frame["test_accuracy"].tolist()[-3:] == [0.910, 0.913, 0.913]
+    assert frame["number"].isna().tolist() == [True] * 3 + [False] * 6
+    assert frame["width:stem"].isna().tolist() == [True] * 3 + [False] * 6
+    assert frame["best"].tolist() == [False] * 6 + [True] * 3
+
+
+def test_a_final_that_was_not_tested_yet_has_no_accuracy(finals) -> None:
+    frame = finals_table([replace(finals[1], test_accuracy=())])
+    assert frame["test_accuracy"].isna().all()
+    assert len(frame) == 3
+
+
+def test_parquet_gives_back_values_and_types(tmp_path, timed, finals) -> None:
+    results.write_tables(tmp_path, timed, finals)
+    for name, frame in (("trials", table(timed)), ("finals", finals_table(finals))):
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"{name}.parquet"), frame)
+
+
+def test_types_do_not_depend_on_what_was_measured(timed, finals) -> None:
+    full, empty = table(timed), table([])
+    assert empty.dtypes.to_dict() == full.dtypes[list(TRIAL_COLUMNS)].to_dict()
+    assert (
+        finals_table([]).dtypes.to_dict()
+        == finals_table(finals).dtypes[list(FINAL_COLUMNS)].to_dict()
+    )
+
+
+def test_only_tables_with_rows_are_written_but_for_trials_and_front(tmp_path, finals) -> None:
+    results.write_tables(tmp_path, [], finals)
+    assert (tmp_path / "finals.csv").exists()
+    results.write_tables(tmp_path, [])
+    assert (tmp_path / "trials.csv").read_text() == f"{COLUMNS}\n"
+    assert (tmp_path / "pareto.csv").read_text() == f"{COLUMNS},test_accuracy\n"
+    names = {p.name for p in tmp_path.iterdir()}
+    assert not {"finals.csv", "finals.parquet", "comparison.csv", "sweep.parquet"} & names
+
+
+def test_half_written_tables_are_made_again(tmp_path, records, finals, provenance) -> None:
+    run = results.Run(tmp_path, tuple(records), tuple(finals), provenance)
+    run.report()
+    whole = {p.name: p.read_bytes() for p in tmp_path.glob("*.[cp]*")}
+    for name, data in whole.items():
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+    run.report()
+    assert {p.name: p.read_bytes() for p in tmp_path.glob("*.[cp]*")} == whole
+
+
+def test_a_run_offers_every_table(tmp_path, records, finals, provenance) -> None:
+    run = results.Run(tmp_path, tuple(records), tuple(finals), provenance)
+    offered = {
+        "trials": run.trials,
+        "pareto": run.front,
+        "finals": run.final_trainings,
+        "trust": run.trust,
+        "comparison": run.comparison,
+        "contrasts": run.contrasts,
+        "sweep": run.sweep,
+    }
+    made = tables.all_tables(run.records, run.finals, run.repeats, run.compared)
+    assert list(made) == list(offered)
+    for name, frame in made.items():
+        pd.testing.assert_frame_equal(frame, offered[name])
+
+
+def documented(name: str) -> list[str]:
+    """The first column of the table under the heading ``name.csv``."""
+    section = DOCS.read_text().split(f"## {name}")[1].split("\n## ")[0]
+    return [
+        column
+        for row in re.findall(r"^\| (`[^|]*) \|", section, flags=re.MULTILINE)
+        for column in re.findall(r"`([^`]+)`", row)
+    ]
+
+
+def test_the_documentation_names_every_column_in_order(timed, finals) -> None:
+    made = tables.all_tables(timed, finals, (), results.Comparison())
+    for name, frame in made.items():
+        kinds = dict.fromkeys(re.sub(r":.*", ":", column) for column in frame.columns)
+        wanted = dict.fromkeys(re.sub(r":.*", ":", column) for column in documented(name))
+        assert list(wanted) == list(kinds), name
