@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import nn
@@ -17,8 +17,14 @@ from search.task import Task, build_task
 from spaces import Budget, Space
 
 
-def build(config: SearchConfig, progress: Progress) -> Task:
-    """The task that the config names.
+def _anything(_space: Space) -> None:
+    """Whatever can be searched is welcome."""
+
+
+def build(
+    config: SearchConfig, progress: Progress, check: Callable[[Space], None] = _anything
+) -> Task:
+    """The task that the config names; ``check`` may refuse what of it can be searched.
 
     Raises:
         UserError: data, weights or model are not there or do not fit, or it cannot be searched.
@@ -28,6 +34,7 @@ def build(config: SearchConfig, progress: Progress) -> Task:
         # The baseline may take long; what cannot be searched is refused before it is trained.
         model, example = untrained(config.task, cache)
         space = spaces.discover(model, example, config.task.round_to)
+        check(space)
         reachable(space, config)
         check_criteria(model, space, config)
     return build_task(

@@ -17,7 +17,6 @@ from results import (
     Comparison,
     Run,
     load_comparison,
-    load_provenance,
     load_records,
     save_comparison,
 )
@@ -114,9 +113,12 @@ def _compare(
     folder: Folder, asked: CompareConfig, engine: Engine, task: Task | None, progress: Progress
 ) -> Run:
     config = folder.config
-    _check_finished(results.load(folder.path, config.run.storage), folder)
-    task = task or build(config, progress)
+    run = results.load(folder.path, config.run.storage)
+    _check_finished(run, folder)
+    check = partial(_check_network, run.provenance, folder)
+    task = task or build(config, progress, check)
     space = spaces.discover(task.model, task.example, config.task.round_to)
+    check(space)
     budgets = reachable(space, config)
     nobody = BudgetSampler(make("random", Plan(0, 1)), space, budgets, seed=0)
     with (
@@ -125,7 +127,6 @@ def _compare(
         log.logged_to(folder.path / "log.txt"),
         opened(folder, nobody) as study,
     ):
-        _check_network(load_provenance(study), space, folder)
         checkpoints = InFolder(folder.path / "checkpoints")
         climb = replace(_climb(study, folder, task, space, progress), checkpoints=checkpoints)
         anew, asked = asked.anew, _settled(asked, climb)
@@ -162,7 +163,7 @@ def _check_finished(run: Run, folder: Folder) -> None:
         )
 
 
-def _check_network(about: Mapping[str, Any], space: Space, folder: Folder) -> None:
+def _check_network(about: Mapping[str, Any], folder: Folder, space: Space) -> None:
     searched = {group["name"]: group["channels"] for group in about.get("groups", [])}
     here = {group.name: group.channels for group in space.groups}
     if searched and (searched != here or about.get("full_flops") != space.full_flops):

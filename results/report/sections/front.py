@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from results import text
 from results.pareto import UNIT_SQUARE, finished, hypervolume, trial_front
 from results.record import TrialRecord
+from results.report import plots
 from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
 from results.report.origins import described, origin_of
 from results.report.view import View
@@ -45,9 +46,6 @@ def _blocks(view: View) -> Iterator[Block]:
 
 
 def _pictures(view: View) -> Iterator[Block]:
-    # Imported late: matplotlib takes a second that workers and `--help` need not spend.
-    from results.report import plots
-
     top, best = finished(view.records), trial_front(view.records)
     baselines = [r for r in top if r not in best and origin_of(view, r) != "searched"]
     shown = sorted([*best, *baselines], key=lambda r: r.flops)
@@ -97,8 +95,6 @@ def _trials(view: View, trials: Sequence[TrialRecord], marked: Sequence[TrialRec
 
 
 def _finals(view: View) -> Figure:
-    from results.report import plots
-
     rows = [row for row in view.rows() if row.test_accuracy]
     columns = (
         Column("", label=True),

@@ -8,6 +8,7 @@ from typing import Any
 
 from results import text
 from results.pareto import hypervolume_history
+from results.report import plots
 from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
 from results.report.origins import origin_of
 from results.report.view import View
@@ -86,9 +87,6 @@ def _budgets(view: View) -> Table:
 
 
 def _pictures(view: View) -> Iterator[Figure]:
-    # Imported late: matplotlib takes a second that workers and `--help` need not spend.
-    from results.report import plots
-
     yield Figure(
         "history",
         plots.history(view),

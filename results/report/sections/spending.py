@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from results import text
+from results.report import plots
 from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
 from results.report.view import View
 from results.spending import Saved, Spent, at_the_top_alone, saved, spent, trained_flops
@@ -27,9 +28,6 @@ def _blocks(view: View) -> Iterator[Block]:
     if not lines:
         return
     spared = saved(view.records, view.provenance)
-    # Imported late: matplotlib takes a second that workers and `--help` need not spend.
-    from results.report import plots
-
     panels = _panels(lines, spared)
     table = _table(lines, spared)
     if panels:

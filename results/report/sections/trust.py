@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from results import text
+from results.report import plots
 from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
 from results.report.view import View
 from results.trust import (
@@ -126,9 +127,6 @@ def _unselected(trust: Sequence[Trust]) -> Iterator[Block]:
 
 
 def _picture(view: View, trust: Sequence[Trust], rung: int) -> Figure:
-    # Imported late: matplotlib takes a second that workers and `--help` need not spend.
-    from results.report import plots
-
     trained = trained_to(view.records, rung)
     columns = [
         Column("trial", numeric=True, label=True),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from results import text
 from results.pareto import trial_front
+from results.report import plots
 from results.report.blocks import Block, Column, Figure, Section, Table
 from results.report.view import View
 from spaces import Policy
@@ -47,9 +48,6 @@ def columns(view: View) -> dict[str, Policy]:
 def _pictures(
     view: View, channels: Mapping[str, int], policies: Mapping[str, Policy]
 ) -> Iterator[Figure]:
-    # Imported late: matplotlib takes a second that workers and `--help` need not spend.
-    from results.report import plots
-
     names = list(channels)
     everything = {"original": Policy(channels), **policies}
     parts = -(-len(names) // AT_ONCE)

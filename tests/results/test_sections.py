@@ -1,0 +1,307 @@
+"""The sections of analyses in every state of a run, and that each picture has its table."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from results import TrialRecord
+from results.report.blocks import Bullets, Figure, Paragraph, Section, Table
+from results.report.origins import described, origin_of
+from results.report.sections import front, search, spending, trust, widths
+from results.report.view import View
+from spaces import Policy
+
+NAMES = ("front", "widths", "search", "trust", "spending")
+CONFIG: dict[str, Any] = {
+    "policies": {"starts": ["l1"]},
+    "judging": {"rungs": [1, 3], "eta": 2.0, "coin": 0.1},
+}
+
+
+def made(name: str, view: View) -> Section:
+    section: Section = importlib.import_module(f"results.report.sections.{name}").section(view)
+    return section
+
+
+def prose(section: Section) -> str:
+    parts: list[str] = []
+    for block in section.blocks:
+        if isinstance(block, Paragraph):
+            parts.append(block.text)
+        elif isinstance(block, Bullets):
+            parts += block.lines
+    return "\n".join(parts)
+
+
+def tables(section: Section) -> list[Table]:
+    """Those that stand alone, and those of the pictures."""
+    found = [b if isinstance(b, Table) else getattr(b, "table", None) for b in section.blocks]
+    return [table for table in found if table is not None]
+
+
+def figures(section: Section) -> list[Figure]:
+    return [block for block in section.blocks if isinstance(block, Figure)]
+
+
+def table_with(section: Section, title: str) -> Table:
+    return next(t for t in tables(section) if title in [c.title for c in t.columns])
+
+
+def states(records: Sequence[TrialRecord], finals: Any, provenance: Any) -> dict[str, View]:
+    timed = [replace(r, rung_seconds=(0.5,) + (1.0,) * r.rung) for r in records]
+    full = provenance | {"config": CONFIG, "train_images": 100, "base_epochs": 20.0}
+    repeats = [replace(records[1], seed=9, accuracy=(math.nan, 0.87), rung_seconds=())]
+    return {
+        "nothing": View([], [], {}),
+        "nothing but provenance": View([], [], provenance),
+        "failed only": View([records[7]], [], provenance),
+        "running only": View([replace(records[8], accuracy=(), proxies={})], [], provenance),
+        "stopped by proxies": View([replace(records[6], accuracy=())], [], full),
+        "one trained": View([records[6]], [], provenance),
+        "old records": View(records, finals, provenance),
+        "no provenance": View(records, finals, {}),
+        "no finals": View(timed, [], full),
+        "all": View(timed, finals, full, repeats),
+    }
+
+
+STATES = [
+    "nothing",
+    "nothing but provenance",
+    "failed only",
+    "running only",
+    "stopped by proxies",
+    "one trained",
+    "old records",
+    "no provenance",
+    "no finals",
+    "all",
+]
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_section_in_every_state(name, state, records, finals, provenance) -> None:
+    section = made(name, states(records, finals, provenance)[state])
+    assert section.anchor == name
+    drawn = figures(section)
+    assert len({figure.name for figure in drawn}) == len(drawn)
+    for figure in drawn:
+        assert figure.svg.startswith("<svg")
+        assert figure.caption
+        # Its table stands under it, or apart in the same section.
+        assert figure.table is not None or any(isinstance(b, Table) for b in section.blocks)
+    for table in tables(section):
+        assert {len(row) for row in table.rows} <= {len(table.columns)}
+        assert all(isinstance(cell, str) for row in table.rows for cell in row)
+        assert all(0 <= place < len(table.rows) for place in table.marked)
+        assert "nan" not in " ".join(cell for row in table.rows for cell in row)
+    assert "nan" not in prose(section).split()
+
+
+def test_the_states_are_all_there(records, finals, provenance) -> None:
+    assert list(states(records, finals, provenance)) == STATES
+
+
+def test_before_the_first_trial_only_what_must_speaks() -> None:
+    view = View([], [], {})
+    assert [name for name in NAMES if made(name, view)] == ["search", "trust"]
+    assert prose(search.section(view)).startswith("0 trials: 0 complete")
+
+
+def test_origins_are_told_apart_by_the_config(record) -> None:
+    view = View([], [], {"config": CONFIG})
+    trials = [record(0, origin=o) for o in ("uniform", "l1", "random", "tpe", "taylor")]
+    assert [origin_of(view, r) for r in trials] == [
+        "uniform",
+        "ranking",
+        "random",
+        "searched",
+        "searched",
+    ]
+    assert described(view, trials[1]) == "global ranking (l1)"
+    assert origin_of(View([], [], {}), trials[1]) == "searched"
+
+
+def test_the_front_and_what_it_has_to_beat_stand_in_one_table(records, finals, provenance) -> None:
+    trials = [replace(records[2], origin="l1") if r.number == 2 else r for r in records]
+    section = front.section(View(trials, finals, provenance | {"config": CONFIG}))
+    picture = figures(section)[0]
+    assert picture.table is not None
+    # Trial 5 dominates all; uniform is trial 0 and the ranking trial 2. By rising flops.
+    assert [row[0] for row in picture.table.rows] == ["5", "2", "0"]
+    assert picture.table.marked == frozenset({0})
+    assert picture.table.rows[1][1] == "global ranking (l1)"
+
+
+def test_the_finals_have_their_t_interval(records, finals, provenance) -> None:
+    section = front.section(View(records, finals, provenance))
+    table = table_with(section, "test %, final")
+    uniform = next(row for row in table.rows if row[0] == "uniform at 0.5")
+    # 90.0, 90.2, 90.4: t(0.975, 2) · 0.2 / √3 = 0.497.
+    assert uniform[3] == "90.20 ± 0.50"
+    assert uniform[2] == "86.00"
+    by_seed = table_with(section, "seed")
+    assert len(by_seed.rows) == 9
+    assert by_seed.folded == "The final trainings, seed by seed"
+
+
+def test_one_seed_has_no_interval(records, finals, provenance) -> None:
+    single = [replace(f, seeds=(0,), val_accuracy=(0.9,), test_accuracy=(0.9,)) for f in finals]
+    table = table_with(front.section(View(records, single, provenance)), "test %, final")
+    assert {row[3] for row in table.rows} == {"90.00"}
+
+
+def test_widths_stand_from_the_original_to_the_front(records, finals, provenance) -> None:
+    view = View(records, finals, provenance)
+    assert list(widths.columns(view)) == ["uniform at 0.5", "★ trial 5, 50.0 %"]
+    table = table_with(widths.section(view), "original")
+    assert table.rows[1] == ["layer1.conv1", "16", "2", "7"]
+    # Uniform widths on the front are shown once.
+    alone = View([records[0]], [], provenance)
+    assert list(widths.columns(alone)) == ["uniform at 0.5"]
+
+
+@pytest.mark.parametrize(("groups", "parts"), [(3, 1), (40, 1), (41, 2), (120, 3)])
+def test_many_groups_are_split_and_none_is_lost(record, provenance, groups, parts) -> None:
+    names = [f"block{i}.conv" for i in range(groups)]
+    provenance["groups"] = [{"name": name, "channels": 64} for name in names]
+    policy = Policy({name: 1 + i % 64 for i, name in enumerate(names)})
+    drawn = figures(widths.section(View([record(1, (0.5, 0.6), policy=policy)], [], provenance)))
+    assert len(drawn) == parts
+    assert [row[0] for figure in drawn for row in figure.table.rows] == names
+    assert max(len(figure.table.rows) for figure in drawn) <= widths.AT_ONCE
+
+
+def test_the_search_counts_its_trials(records, provenance) -> None:
+    text = prose(search.section(View(records, [], provenance)))
+    assert "9 trials: 6 complete, 1 stopped at a rung, 1 failed, 1 running." in text
+    assert "9 of 9 are at or under the budget, and 8 of those were trained." in text
+    reasons = table_with(search.section(View(records, [], provenance)), "reason")
+    assert reasons.rows == [["1", "training diverged at step 12"]]
+
+
+def test_hypervolume_has_a_row_wherever_a_line_rises(record, provenance) -> None:
+    trials = [
+        record(0, (0.5, 0.80), flops=500_000, origin="uniform"),
+        record(1, (0.5, 0.70), flops=500_000),
+        record(2, (0.5, 0.90), flops=500_000, origin="random"),
+        record(3, (0.5,), state="stopped"),
+    ]
+    table = table_with(search.section(View(trials, [], provenance)), "starts alone")
+    assert table.rows == [
+        ["1", "0.40000", "0.40000", "–"],
+        ["3", "0.45000", "0.40000", "0.45000"],
+        ["4", "0.45000", "0.40000", "0.45000"],
+    ]
+
+
+def test_rungs_say_who_was_stopped_where(records, provenance) -> None:
+    section = search.section(View(records, [], provenance | {"config": CONFIG}))
+    table = table_with(section, "climbed on merit")
+    # All nine have proxies. 6 stopped at rung 1, 7 failed there, 8 runs at 2, six are complete.
+    assert table.rows == [
+        ["0 (proxies)", "9", "9", "0", "0", "0", "0", "0"],
+        ["1 (1 epoch)", "9", "7", "0", "1", "0", "1", "0"],
+        ["2 (3 epochs)", "7", "0", "0", "0", "6", "0", "1"],
+    ]
+    assert "Whether they were stopped rightly cannot be said" in prose(section)
+
+
+def test_few_by_coin_are_counted_and_not_judged(record, provenance) -> None:
+    trials = [record(i, (0.5, 0.9 - 0.01 * i), flops=500_000) for i in range(4)]
+    trials += [record(4, (0.5, 0.95), flops=500_000, regardless=(0,))]
+    trials += [record(5, (0.5, 0.10), flops=500_000, regardless=(0,))]
+    section = search.section(View(trials, [], provenance | {"config": CONFIG}))
+    assert (
+        "1 of the 2 that climbed to the top only by coin would have been kept there by the rule, "
+        "and 1 is on the front: too few to say." in prose(section)
+    )
+    rows = table_with(section, "came to the top").rows
+    assert rows[0][:3] == ["by coin, against rung 0", "2", "1"]
+    # Of six the best three pass: trials 4, 0 and 1.
+    assert rows[1][:3] == ["on merit", "4", "2"]
+
+
+def test_many_by_coin_are_judged_with_an_interval(record, provenance) -> None:
+    trials = [
+        record(i, (0.5, 0.9 - 0.01 * i), flops=500_000, regardless=(0,) if i >= 10 else ())
+        for i in range(20)
+    ]
+    text = prose(search.section(View(trials, [], provenance | {"config": CONFIG})))
+    # Wilson for 0 of 10 ends at z² / (n + z²) = 3.8415 / 13.8415.
+    assert "0 of the 10 that climbed to the top only by coin" in text
+    assert "of the stops 0 % [0, 28] look wrong, against 100 % of those that climbed" in text
+
+
+def test_trust_says_what_noise_and_choice_leave_open(records, finals, provenance) -> None:
+    view = View(records, finals, provenance)
+    text = prose(trust.section(view))
+    assert "no policy was trained again with another seed" in text
+    again = [replace(records[1], seed=9, accuracy=(math.nan, 0.87))]
+    text = prose(trust.section(View(records, finals, provenance, again)))
+    # 0.86 and 0.87: s = 0.01 / √2 = 0.71 points.
+    assert "1 policy trained with several seeds at this rung differs" in text
+    assert "0.71 points" in text
+    assert "from too few policies for an interval" in text
+
+
+def test_trust_shows_what_the_coin_corrects(record, provenance) -> None:
+    trials = [
+        record(i, (0.5 + 0.01 * ((7 * i) % 12),), regardless=(0,) if i < 6 else ())
+        for i in range(12)
+    ]
+    nobody = trust.section(View(trials, [], provenance))
+    assert "Nobody was stopped" not in prose(nobody)
+    stopped = [record(20 + i, state="stopped") for i in range(4)]
+    section = trust.section(View([*trials, *stopped], [], provenance))
+    assert "The 6 policies that came to this rung by coin" in prose(section)
+    corrected = [t for t in tables(section) if len(t.columns) == 3]
+    assert [row[0] for row in corrected[0].rows] == [
+        "adaptive_bn",
+        "flops (control)",
+        "params (control)",
+    ]
+
+
+def test_every_score_stands_in_the_table_of_the_picture(records, provenance) -> None:
+    (figure,) = figures(trust.section(View(records, [], provenance)))
+    assert figure.table is not None
+    titles = [column.title for column in figure.table.columns]
+    assert titles[-3:] == ["adaptive_bn", "flops", "params"]
+    assert len(figure.table.rows) == 6
+
+
+def test_spending_names_what_is_not_known(records, finals, provenance) -> None:
+    rows = {
+        row[0]: row[1:]
+        for row in table_with(spending.section(View(records, finals, provenance)), "part").rows
+    }
+    # Old records: no seconds a rung, no images, so neither seconds nor FLOPs.
+    assert rows["rung 2"] == ["6", "–", "–"]
+    assert figures(spending.section(View(records, finals, provenance))) == []
+
+
+def test_spending_says_what_stopping_was_worth(record, provenance) -> None:
+    about = provenance | {"config": CONFIG, "train_images": 100}
+    trials = [
+        record(0, (0.5, 0.6), flops=500_000, rung_seconds=(1.0, 10.0, 30.0)),
+        record(1, flops=400_000, state="stopped", rung_seconds=(1.0,)),
+    ]
+    section = spending.section(View(trials, [], about))
+    rows = {row[0]: row[1:] for row in table_with(section, "part").rows}
+    # 3 × 500,000 × 100 × 1 and × 3; spared: 3 × 400,000 × 100 × 4, at 15 M a second both.
+    assert rows["rung 1"] == ["1", "150 M", "10.0"]
+    assert rows["rung 2"] == ["1", "450 M", "30.0"]
+    assert rows["saved: stopped by proxies"] == ["1", "−480 M", "−32.0"]
+    text = prose(section)
+    assert "stopped 1 of 2 policies before any training" in text
+    assert "would have taken 32 s: net, they saved 30 s." in text
+    # At once: 3 × 900,000 × 100 × 3 = 810 M, against 600 M.
+    assert "810 M training FLOPs. The rungs took 600 M, 26 % less." in text
