@@ -41,14 +41,14 @@ more examples:
   python search.py inspect --model resnet50
       what can be pruned, what is frozen and why, which budgets are reachable
   python search.py compare runs/digits_cnn-0.5
-      fine-tuning against training from scratch, searched against uniform widths
+      fine-tuning against training from scratch, searched against uniform
   python search.py report runs/one runs/two
       one report that compares several runs at equal FLOPs
 """
 ABOUT_COMPARE = """\
-Fine-tune or from scratch? Train what a search found, and uniform widths, in every
-arm: from inherited weights and from fresh ones, with several seeds and equal
-computation, and say what can be said.
+Fine-tune or from scratch? Train what a search found, and uniform widths, from
+inherited weights and from fresh ones, with several seeds and equal computation,
+and say what can be said.
 
   python search.py compare runs/digits_cnn-0.5
       of the front of a finished run; goes on where it was cut short
@@ -56,8 +56,8 @@ computation, and say what can be said.
       search first, then compare; takes the options of a search too
 """
 ABOUT_REPORT = """\
-Make the report of a run again: report.html, report.md and the tables. Of several runs,
-one report that compares them at equal FLOPs.
+Make the report of a run again: report.html, report.md and the tables. Of
+several runs, one report that compares them at equal FLOPs.
 """
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import text
-from results.arms import Comparison
+from results.arms import ArmRecord, Comparison
 from results.compare import verdicts
 from results.contrasts import arm_means, verdict
 from results.record import FinalRecord, TrialRecord
@@ -56,18 +56,21 @@ def terminal_comparison(comparison: Comparison) -> RenderableType:
     for title in ("epochs", "test % (seeds)", "cost"):
         table.add_column(title, justify="right", no_wrap=True)
     before = ("", "")
-    for row in arm_means(comparison).itertuples():
-        place = (str(row.budget), str(row.structure))
+    for row in arm_means(comparison).to_dict("records"):
+        place = (row["budget"], row["structure"])
         first = ("", "") if place == before else place
         before = place
-        accuracy = text.number(row.mean) + (
-            f" {text.PLUS_MINUS} {text.number(row.deviation)}" if row.n > 1 else ""
-        )
-        cost = text.NONE if math.isnan(row.total_relative) else f"{row.total_relative:.2f}"
-        cells = (*first, row.arm, row.epochs, f"{accuracy} ({row.n})", cost)
+        known = [r.test_accuracy for r in comparison.arms if _cell(r) == (*place, row["arm"])]
+        accuracy = text.mean_spread([value for value in known if not math.isnan(value)])
+        cost = text.NONE if math.isnan(row["total_relative"]) else f"{row['total_relative']:.2f}"
+        cells = (*first, row["arm"], row["epochs"], f"{accuracy} ({row['n']})", cost)
         table.add_row(*(Text(str(cell)) for cell in cells))
-    costs = "cost: of all training, in trainings of the unpruned network; a search is not in it."
+    costs = "cost: in trainings of the unpruned network, its own included; no search is."
     return Group(table, Text(costs, style="dim"), Text(), *map(Text, verdict(comparison)))
+
+
+def _cell(r: ArmRecord) -> tuple[str, str, str]:
+    return r.budget, r.structure, r.arm
 
 
 def _cells(row: Row) -> list[Text]:

@@ -34,6 +34,7 @@ from search.prepare import build, in_one_unit, reachable, score
 from search.progress import Progress
 from search.run import execute
 from search.sampler import BudgetSampler, Plan, make
+from search.study.company import company_of
 from search.study.connection import DatabaseLost
 from search.study.founding import begun, fingerprint, opened
 from search.task import Task
@@ -130,11 +131,12 @@ def _compare(
         checkpoints = InFolder(folder.path / "checkpoints")
         climb = replace(_climb(study, folder, task, space, progress), checkpoints=checkpoints)
         anew, asked = asked.anew, _settled(asked, climb)
-        known = Comparison() if anew else _known(load_comparison(study), asked, folder)
         contenders = finalists(load_records(study), climb, budgets)
         slimmed = folder.path / "slimming.pt"
         contest = Contest(asked, climb, contenders, engine, progress, slimmed)
-        contest.run(known, keep=partial(save_comparison, study))
+        with company_of(study).only_one("compares", lambda: False, progress.say):
+            known = Comparison() if anew else _known(load_comparison(study), asked, folder)
+            contest.run(known, keep=partial(save_comparison, study))
         checkpoints.clear()
     run = results.load(folder.path, config.run.storage)
     run.report()
