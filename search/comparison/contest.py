@@ -42,7 +42,7 @@ class Contest:
     Args:
         asked: with a number in the place of every default.
         contenders: the front of every budget and uniform widths.
-        slimmed: where the network is kept that was trained sparsely for ``slimming``.
+        folder: the run's, where networks are kept that were trained sparsely for ``slimming``.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Contest:
         contenders: Sequence[Finalist],
         engine: Engine,
         progress: Progress,
-        slimmed: Path,
+        folder: Path,
     ) -> None:
         self._asked, self._climb = asked, climb
         self._contenders, self._engine, self._progress = contenders, engine, progress
-        self._slimmed = slimmed
+        self._folder = folder
         self._budgets = list(dict.fromkeys(one.budget for one in contenders))
         self._seeds = [climb.config.policies.seed + k for k in range(asked.seeds)]
 
@@ -102,7 +102,8 @@ class Contest:
         sparse = replace(recipe(climb, FROM_SCRATCH), sparsity=asked.sparsity)
         how = Training(sparse, _number(asked.base_epochs), scratch=True, tested=False)
         job = FinalJob(climb.space.full, self._seeds[0], how)
-        weights = cache.load(self._slimmed)
+        path = self._folder / f"slimming-{cache.key(how, job.seed)}.pt"
+        weights = cache.load(path)
         if weights is None:
             self._progress.say("training the unpruned network sparsely, for slimming")
             (_, outcome), *_ = self._engine.finals(climb, [job])
@@ -112,7 +113,7 @@ class Contest:
                     f"{outcome.failure.reason}; try another --sparsity than {asked.sparsity:g}"
                 )
             weights = outcome.weights
-            cache.save(self._slimmed, weights)
+            cache.save(path, weights)
         network = copied(climb.task.model)
         network.load_state_dict(weights)
         return network.eval()

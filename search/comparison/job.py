@@ -132,8 +132,7 @@ def _compare(
         climb = replace(_climb(study, folder, task, space, progress), checkpoints=checkpoints)
         anew, asked = asked.anew, _settled(asked, climb)
         contenders = finalists(load_records(study), climb, budgets)
-        slimmed = folder.path / "slimming.pt"
-        contest = Contest(asked, climb, contenders, engine, progress, slimmed)
+        contest = Contest(asked, climb, contenders, engine, progress, folder.path)
         with company_of(study).only_one("compares", lambda: False, progress.say):
             known = Comparison() if anew else _known(load_comparison(study), asked, folder)
             contest.run(known, keep=partial(save_comparison, study))

@@ -53,7 +53,7 @@ ASKED = CompareConfig(
 
 
 def contest(climb: Climb, contenders: list[Finalist], engine: Local, folder: Path) -> Contest:
-    return Contest(ASKED, climb, contenders, engine, Progress(), folder / "slimming.pt")
+    return Contest(ASKED, climb, contenders, engine, Progress(), folder)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_more_seeds_train_only_what_is_new(
     comparison, _, _ = whole
     asked = CompareConfig.of(**{**vars(ASKED), "seeds": 3, "structures": ("uniform",)})
     engine = Counted()
-    made = Contest(asked, climb, contenders, engine, Progress(), tmp_path / "slimming.pt")
+    made = Contest(asked, climb, contenders, engine, Progress(), tmp_path)
     extended = made.run(comparison, lambda _: None)
     assert {job.seed for job in engine.trained} == {2}
     assert {(r.structure, r.seed) for r in extended.arms} >= {("uniform", 2), ("l1", 1)}
@@ -149,7 +149,7 @@ def test_without_swept_arms_no_rate_is_sought(
 ) -> None:
     asked = CompareConfig.of(**{**vars(ASKED), "arms": ("scratch-e",), "structures": ("uniform",)})
     engine = Counted()
-    made = Contest(asked, climb, contenders, engine, Progress(), tmp_path / "slimming.pt")
+    made = Contest(asked, climb, contenders, engine, Progress(), tmp_path)
     comparison = made.run(Comparison(), lambda _: None)
     assert (len(engine.trained), comparison.sweep) == (2, ())
 
@@ -159,7 +159,7 @@ def test_weights_of_unknown_training_are_said_to_be(
 ) -> None:
     given = replace(climb, task=replace(climb.task, base_epochs=None))
     asked = CompareConfig.of(**{**vars(ASKED), "arms": ("scratch-e",), "structures": ("uniform",)})
-    made = Contest(asked, given, contenders, Counted(), Progress(), tmp_path / "slimming.pt")
+    made = Contest(asked, given, contenders, Counted(), Progress(), tmp_path)
     notes = made.run(Comparison(), lambda _: None).notes
     assert any("is not known: its training is counted as 1 epoch " in note for note in notes)
 
@@ -170,7 +170,7 @@ def test_a_training_that_diverges_leaves_the_others_alone(
     asked = CompareConfig.of(
         **{**vars(ASKED), "rates": (1e12, 0.01), "structures": ("uniform",), "seeds": 1}
     )
-    made = Contest(asked, climb, contenders, Counted(), Progress(), tmp_path / "slimming.pt")
+    made = Contest(asked, climb, contenders, Counted(), Progress(), tmp_path)
     comparison = made.run(Comparison(), lambda _: None)
     assert [(p.lr, math.isnan(p.val_accuracy), p.chosen) for p in comparison.sweep] == [
         (1e12, True, False),
