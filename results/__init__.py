@@ -10,6 +10,7 @@ from results.compare import Paired, Verdict, paired, verdicts
 from results.pareto import dominates, front, hypervolume, trial_front
 from results.record import FinalRecord, TrialRecord
 from results.report import report
+from results.report.several import report_several
 from results.report.terminal import terminal_comparison, terminal_table
 from results.run import Run, load
 from results.store import (
@@ -56,6 +57,7 @@ __all__ = [
     "plain_errors",
     "proxy_trust",
     "report",
+    "report_several",
     "save_comparison",
     "save_finals",
     "save_provenance",

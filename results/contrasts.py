@@ -24,14 +24,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from results.arms import ARMS, Arm, ArmRecord, Comparison
-from results.paired import Interval, Paired, holm, paired
+from results.arms import ARMS, Arm, Comparison
+from results.board import Board, By
+from results.paired import Paired, holm, paired
 
 Family = Literal["planned", "further"]
 Widths = Literal["searched", "uniform"]
 Weights = Literal["inherited", "fresh"]
-By = Mapping[int, float]
-"""Seed to accuracy on the test split."""
 
 INHERITED: Arm = "finetune"
 FRESH: Arm = "scratch-b+"
@@ -42,7 +41,7 @@ MEANINGS: dict[Arm, str] = {
     "finetune-small": "fine-tuning at the classic small rate",
     "random-channels": "fine-tuning channels drawn at random",
     "scratch-e": "training fresh weights for the unpruned network's epochs",
-    "scratch-b": "training fresh weights for its computation",
+    "scratch-b": "training fresh weights for the unpruned network's computation",
     "scratch-b+": "training fresh weights with the same computation",
 }
 """Arms as they stand in sentences."""
@@ -116,71 +115,6 @@ class Cell:
     def deviation(self) -> float:
         """Sample standard deviation over seeds; ``nan`` for fewer than two."""
         return statistics.stdev(self.accuracy) if len(self.accuracy) > 1 else math.nan
-
-
-class Board:
-    """The trainings of one budget, found by structure and arm.
-
-    A place has one way of training; records of another, left from an earlier plan, do not count.
-    """
-
-    def __init__(self, comparison: Comparison, budget: str) -> None:
-        self.budget = budget
-        self.interval: Interval = comparison.options.get("interval") or "t"
-        self._at: dict[tuple[str, Arm], dict[int, ArmRecord]] = {}
-        for r in comparison.arms:
-            if r.budget == budget:
-                place = self._at.setdefault((r.structure, r.arm), {})
-                if not place or _way(r) == _way(next(iter(place.values()))):
-                    place.setdefault(r.seed, r)
-
-    @property
-    def places(self) -> list[tuple[str, Arm, list[ArmRecord]]]:
-        """Structures in the order of their first record, in each the arms in that of `ARMS`."""
-        return [
-            (structure, arm, list(self._at[structure, arm].values()))
-            for structure in self.structures
-            for arm in ARMS
-            if (structure, arm) in self._at
-        ]
-
-    @property
-    def structures(self) -> list[str]:
-        """In the order of their first record."""
-        return list(dict.fromkeys(structure for structure, _ in self._at))
-
-    @property
-    def best(self) -> str | None:
-        """The searched structure that represents the budget: the best, else the first."""
-        searched = [(s, r) for s, _, rs in self.places for r in rs if r.kind == "searched"]
-        return max(searched, key=lambda each: each[1].best, default=(None, None))[0]
-
-    @property
-    def rivals(self) -> list[str]:
-        """The predefined and discovered structures."""
-        kinds = {s: r.kind for s, _, rs in self.places for r in rs}
-        return [s for s in self.structures if kinds[s] != "searched"]
-
-    def accuracy(self, structure: str | None, arm: Arm) -> dict[int, float]:
-        """Seed to test accuracy of the trainings that did not fail."""
-        found = self._at.get((structure or "", arm), {})
-        return {s: r.test_accuracy for s, r in found.items() if math.isfinite(r.test_accuracy)}
-
-    def ways(self, structure: str | None, arm: Arm) -> frozenset[object]:
-        """How they were trained; equal for two places that are the same trainings."""
-        return frozenset(_way(r) for r in self._at.get((structure or "", arm), {}).values())
-
-    def criterion(self, structure: str, arm: Arm) -> str:
-        """Who chose the channels."""
-        return next(iter(self._at[structure, arm].values())).criterion
-
-    def paired(self, a: By, b: By) -> Paired:
-        """With the interval that was asked for."""
-        return paired(a, b, interval=self.interval)
-
-
-def _way(r: ArmRecord) -> tuple[object, ...]:
-    return r.policy, r.weights, r.criterion, r.lr, r.epochs
 
 
 def contrasts(comparison: Comparison) -> list[Contrast]:
@@ -357,7 +291,7 @@ def _between_arms(board: Board) -> Iterator[tuple[Place, Place, Contrast]]:
                     MEANINGS[INHERITED],
                     MEANINGS[arm],
                     paired({}, {}),
-                    where=f"with the widths of {structure}",
+                    where=f"with {_widths_of(structure)}",
                 )
                 yield (structure, INHERITED), (structure, arm), contrast
 
@@ -374,11 +308,19 @@ def _between_structures(board: Board) -> Iterator[tuple[Place, Place, Contrast]]
                 "further",
                 f"{arm}: {best} - {rival}",
                 f"the searched structure ({best})",
-                f"the structure of {rival}",
+                _structure_of(rival),
                 paired({}, {}),
-                where=MEANINGS[arm],
+                where=f"by {MEANINGS[arm]}",
             )
             yield (best, arm), (rival, arm), contrast
+
+
+def _widths_of(structure: str) -> str:
+    return "uniform widths" if structure == "uniform" else f"the widths of {structure}"
+
+
+def _structure_of(name: str) -> str:
+    return "the uniform one" if name == "uniform" else f"that of {name}"
 
 
 def verdict(comparison: Comparison) -> list[str]:

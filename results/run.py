@@ -17,6 +17,7 @@ import pandas as pd
 from results import store, tables
 from results.arms import Comparison
 from results.compare import chosen
+from results.contrasts import comparison_table, contrasts_table, sweep_table
 from results.pareto import trial_front
 from results.record import FinalRecord, TrialRecord
 from results.report import report
@@ -75,23 +76,17 @@ class Run:
     @property
     def comparison(self) -> pd.DataFrame:
         """One row for each training of the comparison; the columns of comparison.csv."""
-        from results import contrasts
-
-        return contrasts.comparison_table(self.compared)
+        return comparison_table(self.compared)
 
     @property
     def contrasts(self) -> pd.DataFrame:
         """One row for each paired difference; the columns of contrasts.csv."""
-        from results import contrasts
-
-        return contrasts.contrasts_table(self.compared)
+        return contrasts_table(self.compared)
 
     @property
     def sweep(self) -> pd.DataFrame:
         """One row for each learning rate that the comparison tried; the columns of sweep.csv."""
-        from results import contrasts
-
-        return contrasts.sweep_table(self.compared)
+        return sweep_table(self.compared)
 
     @property
     def best(self) -> TrialRecord | None:

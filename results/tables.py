@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import pandas as pd
 
 from results import pareto
 from results.arms import Comparison
+from results.contrasts import comparison_table, contrasts_table, sweep_table
 from results.record import FinalRecord, TrialRecord
 from results.store import plain_errors, write_bytes, write_text
 from results.trust import trust_table
@@ -144,21 +144,15 @@ def all_tables(
     compared: Comparison,
 ) -> dict[str, pd.DataFrame]:
     """The name of each file to its table."""
-    measured = {
+    return {
         "trials": table(records),
         "pareto": front_table(records, finals),
         "finals": finals_table(finals),
         "trust": trust_table(records, repeats),
+        "comparison": comparison_table(compared),
+        "contrasts": contrasts_table(compared),
+        "sweep": sweep_table(compared),
     }
-    with suppress(ImportError):
-        from results import contrasts
-
-        measured |= {
-            "comparison": contrasts.comparison_table(compared),
-            "contrasts": contrasts.contrasts_table(compared),
-            "sweep": contrasts.sweep_table(compared),
-        }
-    return measured
 
 
 def _remove(path: Path) -> None:

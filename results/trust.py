@@ -240,24 +240,19 @@ def _trust(name: str, rung: int, trained: Sequence[TrialRecord], stopped: int, s
             note = f"no figure: all {what} are equal"
             return Trust(name, control, rung, n, None, None, note=note)
     counts = _resamples(n, seed)
+    tau, rho = (_interval(each(score, accuracy, counts)) for each in (kendall, spearman))
     lucky = np.array([min(r.regardless, default=rung) < rung for r in known])
+    by_coin = int(lucky.sum())
     fair: tuple[Correlation | None, Correlation | None] = (None, None)
-    if lucky.sum() >= ENOUGH or not stopped:
-        weighted = counts * np.where(lucky, 1 + stopped / max(1, lucky.sum()), 1.0)
+    if not stopped:
+        fair = (tau, rho)
+    elif by_coin >= ENOUGH:
+        weighted = counts * np.where(lucky, 1 + stopped / by_coin, 1.0)
         fair = (
             _interval(kendall(score, accuracy, weighted)),
             _interval(spearman(score, accuracy, weighted)),
         )
-    return Trust(
-        name,
-        control,
-        rung,
-        n,
-        _interval(kendall(score, accuracy, counts)),
-        _interval(spearman(score, accuracy, counts)),
-        int(lucky.sum()),
-        *fair,
-    )
+    return Trust(name, control, rung, n, tau, rho, by_coin, *fair)
 
 
 def _resamples(n: int, seed: int) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from results import ARMS, Arm, ArmRecord, Comparison, SweepPoint
 from spaces import Policy
 
@@ -78,7 +80,9 @@ def make_comparison(
     return Comparison(**values | changes)
 
 
-def full_comparison(structures: Sequence[str] = ("trial 12", "uniform"), seeds: int = 3):
+def full_comparison(
+    structures: Sequence[str] = ("trial 12", "uniform"), seeds: int = 3
+) -> Comparison:
     """Every arm; what inherited weights, searched widths and chosen channels bring differs."""
     bonus: dict[Arm, float] = {
         "finetune": 0.010,
@@ -88,12 +92,9 @@ def full_comparison(structures: Sequence[str] = ("trial 12", "uniform"), seeds: 
         "scratch-b": 0.006,
         "scratch-b+": 0.009,
     }
-    wobble = (0.000, 0.003, -0.002, 0.001)
+    noise = np.random.default_rng(0).normal(scale=0.002, size=(len(structures), len(ARMS), seeds))
     accuracies = {
-        (structure, arm): [
-            0.90 - 0.006 * i + bonus[arm] + wobble[(seed + i + 2 * j) % 4] + 0.002 * seed
-            for seed in range(seeds)
-        ]
+        (structure, arm): [float(round(0.9 - 0.006 * i + bonus[arm] + e, 4)) for e in noise[i, j]]
         for i, structure in enumerate(structures)
         for j, arm in enumerate(ARMS)
     }

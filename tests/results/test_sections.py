@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from results import TrialRecord
+from results import TrialRecord, text
 from results.report.blocks import Bullets, Figure, Paragraph, Section, Table
 from results.report.origins import described, origin_of
 from results.report.sections import front, search, spending, trust, widths
@@ -180,9 +180,9 @@ def test_many_groups_are_split_and_none_is_lost(record, provenance, groups, part
 
 
 def test_the_search_counts_its_trials(records, provenance) -> None:
-    text = prose(search.section(View(records, [], provenance)))
-    assert "9 trials: 6 complete, 1 stopped at a rung, 1 failed, 1 running." in text
-    assert "9 of 9 are at or under the budget, and 8 of those were trained." in text
+    said = prose(search.section(View(records, [], provenance)))
+    assert "9 trials: 6 complete, 1 stopped at a rung, 1 failed, 1 running." in said
+    assert "9 of 9 are at or under the budget, and 8 of those were trained." in said
     reasons = table_with(search.section(View(records, [], provenance)), "reason")
     assert reasons.rows == [["1", "training diverged at step 12"]]
 
@@ -204,7 +204,7 @@ def test_hypervolume_has_a_row_wherever_a_line_rises(record, provenance) -> None
 
 def test_rungs_say_who_was_stopped_where(records, provenance) -> None:
     section = search.section(View(records, [], provenance | {"config": CONFIG}))
-    table = table_with(section, "climbed on merit")
+    table = table_with(section, "on merit")
     # All nine have proxies. 6 stopped at rung 1, 7 failed there, 8 runs at 2, six are complete.
     assert table.rows == [
         ["0 (proxies)", "9", "9", "0", "0", "0", "0", "0"],
@@ -234,22 +234,22 @@ def test_many_by_coin_are_judged_with_an_interval(record, provenance) -> None:
         record(i, (0.5, 0.9 - 0.01 * i), flops=500_000, regardless=(0,) if i >= 10 else ())
         for i in range(20)
     ]
-    text = prose(search.section(View(trials, [], provenance | {"config": CONFIG})))
+    said = prose(search.section(View(trials, [], provenance | {"config": CONFIG})))
     # Wilson for 0 of 10 ends at z² / (n + z²) = 3.8415 / 13.8415.
-    assert "0 of the 10 that climbed to the top only by coin" in text
-    assert "of the stops 0 % [0, 28] look wrong, against 100 % of those that climbed" in text
+    assert "0 of the 10 that climbed to the top only by coin" in said
+    assert "of the stops 0 % [0, 28] look wrong, against 100 % of those that climbed" in said
 
 
 def test_trust_says_what_noise_and_choice_leave_open(records, finals, provenance) -> None:
     view = View(records, finals, provenance)
-    text = prose(trust.section(view))
-    assert "no policy was trained again with another seed" in text
+    said = prose(trust.section(view))
+    assert "no policy was trained again with another seed" in said
     again = [replace(records[1], seed=9, accuracy=(math.nan, 0.87))]
-    text = prose(trust.section(View(records, finals, provenance, again)))
+    said = prose(trust.section(View(records, finals, provenance, again)))
     # 0.86 and 0.87: s = 0.01 / √2 = 0.71 points.
-    assert "1 policy trained with several seeds at this rung differs" in text
-    assert "0.71 points" in text
-    assert "from too few policies for an interval" in text
+    assert "1 policy trained with several seeds at this rung differs" in said
+    assert "0.71 points" in said
+    assert "from too few policies for an interval" in said
 
 
 def test_trust_shows_what_the_coin_corrects(record, provenance) -> None:
@@ -258,7 +258,7 @@ def test_trust_shows_what_the_coin_corrects(record, provenance) -> None:
         for i in range(12)
     ]
     nobody = trust.section(View(trials, [], provenance))
-    assert "Nobody was stopped" not in prose(nobody)
+    assert "Nobody was stopped below this rung" in prose(nobody)
     stopped = [record(20 + i, state="stopped") for i in range(4)]
     section = trust.section(View([*trials, *stopped], [], provenance))
     assert "The 6 policies that came to this rung by coin" in prose(section)
@@ -300,8 +300,17 @@ def test_spending_says_what_stopping_was_worth(record, provenance) -> None:
     assert rows["rung 1"] == ["1", "150 M", "10.0"]
     assert rows["rung 2"] == ["1", "450 M", "30.0"]
     assert rows["saved: stopped by proxies"] == ["1", "−480 M", "−32.0"]
-    text = prose(section)
-    assert "stopped 1 of 2 policies before any training" in text
-    assert "would have taken 32 s: net, they saved 30 s." in text
+    said = prose(section)
+    assert "stopped 1 of 2 policies before any training" in said
+    assert "would have taken 32 s: net, they saved 30 s." in said
     # At once: 3 × 900,000 × 100 × 3 = 810 M, against 600 M.
-    assert "810 M training FLOPs. The rungs took 600 M, 26 % less." in text
+    assert "810 M training FLOPs. The rungs took 600 M, 26 % less." in said
+
+
+def test_correlations_and_means_as_they_are_written() -> None:
+    assert text.correlation(-0.314) == "−0.31"
+    assert text.correlation(None) == text.correlation(math.nan) == "–"
+    assert text.between(0.5, -0.1, 0.9) == "0.50 [−0.10, 0.90]"
+    assert text.between(0.5, math.nan, math.nan) == "0.50"
+    assert text.mean_interval([]) == "–"
+    assert text.mean_interval([0.9, 0.9]) == "90.00"

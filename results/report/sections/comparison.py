@@ -1,10 +1,265 @@
-"""TODO"""
+"""Fine-tune or from scratch? The verdict, the arms with their cost, and every paired difference."""
 
 from __future__ import annotations
 
-from results.report.blocks import Section
+import math
+from collections.abc import Iterator, Sequence
+
+from results import text
+from results.arms import INHERITED, Arm, Comparison
+from results.board import Board
+from results.contrasts import (
+    Contrast,
+    contrasts,
+    two_by_two,
+    unpruned_flops,
+    verdict,
+)
+from results.paired import text_of_p
+from results.report.blocks import Block, Bullets, Column, Figure, Paragraph, Section, Table
 from results.report.view import View
 
+ARMS_EXPLAINED: dict[Arm, str] = {
+    "finetune": "inherited weights, fine-tuned at the learning rate that the sweep found",
+    "finetune-small": "the same at the classic small rate of 0.001",
+    "random-channels": "as finetune, but of channels drawn at random inside the same widths",
+    "scratch-e": "fresh weights, trained for the unpruned network's epochs",
+    "scratch-b": "fresh weights, trained for the unpruned network's computation",
+    "scratch-b+": "the same and the fine-tuning epochs: as much computation in all as finetune",
+}
 
-def section(view: View) -> Section:  # noqa: ARG001
-    return Section("comparison", "")
+
+def section(view: View) -> Section:
+    """Empty until a comparison was begun."""
+    return Section("comparison", "Fine-tune or from scratch?", list(_blocks(view.compared)))
+
+
+def _blocks(compared: Comparison) -> Iterator[Block]:
+    if not compared and not compared.sweep:
+        return
+    for sentence in verdict(compared):
+        yield Paragraph(sentence, "verdict")
+    if not compared.complete:
+        yield Paragraph(
+            "This comparison is not finished: what stands here is of the "
+            f"{text.plural(len(compared.arms), 'training')} that are done."
+            if len(compared.arms) != 1
+            else "This comparison is not finished: what stands here is of 1 training.",
+        )
+    seeds = len({record.seed for record in compared.arms})
+    if compared and seeds < 2:
+        yield Paragraph(
+            "It has one seed, so no interval can be given and no difference can be shown; "
+            "with --seeds 3 it could."
+        )
+    found = contrasts(compared)
+    for place, budget in enumerate(compared.budgets):
+        yield from _budget(compared, budget, place, [c for c in found if c.budget == budget])
+    if compared.sweep:
+        yield Paragraph(
+            "The learning rate of finetune and random-channels comes from a short sweep over "
+            "uniform widths, judged on the validation split with a seed of its own:"
+        )
+        yield _sweep(compared)
+    yield from _method(compared)
+
+
+def _budget(
+    compared: Comparison, budget: str, place: int, found: Sequence[Contrast]
+) -> Iterator[Block]:
+    yield Paragraph(
+        f"Budget {budget}: test accuracy in %, mean ± standard deviation over seeds (how many). "
+        "Fresh weights are those of scratch-b+, inherited ones those of finetune."
+    )
+    yield _four(compared, budget)
+    yield _figure(compared, budget, place)
+    yield Paragraph(
+        f"What each arm took at budget {budget}, in multiply-adds of one seed; inherited weights "
+        "include the unpruned network's own training, and the last column is in multiples of it."
+    )
+    yield _costs(compared, budget)
+    yield Paragraph(
+        f"Paired differences at budget {budget}, in points of test accuracy. Adjusted p allows for "
+        "all comparisons of its table; the effect is the mean difference in standard deviations "
+        "between seeds (Cohen's d_z with Hedges' correction)."
+    )
+    yield _contrasts([c for c in found if c.family == "planned"], "")
+    further = [c for c in found if c.family == "further"]
+    if further:
+        yield _contrasts(further, f"Further differences at budget {budget}")
+
+
+def _four(compared: Comparison, budget: str) -> Table:
+    cells = {(c.widths, c.weights): c for c in two_by_two(compared, budget)}
+    best = cells["searched", "inherited"].structure
+    names = {"searched": f"searched ({best})" if best else "searched", "uniform": "uniform"}
+    columns = (
+        Column("widths", label=True),
+        Column("inherited weights", numeric=True),
+        Column("fresh weights", numeric=True),
+    )
+    rows = [
+        [name, *(_mean_of(cells[widths, weights].accuracy) for weights in ("inherited", "fresh"))]
+        for widths, name in names.items()
+    ]
+    return Table(columns, rows)
+
+
+def _mean_of(accuracy: Sequence[float]) -> str:
+    return f"{text.mean_spread(accuracy)} ({len(accuracy)})" if accuracy else text.NONE
+
+
+def _figure(compared: Comparison, budget: str, place: int) -> Figure:
+    # Imported late: matplotlib takes a second that workers and `--help` need not spend.
+    from results.report.plots.comparison import arms
+
+    board = Board(compared, budget)
+    lines = [
+        (structure, arm, list(board.accuracy(structure, arm).values()))
+        for structure, arm, _ in board.places
+    ]
+    columns = (
+        Column("structure", label=True),
+        Column("arm"),
+        Column("test %, mean and interval", numeric=True),
+        Column("seed by seed", numeric=True),
+    )
+    rows = [
+        [structure, arm, text.mean_interval(values), ", ".join(map(text.number, values))]
+        for structure, arm, values in lines
+    ]
+    name = f"comparison-{place}"
+    return Figure(
+        name,
+        arms(name, lines),
+        f"Budget {budget}: every structure in every arm on the test split: the mean with its 95 % "
+        "Student-t interval, and under it a ring for each seed. Filled marks are of inherited "
+        "weights, hollow ones of fresh weights. Arms share seeds, so the paired differences below "
+        "say more than whether these intervals overlap.",
+        Table(columns, rows),
+        wide=True,
+    )
+
+
+def _costs(compared: Comparison, budget: str) -> Table:
+    columns = (
+        Column("structure", label=True),
+        Column("arm"),
+        Column("test %", numeric=True),
+        Column("seeds", numeric=True, minor=True),
+        Column("failed", numeric=True, minor=True),
+        Column("epochs", numeric=True),
+        Column("learning rate", numeric=True, minor=True),
+        Column("training FLOPs", numeric=True, minor=True),
+        Column("inherited FLOPs", numeric=True, minor=True),
+        Column("FLOPs in all", numeric=True),
+        Column("× unpruned", numeric=True),
+    )
+    unpruned = unpruned_flops(compared)
+    rows = []
+    for structure, arm, records in Board(compared, budget).places:
+        one = records[0]
+        known = [r.test_accuracy for r in records if math.isfinite(r.test_accuracy)]
+        rows.append(
+            [
+                structure,
+                arm,
+                text.mean_spread(known),
+                str(len(known)),
+                str(len(records) - len(known)),
+                str(one.epochs),
+                f"{one.lr:g}",
+                text.count(one.training_flops),
+                text.count(one.inherited_flops) if arm in INHERITED else text.NONE,
+                text.count(one.total_flops),
+                f"{one.total_flops / unpruned:.2f}" if unpruned else text.NONE,
+            ]
+        )
+    return Table(columns, rows)
+
+
+def _contrasts(found: Sequence[Contrast], folded: str) -> Table:
+    columns = (
+        Column("difference of", label=True),
+        Column("left minus right"),
+        Column("points", numeric=True),
+        Column("seeds", numeric=True, minor=True),
+        Column("p", numeric=True, minor=True),
+        Column("adjusted p", numeric=True),
+        Column("effect", numeric=True, minor=True),
+        Column("shown"),
+    )
+    rows = [
+        [
+            c.name.replace(" - ", f" {text.MINUS} "),
+            f"{c.left}, minus {c.right}",
+            c.paired.figure,
+            str(c.paired.n),
+            text_of_p(c.paired.p_value),
+            text_of_p(c.adjusted),
+            text.correlation(c.paired.effect_size),
+            "yes" if c.shown else "no",
+        ]
+        for c in found
+    ]
+    return Table(columns, rows, folded=folded)
+
+
+def _sweep(compared: Comparison) -> Table:
+    columns = (
+        Column("budget"),
+        Column("learning rate", numeric=True, label=True),
+        Column("epochs", numeric=True),
+        Column("seed", numeric=True, minor=True),
+        Column("validation %", numeric=True),
+        Column("chosen"),
+    )
+    rows = [
+        [
+            p.budget,
+            f"{p.lr:g}",
+            str(p.epochs),
+            str(p.seed),
+            "diverged" if math.isnan(p.val_accuracy) else text.number(p.val_accuracy),
+            "yes" if p.chosen else "",
+        ]
+        for p in compared.sweep
+    ]
+    return Table(columns, rows, frozenset(i for i, p in enumerate(compared.sweep) if p.chosen))
+
+
+def _method(compared: Comparison) -> Iterator[Block]:
+    there = {record.arm for record in compared.arms}
+    lines = [f"{arm}: {what}." for arm, what in ARMS_EXPLAINED.items() if arm in there]
+    if lines:
+        yield Paragraph("The arms:", "soft")
+        yield Bullets(lines)
+    kind = (
+        "percentiles of a bootstrap over seeds, which are too narrow for few seeds: below ten "
+        "they bear no claim"
+        if compared.options.get("interval") == "bootstrap"
+        else "Student-t"
+    )
+    yield Paragraph(
+        "All arms have the same splits, the same seeds and the same order of the data for each "
+        "seed, so differences are paired by seed. Accuracy is that after the last epoch, never the "
+        f"best one. {_reads(compared.test_reads)} The intervals of differences are 95 % "
+        f"{kind}; they cover the seeds of training, not the choice of the test images. A "
+        "difference counts as shown only if its interval, as printed, leaves out zero and its "
+        "p-value stays below 0.05 when all comparisons of its table at its budget are allowed for "
+        "(Holm 1979). Differences between the same trainings are left out, and trainings that "
+        "stand in two places are compared once.",
+        "soft",
+    )
+    for note in compared.notes:
+        yield Paragraph(f"{note[:1].upper()}{note[1:].rstrip('.')}.", "soft")
+
+
+def _reads(n: int) -> str:
+    match n:
+        case 0:
+            return "The test split has not been read here yet."
+        case 1:
+            return "The test split was read once here, for the one network that was trained."
+        case _:
+            return f"The test split was read {n} times here, once for each trained network."

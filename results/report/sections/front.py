@@ -119,7 +119,8 @@ def _finals(view: View) -> Figure:
         plots.final_accuracy(view),
         "The final networks: on the left the validation accuracy that the search saw, on the right "
         "the test split after the final training: a ring for each seed, the mean, and its 95 % "
-        "Student-t interval. The interval is of the training seeds, not of the choice of images; "
+        "Student-t interval, where there are several seeds and they do not all agree. It is of the "
+        "training seeds, not of the choice of images; "
         "that two intervals overlap does not show that there is no difference.",
         Table(columns, cells, marked),
     )

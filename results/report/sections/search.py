@@ -139,8 +139,8 @@ def _rungs(view: View) -> Iterator[Block]:
     lines = count_rungs(view.records, len(plan))
     yield Paragraph(
         "Who was stopped where. Every trial begins at rung 0, where proxies score it without "
-        "training; a trial that enough others of at most its FLOPs outdo is stopped, unless a "
-        "coin lets it climb whatever its score."
+        "training. A trial that enough others of at most its FLOPs outdo is stopped; the rest "
+        "climb on merit, and some of the outdone by coin, whatever their score."
     )
     yield _rung_table(lines, plan)
     if any(r.stopped for r in lines) or any(r.coin for r in lines):
@@ -151,8 +151,8 @@ def _rung_table(lines: Sequence[Rung], plan: Sequence[int]) -> Table:
     columns = (
         Column("rung", label=True),
         Column("reached", numeric=True),
-        Column("climbed on merit", numeric=True),
-        Column("climbed by coin", numeric=True),
+        Column("on merit", numeric=True),
+        Column("by coin", numeric=True),
         Column("stopped", numeric=True),
         Column("complete", numeric=True),
         Column("failed", numeric=True),

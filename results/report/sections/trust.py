@@ -106,7 +106,7 @@ def _unselected(trust: Sequence[Trust]) -> Iterator[Block]:
             "correct for that.",
             "soft",
         )
-    elif not by_coin:
+    elif all(one.kendall_unselected == one.kendall for one in figured):
         yield Paragraph(
             "Nobody was stopped below this rung, so these figures are of all that were tried.",
             "soft",

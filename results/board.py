@@ -1,0 +1,82 @@
+"""The trainings of a comparison at one budget, found by structure and arm.
+
+>>> board = Board(comparison, "0.5")
+>>> board.accuracy(board.best, "finetune")
+{0: 0.912, 1: 0.915, 2: 0.913}
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from results.arms import ARMS, Arm, ArmRecord, Comparison
+from results.paired import Interval, Paired, paired
+
+By = Mapping[int, float]
+"""Seed to accuracy on the test split."""
+
+
+class Board:
+    """The trainings of one budget, found by structure and arm.
+
+    A place has one way of training; records of another, left from an earlier plan, do not count.
+    """
+
+    def __init__(self, comparison: Comparison, budget: str) -> None:
+        self.budget = budget
+        self.interval: Interval = comparison.options.get("interval") or "t"
+        self._at: dict[tuple[str, Arm], dict[int, ArmRecord]] = {}
+        for r in comparison.arms:
+            if r.budget == budget:
+                place = self._at.setdefault((r.structure, r.arm), {})
+                if not place or _way(r) == _way(next(iter(place.values()))):
+                    place.setdefault(r.seed, r)
+
+    @property
+    def places(self) -> list[tuple[str, Arm, list[ArmRecord]]]:
+        """Structures in the order of their first record, in each the arms in that of `ARMS`."""
+        return [
+            (structure, arm, list(self._at[structure, arm].values()))
+            for structure in self.structures
+            for arm in ARMS
+            if (structure, arm) in self._at
+        ]
+
+    @property
+    def structures(self) -> list[str]:
+        """In the order of their first record."""
+        return list(dict.fromkeys(structure for structure, _ in self._at))
+
+    @property
+    def best(self) -> str | None:
+        """The searched structure that represents the budget: the best, else the first."""
+        searched = [(s, r) for s, _, rs in self.places for r in rs if r.kind == "searched"]
+        return max(searched, key=lambda each: each[1].best, default=(None, None))[0]
+
+    @property
+    def rivals(self) -> list[str]:
+        """The predefined and discovered structures."""
+        kinds = {s: r.kind for s, _, rs in self.places for r in rs}
+        return [s for s in self.structures if kinds[s] != "searched"]
+
+    def accuracy(self, structure: str | None, arm: Arm) -> dict[int, float]:
+        """Seed to test accuracy of the trainings that did not fail."""
+        found = self._at.get((structure or "", arm), {})
+        return {s: r.test_accuracy for s, r in found.items() if math.isfinite(r.test_accuracy)}
+
+    def ways(self, structure: str | None, arm: Arm) -> frozenset[object]:
+        """How they were trained; equal for two places that are the same trainings."""
+        return frozenset(_way(r) for r in self._at.get((structure or "", arm), {}).values())
+
+    def criterion(self, structure: str, arm: Arm) -> str:
+        """Who chose the channels."""
+        return next(iter(self._at[structure, arm].values())).criterion
+
+    def paired(self, a: By, b: By) -> Paired:
+        """With the interval that was asked for."""
+        return paired(a, b, interval=self.interval)
+
+
+def _way(r: ArmRecord) -> tuple[object, ...]:
+    return r.policy, r.weights, r.criterion, r.lr, r.epochs

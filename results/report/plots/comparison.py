@@ -1,0 +1,89 @@
+"""Every structure in every arm."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from results.arms import ARMS, INHERITED, Arm
+from results.intervals import half_width
+from results.report.plots.axes import legend, shorten
+from results.report.svg import BLACK, BLUE, GREEN, MARKERS, ORANGE, PURPLE, SKY, VERMILION, draw
+
+Line = tuple[str, Arm, Sequence[float]]
+"""Structure, arm, and the test accuracy of every seed as a fraction."""
+
+_SHAPES: dict[Arm, tuple[str, str]] = {
+    "finetune": ("D", BLUE),
+    "finetune-small": ("v", SKY),
+    "random-channels": ("X", PURPLE),
+    "scratch-e": ("^", ORANGE),
+    "scratch-b": ("s", VERMILION),
+    "scratch-b+": ("o", GREEN),
+}
+
+
+def arms(name: str, lines: Sequence[Line]) -> str:
+    """A line for every structure and arm: each seed as a small ring, the mean and its interval.
+
+    Every arm has a marker of its own; those of fresh weights are hollow. ``name`` tells the
+    pictures of one report apart.
+    """
+    structures = list(dict.fromkeys(structure for structure, _, _ in lines))
+    heights = [i + 0.8 * structures.index(line[0]) for i, line in enumerate(lines)]
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for height, (_, arm, accuracy) in zip(heights, lines, strict=True):
+            if accuracy:
+                _line(axes, height, arm, accuracy)
+        axes.set_yticks(
+            [_middle(structure, lines, heights) for structure in structures],
+            [shorten(structure, 16) for structure in structures],
+        )
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", visible=False)
+        axes.set_ylim(heights[-1] + 0.9, -0.9)
+        axes.set_xlabel("test accuracy, %")
+        axes.margins(x=0.06)
+        axes.ticklabel_format(axis="x", useOffset=False)
+        handles = [
+            axes.plot([], [], linestyle="", label=arm, **_look(arm))[0]
+            for arm in ARMS
+            if any(line[1] == arm for line in lines)
+        ]
+        legend(figure, 3, handles=handles)
+
+    return draw(name, 1.1 + 0.17 * (heights[-1] + 1), paint)
+
+
+def _line(axes: Axes, height: float, arm: Arm, accuracy: Sequence[float]) -> None:
+    percent = [100 * value for value in accuracy]
+    reach = half_width(accuracy)
+    axes.errorbar(
+        statistics.fmean(percent),
+        height,
+        xerr=None if reach is None else 100 * reach,
+        capsize=2.5,
+        linewidth=1,
+        ecolor=BLACK,
+        **_look(arm),
+    )
+    axes.plot(percent, [height + 0.36] * len(percent), linestyle="", **MARKERS["seed"])
+
+
+def _look(arm: Arm) -> dict[str, Any]:
+    marker, colour = _SHAPES[arm]
+    if arm in INHERITED:
+        return {"marker": marker, "color": colour, "markeredgecolor": BLACK, "markersize": 6.5}
+    look: dict[str, Any] = {"marker": marker, "color": "white", "markeredgecolor": colour}
+    return look | {"markeredgewidth": 1.8, "markersize": 6.5}
+
+
+def _middle(structure: str, lines: Sequence[Line], heights: Sequence[float]) -> float:
+    mine = [height for height, line in zip(heights, lines, strict=True) if line[0] == structure]
+    return statistics.fmean(mine)

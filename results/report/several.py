@@ -1,0 +1,397 @@
+"""One report that compares several runs of one network on equal FLOPs.
+
+>>> report_several([results.load("runs/tpe"), results.load("runs/random")], "compared.html")
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from results import text
+from results.paired import Paired, holm, paired
+from results.pareto import UNIT_SQUARE, hypervolume, hypervolume_history, trial_front
+from results.record import FinalRecord
+from results.report import files
+from results.report.blocks import (
+    Block,
+    Bullets,
+    Column,
+    Document,
+    Figure,
+    Paragraph,
+    Section,
+    Table,
+)
+from spaces.errors import UserError
+
+if TYPE_CHECKING:
+    from results.run import Run
+
+
+def report_several(runs: Sequence[Run], path: str | Path) -> Path:
+    """Write one page, and its Markdown, that sets ``runs`` side by side; the first is the measure.
+
+    Runs of one architecture in different sizes, whose groups have the same names, are compared at
+    equal shares of their FLOPs, and the report says so.
+
+    Args:
+        path: as in `results.report`.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: fewer than two runs; runs of different networks; or it cannot be written.
+    """
+    if len(runs) < 2:
+        raise UserError(f"a comparison takes at least 2 runs, but got {len(runs)}")
+    named = _named(runs)
+    return files.write(document(named), files.page_path(path))
+
+
+def document(named: Mapping[str, Run]) -> Document:
+    """The report of runs by name, whatever it is written as."""
+    by_fraction = _by_fraction(named)
+    levels = _levels(named)
+    made = [_summary(named, levels, by_fraction), _fronts(named), _search(named), _origin(named)]
+    title = f"Pruning searches: {', '.join(named)}"
+    lead = f"{len(named)} runs at equal {'shares of their ' if by_fraction else ''}FLOPs"
+    return Document(title, lead, [section for section in made if section])
+
+
+def _named(runs: Sequence[Run]) -> dict[str, Run]:
+    """Every run by its name, or by its folder where two have one name."""
+    names = [str(run.provenance.get("run") or run.folder.name) for run in runs]
+    unique = [
+        name if names.count(name) == 1 else str(run.folder)
+        for name, run in zip(names, runs, strict=True)
+    ]
+    if len(set(unique)) < len(unique):
+        twice = next(name for name in unique if unique.count(name) > 1)
+        raise UserError(f"each run must be given once, but {twice} was given twice")
+    return dict(zip(unique, runs, strict=True))
+
+
+def _by_fraction(named: Mapping[str, Run]) -> bool:
+    """Whether only shares of FLOPs can be compared; refuses runs of different networks."""
+    (first, one), *others = named.items()
+    for name, run in named.items():
+        if not run.provenance.get("groups") or not run.provenance.get("full_flops"):
+            raise UserError(f"run {name} must say which network it is of, but its study does not")
+    for name, run in others:
+        mine, its = _groups(one), _groups(run)
+        if list(mine) != list(its):
+            raise UserError(
+                f"the runs must be of one network, but {first} has {len(mine)} groups and "
+                f"{name} has {len(its)}, of other names; give runs of one model"
+            )
+    return (
+        len({(run.provenance["full_flops"], *_groups(run).values()) for run in named.values()}) > 1
+    )
+
+
+def _groups(run: Run) -> dict[str, int]:
+    return {group["name"]: group["channels"] for group in run.provenance["groups"]}
+
+
+def _levels(named: Mapping[str, Run]) -> dict[str, float]:
+    """Every budget of every run, as a share of the unpruned FLOPs, the largest first."""
+    found = {
+        round(limit / run.provenance["full_flops"], 6): budget
+        for run in named.values()
+        for budget, limit in (run.provenance.get("budgets") or {}).items()
+    }
+    return {found[share]: share for share in sorted(found, reverse=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Rival:
+    """The network of one run at one level; ``against`` is its difference from the first run's."""
+
+    level: str
+    run: str
+    final: FinalRecord | None
+    against: Paired | None
+    unpaired: str = ""
+
+
+def _rivals(named: Mapping[str, Run], levels: Mapping[str, float]) -> list[_Rival]:
+    first = next(iter(named))
+    found = []
+    for level, share in levels.items():
+        finals = {name: best_under(run.finals, share) for name, run in named.items()}
+        measure = finals[first]
+        for name, final in finals.items():
+            why = "" if name == first else why_not_paired(named[first], named[name])
+            difference = None
+            if name != first and final is not None and measure is not None and not why:
+                difference = paired(_by_seed(final), _by_seed(measure))
+            found.append(_Rival(level, name, final, difference, why))
+    return found
+
+
+def best_under(finals: Sequence[FinalRecord], share: float) -> FinalRecord | None:
+    """The searched network with at most this share of FLOPs and the best validation accuracy.
+
+    Never chosen by test accuracy. ``None`` where there is none that was tested.
+    """
+    fit = [
+        final
+        for final in finals
+        if final.role == "searched" and final.flops_fraction <= share + 1e-6 and final.test_accuracy
+    ]
+    return max(fit, key=lambda final: _mean(final.val_accuracy), default=None)
+
+
+def why_not_paired(one: Run, other: Run) -> str:
+    """Why equal seeds of two runs are no pairs; empty where they are."""
+    for what, keys in (
+        ("the model", ("config", "task", "model")),
+        ("the data", ("config", "task", "data")),
+        ("the size of the images", ("config", "task", "image_size")),
+        ("the number of test images", ("test_images",)),
+    ):
+        a, b = _get(one.provenance, keys), _get(other.provenance, keys)
+        if a != b:
+            return f"{what} differs ({_shown(a)} and {_shown(b)})"
+    return ""
+
+
+def _summary(named: Mapping[str, Run], levels: Mapping[str, float], by_fraction: bool) -> Section:
+    rivals = _rivals(named, levels)
+    blocks: list[Block] = [
+        Paragraph(each, "verdict") for each in _sentences(rivals, next(iter(named)))
+    ]
+    if by_fraction:
+        blocks.append(
+            Paragraph(
+                "The networks are of one architecture but not of one size, so they are compared "
+                "at equal shares of their own FLOPs, not at equal FLOPs."
+            )
+        )
+    tested = [rival for rival in rivals if rival.final is not None]
+    if tested:
+        blocks.append(_rivals_table(tested, next(iter(named))))
+        blocks.append(
+            Paragraph(
+                "At each budget, every run's searched network with at most so many FLOPs and the "
+                "best validation accuracy after its final training. ± is the standard deviation "
+                "over seeds. Differences are paired by seed; intervals cover the seeds of the "
+                "final training, not the choice of the test images.",
+                "soft",
+            )
+        )
+    return Section("summary", "What came out", blocks)
+
+
+def _sentences(rivals: Sequence[_Rival], first: str) -> list[str]:
+    """One for every level and every run but the first; p-values allow for all of them."""
+    shown = [rival for rival in rivals if rival.run != first]
+    known = [r.against.p_value for r in shown if r.against and not math.isnan(r.against.p_value)]
+    adjusted = iter(holm(known))
+    return [f"At budget {r.level} {_clause(r, first, adjusted, len(known))}." for r in shown]
+
+
+def _clause(rival: _Rival, first: str, adjusted: Iterator[float], comparisons: int) -> str:
+    if rival.unpaired:
+        return f"{rival.run} and {first} are not compared by seed: {rival.unpaired}"
+    if rival.against is None:
+        return f"{rival.run} and {first} are not compared: not both have a tested network there"
+    p = None if math.isnan(rival.against.p_value) else next(adjusted)
+    return rival.against.sentence(rival.run, first, adjusted=p, comparisons=comparisons)
+
+
+def _rivals_table(rivals: Sequence[_Rival], first: str) -> Table:
+    columns = (
+        Column("budget"),
+        Column("run", label=True),
+        Column("network", minor=True),
+        Column("FLOPs", numeric=True, minor=True),
+        Column("% of FLOPs", numeric=True),
+        Column("test %", numeric=True),
+        Column("seeds", numeric=True, minor=True),
+        Column(f"points over {first}", numeric=True),
+    )
+    rows = []
+    for rival in rivals:
+        final = rival.final
+        if final is not None:
+            rows.append(
+                [
+                    rival.level,
+                    rival.run,
+                    final.name,
+                    text.count(final.flops),
+                    text.number(final.flops_fraction, 1),
+                    text.mean_spread(final.test_accuracy),
+                    str(len(final.test_accuracy)),
+                    rival.against.figure if rival.against else text.NONE,
+                ]
+            )
+    return Table(columns, rows)
+
+
+def _fronts(named: Mapping[str, Run]) -> Section:
+    # Imported late: matplotlib takes a second.
+    from results.report.plots import several
+
+    fronts = {name: trial_front(run.records) for name, run in named.items()}
+    fronts = {name: front for name, front in fronts.items() if front}
+    tested = {
+        name: [f for f in run.finals if f.role == "searched" and f.test_accuracy]
+        for name, run in named.items()
+    }
+    tested = {name: finals for name, finals in tested.items() if finals}
+    blocks: list[Block] = []
+    if fronts:
+        rows = [
+            [name, str(r.number), text.number(r.flops_fraction), text.number(r.val_accuracy)]
+            for name, front in fronts.items()
+            for r in front
+        ]
+        table = Table(_columns("run", "trial", "% of FLOPs", "validation %"), rows)
+        caption = "The fronts on the validation split, after the brief training of the search."
+        blocks.append(Figure("fronts", several.fronts(fronts), caption + _care(named), table))
+    if tested:
+        rows = [
+            [name, f.name, text.number(f.flops_fraction), text.mean_spread(f.test_accuracy)]
+            for name, finals in tested.items()
+            for f in finals
+        ]
+        table = Table(_columns("run", "network", "% of FLOPs", "test %"), rows)
+        caption = (
+            "The searched networks on the test split, after their final training: mean and 95 % "
+            "Student-t interval over seeds; no bar where one seed gives none."
+        )
+        blocks.append(Figure("tested", several.finals(tested), caption, table))
+    return Section("front", "Accuracy against FLOPs", blocks)
+
+
+def _care(named: Mapping[str, Run]) -> str:
+    """A warning where accuracies of the search are not after the same training."""
+    alike = {
+        tuple(
+            _shown(_get(run.provenance, ("config", *keys)))
+            for keys in (("judging", "rungs"), ("training", "train"), ("task", "data"))
+        )
+        for run in named.values()
+    }
+    return "" if len(alike) == 1 else " The runs trained differently, so heights do not compare."
+
+
+def _search(named: Mapping[str, Run]) -> Section:
+    from results.report.plots import several
+
+    histories = {name: hypervolume_history(run.records) for name, run in named.items()}
+    histories = {name: history for name, history in histories.items() if any(history)}
+    if not histories:
+        return Section("search", "Hypervolume")
+    rows = [
+        [name, str(len(trial_front(run.records))), f"{_volume(run):.4f}", str(len(run.records))]
+        for name, run in named.items()
+    ]
+    ends = sorted({len(history) for history in histories.values()})
+    steps = sorted({max(1, round(ends[-1] * i / 10)) for i in range(1, 11)} | set(ends))
+    drawn = [
+        [str(n), *(f"{h[n - 1]:.4f}" if n <= len(h) else text.NONE for h in histories.values())]
+        for n in steps
+    ]
+    columns = [Column("trials", numeric=True), *(Column(name, numeric=True) for name in histories)]
+    caption = (
+        "Hypervolume of each run's front against the trials that had ended: the share of the "
+        "square of FLOPs share and accuracy, up to the unpruned network's FLOPs and no image right."
+    )
+    return Section(
+        "search",
+        "Hypervolume",
+        [
+            Table(_columns("run", "trials on the front", "hypervolume", "trials"), rows),
+            Figure(
+                "volumes", several.volumes(histories), caption + _care(named), Table(columns, drawn)
+            ),
+        ],
+    )
+
+
+def _volume(run: Run) -> float:
+    front = [(r.flops_fraction, r.val_accuracy) for r in trial_front(run.records)]
+    return hypervolume(front, UNIT_SQUARE)
+
+
+def _origin(named: Mapping[str, Run]) -> Section:
+    """What the runs were asked for; settings that all share stand once."""
+    settings = {
+        "task": ("task",),
+        "model": ("config", "task", "model"),
+        "data": ("config", "task", "data"),
+        "budgets": ("config", "policies", "budget"),
+        "sampler": ("config", "policies", "sampler"),
+        "trials asked for": ("config", "policies", "trials"),
+        "seed": ("config", "policies", "seed"),
+        "criterion": ("config", "judging", "criterion"),
+        "ranked by": ("config", "judging", "rank_by"),
+        "rungs, epochs": ("config", "judging", "rungs"),
+        "training": ("config", "training", "train"),
+        "final epochs": ("config", "training", "final_epochs"),
+        "final seeds": ("config", "training", "final_seeds"),
+        "FLOPs of the unpruned network": ("full_flops",),
+        "test images": ("test_images",),
+        "device": ("device",),
+        "commit": ("commit",),
+    }
+    rows = [
+        [title, *(_shown(_get(run.provenance, keys)) for run in named.values())]
+        for title, keys in settings.items()
+    ]
+    rows.append(["trials", *(str(len(run.records)) for run in named.values())])
+    rows.append(["reads of the test split", *(_reads(run) for run in named.values())])
+    rows = [row for row in rows if set(row[1:]) != {text.NONE}]
+    columns = [Column("", label=True), *(Column(name) for name in named)]
+    notes = [
+        f"{name}: {note}"
+        for name, run in named.items()
+        for note in run.provenance.get("checks") or ()
+    ]
+    blocks: list[Block] = [Table(columns, rows)]
+    return Section(
+        "provenance", "Where this comes from", [*blocks, *([Bullets(notes)] * bool(notes))]
+    )
+
+
+def _reads(run: Run) -> str:
+    known = run.provenance.get("test_reads")
+    return text.NONE if known is None else str(known + run.compared.test_reads)
+
+
+def _columns(label: str, *numeric: str) -> list[Column]:
+    return [Column(label, label=True), *(Column(title, numeric=True) for title in numeric)]
+
+
+def _get(provenance: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    """A nested value; ``None`` where any key is absent."""
+    value: Any = provenance
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == "":
+        return text.NONE
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(known) if known else -math.inf
+
+
+def _by_seed(final: FinalRecord) -> dict[int, float]:
+    return dict(zip(final.seeds, final.test_accuracy, strict=False))
