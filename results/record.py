@@ -108,6 +108,8 @@ class FinalRecord:
         policy: its widths, ``None`` for the baseline.
         flops, flops_fraction, params: as in `TrialRecord`.
         seeds: of the trainings; ``val_accuracy`` and ``test_accuracy`` hold one value for each.
+        seconds: wall time of each training; empty in records of older runs. Two records of the
+            same results are equal, however long they took.
         epochs, mode: of the training.
         best: whether this searched policy represents its budget in the verdict. It must have been
             chosen on the validation split.
@@ -124,6 +126,7 @@ class FinalRecord:
     seeds: tuple[int, ...] = ()
     val_accuracy: tuple[float, ...] = ()
     test_accuracy: tuple[float, ...] = ()
+    seconds: tuple[float, ...] = field(default=(), compare=False)
     epochs: int = 0
     mode: str = "finetune"
     best: bool = False
@@ -144,6 +147,7 @@ class FinalRecord:
                 "seeds": tuple(raw["seeds"]),
                 "val_accuracy": _floats(raw["val_accuracy"]),
                 "test_accuracy": _floats(raw["test_accuracy"]),
+                "seconds": _floats(raw.get("seconds", [])),
             }
         )
 

@@ -175,7 +175,14 @@ def _finals(finals: Sequence[FinalRecord], images: int | None) -> Spent:
         if images is None
         else sum(training_flops(f.flops, images, f.epochs) for f in trainings.values())
     )
-    return Spent("finals", len(trainings), flops, None)
+    timed = {
+        (f.policy, seed): seconds
+        for f in finals
+        if f.policy and f.epochs
+        for seed, seconds in zip(f.seeds, f.seconds, strict=False)
+    }
+    known = len(timed) == len(trainings)
+    return Spent("finals", len(trainings), flops, sum(timed.values()) if known else None)
 
 
 def _comparison(compared: Comparison, images: int | None) -> Spent:

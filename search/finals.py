@@ -161,6 +161,7 @@ class Finals:
             seeds=tuple(seeds),
             val_accuracy=tuple(outcome.val_accuracy for outcome in gave),
             test_accuracy=tuple(outcome.test_accuracy for outcome in gave),
+            seconds=tuple(outcome.seconds for outcome in gave),
             epochs=gave[0].epochs if gave else 0,
             mode=self._climb.config.training.train,
             best=finalist.best,
@@ -171,9 +172,10 @@ def _outcomes(final: FinalRecord) -> Iterator[tuple[FinalJob, FinalOutcome]]:
     """What a record says of each training; the baseline's was none of ours."""
     if final.policy is None:
         return
-    accuracies = zip(final.seeds, final.val_accuracy, final.test_accuracy, strict=True)
-    for seed, validation, test in accuracies:
-        yield FinalJob(final.policy, seed), FinalOutcome(0.0, final.epochs, validation, test)
+    seconds = final.seconds or (0.0,) * len(final.seeds)
+    gave = zip(final.seeds, seconds, final.val_accuracy, final.test_accuracy, strict=True)
+    for seed, took, validation, test in gave:
+        yield FinalJob(final.policy, seed), FinalOutcome(took, final.epochs, validation, test)
 
 
 def _baseline(climb: Climb) -> FinalRecord:

@@ -14,6 +14,7 @@ import torch
 from results import FinalRecord
 from search.config import SearchConfig
 from search.task import Task
+from search.trial import TOLERANCE
 from spaces import Budget, Space
 
 PACKAGES = ("torchvision", "optuna", "numpy", "pandas")
@@ -41,6 +42,7 @@ def provenance(
         "val_images": len(task.validation),
         "test_images": len(task.test),
         "base_epochs": task.base_epochs,
+        "tolerance": TOLERANCE,
         "groups": [{"name": g.name, "channels": g.channels} for g in space.groups],
         "frozen": [
             {"name": f.name, "channels": f.channels, "reason": f.reason} for f in space.frozen

@@ -177,7 +177,8 @@ def _rung_name(rung: int, plan: Sequence[int]) -> str:
 
 def _rightly(view: View, judging: Mapping[str, Any]) -> Iterator[Block]:
     eta = float(judging.get("eta") or 2.0)
-    lines = judged(view.records, eta, int(TOLERANCE * (view.provenance.get("full_flops") or 0)))
+    tolerance = view.provenance.get("tolerance") or TOLERANCE
+    lines = judged(view.records, eta, int(tolerance * (view.provenance.get("full_flops") or 0)))
     by_coin, merit = lines[:-1], lines[-1]
     yield Paragraph(_sentence(by_coin, merit))
     if not by_coin:
