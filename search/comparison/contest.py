@@ -17,7 +17,7 @@ from search import cache, log
 from search.comparison.config import CompareConfig
 from search.comparison.plan import Planned, Schedule, plan, random_source, recipe
 from search.comparison.rows import Rows
-from search.comparison.structures import Structure, structures
+from search.comparison.structures import SLIMMING, Structure, structures
 from search.comparison.sweep import sweep, sweep_jobs
 from search.engines import Engine
 from search.finals import Finalist
@@ -89,10 +89,17 @@ class Contest:
             f"training from scratch is at the recipe's learning rate of {rate:g}, which was not "
             "swept; the rate of fine-tuning was"
         ]
-        if self._climb.task.base_epochs is None:
+        had, base = self._climb.task.base_epochs, _number(self._asked.base_epochs)
+        if had is not None and had != base:
+            notes.append(
+                f"the unpruned network was trained for {had:g} epochs, but training from scratch "
+                f"follows a schedule of {base} (--base-epochs): inherited weights cost "
+                f"{'more' if had > base else 'less'} than the arms compared with them"
+            )
+        if had is None:
             notes.append(
                 "how long the unpruned network was trained is not known: its training is counted "
-                f"as {plural(_number(self._asked.base_epochs), 'epoch')} (--base-epochs)"
+                f"as {plural(base, 'epoch')} (--base-epochs)"
             )
         return tuple(notes)
 
@@ -129,7 +136,7 @@ class Contest:
         for name in {"l1", "thinet"} & set(asked.structures):
             sources[name] = Source(self._scores(name))
         if slim is not None:
-            sources["slimming"] = Source(self._scores("bn_scale", slim), slim)
+            sources[SLIMMING] = Source(self._scores("bn_scale", slim), slim)
         if "random-channels" in asked.arms:
             for seed in self._seeds:
                 sources[random_source(seed)] = Source(self._scores("random", seed=seed))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from results import Arm, ArmRecord
-from search.comparison.structures import Structure
+from search.comparison.structures import SLIMMING, Structure
 from search.train import FINETUNE, FROM_SCRATCH, Recipe
 from search.trial import Climb, FinalJob, FinalOutcome, Training
 
@@ -101,7 +101,7 @@ def record(planned: Planned, outcome: FinalOutcome, schedule: Schedule, climb: C
     structure, job, space = planned.structure, planned.job, climb.space
     how = _training(job)
     flops = space.flops(structure.policy)
-    inherited = 0 if how.scratch else spent(space.full_flops, schedule.base, climb)
+    inherited = 0 if how.scratch else spent(space.full_flops, _before(job, schedule, climb), climb)
     return ArmRecord(
         budget=structure.budget,
         structure=structure.name,
@@ -126,9 +126,16 @@ def record(planned: Planned, outcome: FinalOutcome, schedule: Schedule, climb: C
     )
 
 
-def spent(flops: int, epochs: int, climb: Climb) -> int:
+def _before(job: FinalJob, schedule: Schedule, climb: Climb) -> float:
+    """Epochs of the training that inherited weights come from: as it was, or as it is taken."""
+    if job.source == SLIMMING:
+        return schedule.base
+    return climb.task.base_epochs or schedule.base
+
+
+def spent(flops: int, epochs: float, climb: Climb) -> int:
     """Multiply-adds of training a network of so many flops for so many epochs."""
-    return FORWARDS * flops * len(climb.task.train) * epochs
+    return round(FORWARDS * flops * len(climb.task.train) * epochs)
 
 
 def _criterion(job: FinalJob, climb: Climb) -> str:

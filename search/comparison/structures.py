@@ -26,6 +26,8 @@ from spaces import Budget, ChannelGroup, Policy, Space
 from spaces.errors import UserError
 
 STRUCTURES = ("searched", "uniform", "l1", "thinet", "slimming")
+SLIMMING = "slimming"
+"""Name of the source whose weights are those of a sparse training of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def structures(
             found.append(Structure("thinet", "predefined", name, policy, source))
         if slim is not None:
             policy = global_ranking(climb.space, slim, budget, "bn_scale")
-            found.append(Structure("slimming", "discovered", name, policy, "slimming"))
+            found.append(Structure("slimming", "discovered", name, policy, SLIMMING))
     return found
 
 

@@ -40,12 +40,8 @@ def _blocks(compared: Comparison) -> Iterator[Block]:
     for sentence in verdict(compared):
         yield Paragraph(sentence, "verdict")
     if not compared.complete:
-        yield Paragraph(
-            "This comparison is not finished: what stands here is of the "
-            f"{text.plural(len(compared.arms), 'training')} that are done."
-            if len(compared.arms) != 1
-            else "This comparison is not finished: what stands here is of 1 training.",
-        )
+        done = text.plural(len(compared.arms), "training")
+        yield Paragraph(f"This comparison is not finished: so far it has {done}.")
     seeds = len({record.seed for record in compared.arms})
     if compared and seeds < 2:
         yield Paragraph(
@@ -90,17 +86,16 @@ def _budget(
 
 
 def _four(compared: Comparison, budget: str) -> Table:
-    cells = {(c.widths, c.weights): c for c in two_by_two(compared, budget)}
-    best = cells["searched", "inherited"].structure
-    names = {"searched": f"searched ({best})" if best else "searched", "uniform": "uniform"}
+    searched, searched_fresh, uniform, uniform_fresh = two_by_two(compared, budget)
     columns = (
         Column("widths", label=True),
         Column("inherited weights", numeric=True),
         Column("fresh weights", numeric=True),
     )
+    name = f"searched ({searched.structure})" if searched.structure else "searched"
     rows = [
-        [name, *(_mean_of(cells[widths, weights].accuracy) for weights in ("inherited", "fresh"))]
-        for widths, name in names.items()
+        [name, _mean_of(searched.accuracy), _mean_of(searched_fresh.accuracy)],
+        ["uniform", _mean_of(uniform.accuracy), _mean_of(uniform_fresh.accuracy)],
     ]
     return Table(columns, rows)
 
@@ -119,7 +114,7 @@ def _figure(compared: Comparison, budget: str, place: int) -> Figure:
         for structure, arm, _ in board.places
     ]
     columns = (
-        Column("structure", label=True),
+        Column("widths", label=True),
         Column("arm"),
         Column("test %, mean and interval", numeric=True),
         Column("seed by seed", numeric=True),
@@ -137,18 +132,17 @@ def _figure(compared: Comparison, budget: str, place: int) -> Figure:
         "weights, hollow ones of fresh weights. Arms share seeds, so the paired differences below "
         "say more than whether these intervals overlap.",
         Table(columns, rows),
-        wide=True,
     )
 
 
 def _costs(compared: Comparison, budget: str) -> Table:
     columns = (
-        Column("structure", label=True),
+        Column("widths", label=True),
         Column("arm"),
         Column("test %", numeric=True),
         Column("seeds", numeric=True, minor=True),
         Column("failed", numeric=True, minor=True),
-        Column("epochs", numeric=True),
+        Column("epochs", numeric=True, minor=True),
         Column("learning rate", numeric=True, minor=True),
         Column("training FLOPs", numeric=True, minor=True),
         Column("inherited FLOPs", numeric=True, minor=True),
@@ -180,8 +174,8 @@ def _costs(compared: Comparison, budget: str) -> Table:
 
 def _contrasts(found: Sequence[Contrast], folded: str) -> Table:
     columns = (
-        Column("difference of", label=True),
-        Column("left minus right"),
+        Column("of", label=True),
+        Column("left minus right", minor=True),
         Column("points", numeric=True),
         Column("seeds", numeric=True, minor=True),
         Column("p", numeric=True, minor=True),

@@ -13,10 +13,10 @@ TITLE = "Where this comes from"
 
 
 def section(view: View) -> Section:
-    """Checks and notes, the facts of the run, and its configuration and versions folded."""
+    """Checks, the facts of the run, and its configuration and versions folded."""
     given = view.provenance
     blocks: list[Block] = []
-    notes = [*(given.get("checks") or ()), *view.compared.notes]
+    notes = given.get("checks") or ()
     if notes:
         blocks.append(Bullets([str(note) for note in notes]))
     blocks += _pairs(("", ""), _facts(view))

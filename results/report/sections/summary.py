@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from results import text
 from results.compare import verdicts
+from results.contrasts import contrasts
 from results.report.blocks import Block, Column, Paragraph, Section, Table
 from results.report.view import Row, View
 
@@ -18,8 +19,10 @@ LEGEND = (
 
 
 def section(view: View) -> Section:
-    """Verdicts first; the table shows the baseline, uniform widths and the searched front."""
+    """Verdicts first, that on inherited weights among them once a comparison has been begun; the
+    table shows the baseline, uniform widths and the searched front."""
     sentences = [v.sentence for v in verdicts(view.finals, view.budgets)] or [NO_VERDICT]
+    sentences += [c.sentence for c in contrasts(view.compared) if c.name == "weights"]
     blocks: list[Block] = [Paragraph(sentence, "verdict") for sentence in sentences]
     rows = view.rows()
     if rows:

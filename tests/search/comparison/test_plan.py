@@ -13,7 +13,7 @@ from search.finals import Finalist
 from search.train import FINETUNE, FROM_SCRATCH
 from search.trial import Climb, Failure, FinalOutcome, Training
 
-SCHEDULE = Schedule(base=10, finetune=3, rates={"0.5": 0.03})
+SCHEDULE = Schedule(base=4, finetune=3, rates={"0.5": 0.03})
 
 
 def planned(climb: Climb, structure: Structure, seeds: tuple[int, ...] = (5,)) -> list[Planned]:
@@ -34,14 +34,14 @@ def by_arm(climb: Climb, structure: Structure) -> dict[str, ArmRecord]:
 def test_epochs_rates_and_weights_of_every_arm(climb: Climb, uniform: Structure) -> None:
     rows = by_arm(climb, uniform)
     full, flops = climb.space.full_flops, climb.space.flops(uniform.policy)
-    equal = round(10 * full / flops)
+    equal = round(4 * full / flops)
     told = {arm: (r.weights, r.epochs, r.lr, r.criterion) for arm, r in rows.items()}
     # 256 images are few: batches of 32 and half the usual rate from scratch.
     assert told == {
         "finetune": ("inherited", 3, 0.03, "second_order"),
         "finetune-small": ("inherited", 3, 0.001, "second_order"),
         "random-channels": ("inherited", 3, 0.03, "random"),
-        "scratch-e": ("fresh", 10, 0.05, ""),
+        "scratch-e": ("fresh", 4, 0.05, ""),
         "scratch-b": ("fresh", equal, 0.05, ""),
         "scratch-b+": ("fresh", equal + 3, 0.05, ""),
     }
@@ -54,11 +54,24 @@ def test_the_computation_is_counted_with_the_unpruned_networks_own(
     full, flops, images = climb.space.full_flops, climb.space.flops(uniform.policy), 256
     assert len(climb.task.train) == images
     assert rows["finetune"].training_flops == 3 * flops * images * 3
-    assert rows["finetune"].inherited_flops == 3 * full * images * 10
-    assert rows["scratch-e"].total_flops == 3 * flops * images * 10
+    assert rows["finetune"].inherited_flops == 3 * full * images * 4
+    assert rows["scratch-e"].total_flops == 3 * flops * images * 4
     # Scratch-B+ is the one that costs what fine-tuning does, to half an epoch.
     difference = rows["scratch-b+"].total_flops - rows["finetune"].total_flops
     assert abs(difference) <= 3 * flops * images / 2
+
+
+def test_inherited_weights_cost_what_their_own_training_did(
+    climb: Climb, uniform: Structure
+) -> None:
+    full, images = climb.space.full_flops, len(climb.task.train)
+    longer = Schedule(base=9, finetune=3, rates={"0.5": 0.03})
+    slim = dataclasses.replace(uniform, name="slimming", source="slimming")
+    unknown = dataclasses.replace(climb, task=dataclasses.replace(climb.task, base_epochs=None))
+    for structure, how, epochs in ((uniform, climb, 4), (slim, climb, 9), (uniform, unknown, 9)):
+        row = plan([structure], ["finetune"], [0], longer, how)[0]
+        made = record(row, FinalOutcome(0.0), longer, how)
+        assert made.inherited_flops == 3 * full * images * epochs
 
 
 def test_batches_and_all_but_the_rate_are_the_same_in_every_arm(

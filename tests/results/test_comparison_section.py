@@ -1,0 +1,115 @@
+"""The section of a comparison in every state: what it says, what it shows, what it draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+from comparisons import full_comparison, make_comparison
+
+from results import ARMS, Comparison
+from results.contrasts import verdict
+from results.report.blocks import Figure, Paragraph, Section, Table
+from results.report.plots.comparison import arms
+from results.report.sections.comparison import section
+from results.report.view import View
+
+
+def shown(comparison: Comparison) -> Section:
+    return section(View((), (), {}, (), comparison))
+
+
+def words(made: Section) -> Iterator[str]:
+    for block in made.blocks:
+        if isinstance(block, Paragraph):
+            yield block.text
+
+
+def tables(made: Section) -> dict[str, Table]:
+    """By the title of their last column."""
+    return {b.columns[-1].title: b for b in made.blocks if isinstance(b, Table) and not b.folded}
+
+
+def test_nothing_until_a_comparison_was_begun() -> None:
+    assert not shown(Comparison())
+
+
+def test_the_verdict_comes_first() -> None:
+    comparison = full_comparison()
+    made = shown(comparison)
+    assert made.title == "Fine-tune or from scratch?"
+    first = made.blocks[:3]
+    assert [(b.text, b.look) for b in first] == [(s, "verdict") for s in verdict(comparison)]
+
+
+def test_tables_by_hand() -> None:
+    found = tables(shown(full_comparison(("trial 12", "uniform", "slimming"))))
+    four = found["fresh weights"]
+    assert [row[0] for row in four.rows] == ["searched (trial 12)", "uniform"]
+    assert all("(3)" in cell for row in four.rows for cell in row[1:])
+    costs = found["× unpruned"]
+    assert [row[1] for row in costs.rows] == [*ARMS] * 3
+    assert [row[-1] for row in costs.rows[:6]] == ["1.12", "1.12", "1.12", "0.50", "1.00", "1.12"]
+    assert costs.rows[0][-4:-1] == ["7.50 G", "60.0 G", "67.5 G"]
+    assert [row[0] for row in found["shown"].rows] == ["weights", "widths", "channels"]
+    sweep = found["chosen"]
+    assert sweep.rows[0][4] == "diverged"
+    assert sweep.marked == {1}
+
+
+def test_every_table_is_rectangular_and_every_picture_has_one() -> None:
+    made = shown(full_comparison(("trial 12", "uniform", "l1", "thinet", "slimming")))
+    figures = [b for b in made.blocks if isinstance(b, Figure)]
+    assert [f.name for f in figures] == ["comparison-0"]
+    assert figures[0].table is not None
+    assert len(figures[0].table.rows) == 5 * len(ARMS)
+    for table in [figures[0].table, *(b for b in made.blocks if isinstance(b, Table))]:
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+
+
+def test_the_picture_names_structures_and_arms() -> None:
+    made = shown(full_comparison())
+    svg = next(b.svg for b in made.blocks if isinstance(b, Figure))
+    found = {"".join(e.itertext()).strip() for e in ElementTree.fromstring(svg).iter()}
+    assert {"trial 12", "uniform", "test accuracy, %", *ARMS} <= found
+
+
+def test_the_picture_is_the_same_every_time_and_bears_failures() -> None:
+    lines = [("a$b", "finetune", [0.9]), ("a$b", "scratch-e", []), ("c", "scratch-b", [0.8, 0.8])]
+    assert arms("x", lines) == arms("x", lines)
+
+
+@pytest.mark.parametrize("interval", ["t", "bootstrap"])
+def test_how_it_was_done_is_said(interval: str) -> None:
+    comparison = replace(full_comparison(), options={"interval": interval})
+    said = " ".join(words(shown(comparison)))
+    assert "The test split was read 36 times here, once for each trained network." in said
+    assert "after the last epoch, never the best" in said
+    assert "The rate of training from scratch was not swept." in said
+    assert ("bootstrap" in said) == (interval == "bootstrap")
+    assert "not finished" not in said
+
+
+def test_one_seed_is_said_to_give_no_interval() -> None:
+    said = " ".join(words(shown(full_comparison(seeds=1))))
+    assert "It has one seed, so no interval can be given" in said
+
+
+def test_states_of_a_comparison_that_runs() -> None:
+    full = full_comparison()
+    only_sweep = shown(Comparison(sweep=full.sweep))
+    assert "so far it has 0 trainings" in " ".join(words(only_sweep))
+    assert "The test split has not been read here yet." in " ".join(words(only_sweep))
+    one = shown(replace(full, arms=full.arms[:1], sweep=(), complete=False))
+    assert "so far it has 1 training." in " ".join(words(one))
+    assert "there is no verdict on inherited weights" in " ".join(words(one))
+
+
+def test_failures_alone() -> None:
+    cells = {("uniform", arm): [math.nan, math.nan] for arm in ARMS}
+    made = shown(make_comparison(cells))
+    assert "12 trainings failed and are left out" in " ".join(words(made))
+    assert {row[4] for row in tables(made)["× unpruned"].rows} == {"2"}

@@ -1,0 +1,232 @@
+"""Contrasts worked by hand, who is compared with whom, and what the verdict dares to say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from comparisons import POLICIES, UNPRUNED, full_comparison, make_arm, make_comparison
+from hypothesis import given
+from hypothesis import strategies as st
+
+from results import ARMS, Comparison
+from results import contrasts as made
+from results.contrasts import Contrast, contrasts, verdict
+from results.paired import holm
+
+NAN = math.nan
+FOUR = {
+    ("trial 12", "finetune"): [0.930, 0.934, 0.932],
+    ("trial 12", "scratch-b+"): [0.920, 0.922, 0.921],
+    ("uniform", "finetune"): [0.910, 0.913, 0.912],
+    ("uniform", "scratch-b+"): [0.906, 0.905, 0.907],
+}
+DRAWN = {("trial 12", "random-channels"): [0.929, 0.936, 0.931]}
+
+
+def by_name(comparison: Comparison) -> dict[str, Contrast]:
+    return {c.name: c for c in contrasts(comparison)}
+
+
+def test_the_planned_contrasts_by_hand() -> None:
+    found = by_name(make_comparison(FOUR | DRAWN))
+    # Fine-tuned less fresh: 1.0, 1.2, 1.1 points searched and 0.4, 0.8, 0.5 uniform.
+    weights = found["weights"].paired
+    assert (weights.n, weights.difference) == (3, pytest.approx((0.007 + 0.010 + 0.008) / 3))
+    assert weights.deviation == pytest.approx(math.sqrt(7 / 3) * 1e-3)
+    # Searched less uniform: 2.0, 2.1, 2.0 fine-tuned and 1.4, 1.7, 1.4 fresh.
+    assert found["widths"].paired.difference == pytest.approx((0.017 + 0.019 + 0.017) / 3)
+    # Chosen less random: 0.1, -0.2, 0.1.
+    assert found["channels"].paired.difference == pytest.approx(0, abs=1e-12)
+    # What weights bring, searched less uniform: 0.6, 0.4, 0.6.
+    assert found["interaction"].paired.difference == pytest.approx(0.016 / 3)
+
+
+def test_holm_within_each_family_of_each_budget() -> None:
+    one = full_comparison(("trial 12", "uniform", "l1"))
+    other = tuple(
+        replace(r, budget="0.3", test_accuracy=r.test_accuracy * 0.9 + 0.001 * (r.seed == 1))
+        for r in one.arms
+    )
+    found = contrasts(replace(one, arms=(*one.arms, *other)))
+    families = {(c.budget, c.family) for c in found}
+    assert len(families) == 4
+    for budget, family in families:
+        mine = [c for c in found if (c.budget, c.family) == (budget, family)]
+        assert [c.adjusted for c in mine] == holm([c.paired.p_value for c in mine])
+        assert {c.comparisons for c in mine} == {len(mine)}
+    assert [c.name for c in found if c.family == "planned"] == ["weights", "widths", "channels"] * 2
+
+
+def test_who_is_compared_further() -> None:
+    names = list(by_name(full_comparison(("trial 12", "trial 7", "uniform", "l1", "slimming"))))
+    assert names[3] == "interaction"
+    assert "trial 12: finetune - random-channels" not in names  # planned
+    assert "trial 7: finetune - random-channels" in names
+    assert "scratch-e: trial 12 - slimming" in names
+    assert not [name for name in names if name.endswith("- trial 7")]
+    # Of fresh weights, and of channels drawn at random, l1 and uniform are the same trainings.
+    of_l1 = [name for name in names if name.endswith("- l1")]
+    assert of_l1 == ["finetune: trial 12 - l1", "finetune-small: trial 12 - l1"]
+    assert len(names) == len(set(names))
+
+
+def test_the_same_trainings_are_not_compared() -> None:
+    comparison = full_comparison()
+    same_rate = tuple(replace(r, lr=1e-3) if r.arm == "finetune" else r for r in comparison.arms)
+    names = by_name(replace(comparison, arms=same_rate))
+    assert "trial 12: finetune - scratch-e" in names
+    assert "trial 12: finetune - finetune-small" not in names
+
+
+def test_the_search_may_find_the_uniform_widths() -> None:
+    comparison = make_comparison(FOUR)
+    same = tuple(replace(r, policy=POLICIES["uniform"]) for r in comparison.arms)
+    found = by_name(replace(comparison, arms=same))
+    assert found["widths"].sentence == (
+        "At budget 0.5, the best that the search found are the uniform widths themselves."
+    )
+    assert (found["widths"].shown, found["widths"].paired.n) == (False, 0)
+    assert found["weights"].paired.n == 3
+    assert "interaction" not in found
+    assert "finetune: trial 12 - uniform" not in found
+
+
+def test_channels_that_the_run_drew_at_random() -> None:
+    comparison = make_comparison(FOUR | DRAWN)
+    drawn = tuple(replace(r, criterion=r.criterion and "random") for r in comparison.arms)
+    found = by_name(replace(comparison, arms=drawn))
+    assert "no choice to judge" in found["channels"].sentence
+
+
+def test_what_is_missing_is_said() -> None:
+    found = by_name(make_comparison({k: v for k, v in FOUR.items() if k[1] == "finetune"}))
+    assert found["weights"].sentence == (
+        "At budget 0.5, there is no verdict on inherited weights: it takes scratch-b+ of searched "
+        "widths and scratch-b+ of uniform widths, of which no training succeeded."
+    )
+    assert "random-channels of searched widths" in found["channels"].sentence
+    assert list(found)[3:] == ["finetune: trial 12 - uniform"]
+
+
+def test_failed_trainings_and_missing_seeds_are_left_out() -> None:
+    cells = FOUR | {("uniform", "finetune"): [NAN, 0.913, 0.912]}
+    comparison = make_comparison(cells)
+    assert by_name(comparison)["weights"].paired.n == 2
+    assert verdict(comparison)[-1] == (
+        "At budget 0.5, 1 training failed and is left out of every comparison."
+    )
+    cells |= {("uniform", "scratch-b+"): [0.906]}
+    alone = by_name(make_comparison(cells))["weights"]
+    assert "share no seed that succeeded" in alone.sentence
+
+
+def test_one_seed_gives_no_interval_and_no_claim() -> None:
+    found = contrasts(make_comparison({k: v[:1] for k, v in (FOUR | DRAWN).items()}))
+    assert all(math.isnan(c.adjusted) and c.comparisons == 0 and not c.shown for c in found)
+    assert all("no interval can be given" in c.sentence for c in found)
+
+
+def test_records_of_another_plan_do_not_count() -> None:
+    comparison = make_comparison(FOUR)
+    old = make_arm("uniform", "finetune", 0, 0.1, epochs=1)
+    again = replace(comparison, arms=(*comparison.arms, old))
+    assert verdict(again) == verdict(comparison)
+    first = next(
+        row for _, row in made.arm_means(again).iterrows() if row["structure"] == "uniform"
+    )
+    assert (first["n"], first["epochs"]) == (3, 5)
+
+
+def test_the_interval_that_was_asked_for() -> None:
+    comparison = make_comparison(FOUR, options={"interval": "bootstrap"})
+    assert {c.paired.kind for c in contrasts(comparison) if not c.note} == {"bootstrap"}
+
+
+accuracies = st.lists(st.integers(0, 60), min_size=3, max_size=3)
+
+
+@given(st.lists(accuracies, min_size=5, max_size=5))
+def test_no_sentence_claims_more_than_is_shown(values: list[list[int]]) -> None:
+    places = [*FOUR, *DRAWN]
+    cells = {p: [0.9 + v / 1000 for v in vs] for p, vs in zip(places, values, strict=True)}
+    for c in contrasts(make_comparison(cells)):
+        claims = any(
+            f" {verb} {word} than " in c.sentence for verb in ("is", "are") for word in c.words
+        )
+        assert claims == c.shown
+        if claims:
+            assert c.adjusted < 0.05
+            assert c.paired.low > 0 or c.paired.high < 0
+
+
+def test_the_verdict_by_hand() -> None:
+    weights, widths, channels = verdict(make_comparison(FOUR | DRAWN))
+    assert weights.startswith(
+        "At budget 0.5, over searched and uniform widths, fine-tuning inherited weights is better "
+        "than training fresh weights with the same computation: +0.83 "
+    )
+    assert "the searched widths are better than uniform ones: +1.77 " in widths
+    assert channels.startswith(
+        "At budget 0.5, inside the searched widths, no difference between the channels chosen by "
+        "second_order and ones drawn at random could be shown: +0.00 "
+    )
+    assert verdict(Comparison()) == contrasts(Comparison()) == []
+
+
+def test_the_two_by_two() -> None:
+    cells = made.two_by_two(make_comparison(FOUR), "0.5")
+    assert [(c.widths, c.weights) for c in cells] == [
+        ("searched", "inherited"),
+        ("searched", "fresh"),
+        ("uniform", "inherited"),
+        ("uniform", "fresh"),
+    ]
+    assert cells[0].mean == pytest.approx(0.932)
+    assert cells[0].deviation == pytest.approx(0.002)
+    empty = made.two_by_two(Comparison(), "0.5")[0]
+    assert math.isnan(empty.mean)
+    assert math.isnan(empty.deviation)
+
+
+def test_means_and_computation_of_every_arm() -> None:
+    cells = {("uniform", arm): [0.9, 0.92, NAN] for arm in ARMS}
+    table = made.arm_means(make_comparison(cells)).set_index("arm")
+    assert list(table.index) == list(ARMS)
+    assert list(table["n"]) == [2] * 6
+    assert list(table["failed"]) == [1] * 6
+    assert table["mean"].to_list() == pytest.approx([0.91] * 6)
+    # Half the flops: fine-tuning for 5 of 20 epochs is an eighth of the unpruned training.
+    relative = [1.125, 1.125, 1.125, 0.5, 1.0, 1.125]
+    assert table["total_relative"].to_list() == pytest.approx(relative)
+    assert table.loc["finetune", "inherited_flops"] == UNPRUNED
+    assert table.loc["finetune", "total_flops"] == table.loc["scratch-b+", "total_flops"]
+
+
+def test_what_the_unpruned_training_took() -> None:
+    assert made.unpruned_flops(make_comparison({("uniform", "scratch-e"): [0.9]})) == UNPRUNED
+    without = make_comparison({("uniform", "scratch-b"): [0.9]})
+    assert made.unpruned_flops(without) == 0
+    assert made.arm_means(without)["total_relative"].isna().all()
+
+
+def test_tables_have_their_columns_whatever_there_is() -> None:
+    full, nothing = full_comparison(), Comparison()
+    for table, columns in (
+        (made.arm_means, made.ARM_MEAN_COLUMNS),
+        (made.comparison_table, made.COMPARISON_COLUMNS),
+        (made.contrasts_table, made.CONTRAST_COLUMNS),
+        (made.sweep_table, made.SWEEP_COLUMNS),
+    ):
+        fixed = len(columns)
+        assert list(table(full).columns[:fixed]) == list(columns)
+        assert list(table(nothing).columns) == list(columns)
+        assert list(table(full).dtypes[:fixed]) == list(table(nothing).dtypes)
+        assert len(table(nothing)) == 0 < len(table(full))
+    rows = made.comparison_table(full)
+    assert list(rows.columns[len(made.COMPARISON_COLUMNS) :]) == ["width:stem", "width:layer1"]
+    assert rows.loc[0, "width:stem"] == 6
+    first, row = contrasts(full)[0], made.contrasts_table(full).iloc[0]
+    assert (row["name"], row["sentence"], row["shown"]) == ("weights", first.sentence, first.shown)
+    assert (row["low"], row["p_adjusted"]) == (first.paired.low, first.adjusted)
