@@ -146,7 +146,7 @@ def _costs(compared: Comparison, budget: str) -> Table:
         Column("learning rate", numeric=True, minor=True),
         Column("training FLOPs", numeric=True, minor=True),
         Column("inherited FLOPs", numeric=True, minor=True),
-        Column("FLOPs in all", numeric=True),
+        Column("FLOPs in all", numeric=True, minor=True),
         Column("× unpruned", numeric=True),
     )
     unpruned = unpruned_flops(compared)
