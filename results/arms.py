@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -96,6 +96,11 @@ class ArmRecord:
         return "inherited" if self.arm in INHERITED else "fresh"
 
     @property
+    def training(self) -> Hashable:
+        """Equal for records of one training: it may stand for several structures and arms."""
+        return self.policy, self.criterion, self.lr, self.epochs, self.seed
+
+    @property
     def total_flops(self) -> int:
         """Multiply-adds of everything that this network's accuracy took, the search apart."""
         return self.training_flops + self.inherited_flops
@@ -150,7 +155,7 @@ class Comparison:
     def test_reads(self) -> int:
         """How many trained networks were tested, each once."""
         read = (r for r in self.arms if not math.isnan(r.test_accuracy))
-        return len({(r.policy, r.criterion, r.lr, r.epochs, r.seed) for r in read})
+        return len({r.training for r in read})
 
     def to_json(self) -> str:
         """One JSON object."""

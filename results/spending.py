@@ -187,7 +187,7 @@ def _finals(finals: Sequence[FinalRecord], images: int | None) -> Spent:
 
 def _comparison(compared: Comparison, images: int | None) -> Spent:
     """One structure may stand in several places, and is then trained once."""
-    arms = {(r.policy, r.arm, r.criterion, r.lr, r.epochs, r.seed): r for r in compared.arms}
+    arms = {r.training: r for r in compared.arms}
     uniform = {r.budget: r.flops for r in compared.arms if r.structure == "uniform"}
     sweep = [p for p in compared.sweep if p.budget in uniform]
     flops = sum(r.training_flops for r in arms.values())

@@ -29,10 +29,10 @@ class Rows:
         known: Sequence[ArmRecord] = (),
     ) -> None:
         self._planned, self._schedule, self._climb = planned, schedule, climb
-        measured = {_training(r): r for r in known if not r.reason}
+        measured = {r.training: r for r in known if not r.reason}
         self._gave: dict[FinalJob, FinalOutcome] = {}
         for one in planned:
-            found = measured.get(_training(self._record(one, FinalOutcome(0.0))))
+            found = measured.get(self._record(one, FinalOutcome(0.0)).training)
             if found is not None:
                 self._gave[one.job] = _outcome(found)
         mine = {_row(self._record(one, FinalOutcome(0.0))) for one in planned}
@@ -57,13 +57,8 @@ class Rows:
         return record(one, outcome, self._schedule, self._climb)
 
 
-def _training(r: ArmRecord) -> tuple[object, ...]:
-    """Equal for two records of the same training."""
-    return r.policy, r.weights, r.criterion, r.lr, r.epochs, r.seed
-
-
 def _row(r: ArmRecord) -> tuple[object, ...]:
-    return r.budget, r.structure, r.arm, *_training(r)
+    return r.budget, r.structure, r.arm, r.training
 
 
 def _outcome(r: ArmRecord) -> FinalOutcome:
