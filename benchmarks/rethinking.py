@@ -1,12 +1,12 @@
 """Fine-tune or from scratch? ResNet-20 on the JPEG copy of CIFAR-10, all arms, every structure.
 
-    PYTHONPATH=. python benchmarks/rethinking.py CIFAR --out benchmarks/rethinking
+    PYTHONPATH=. python benchmarks/rethinking.py CIFAR --out benchmarks/results/rethinking
 
 ``CIFAR`` is a folder with ``train/<class>/`` and ``val/<class>/``. The unpruned network is trained
 here, for as long as Scratch-E, so that every arm's computation can be counted. Called again with
 the same ``--runs`` it goes on where it was cut short; with more ``--structures`` it adds them.
 The defaults ask for a GPU; a run on two cores needs ``--images``, ``--base-epochs`` and the like.
-Written are ``OUT.csv`` (one row a training) and ``OUT.md`` (the verdict and its tables).
+Written are the tables as CSV and the verdict as ``README.md``, into the folder ``OUT``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ import torch
 
 import results
 import search
+from results.contrasts import verdict
+from results.report.blocks import Document
+from results.report.markdown import markdown
+from results.report.sections import comparison
 from search.comparison.structures import STRUCTURES
 from search.task import Task
 
@@ -50,6 +54,7 @@ def main() -> None:
         finetune_epochs=args.finetune_epochs,
         base_epochs=args.base_epochs,
         sweep_epochs=args.sweep_epochs,
+        sparsity=args.sparsity,
         workers=args.workers,
     )
     _write(run, task, args)
@@ -72,17 +77,30 @@ def _task(args: argparse.Namespace) -> Task:
 
 
 def _write(run: results.Run, task: Task, args: argparse.Namespace) -> None:
+    """The tables as they are, and the comparison as Markdown with its figures."""
     out = Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    run.comparison.to_csv(out.with_suffix(".csv"), index=False)
-    run.contrasts.to_csv(out.with_name(f"{out.name}-contrasts.csv"), index=False)
-    print(results.comparison_text(run.compared))
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("comparison", "contrasts", "sweep", "trials"):
+        getattr(run, name).to_csv(out / f"{name}.csv", index=False)
+    words = (
+        f"ResNet-20, {len(task.train):,} training images, {len(task.test):,} test images; the "
+        f"unpruned network and Scratch-E {args.base_epochs} epochs, fine-tuning "
+        f"{args.finetune_epochs}, {args.trials} trials of up to {args.rungs[-1]} epochs; "
+        f"device {run.provenance['device']}, commit {run.provenance['commit']}."
+    )
+    document = Document("Rethinking pruning, measured", words, [comparison.section(run.view)])
+    text, pictures = markdown(document, "figures")
+    (out / "README.md").write_text(text)
+    for path, svg in pictures.items():
+        (out / path).parent.mkdir(exist_ok=True)
+        (out / path).write_text(svg)
+    print(words, *verdict(run.compared), sep="\n")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cifar", help="folder with train/<class>/ and val/<class>/")
-    parser.add_argument("--out", default="benchmarks/rethinking")
+    parser.add_argument("--out", default="benchmarks/results/rethinking")
     parser.add_argument("--runs", default="runs")
     parser.add_argument("--budgets", nargs="+", default=["0.5", "0.3"])
     parser.add_argument("--structures", nargs="+", default=list(STRUCTURES))
@@ -92,6 +110,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--base-epochs", type=int, default=60)
     parser.add_argument("--finetune-epochs", type=int, default=20)
     parser.add_argument("--sweep-epochs", type=int)
+    parser.add_argument("--sparsity", type=float, default=1e-4)
     parser.add_argument("--images", type=int, help="train on so many images (default: all)")
     parser.add_argument("--test-images", type=int, help="test on so many images (default: all)")
     parser.add_argument("--validation-fraction", type=float)

@@ -50,6 +50,8 @@ def arms(name: str, lines: Sequence[Line]) -> str:
         axes.set_ylim(heights[-1] + 0.9, -0.9)
         axes.set_xlabel("test accuracy, %")
         axes.margins(x=0.06)
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(low, 0.0), min(high, 101.0))  # intervals know nothing of 100 %
         axes.ticklabel_format(axis="x", useOffset=False)
         handles = [
             axes.plot([], [], linestyle="", label=arm, **_look(arm))[0]

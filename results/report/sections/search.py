@@ -17,7 +17,7 @@ from results.stops import rungs as count_rungs
 
 TOLERANCE = 0.01
 """Share of the unpruned network's flops within which the rule takes two policies as equally large;
-the search's own, see ``search.trial``."""
+as in the search; for runs that do not say."""
 FEW = 10
 """Fewer trials by coin than this allow no judgement of a rung, only a count."""
 
