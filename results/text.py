@@ -13,11 +13,14 @@ PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 MINUS = "\N{MINUS SIGN}"
 
 
+_UNITS = (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
+
+
 def count(value: float | None) -> str:
     """Flops or parameters with three significant digits: ``125 M``, ``4.09 G``, ``640``."""
     if value is None:
         return NONE
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    for unit, size in _UNITS:
         if value >= size * 0.9995:
             return f"{_three_digits(value / size)} {unit}"
     return f"{value:.0f}"

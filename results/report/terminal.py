@@ -53,7 +53,7 @@ def terminal_comparison(comparison: Comparison) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for title in ("budget", "widths", "trained"):
         table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=18)
-    for title in ("epochs", "test % (seeds)", "cost"):
+    for title in ("epochs", "test % (seeds)", "FLOPs", "cost"):
         table.add_column(title, justify="right", no_wrap=True)
     before = ("", "")
     for row in arm_means(comparison).to_dict("records"):
@@ -63,9 +63,11 @@ def terminal_comparison(comparison: Comparison) -> RenderableType:
         known = [r.test_accuracy for r in comparison.arms if _cell(r) == (*place, row["arm"])]
         accuracy = text.mean_spread([value for value in known if not math.isnan(value)])
         cost = text.NONE if math.isnan(row["total_relative"]) else f"{row['total_relative']:.2f}"
-        cells = (*first, row["arm"], row["epochs"], f"{accuracy} ({row['n']})", cost)
+        spent = text.count(row["total_flops"])
+        cells = (*first, row["arm"], row["epochs"], f"{accuracy} ({row['n']})", spent, cost)
         table.add_row(*(Text(str(cell)) for cell in cells))
-    costs = "cost: in trainings of the unpruned network, its own included; no search is."
+    costs = "FLOPs of all training, that of inherited weights included; cost: the same in\n"
+    costs += "trainings of the unpruned network. The search is in neither."
     return Group(table, Text(costs, style="dim"), Text(), *map(Text, verdict(comparison)))
 
 
