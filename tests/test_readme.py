@@ -9,18 +9,24 @@ from prune_ops import load_policy
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SHORT = "trials=3, rungs=(1,), final_epochs=1, final_seeds=1"
+SHORT = {
+    "trials=48": "trials=3, rungs=(1,), final_epochs=1, final_seeds=1, repeats=0",
+    "seeds=3": "seeds=1, base_epochs=1, rates=(0.01,), front=1",
+}
 
 
 def test_the_api_and_the_loading_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     loading, api = BLOCKS
     names: dict[str, object] = {}
-    assert "trials=48" in api
-    exec(compile(api.replace("trials=48", SHORT), "README.md", "exec"), names)
+    for long, short in SHORT.items():
+        assert long in api
+        api = api.replace(long, short)
+    exec(compile(api, "README.md", "exec"), names)
+    assert len(names["run"].comparison) == 12  # type: ignore[attr-defined]
     assert Path("report.html").stat().st_size > 10_000
     folder = next(names["run"].folder.glob("models/*"))  # type: ignore[attr-defined]
-    exec(loading.replace("runs/digits_cnn-0.5/models/14", str(folder)), names)
+    exec(loading.replace("runs/digits_cnn-0.5/models/43", str(folder)), names)
     fitted = names["space"].widths(load_policy(folder))  # type: ignore[attr-defined]
     counted = sum(p.numel() for p in names["model"].parameters())  # type: ignore[attr-defined]
     assert counted == names["space"].params(fitted)  # type: ignore[attr-defined]
