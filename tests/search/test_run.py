@@ -37,11 +37,15 @@ def run(task: Task, runs: Path) -> results.Run:
     return search(task, budget=[0.5, 0.2], runs_dir=str(runs), name="two", **OPTIONS)
 
 
+TABLES = ("trials", "pareto", "finals", "trust")
+
+
 def test_the_folder_holds_what_the_design_lists(run: results.Run) -> None:
     about = json.loads((run.folder / "config.json").read_text())
     assert {path.name for path in run.folder.iterdir()} == {
-        *("config.json", "study.db", "scores.pt", "trials.csv", "pareto.csv"),
-        *("report.html", "models", "log.txt"),
+        *("config.json", "study.db", "scores.pt", "models", "log.txt"),
+        *("report.html", "report.md", "report_figures"),
+        *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")),
     }
     assert about["seeds"] == {"run": 0, "finals": [0, 1]}
     log = (run.folder / "log.txt").read_text()

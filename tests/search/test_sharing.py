@@ -108,7 +108,8 @@ def test_three_processes_share_the_trials(url: str, tmp_path: Path, start: Start
     there = records(url)
     assert [record.state for record in there] == ["complete"] * 12
     assert len({record.policy for record in there}) == 12
-    assert {record.origin for record in there} == {"uniform", "random", "tpe"}
+    assert [record.origin for record in there].count("uniform") == 1
+    assert {record.origin for record in there} <= {"uniform", "random", "tpe"}
     assert measured(*folders) == Counter(
         f"{record.policy.key} {rung}" for record in there for rung in range(3)
     )

@@ -50,7 +50,7 @@ def _facts(view: View) -> Iterator[tuple[str, str]]:
 
 
 def _epochs(epochs: Any) -> str:
-    return text.plural(epochs, "epoch")
+    return text.plural(round(epochs, 2) if epochs % 1 else int(epochs), "epoch")
 
 
 def _images(given: Mapping[str, Any]) -> str:
