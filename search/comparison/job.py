@@ -44,7 +44,7 @@ from spaces import Space, UserError
 UNKNOWN_EPOCHS = 20
 """Taken for the epochs of weights that were given, where nobody says."""
 
-FIXED = ("finetune_epochs", "base_epochs", "rates", "sweep_epochs", "sparsity")
+FIXED = {"finetune_epochs", "base_epochs", "rates", "sweep_epochs", "sparsity"}
 """The options that say what an accuracy means: they stay as a comparison began."""
 
 
@@ -196,9 +196,10 @@ def _known(known: Comparison, asked: CompareConfig, folder: Folder) -> Compariso
         UserError: it was begun with options under which accuracies mean something else.
     """
     settled = json.loads(json.dumps(asdict(asked)))
+    slimmed = any(record.structure == "slimming" for record in known.arms)
     different = [
         f"{flag(name)} {_shown(known.options[name])} there, {_shown(settled[name])} here"
-        for name in FIXED
+        for name in sorted(FIXED if slimmed else FIXED - {"sparsity"})
         if known.options and known.options.get(name) != settled[name]
     ]
     if different:
