@@ -24,6 +24,7 @@ from results.report.blocks import Document
 from results.report.markdown import markdown
 from results.report.sections import comparison
 from search.comparison.structures import STRUCTURES
+from search.folder import finished
 from search.task import Task
 
 
@@ -32,7 +33,7 @@ def main() -> None:
     task = _task(args)
     name = f"rethinking-{args.images or 'all'}-{args.base_epochs}"
     folder = Path(args.runs) / name
-    if not (folder / "report.html").is_file():
+    if not finished(folder):
         search.search(
             task,
             budget=args.budgets,

@@ -114,6 +114,7 @@ class SweepPoint:
         budget, lr, epochs, seed: of the training.
         val_accuracy: 0..1, ``nan`` when it diverged.
         chosen: whether ``finetune`` uses this rate at this budget.
+        reason: why there is no accuracy, else empty.
     """
 
     budget: str
@@ -122,6 +123,7 @@ class SweepPoint:
     seed: int
     val_accuracy: float
     chosen: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class Comparison:
         sweep: the learning rates that were tried.
         complete: whether every planned training is there.
         notes: sentences a reader must know before believing the figures.
+        sparse_flops, sparse_seconds: what the sparse training for ``slimming`` took.
+        earlier_reads: how often the test split was read for records that were thrown away.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -142,6 +146,9 @@ class Comparison:
     sweep: tuple[SweepPoint, ...] = ()
     complete: bool = False
     notes: tuple[str, ...] = ()
+    sparse_flops: int = 0
+    sparse_seconds: float = 0.0
+    earlier_reads: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.arms)
@@ -153,9 +160,9 @@ class Comparison:
 
     @property
     def test_reads(self) -> int:
-        """How many trained networks were tested, each once."""
+        """How many trained networks were tested, each once, those thrown away among them."""
         read = (r for r in self.arms if not math.isnan(r.test_accuracy))
-        return len({r.training for r in read})
+        return self.earlier_reads + len({r.training for r in read})
 
     def to_json(self) -> str:
         """One JSON object."""
@@ -166,6 +173,9 @@ class Comparison:
                 "sweep": [_as_dict(point) for point in self.sweep],
                 "complete": self.complete,
                 "notes": list(self.notes),
+                "sparse_flops": self.sparse_flops,
+                "sparse_seconds": self.sparse_seconds,
+                "earlier_reads": self.earlier_reads,
             }
         )
 
@@ -182,6 +192,9 @@ class Comparison:
             ),
             raw["complete"],
             tuple(raw["notes"]),
+            raw.get("sparse_flops", 0),
+            raw.get("sparse_seconds", 0.0),
+            raw.get("earlier_reads", 0),
         )
 
 

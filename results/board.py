@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
 
 from results.arms import ARMS, Arm, ArmRecord, Comparison
@@ -20,7 +21,8 @@ By = Mapping[int, float]
 class Board:
     """The trainings of one budget, found by structure and arm.
 
-    A place has one way of training; records of another, left from an earlier plan, do not count.
+    A place has one way of training; records of another, left from an earlier plan, do not count,
+    nor do those of structures and arms that the comparison was not asked for this time.
     """
 
     def __init__(self, comparison: Comparison, budget: str) -> None:
@@ -28,7 +30,7 @@ class Board:
         self.interval: Interval = comparison.options.get("interval") or "t"
         self._at: dict[tuple[str, Arm], dict[int, ArmRecord]] = {}
         for r in comparison.arms:
-            if r.budget == budget:
+            if r.budget == budget and _asked(comparison, r):
                 place = self._at.setdefault((r.structure, r.arm), {})
                 if not place or _way(r) == _way(next(iter(place.values()))):
                     place.setdefault(r.seed, r)
@@ -69,6 +71,12 @@ class Board:
         """How they were trained; equal for two places that are the same trainings."""
         return frozenset(_way(r) for r in self._at.get((structure or "", arm), {}).values())
 
+    def spent(self, structure: str | None, arm: Arm) -> float:
+        """Mean multiply-adds in all of the trainings that did not fail; ``nan`` without one."""
+        found = self._at.get((structure or "", arm), {}).values()
+        known = [r.total_flops for r in found if math.isfinite(r.test_accuracy)]
+        return statistics.fmean(known) if known else math.nan
+
     def criterion(self, structure: str, arm: Arm) -> str:
         """Who chose the channels."""
         return next(iter(self._at[structure, arm].values())).criterion
@@ -76,6 +84,12 @@ class Board:
     def paired(self, a: By, b: By) -> Paired:
         """With the interval that was asked for."""
         return paired(a, b, interval=self.interval)
+
+
+def _asked(comparison: Comparison, r: ArmRecord) -> bool:
+    structures, arms = (comparison.options.get(name) for name in ("structures", "arms"))
+    structure = "searched" if r.kind == "searched" else r.structure
+    return (not structures or structure in structures) and (not arms or r.arm in arms)
 
 
 def _way(r: ArmRecord) -> tuple[object, ...]:

@@ -1,15 +1,18 @@
 """Search against uniform widths: one verdict a budget, from the final trainings.
 
+The p-values of several budgets are corrected together (Holm).
+
 >>> [verdict.sentence for verdict in verdicts(run.finals)]
 ['At budget 0.5 no difference between searched and uniform widths could be shown: ...']
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from results.paired import Paired, paired
+from results.paired import Paired, holm, paired
 from results.record import FinalRecord
 
 
@@ -25,7 +28,19 @@ class Verdict:
 def verdicts(finals: Sequence[FinalRecord], budgets: Iterable[str] = ()) -> list[Verdict]:
     """One verdict a budget, in the order of ``budgets`` and then of the finals."""
     named = dict.fromkeys([*budgets, *(f.budget for f in finals if f.budget is not None)])
-    return [_verdict(budget, [f for f in finals if f.budget == budget]) for budget in named]
+    alone = [_verdict(budget, [f for f in finals if f.budget == budget]) for budget in named]
+    adjusted = holm([v.comparison.p_value if v.comparison else math.nan for v in alone])
+    m = sum(not math.isnan(p) for p in adjusted)
+    if m < 2:
+        return alone
+    return [_corrected(v, p, m) for v, p in zip(alone, adjusted, strict=True)]
+
+
+def _corrected(verdict: Verdict, adjusted: float, comparisons: int) -> Verdict:
+    if verdict.comparison is None or math.isnan(adjusted):
+        return verdict
+    sentence = _sentence(verdict.budget, verdict.comparison, adjusted, comparisons)
+    return replace(verdict, sentence=sentence)
 
 
 def _verdict(budget: str, finals: Sequence[FinalRecord]) -> Verdict:
@@ -39,10 +54,21 @@ def _verdict(budget: str, finals: Sequence[FinalRecord]) -> Verdict:
         clause = "the search found nothing better than uniform widths"
         return Verdict(budget, None, f"At budget {budget} {clause}.")
     comparison = paired(_by_seed(searched), _by_seed(uniform))
+    return Verdict(budget, comparison, _sentence(budget, comparison))
+
+
+def _sentence(
+    budget: str, comparison: Paired, adjusted: float | None = None, comparisons: int = 1
+) -> str:
     clause = comparison.sentence(
-        "the searched widths", "uniform ones", plural=True, both="searched and uniform widths"
+        "the searched widths",
+        "uniform ones",
+        plural=True,
+        both="searched and uniform widths",
+        adjusted=adjusted,
+        comparisons=comparisons,
     )
-    return Verdict(budget, comparison, f"At budget {budget} {clause}.")
+    return f"At budget {budget} {clause}."
 
 
 def chosen(finals: Iterable[FinalRecord]) -> FinalRecord | None:

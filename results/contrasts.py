@@ -5,9 +5,10 @@
 At budget 0.5, over searched and uniform widths, no difference between fine-tuning ...
 
 Fine-tuning is set against ``scratch-b+``: inherited weights cost the unpruned network's training
-and the fine-tuning, and that is the one arm of fresh weights with as much computation in all.
+and the fine-tuning, and that is the arm of fresh weights which comes closest to as much computation
+in all. Where it is not as much, sentences say how much it is.
 
-| family | contrasts of each budget, corrected together (Holm) |
+| family | contrasts of all budgets, corrected together (Holm) |
 |---|---|
 | ``planned`` | weights, widths and channels: what the verdict is about |
 | ``further`` | the interaction of weights and widths; fine-tuning against every other arm; |
@@ -18,12 +19,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import Any, Literal
 
 import pandas as pd
 
+from results import text
 from results.arms import ARMS, Arm, Comparison
 from results.board import Board, By
 from results.paired import Paired, holm, paired
@@ -42,9 +45,14 @@ MEANINGS: dict[Arm, str] = {
     "random-channels": "fine-tuning channels drawn at random",
     "scratch-e": "training fresh weights for the unpruned network's epochs",
     "scratch-b": "training fresh weights for the unpruned network's computation",
-    "scratch-b+": "training fresh weights with the same computation",
+    "scratch-b+": (
+        "training fresh weights for the unpruned network's computation and the fine-tuning epochs"
+    ),
 }
-"""Arms as they stand in sentences."""
+"""Arms as they stand in sentences where computation cannot be compared."""
+
+SAME_COMPUTATION = 0.02
+"""Two amounts of computation that differ by no more than this share of the larger are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class Contrast:
         name: ``weights``, ``widths`` and ``channels`` are planned; ``interaction``,
             ``trial 12: finetune - scratch-e``, ``finetune: trial 12 - l1``.
         left, right: the two sides; ``paired`` is left minus right.
-        comparisons: how many the family has at this budget.
+        comparisons: how many the family has, over all budgets.
         adjusted: p-value with all of these allowed for; ``nan`` where there is none.
         where: over what it was taken; opens the sentence.
         note: why there is nothing to compare, a whole clause.
@@ -123,13 +131,39 @@ def contrasts(comparison: Comparison) -> list[Contrast]:
     A planned one that cannot be made says why in its ``note``. Of the further ones those are left
     out that cannot be made, whose sides are the same trainings, or that were there already.
     """
-    found = []
-    for budget in comparison.budgets:
-        board = Board(comparison, budget)
-        planned = [_weights(board), _widths(board), _channels(board)]
-        for family in (planned, list(_further(board))):
-            found += _corrected(family)
-    return found
+    boards = [Board(comparison, budget) for budget in comparison.budgets]
+    planned = _corrected([c for b in boards for c in (_weights(b), _widths(b), _channels(b))])
+    further = _corrected([c for b in boards for c in _further(b)])
+    return [
+        c
+        for budget in comparison.budgets
+        for family in (planned, further)
+        for c in family
+        if c.budget == budget
+    ]
+
+
+def fresh_computation(places: Iterable[tuple[Board, str | None]]) -> float:
+    """What ``scratch-b+`` took in all, in multiples of what ``finetune`` took.
+
+    It is of the structures that have both; 1 if they differ by 2 % at most, ``nan`` without any.
+    """
+    both = [(b.spent(structure, INHERITED), b.spent(structure, FRESH)) for b, structure in places]
+    known = [(inherited, fresh) for inherited, fresh in both if inherited > 0 and fresh > 0]
+    if not known:
+        return math.nan
+    inherited, fresh = map(sum, zip(*known, strict=True))
+    same = abs(fresh - inherited) <= SAME_COMPUTATION * max(fresh, inherited)
+    return 1.0 if same else fresh / inherited
+
+
+def _meaning(arm: Arm, board: Board, *structures: str | None) -> str:
+    """An arm as it stands in sentences on these structures."""
+    ratio = fresh_computation((board, structure) for structure in structures)
+    if arm != FRESH or math.isnan(ratio):
+        return MEANINGS[arm]
+    amount = "the same computation" if ratio == 1 else f"{text.factor(ratio)} × the computation"
+    return f"training fresh weights with {amount}"
 
 
 def _corrected(family: Sequence[Contrast]) -> list[Contrast]:
@@ -143,7 +177,7 @@ def _weights(board: Board) -> Contrast:
         board,
         "weights",
         MEANINGS[INHERITED],
-        MEANINGS[FRESH],
+        _meaning(FRESH, board, board.best, "uniform"),
         where="over searched and uniform widths",
     )
     cells = _four(board)
@@ -289,7 +323,7 @@ def _between_arms(board: Board) -> Iterator[tuple[Place, Place, Contrast]]:
                     "further",
                     f"{structure}: {INHERITED} - {arm}",
                     MEANINGS[INHERITED],
-                    MEANINGS[arm],
+                    _meaning(arm, board, structure),
                     paired({}, {}),
                     where=f"with {_widths_of(structure)}",
                 )
@@ -310,7 +344,7 @@ def _between_structures(board: Board) -> Iterator[tuple[Place, Place, Contrast]]
                 f"the searched structure ({best})",
                 _structure_of(rival),
                 paired({}, {}),
-                where=f"by {MEANINGS[arm]}",
+                where=f"by {_meaning(arm, board, best, rival)}",
             )
             yield (best, arm), (rival, arm), contrast
 
@@ -458,11 +492,15 @@ def unpruned_flops(comparison: Comparison) -> int:
     """Multiply-adds of the unpruned network's own training; 0 where no record says.
 
     It is what inherited weights took; Scratch-E, as many epochs of a smaller network, tells it too.
+    The sparse training that slimming inherits from is another one and counts only if nothing else
+    says.
     """
-    inherited = (r.inherited_flops for r in comparison.arms if r.inherited_flops)
+    given = [r for r in comparison.arms if r.inherited_flops]
+    inherited = (r.inherited_flops for r in given if r.criterion != "slimming")
+    sparse = (r.inherited_flops for r in given)
     fresh = (r for r in comparison.arms if r.arm == "scratch-e" and r.flops_fraction)
     by_epochs = (round(r.training_flops / r.flops_fraction) for r in fresh)
-    return next(inherited, None) or next(by_epochs, 0)
+    return next(chain(inherited, by_epochs, sparse), 0)
 
 
 def comparison_table(comparison: Comparison) -> pd.DataFrame:

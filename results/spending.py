@@ -22,7 +22,7 @@ from results.record import FinalRecord, TrialRecord
 from results.stops import once
 
 STEP = 3
-"""A training step in forward passes."""
+"""A training step in forward passes: the backward pass computes two products for one."""
 
 Key = tuple[object, int, str]
 
@@ -32,8 +32,8 @@ class Spent:
     """What one part of a run took.
 
     Attributes:
-        what: ``proxies``, ``rung 1``, ..., ``repeats``, ``finals``, ``comparison`` or
-            ``unpruned network``.
+        what: ``unpruned network``, ``proxies``, ``rung 1``, ..., ``repeats``, ``finals``,
+            ``sparse training`` or ``comparison``.
         trainings: how many networks were judged or trained.
         flops: multiply-adds of training; ``None`` where they are not known.
         seconds: summed over workers; ``None`` where they were not measured.
@@ -63,9 +63,9 @@ class Saved:
     seconds: float | None
 
 
-def training_flops(flops: int, images: int, epochs: int) -> int:
+def training_flops(flops: int, images: int, epochs: float) -> int:
     """Multiply-adds of a training of a network of ``flops``."""
-    return STEP * flops * images * epochs
+    return round(STEP * flops * images * epochs)
 
 
 def spent(
@@ -77,12 +77,14 @@ def spent(
 ) -> list[Spent]:
     """One line for every part of the run that was begun, in the order of the run."""
     images = provenance.get("train_images")
+    compared = Comparison() if compared is None else compared
     lines = [
         _unpruned(provenance, images),
         *_rungs(records, images),
         _repeats(repeats, images),
         _finals(finals, images),
-        _comparison(compared or Comparison(), images),
+        _sparse(compared),
+        _comparison(compared, images),
     ]
     return [line for line in lines if line is not None and line.trainings]
 
@@ -183,6 +185,13 @@ def _finals(finals: Sequence[FinalRecord], images: int | None) -> Spent:
     }
     known = len(timed) == len(trainings)
     return Spent("finals", len(trainings), flops, sum(timed.values()) if known else None)
+
+
+def _sparse(compared: Comparison) -> Spent:
+    """The training that slimming reads its widths from; older comparisons did not measure it."""
+    flops, seconds = compared.sparse_flops or None, compared.sparse_seconds or None
+    trained = flops is not None or any(r.structure == "slimming" for r in compared.arms)
+    return Spent("sparse training", int(trained), flops, seconds)
 
 
 def _comparison(compared: Comparison, images: int | None) -> Spent:

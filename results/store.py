@@ -87,7 +87,11 @@ def open_study(path: Path) -> Iterator[optuna.Study]:
         raise UserError(f"{path} must hold a study, but it holds none; start the search again")
     try:
         yield optuna.load_study(study_name=names[0], storage=storage)
-    except (SQLAlchemyError, json.JSONDecodeError) as error:  # some pages can be read, some not
+    except (
+        SQLAlchemyError,
+        json.JSONDecodeError,
+        optuna.exceptions.StorageInternalError,
+    ) as error:  # some pages can be read, some not
         raise _damaged(path, error) from error
 
 

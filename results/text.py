@@ -53,6 +53,17 @@ def mean_spread(values: Sequence[float]) -> str:
     return f"{mean} {PLUS_MINUS} {number(statistics.stdev(values))}"
 
 
+def factor(value: float) -> str:
+    """``0.14``, ``7.1``, ``140``: two significant digits, a third where two would say 1."""
+    two = float(f"{value:.2g}")
+    return f"{value:.3g}" if two == 1 else f"{two:g}"
+
+
+def sentence(note: str) -> str:
+    """A clause as a sentence: with a capital letter and one full stop."""
+    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
+
+
 def duration(seconds: float | None) -> str:
     """``3725`` as ``1 h 2 min``, ``95`` as ``1 min 35 s``, ``4.2`` as ``4.2 s``."""
     if seconds is None or math.isnan(seconds):

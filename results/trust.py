@@ -10,15 +10,16 @@ policy once; the 95 % intervals come from the percentile bootstrap over trials.
 Two things stand between these figures and what a proxy is worth. Training itself is noisy, so that
 even a perfect proxy stays below a ceiling (`noise_ceiling`). And proxies chose who was trained, so
 that their figures are those of a sample without its lower end. A coin lets some climb whatever
-their score: they are a fair sample of those who would have been stopped below the common rung, so
-each of them stands for all of these (`Trust.kendall_unselected`).
+their score: those whom a rung's rule was the first to be against are a fair sample of those it
+stopped, so they stand for these (`Trust.kendall_unselected`). Where a rung stopped some and the
+coin let nobody pass, nobody can stand for them, so that no such figure is given.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +58,9 @@ class Trust:
         n: policies with both the score and the accuracy.
         kendall, spearman: over these; ``None`` where ``note`` says why.
         by_coin: how many of the ``n`` only the coin brought to the rung.
-        kendall_unselected, spearman_unselected: with each of these standing for all that were
-            stopped; ``None`` with fewer than `ENOUGH` of them, unless nobody was stopped.
+        kendall_unselected, spearman_unselected: with each of these standing for its share of those
+            stopped at the first rung that was against it; ``None`` with fewer than `ENOUGH` of
+            them, or none of a rung that stopped some, unless nobody was stopped.
         note: why there is no figure at all.
     """
 
@@ -158,9 +160,9 @@ def proxy_trust(records: Sequence[TrialRecord], seed: int = 0) -> list[Trust]:
     """
     rung = trust_rung(records)
     trained = trained_to(records, rung)
-    stopped = [r for r in once(records) if r.state == "stopped" and r.rung < rung]
+    stopped = Counter(r.rung for r in once(records) if r.state == "stopped" and r.rung < rung)
     names = dict.fromkeys(name for r in records for name in r.proxies)
-    return [_trust(name, rung, trained, len(stopped), seed) for name in (*names, *CONTROLS)]
+    return [_trust(name, rung, trained, stopped, seed) for name in (*names, *CONTROLS)]
 
 
 def score_of(record: TrialRecord, name: str) -> float:
@@ -227,7 +229,10 @@ def trained_to(records: Sequence[TrialRecord], rung: int) -> list[TrialRecord]:
     return once([r for r in reached if math.isfinite(r.accuracy[rung - 1])])
 
 
-def _trust(name: str, rung: int, trained: Sequence[TrialRecord], stopped: int, seed: int) -> Trust:
+def _trust(
+    name: str, rung: int, trained: Sequence[TrialRecord], stopped: Mapping[int, int], seed: int
+) -> Trust:
+    """``stopped`` counts the policies that were stopped at each rung below ``rung``."""
     known = [r for r in trained if math.isfinite(score_of(r, name))]
     control, n = name in CONTROLS, len(known)
     if n < ENOUGH:
@@ -241,13 +246,15 @@ def _trust(name: str, rung: int, trained: Sequence[TrialRecord], stopped: int, s
             return Trust(name, control, rung, n, None, None, note=note)
     counts = _resamples(n, seed)
     tau, rho = (_interval(each(score, accuracy, counts)) for each in (kendall, spearman))
-    lucky = np.array([min(r.regardless, default=rung) < rung for r in known])
-    by_coin = int(lucky.sum())
+    first = [min(r.regardless, default=rung) for r in known]
+    coin = Counter(k for k in first if k < rung)
+    by_coin = coin.total()
     fair: tuple[Correlation | None, Correlation | None] = (None, None)
     if not stopped:
         fair = (tau, rho)
-    elif by_coin >= ENOUGH:
-        weighted = counts * np.where(lucky, 1 + stopped / by_coin, 1.0)
+    elif by_coin >= ENOUGH and stopped.keys() <= coin.keys():
+        shares = {k: stopped.get(k, 0) / n for k, n in coin.items()}
+        weighted = counts * np.array([1 + shares.get(k, 0.0) for k in first])
         fair = (
             _interval(kendall(score, accuracy, weighted)),
             _interval(spearman(score, accuracy, weighted)),

@@ -14,7 +14,13 @@ from rich.console import Console
 import results
 from results import Run
 from search.comparison.config import CompareConfig
-from search.comparison.job import execute_comparison, folder_of, resume_command
+from search.comparison.job import (
+    asked_of,
+    execute_comparison,
+    fit_for,
+    folder_of,
+    resume_command,
+)
 from search.config import SearchConfig, TaskConfig
 from search.engines import SearchStopped
 from search.flags import USER_ERROR, Formatter, Parser, add_part
@@ -23,6 +29,7 @@ from search.inspect import inspect, untrained, without_data
 from search.progress import Progress
 from search.run import execute
 from spaces import UserError
+from spaces.errors import unknown
 
 STOPPED, INTERRUPTED = 1, 130
 
@@ -66,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = COMMANDS.get(arguments[0]) if arguments else None
     try:
+        if command is None and arguments and not arguments[0].startswith("-"):
+            raise unknown("command", arguments[0], COMMANDS)
         return command(arguments[1:]) if command else _search(arguments)
     except UserError as error:
         return _fail(f"error: {error}", USER_ERROR)
@@ -97,14 +106,15 @@ def _compare(arguments: Sequence[str]) -> int:
     options = vars(_compare_parser().parse_args(arguments))
     where = options.pop("run", None)
     own = {f.name for f in dataclasses.fields(CompareConfig)}
-    asked = CompareConfig.of(**{name: value for name, value in options.items() if name in own})
+    mine = {name: value for name, value in options.items() if name in own}
     others = {name: value for name, value in options.items() if name not in own}
     if where is None:
-        folder = place(others)
+        asked, folder = CompareConfig.of(**mine), place(others)
         with _resumable(folder, lambda: _searching(folder, asked)) as progress:
-            execute(folder, progress=progress)
+            execute(folder, progress=progress, check=fit_for(asked, folder))
     else:
         folder = folder_of(where, others)
+        asked = asked_of(folder, mine)
     with _resumable(folder, lambda: resume_command(folder, asked)) as progress:
         run = execute_comparison(folder, asked, progress=progress)
     console = Console()

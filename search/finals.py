@@ -33,7 +33,7 @@ class Finalist:
 
 
 def finalists(
-    records: Sequence[TrialRecord], climb: Climb, budgets: Sequence[Budget]
+    records: Sequence[TrialRecord], climb: Climb, budgets: Sequence[Budget], most: int = MOST
 ) -> list[Finalist]:
     """At every budget: the front, the most accurate policy first, then uniform widths.
 
@@ -45,7 +45,7 @@ def finalists(
     for budget, limit in limits.items():
         tighter = max((other for other in limits.values() if other < limit), default=-1)
         front = trial_front([r for r in records if tighter < r.flops <= limit])
-        for place, record in enumerate(reversed(front[-MOST:])):
+        for place, record in enumerate(reversed(front[-most:])):
             name = f"trial {record.number}"
             best = place == 0
             found.append(Finalist(name, record.policy, budget, record.number, best))

@@ -27,6 +27,10 @@ except ImportError:  # not on Windows; there nothing keeps two processes off one
     fcntl = None  # type: ignore[assignment]
 
 
+FINISHED = "finished"
+"""An empty file, the last that a search leaves in its folder."""
+
+
 @dataclass(frozen=True)
 class Folder:
     """``runs/<name>/``, with the config of the run that lives or is to live there.
@@ -76,6 +80,11 @@ class Folder:
         with open(_config_file(self.path)) as file:
             _lock(file, self.path)
             yield  # the system releases the lock when the file is closed, or the process killed
+
+    def finish(self) -> None:
+        """Say that the search is done and has its report."""
+        with plain_errors(str(self.path)):
+            (self.path / FINISHED).touch()
 
     def scores(self, compute: Callable[[], Mapping[str, Scores]]) -> Mapping[str, Scores]:
         """The run's scores: as they were when it began, so that resuming it prunes alike."""
@@ -129,7 +138,7 @@ def place(options: Mapping[str, Any]) -> Folder:
     if differences := stored.differences(asked):
         raise UserError(
             f"a run is resumed with the config it began with, but {path} differs: "
-            f"{'; '.join(differences)}; leave these out with --resume, or choose another --name"
+            f"{'; '.join(differences)}; leave these out (with --resume), or choose another --name"
         )
     return Folder(path, asked.having(name=name))
 
@@ -161,8 +170,8 @@ def _check_writable(runs: Path) -> None:
 
 
 def finished(path: Path) -> bool:
-    """Whether the run got to its report, which is written last."""
-    return (path / "report.html").is_file()
+    """Whether the search got to its end; a report may be made before."""
+    return (path / FINISHED).is_file()
 
 
 def _config_file(path: Path) -> Path:

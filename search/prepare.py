@@ -16,15 +16,16 @@ from search.progress import Progress
 from search.task import Task, build_task
 from spaces import Budget, Space
 
+Check = Callable[[nn.Module, Space], None]
+"""Refuses a network, or what of it can be searched, by a `UserError`."""
 
-def _anything(_space: Space) -> None:
+
+def anything(_model: nn.Module, _space: Space) -> None:
     """Whatever can be searched is welcome."""
 
 
-def build(
-    config: SearchConfig, progress: Progress, check: Callable[[Space], None] = _anything
-) -> Task:
-    """The task that the config names; ``check`` may refuse what of it can be searched.
+def build(config: SearchConfig, progress: Progress, check: Check = anything) -> Task:
+    """The task that the config names; ``check`` comes before anything is trained.
 
     Raises:
         UserError: data, weights or model are not there or do not fit, or it cannot be searched.
@@ -34,7 +35,7 @@ def build(
         # The baseline may take long; what cannot be searched is refused before it is trained.
         model, example = untrained(config.task, cache)
         space = spaces.discover(model, example, config.task.round_to)
-        check(space)
+        check(model, space)
         reachable(space, config)
         check_criteria(model, space, config)
     return build_task(

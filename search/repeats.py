@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from results import TrialRecord
 from results.pareto import finished
 from search.engines import Engine
@@ -41,10 +43,16 @@ def repeat(
 
 
 def chosen(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
-    """So many of the trials at the top rung, from the least to the most accurate, evenly spread."""
-    climbed = sorted(finished(records), key=lambda r: (r.val_accuracy, r.number))
-    number = min(number, len(climbed))
-    return [climbed[round(k * (len(climbed) - 1) / max(1, number - 1))] for k in range(number)]
+    """So many of the trials at the top rung, drawn whatever their accuracy, by the first's seed.
+
+    The best and the worst owe their places to luck too: chosen for that, they would fall back when
+    they are trained again, and the noise would look larger than it is.
+    """
+    climbed = finished(records)
+    if not climbed:
+        return []
+    drawn = np.random.default_rng(climbed[0].seed).permutation(len(climbed))[:number]
+    return [climbed[k] for k in sorted(drawn)]
 
 
 def job(record: TrialRecord, climb: Climb) -> FinalJob:

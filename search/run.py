@@ -36,7 +36,15 @@ from search.folder import Folder, place
 from search.forecast import foresee
 from search.hardware import threads_suited_to
 from search.interrupt import interrupts_heard
-from search.prepare import build, check_criteria, in_one_unit, reachable, score
+from search.prepare import (
+    Check,
+    anything,
+    build,
+    check_criteria,
+    in_one_unit,
+    reachable,
+    score,
+)
 from search.progress import Progress
 from search.provenance import provenance, tested
 from search.repeats import repeat
@@ -74,24 +82,36 @@ def search(
     return execute(place({"budget": budget, "trials": trials, **options}), task)
 
 
-def execute(folder: Folder, task: Task | None = None, progress: Progress | None = None) -> Run:
-    """The job; where the folder holds a run that was cut short, the rest of it."""
+def execute(
+    folder: Folder,
+    task: Task | None = None,
+    progress: Progress | None = None,
+    check: Check = anything,
+) -> Run:
+    """The job; where the folder holds a run that was cut short, the rest of it.
+
+    Args:
+        check: what else the network must be fit for; asked before anything is trained.
+    """
     try:
         check_storage(folder)
         progress = progress or Progress()
         progress.hiring(folder.config.run)
         # The engine first, so that a wrong address is told at once.
         with interrupts_heard(), hired(folder.config) as engine:
-            return _search(folder, engine, task, progress)
+            return _search(folder, engine, task, progress, check)
     except DatabaseLost as lost:
         raise UserError(f"{lost}; go on with: {folder.resume_command}") from lost
 
 
-def _search(folder: Folder, engine: Engine, task: Task | None, progress: Progress) -> Run:
+def _search(
+    folder: Folder, engine: Engine, task: Task | None, progress: Progress, check: Check
+) -> Run:
     config = folder.config
     command = {} if task else {"command": config.command}
-    task = task or build(config, progress)
+    task = task or build(config, progress, check)
     space = spaces.discover(task.model, task.example, config.task.round_to)
+    check(task.model, space)
     budgets = reachable(space, config)
     check_criteria(task.model, space, config)
     about = provenance(folder.path.name, config, task, space, budgets) | command
@@ -134,6 +154,7 @@ def _search(folder: Folder, engine: Engine, task: Task | None, progress: Progres
         company.unsaved.clear()
     run = results.load(folder.path, config.run.storage)
     run.report()
+    folder.finish()
     return run
 
 

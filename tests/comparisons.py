@@ -99,7 +99,9 @@ def full_comparison(
         for j, arm in enumerate(ARMS)
     }
     sweep = tuple(
-        SweepPoint("0.5", lr, 2, 3, accuracy, lr == 0.03)
+        SweepPoint(
+            "0.5", lr, 2, 3, accuracy, lr == 0.03, "" if accuracy == accuracy else "diverged"
+        )
         for lr, accuracy in ((0.1, float("nan")), (0.03, 0.86), (0.01, 0.85), (0.001, 0.79))
     )
     return make_comparison(

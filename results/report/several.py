@@ -32,6 +32,24 @@ from spaces.errors import UserError
 if TYPE_CHECKING:
     from results.run import Run
 
+ALIKE = {
+    "the model": ("config", "task", "model"),
+    "its weights": ("config", "task", "weights"),
+    "the data": ("config", "task", "data"),
+    "the size of the images": ("config", "task", "image_size"),
+    "the number of training images": ("config", "task", "train_images"),
+    "the number of test images": ("test_images",),
+    "the seed": ("config", "policies", "seed"),
+    "the training": ("config", "training", "train"),
+    "the final epochs": ("config", "training", "final_epochs"),
+    "the learning rate": ("config", "training", "lr"),
+    "the batch size": ("config", "training", "batch_size"),
+}
+"""What two runs must share for their final trainings to be pairs, by its place in the provenance.
+
+The seed of a run cuts its validation split and trains its unpruned network.
+"""
+
 
 def report_several(runs: Sequence[Run], path: str | Path) -> Path:
     """Write one page, and its Markdown, that sets ``runs`` side by side; the first is the measure.
@@ -120,8 +138,7 @@ class _Rival:
     unpaired: str = ""
 
 
-def _rivals(named: Mapping[str, Run], levels: Mapping[str, float]) -> list[_Rival]:
-    first = next(iter(named))
+def _rivals(named: Mapping[str, Run], first: str, levels: Mapping[str, float]) -> list[_Rival]:
     found = []
     for level, share in levels.items():
         finals = {name: best_under(run.finals, share) for name, run in named.items()}
@@ -150,23 +167,18 @@ def best_under(finals: Sequence[FinalRecord], share: float) -> FinalRecord | Non
 
 def why_not_paired(one: Run, other: Run) -> str:
     """Why equal seeds of two runs are no pairs; empty where they are."""
-    for what, keys in (
-        ("the model", ("config", "task", "model")),
-        ("the data", ("config", "task", "data")),
-        ("the size of the images", ("config", "task", "image_size")),
-        ("the number of test images", ("test_images",)),
-    ):
+    differences = []
+    for what, keys in ALIKE.items():
         a, b = _get(one.provenance, keys), _get(other.provenance, keys)
         if a != b:
-            return f"{what} differs ({_shown(a)} and {_shown(b)})"
-    return ""
+            differences.append(f"{what} ({_shown(a)} and {_shown(b)})")
+    return f"they differ in {', '.join(differences)}" if differences else ""
 
 
 def _summary(named: Mapping[str, Run], levels: Mapping[str, float], by_fraction: bool) -> Section:
-    rivals = _rivals(named, levels)
-    blocks: list[Block] = [
-        Paragraph(each, "verdict") for each in _sentences(rivals, next(iter(named)))
-    ]
+    first = next(iter(named))
+    rivals = _rivals(named, first, levels)
+    blocks: list[Block] = [Paragraph(each, "verdict") for each in _sentences(rivals, first)]
     if by_fraction:
         blocks.append(
             Paragraph(
@@ -176,7 +188,7 @@ def _summary(named: Mapping[str, Run], levels: Mapping[str, float], by_fraction:
         )
     tested = [rival for rival in rivals if rival.final is not None]
     if tested:
-        blocks.append(_rivals_table(tested, next(iter(named))))
+        blocks.append(_rivals_table(tested, first))
         blocks.append(
             Paragraph(
                 "At each budget, every run's searched network with at most so many FLOPs and the "

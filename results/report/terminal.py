@@ -46,7 +46,7 @@ def terminal_table(
 
 
 def terminal_comparison(comparison: Comparison) -> RenderableType:
-    """Every structure in every arm, what it cost, and then what can be said.
+    """Every structure in every arm, what it cost, and then what can be said, with its notes.
 
     >>> Console().print(terminal_comparison(run.compared))
     """
@@ -68,7 +68,8 @@ def terminal_comparison(comparison: Comparison) -> RenderableType:
         table.add_row(*(Text(str(cell)) for cell in cells))
     costs = "FLOPs of all training, that of inherited weights included; cost: the same in\n"
     costs += "trainings of the unpruned network. The search is in neither."
-    return Group(table, Text(costs, style="dim"), Text(), *map(Text, verdict(comparison)))
+    notes = [Text(text.sentence(note), style="dim") for note in comparison.notes]
+    return Group(table, Text(costs, style="dim"), Text(), *map(Text, verdict(comparison)), *notes)
 
 
 def _cell(r: ArmRecord) -> tuple[str, str, str]:

@@ -46,14 +46,19 @@ class CompareConfig:
             for one in value if isinstance(value, tuple) else (value,):
                 if known and one not in known:
                     raise unknown(field.name, one, known)
+        for name in ("structures", "arms", "rates"):
+            several = getattr(self, name)
+            if len(set(several)) < len(several):
+                raise UserError(
+                    f"{flag(name)} must name different ones, but got {' '.join(map(str, several))}"
+                )
         for name in ("seeds", "front", "finetune_epochs", "base_epochs", "sweep_epochs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{flag(name)} must be at least 1, but got {value}")
         if not self.rates or not all(0 < rate < math.inf for rate in self.rates):
-            raise UserError(
-                f"--rates must be above 0, but got {' '.join(map(str, self.rates)) or 'none'}"
-            )
+            got = " ".join(map(str, self.rates)) or "none"
+            raise UserError(f"--rates must be finite numbers above 0, but got {got}")
         if not 0 <= self.sparsity < math.inf:
             raise UserError(f"--sparsity must be at least 0, but got {self.sparsity}")
         if not self.structures or not self.arms:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import nn
 import prune_ops
 from prune_ops import Scores
 from results import Comparison, SweepPoint
+from results.spending import training_flops
 from results.text import plural
 from search import cache, log
 from search.comparison.config import CompareConfig
@@ -62,13 +63,16 @@ class Contest:
 
     def run(self, known: Comparison, keep: Callable[[Comparison], None]) -> Comparison:
         """Train whatever ``known`` has not; ``keep`` sees all there is after every training."""
-        so_far = replace(known, options=self._options(), notes=self._notes(), complete=False)
-        slim = self._slim() if "slimming" in self._asked.structures else None
+        so_far = replace(known, options=self._options(), complete=False)
+        slim = None
+        if "slimming" in self._asked.structures:
+            slim, so_far = self._slim(so_far)
+            keep(so_far)
         found = self._structures(slim)
         climb = replace(self._climb, sources=self._sources(slim))
         self._forecast(found, climb, so_far)
         points = self._sweep(so_far, keep)
-        so_far = replace(so_far, sweep=tuple(points))
+        so_far = replace(so_far, sweep=tuple(points), notes=tuple(self._notes(points)))
         planned = self._plan(found, points, climb)
         rows = Rows(planned, self._schedule(points), climb, so_far.arms)
         for job, outcome in self._engine.finals(climb, rows.missing):
@@ -83,28 +87,44 @@ class Contest:
     def _options(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self._asked).items() if name != "anew"}
 
-    def _notes(self) -> tuple[str, ...]:
+    def _notes(self, points: Sequence[SweepPoint]) -> Iterator[str]:
+        """What a reader must know before believing the figures."""
         rate = recipe(self._climb, FROM_SCRATCH).lr
-        notes = [
+        yield (
             f"training from scratch is at the recipe's learning rate of {rate:g}, which was not "
             "swept; the rate of fine-tuning was"
-        ]
+        )
+        own = self._climb.recipe.lr
+        if any(point.chosen and point.lr != own for point in points):
+            yield (
+                f"the search's own final trainings were at a learning rate of {own:g}: they and "
+                "the verdict on them are not those of this comparison"
+            )
+        ends = {min(self._asked.rates), max(self._asked.rates)}
+        for point in points:
+            if point.chosen and point.lr in ends:
+                yield (
+                    f"at budget {point.budget} the sweep chose {point.lr:g}, an end of its range: "
+                    "a rate beyond it may be better for fine-tuning (--rates)"
+                )
         had, base = self._climb.task.base_epochs, _number(self._asked.base_epochs)
         if had is not None and had != base:
-            notes.append(
+            yield (
                 f"the unpruned network was trained for {had:g} epochs, but training from scratch "
                 f"follows a schedule of {base} (--base-epochs): inherited weights cost "
                 f"{'more' if had > base else 'less'} than the arms compared with them"
             )
         if had is None:
-            notes.append(
+            yield (
                 "how long the unpruned network was trained is not known: its training is counted "
                 f"as {plural(base, 'epoch')} (--base-epochs)"
             )
-        return tuple(notes)
 
-    def _slim(self) -> nn.Module:
-        """A network of the same class, trained from fresh weights with a penalty on its scales."""
+    def _slim(self, known: Comparison) -> tuple[nn.Module, Comparison]:
+        """A network of the same class, trained from fresh weights with a penalty on its scales.
+
+        With it what is known, and what the training took.
+        """
         climb, asked = self._climb, self._asked
         sparse = replace(recipe(climb, FROM_SCRATCH), sparsity=asked.sparsity)
         how = Training(sparse, _number(asked.base_epochs), scratch=True, tested=False)
@@ -121,14 +141,17 @@ class Contest:
                 )
             weights = outcome.weights
             cache.save(path, weights)
+            images, full = len(climb.task.train), climb.space.full_flops
+            flops = training_flops(full, images, how.epochs)
+            known = replace(known, sparse_flops=flops, sparse_seconds=outcome.seconds)
         network = copied(climb.task.model)
         network.load_state_dict(weights)
-        return network.eval()
+        return network.eval(), known
 
     def _structures(self, slim: nn.Module | None) -> list[Structure]:
         asked = self._asked
         scales = None if slim is None else self._scores("bn_scale", slim)
-        return structures(asked.structures, self._contenders, self._climb, asked.front, scales)
+        return structures(asked.structures, self._contenders, self._climb, scales)
 
     def _sources(self, slim: nn.Module | None) -> dict[str, Source]:
         """What fine-tuning may inherit besides what the run's criterion leaves."""

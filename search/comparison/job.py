@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
+from torch import nn
 
+import prune_ops
 import results
 import spaces
 from results import (
@@ -24,13 +26,14 @@ from search import log
 from search.checkpoints import InFolder
 from search.comparison.config import CompareConfig
 from search.comparison.contest import Contest
+from search.comparison.structures import inside_blocks
 from search.config import flag
 from search.engines import Engine, hired
 from search.finals import finalists
 from search.folder import Folder, place
 from search.hardware import threads_suited_to
 from search.interrupt import interrupts_heard
-from search.prepare import build, in_one_unit, reachable, score
+from search.prepare import Check, build, in_one_unit, reachable, score
 from search.progress import Progress
 from search.run import execute
 from search.sampler import BudgetSampler, Plan, make
@@ -65,14 +68,42 @@ def compare(run: str | Path | None = None, task: Task | None = None, **options: 
         UserError: the run has no finished trials, is another network's, or an option cannot be.
         SearchStopped: three trainings in a row died.
     """
-    mine = CompareConfig.__dataclass_fields__.keys()
-    asked = CompareConfig.of(**{k: v for k, v in options.items() if k in mine})
+    mine = {k: v for k, v in options.items() if k in CompareConfig.__dataclass_fields__}
     others = {k: v for k, v in options.items() if k not in mine}
     if run is not None:
-        return execute_comparison(folder_of(run, others), asked, task)
-    folder = place(others)
-    execute(folder, task)
+        folder = folder_of(run, others)
+        return execute_comparison(folder, asked_of(folder, mine), task)
+    asked, folder = CompareConfig.of(**mine), place(others)
+    execute(folder, task, check=fit_for(asked, folder))
     return execute_comparison(folder, asked, task)
+
+
+def asked_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
+    """These options, and for the rest those that an earlier comparison of the run had.
+
+    Raises:
+        UserError: an option that cannot be, or a study that cannot be read.
+    """
+    if options.get("anew"):
+        return CompareConfig.of(**options)
+    before = results.load(folder.path, folder.config.run.storage).compared.options
+    return CompareConfig.of(**before | dict(options))
+
+
+def fit_for(asked: CompareConfig, folder: Folder) -> Check:
+    """Refuses a network that has not what the structures need, before anything is trained."""
+
+    def check(model: nn.Module, space: Space) -> None:
+        if "slimming" in asked.structures:
+            try:
+                prune_ops.score(model, space, (), ["bn_scale"])
+            except UserError as error:
+                raise UserError(f"--structures slimming cannot be: {error}") from error
+        if "thinet" in asked.structures:
+            for budget in reachable(space, folder.config):
+                inside_blocks(model, space, budget)
+
+    return check
 
 
 def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
@@ -116,10 +147,14 @@ def _compare(
     config = folder.config
     run = results.load(folder.path, config.run.storage)
     _check_finished(run, folder)
-    check = partial(_check_network, run.provenance, folder)
+
+    def check(model: nn.Module, space: Space) -> None:
+        _check_network(run.provenance, folder, space)
+        fit_for(asked, folder)(model, space)
+
     task = task or build(config, progress, check)
     space = spaces.discover(task.model, task.example, config.task.round_to)
-    check(space)
+    check(task.model, space)
     budgets = reachable(space, config)
     nobody = BudgetSampler(make("random", Plan(0, 1)), space, budgets, seed=0)
     with (
@@ -128,13 +163,15 @@ def _compare(
         log.logged_to(folder.path / "log.txt"),
         opened(folder, nobody) as study,
     ):
-        checkpoints = InFolder(folder.path / "checkpoints")
+        checkpoints = InFolder(folder.path / "checkpoints-of-comparison")
         climb = replace(_climb(study, folder, task, space, progress), checkpoints=checkpoints)
-        anew, asked = asked.anew, _settled(asked, climb)
-        contenders = finalists(load_records(study), climb, budgets)
-        contest = Contest(asked, climb, contenders, engine, progress, folder.path)
+        settled = _settled(asked, climb)
+        contenders = finalists(load_records(study), climb, budgets, asked.front)
+        contest = Contest(settled, climb, contenders, engine, progress, folder.path)
         with company_of(study).only_one("compares", lambda: False, progress.say):
-            known = Comparison() if anew else _known(load_comparison(study), asked, folder)
+            before = load_comparison(study)
+            known = _known(before, settled, folder) if not asked.anew else _thrown_away(before)
+            save_comparison(study, known)
             contest.run(known, keep=partial(save_comparison, study))
         checkpoints.clear()
     run = results.load(folder.path, config.run.storage)
@@ -183,10 +220,15 @@ def _settled(asked: CompareConfig, climb: Climb) -> CompareConfig:
     return replace(
         asked,
         finetune_epochs=finetune,
-        base_epochs=asked.base_epochs or round(climb.task.base_epochs or UNKNOWN_EPOCHS),
+        base_epochs=asked.base_epochs or max(1, round(climb.task.base_epochs or UNKNOWN_EPOCHS)),
         sweep_epochs=asked.sweep_epochs or max(1, round(finetune / 3)),
         anew=False,
     )
+
+
+def _thrown_away(before: Comparison) -> Comparison:
+    """Nothing but how often the test split was read for it."""
+    return Comparison(earlier_reads=before.test_reads)
 
 
 def _known(known: Comparison, asked: CompareConfig, folder: Folder) -> Comparison:

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import cast
 
 from results import Arm, ArmRecord
+from results.spending import training_flops
 from search.comparison.structures import SLIMMING, Structure
 from search.train import FINETUNE, FROM_SCRATCH, Recipe
 from search.trial import Climb, FinalJob, FinalOutcome, Training
 
 SMALL_RATE = 1e-3
 """At which fine-tuning once was usual (Liu et al. 2019)."""
-
-FORWARDS = 3
-"""A step costs so many forward passes: the backward pass computes two products for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +98,8 @@ def record(planned: Planned, outcome: FinalOutcome, schedule: Schedule, climb: C
     """What one training of the comparison leaves behind."""
     structure, job, space = planned.structure, planned.job, climb.space
     how = _training(job)
-    flops = space.flops(structure.policy)
-    inherited = 0 if how.scratch else spent(space.full_flops, _before(job, schedule, climb), climb)
+    flops, images = space.flops(structure.policy), len(climb.task.train)
+    before = 0 if how.scratch else _before(job, schedule, climb)
     return ArmRecord(
         budget=structure.budget,
         structure=structure.name,
@@ -119,8 +117,8 @@ def record(planned: Planned, outcome: FinalOutcome, schedule: Schedule, climb: C
         seed=job.seed,
         val_accuracy=outcome.val_accuracy,
         test_accuracy=outcome.test_accuracy,
-        training_flops=spent(flops, how.epochs, climb),
-        inherited_flops=inherited,
+        training_flops=training_flops(flops, images, how.epochs),
+        inherited_flops=training_flops(space.full_flops, images, before),
         seconds=outcome.seconds,
         reason=outcome.failure.reason if outcome.failure else "",
     )
@@ -133,14 +131,10 @@ def _before(job: FinalJob, schedule: Schedule, climb: Climb) -> float:
     return climb.task.base_epochs or schedule.base
 
 
-def spent(flops: int, epochs: float, climb: Climb) -> int:
-    """Multiply-adds of training a network of so many flops for so many epochs."""
-    return round(FORWARDS * flops * len(climb.task.train) * epochs)
-
-
 def _criterion(job: FinalJob, climb: Climb) -> str:
-    """Who chose the channels; the draws of all seeds are one."""
-    return job.source.partition(" ")[0] or climb.config.judging.criterion
+    """Who chose the channels; ``random`` is drawn anew for every seed, the run's own only once."""
+    own = climb.config.judging.criterion
+    return job.source.partition(" ")[0] or (f"{own} of the run" if own == "random" else own)
 
 
 def _training(job: FinalJob) -> Training:

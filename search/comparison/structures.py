@@ -54,7 +54,6 @@ def structures(
     asked: Sequence[str],
     finalists: Sequence[Finalist],
     climb: Climb,
-    front: int,
     slim: Scores | None = None,
 ) -> list[Structure]:
     """The structures of every budget, searched ones first.
@@ -62,7 +61,6 @@ def structures(
     Args:
         asked: names in ``STRUCTURES``.
         finalists: the front of every budget, the best policy first, and uniform widths.
-        front: so many searched policies of each budget at most.
         slim: the scales of the network that was trained sparsely, if it is asked for.
 
     Raises:
@@ -71,7 +69,7 @@ def structures(
     found: list[Structure] = []
     for budget in dict.fromkeys(finalist.budget for finalist in finalists):
         mine = [f for f in finalists if f.budget == budget]
-        searched = [f for f in mine if f.number is not None][:front]
+        searched = [f for f in mine if f.number is not None]
         uniform = next(f.policy for f in mine if f.number is None)
         name = str(budget)
         if "searched" in asked:

@@ -42,13 +42,15 @@ def sweep(
     Raises:
         ModelError: at some budget fine-tuning diverges at every rate.
     """
-    points = {(p.budget, p.lr): p for p in known}
+    # A rate that diverged is known; what failed otherwise, a worker that died say, is tried again.
+    points = {(p.budget, p.lr): p for p in known if not p.reason or p.reason.startswith("diverged")}
     jobs = sweep_jobs(climb, budgets, asked)
     missing = {job: place for place, job in jobs.items() if place not in points}
     for job, outcome in engine.finals(climb, list(missing)):
         budget, rate = missing[job]
+        reason = outcome.failure.reason if outcome.failure else ""
         points[budget, rate] = SweepPoint(
-            budget, rate, outcome.epochs, job.seed, outcome.val_accuracy
+            budget, rate, asked.sweep_epochs or 1, job.seed, outcome.val_accuracy, reason=reason
         )
         keep([points[place] for place in jobs if place in points])
     measured = [points[place] for place in jobs]
@@ -85,8 +87,9 @@ def best_rate(points: Sequence[SweepPoint], budget: str, usual: float) -> float:
     known = [p for p in points if p.budget == budget and not math.isnan(p.val_accuracy)]
     if not known:
         raise ModelError(
-            f"fine-tuning at budget {budget} must not diverge, but it did at every rate of "
-            f"{', '.join(f'{p.lr:g}' for p in points if p.budget == budget)}; try lower --rates"
+            f"fine-tuning at budget {budget} must succeed, but it failed at every rate of "
+            f"{', '.join(f'{p.lr:g}' for p in points if p.budget == budget)} "
+            f"({points[-1].reason}); try other --rates"
         )
     best = max(p.val_accuracy for p in known)
     equals = [p.lr for p in known if p.val_accuracy == best]

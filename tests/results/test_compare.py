@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from results import paired, verdicts
+from results import FinalRecord, paired, verdicts
+from results.paired import holm
 from spaces import Policy
 
 
@@ -22,6 +23,34 @@ def test_verdict_compares_the_searched_policy_marked_best(final) -> None:
         "At budget 0.5 the searched widths are better than uniform ones: +1.07 \N{PLUS-MINUS SIGN} "
         "0.14 points of test accuracy (95 % interval over 3 seeds)."
     )
+
+
+def test_the_claims_of_several_budgets_are_corrected_together(final) -> None:
+    def at(budget: str, *accuracy: float) -> list[FinalRecord]:
+        searched = final(
+            f"trial {budget}",
+            "searched",
+            Policy({"stem": 7}),
+            test_accuracy=accuracy,
+            budget=budget,
+        )
+        return [final(f"uniform@{budget}", "uniform", Policy({"stem": 8}), budget=budget), searched]
+
+    # Over uniform's 0.900, 0.902, 0.904: by 0.5, 0.6, 0.9 points, p = 0.03; clear; without a p.
+    narrow, clear, same = (
+        at("0.5", 0.905, 0.908, 0.913),
+        at("0.3", 0.950, 0.9521, 0.954),
+        at("0.2", 0.901, 0.903, 0.905),
+    )
+    (alone,) = verdicts(narrow)
+    assert " are better than " in alone.sentence
+    assert verdicts([*narrow, *same])[0] == alone
+    first, second = verdicts([*narrow, *at("0.3", 0.905, 0.908, 0.913)])
+    p = holm([v.comparison.p_value for v in (first, second)])
+    for each, adjusted in zip((first, second), p, strict=True):
+        assert "could be shown" in each.sentence
+        assert f"the 2 comparisons are allowed for (Holm: p = {adjusted:.3f})" in each.sentence
+    assert all(" are better than " in v.sentence for v in verdicts([*narrow, *clear]))
 
 
 def test_the_sentence_that_the_readme_prints(final) -> None:

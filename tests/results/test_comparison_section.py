@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
 from xml.etree import ElementTree
 
 import pytest
 from comparisons import full_comparison, make_comparison
+from rich.console import Console
 
-from results import ARMS, Comparison
+from results import ARMS, Comparison, terminal_comparison
 from results.contrasts import verdict
-from results.report.blocks import Figure, Paragraph, Section, Table
+from results.report.blocks import Bullets, Figure, Paragraph, Section, Table
 from results.report.plots.comparison import arms
 from results.report.sections.comparison import section
 from results.report.view import View
@@ -56,8 +58,52 @@ def test_tables_by_hand() -> None:
     assert costs.rows[0][-4:-1] == ["7.50 G", "60.0 G", "67.5 G"]
     assert [row[0] for row in found["shown"].rows] == ["weights", "widths", "channels"]
     sweep = found["chosen"]
-    assert sweep.rows[0][4] == "diverged"
     assert sweep.marked == {1}
+
+
+def test_why_a_rate_has_no_accuracy() -> None:
+    full = full_comparison()
+    tried = full.sweep[0]
+    reasons = ("diverged", "out of memory", "")
+    sweep = tuple(replace(tried, reason=reason) for reason in reasons)
+    rows = tables(shown(replace(full, sweep=sweep)))["chosen"].rows
+    assert [row[4] for row in rows] == ["diverged", "out of memory", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (1, "epochs: as much computation in all as finetune."),
+        (10, "epochs: 0.11 × the computation of finetune in all."),
+    ],
+)
+def test_the_computation_of_the_arms_is_computed(times: int, said: str) -> None:
+    full = full_comparison(("trial 12", "uniform", "slimming"))
+    longer = tuple(
+        r if r.structure == "slimming" else replace(r, inherited_flops=times * r.inherited_flops)
+        for r in full.arms
+    )
+    (bullets,) = (b for b in shown(replace(full, arms=longer)).blocks if isinstance(b, Bullets))
+    assert bullets.lines[-1] == f"scratch-b+: the same and the fine-tuning {said}"
+
+
+def test_only_what_was_asked_for_is_shown() -> None:
+    options = {"structures": ["searched", "uniform"], "arms": ["finetune", "scratch-b+"]}
+    made = shown(replace(full_comparison(("trial 12", "uniform", "l1")), options=options))
+    costs = tables(made)["× unpruned"]
+    assert {row[0] for row in costs.rows} == {"trial 12", "uniform"}
+    (bullets,) = (b for b in made.blocks if isinstance(b, Bullets))
+    assert len(bullets.lines) == 2
+    nothing = shown(replace(full_comparison(), options={"structures": ["thinet"]}, sweep=()))
+    assert not tables(nothing)
+
+
+def test_the_terminal_prints_the_notes() -> None:
+    notes = ("the rate was not swept; [red] is no markup", "An end.")
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(terminal_comparison(replace(full_comparison(), notes=notes)))
+    lines = console.export_text().splitlines()
+    assert lines[-2:] == ["The rate was not swept; [red] is no markup.", "An end."]
 
 
 def test_every_table_is_rectangular_and_every_picture_has_one() -> None:
@@ -89,6 +135,9 @@ def test_how_it_was_done_is_said(interval: str) -> None:
     assert "The test split was read 36 times here, once for each trained network." in said
     assert "after the last epoch, never the best" in said
     assert "The rate of training from scratch was not swept." in said
+    assert "nor the search is repeated" in said
+    assert "holds for these inherited weights" in said
+    assert "added after a look at the result make a claim weaker" in said
     assert ("bootstrap" in said) == (interval == "bootstrap")
     assert "not finished" not in said
 

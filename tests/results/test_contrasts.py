@@ -43,20 +43,77 @@ def test_the_planned_contrasts_by_hand() -> None:
     assert found["interaction"].paired.difference == pytest.approx(0.016 / 3)
 
 
-def test_holm_within_each_family_of_each_budget() -> None:
+def test_holm_within_each_family_over_all_budgets() -> None:
     one = full_comparison(("trial 12", "uniform", "l1"))
     other = tuple(
         replace(r, budget="0.3", test_accuracy=r.test_accuracy * 0.9 + 0.001 * (r.seed == 1))
         for r in one.arms
     )
     found = contrasts(replace(one, arms=(*one.arms, *other)))
-    families = {(c.budget, c.family) for c in found}
-    assert len(families) == 4
-    for budget, family in families:
-        mine = [c for c in found if (c.budget, c.family) == (budget, family)]
+    for family in ("planned", "further"):
+        mine = [c for c in found if c.family == family]
+        assert {c.budget for c in mine} == {"0.5", "0.3"}
         assert [c.adjusted for c in mine] == holm([c.paired.p_value for c in mine])
         assert {c.comparisons for c in mine} == {len(mine)}
     assert [c.name for c in found if c.family == "planned"] == ["weights", "widths", "channels"] * 2
+    assert [c.budget for c in found] == sorted((c.budget for c in found), reverse=True)
+
+
+def inheriting(comparison: Comparison, times: float) -> Comparison:
+    """The same with an unpruned network that was trained so many times as long."""
+    longer = (replace(r, inherited_flops=round(r.inherited_flops * times)) for r in comparison.arms)
+    return replace(comparison, arms=tuple(longer))
+
+
+def test_how_much_computation_fresh_weights_have_is_computed() -> None:
+    # In multiples of UNPRUNED: fresh weights take 1.125, inherited ones 10.125.
+    found = by_name(inheriting(make_comparison(FOUR), 10))
+    arms = found["trial 12: finetune - scratch-b+"]
+    for c in (found["weights"], arms):
+        assert c.right == "training fresh weights with 0.11 × the computation"
+        assert f"{c.right}: +" in c.sentence
+    where = found["scratch-b+: trial 12 - uniform"].where
+    assert where == "by training fresh weights with 0.11 × the computation"
+    less = by_name(inheriting(make_comparison(FOUR), 0.5))["weights"]
+    assert less.right == "training fresh weights with 1.8 × the computation"
+
+
+@pytest.mark.parametrize(
+    ("times", "amount"),
+    [
+        (1.022, "the same computation"),
+        (1.024, "0.98 × the computation"),
+        (0.979, "the same computation"),
+        (0.975, "1.02 × the computation"),
+    ],
+)
+def test_two_percent_of_computation_are_the_same(times: float, amount: str) -> None:
+    weights = by_name(inheriting(make_comparison(FOUR), times))["weights"]
+    assert weights.right == f"training fresh weights with {amount}"
+
+
+def test_computation_of_fresh_weights_alone_is_not_compared() -> None:
+    fresh = {place: values for place, values in FOUR.items() if place[1] == "scratch-b+"}
+    assert by_name(make_comparison(fresh))["scratch-b+: trial 12 - uniform"].where == (
+        "by training fresh weights for the unpruned network's computation and the fine-tuning "
+        "epochs"
+    )
+
+
+def test_only_what_was_asked_for_takes_part() -> None:
+    everything = full_comparison(("trial 12", "trial 7", "uniform", "l1"))
+    options = {"structures": ["searched", "uniform"], "arms": ["finetune", "scratch-b+"]}
+    asked = replace(everything, options=options)
+    means = made.arm_means(asked)
+    assert set(means["structure"]) == {"trial 12", "trial 7", "uniform"}
+    assert set(means["arm"]) == {"finetune", "scratch-b+"}
+    found = by_name(asked)
+    assert found["channels"].note
+    assert not [name for name in found if "l1" in name or "scratch-e" in name]
+    assert found["weights"].comparisons == 2
+    assert len(made.comparison_table(asked)) == len(everything.arms)
+    uniform = replace(everything, options={"structures": ["uniform"]})
+    assert set(made.arm_means(uniform)["structure"]) == {"uniform"}
 
 
 def test_who_is_compared_further() -> None:
@@ -206,6 +263,13 @@ def test_means_and_computation_of_every_arm() -> None:
 
 def test_what_the_unpruned_training_took() -> None:
     assert made.unpruned_flops(make_comparison({("uniform", "scratch-e"): [0.9]})) == UNPRUNED
+    sparse = make_arm("slimming", "finetune", 0, 0.9, inherited_flops=2 * UNPRUNED)
+    for other in (
+        make_arm("uniform", "finetune", 0, 0.9),
+        make_arm("uniform", "scratch-e", 0, 0.9),
+    ):
+        assert made.unpruned_flops(Comparison(arms=(sparse, other))) == UNPRUNED
+    assert made.unpruned_flops(Comparison(arms=(sparse,))) == 2 * UNPRUNED
     without = make_comparison({("uniform", "scratch-b"): [0.9]})
     assert made.unpruned_flops(without) == 0
     assert made.arm_means(without)["total_relative"].isna().all()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from results import TrialRecord, text
+from results import Comparison, TrialRecord, text
 from results.report.blocks import Bullets, Figure, Paragraph, Section, Table
 from results.report.origins import described, origin_of
 from results.report.sections import front, search, spending, trust, widths
@@ -270,6 +270,19 @@ def test_trust_shows_what_the_coin_corrects(record, provenance) -> None:
     ]
 
 
+def test_trust_says_what_the_coin_cannot_correct(record, provenance) -> None:
+    trials = [
+        record(i, (0.5, 0.5 + 0.01 * ((7 * i) % 12)), regardless=(0,) if i < 6 else ())
+        for i in range(12)
+    ]
+    stopped = record(20, (0.5,), state="stopped")
+    section = trust.section(View([*trials, stopped], [], provenance))
+    assert (
+        "6 policies came to this rung by coin against a rule, too few to correct for that: it "
+        "takes 5, and one for every rung that stopped any." in prose(section)
+    )
+
+
 def test_every_score_stands_in_the_table_of_the_picture(records, provenance) -> None:
     (figure,) = figures(trust.section(View(records, [], provenance)))
     assert figure.table is not None
@@ -286,6 +299,17 @@ def test_spending_names_what_is_not_known(records, finals, provenance) -> None:
     # Old records: no seconds a rung, no images, so neither seconds nor FLOPs.
     assert rows["rung 2"] == ["6", "–", "–"]
     assert figures(spending.section(View(records, finals, provenance))) == []
+    said = prose(spending.section(View(records, finals, provenance)))
+    assert "the finals' seconds of older runs" in said
+    assert "sparse training" not in said
+
+
+def test_spending_shows_the_training_that_slimming_takes(records, provenance) -> None:
+    compared = Comparison(sparse_flops=7_000_000, sparse_seconds=12.0)
+    section = spending.section(View(records, [], provenance, (), compared))
+    rows = {row[0]: row[1:] for row in table_with(section, "part").rows}
+    assert rows["sparse training"] == ["1", "7.00 M", "12.0"]
+    assert "The sparse training is slimming's search for its widths." in prose(section)
 
 
 def test_spending_says_what_stopping_was_worth(record, provenance) -> None:

@@ -94,14 +94,36 @@ def test_levels_are_the_budgets_of_all_runs(tpe) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"test_images": 100}, "the number of test images differs (360 and 100)"),
-        ({"config": {"task": {"data": "other"}}}, "the data differs (– and other)"),
-        ({"config": {"task": {"model": "net"}}}, "the model differs (– and net)"),
+        ({"test_images": 100}, "the number of test images (360 and 100)"),
+        ({"config": {"task": {"data": "other"}}}, "the data (– and other)"),
+        ({"config": {"task": {"model": "net"}}}, "the model (– and net)"),
+        ({"config": {"task": {"image_size": 32}}}, "the size of the images (– and 32)"),
+        ({"config": {"task": {"weights": "net.pt"}}}, "its weights (– and net.pt)"),
+        (
+            {"config": {"task": {"train_images": 5000}}},
+            "the number of training images (– and 5,000)",
+        ),
+        ({"config": {"policies": {"seed": 1}}}, "the seed (– and 1)"),
+        ({"config": {"training": {"train": "scratch-b"}}}, "the training (– and scratch-b)"),
+        ({"config": {"training": {"lr": 0.1}}}, "the learning rate (– and 0.1)"),
+        (
+            {"config": {"training": {"final_epochs": 12, "batch_size": 64}}},
+            "the final epochs (– and 12), the batch size (– and 64)",
+        ),
     ],
 )
-def test_runs_with_other_test_images_are_not_paired_and_it_says_why(tpe, changes, why: str) -> None:
+def test_runs_that_were_trained_otherwise_are_not_paired_and_it_says_why(
+    tpe, changes, why: str
+) -> None:
     (sentence,) = verdicts(tpe, another(tpe, "other", **changes))
-    assert sentence == f"At budget 0.5 other and tpe are not compared by seed: {why}."
+    assert (
+        sentence == f"At budget 0.5 other and tpe are not compared by seed: they differ in {why}."
+    )
+
+
+def test_another_search_is_no_reason_not_to_pair(tpe) -> None:
+    searched = {"policies": {"sampler": "random", "trials": 9}, "judging": {"rungs": [1]}}
+    assert several.why_not_paired(tpe, another(tpe, "other", config=searched)) == ""
 
 
 def test_a_run_without_finals_is_in_the_front_but_not_in_the_verdict(tpe) -> None:

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from results import ArmRecord, Comparison, FinalRecord, SweepPoint, TrialRecord
-from results.spending import at_the_top_alone, epochs_at, saved, spent, trained_flops
+from results.spending import (
+    at_the_top_alone,
+    epochs_at,
+    saved,
+    spent,
+    trained_flops,
+    training_flops,
+)
 from spaces import Policy
 
 IMAGES = 100
@@ -206,6 +213,27 @@ def test_the_comparison_counts_each_training_once() -> None:
     assert line.flops == 2 * 1_200_000 + 240_000
     (blind,) = spent([], [], {}, compared=compared)
     assert blind.flops is None
+
+
+def test_sparse_training_is_a_part_of_its_own() -> None:
+    slim = arm("slimming", 0)
+    compared = Comparison(arms=(slim,), sparse_flops=3_000_000, sparse_seconds=30.0)
+    sparse, line = spent([], [], ABOUT, compared=compared)
+    assert (sparse.what, sparse.trainings) == ("sparse training", 1)
+    assert (sparse.flops, sparse.seconds) == (3_000_000, 30.0)
+    assert (line.what, line.flops, line.seconds) == ("comparison", 1_200_000, 4.0)
+    # It is paid before the first arm is trained, and older comparisons did not measure it.
+    begun = replace(compared, arms=())
+    assert spent([], [], ABOUT, compared=begun) == [sparse]
+    old, _ = spent([], [], ABOUT, compared=Comparison(arms=(slim,)))
+    assert (old.what, old.trainings, old.flops, old.seconds) == ("sparse training", 1, None, None)
+
+
+def test_flops_of_half_an_epoch_are_whole() -> None:
+    assert training_flops(333, 7, 0.5) == 3496  # 3 × 333 × 7 / 2 = 3496.5, to even
+    (line,) = spent([], [], ABOUT | {"base_epochs": 2.5})
+    assert isinstance(line.flops, int)
+    assert line.flops == 750_000
 
 
 measured = st.lists(

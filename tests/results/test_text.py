@@ -27,6 +27,19 @@ def test_count(value: int | None, written: str) -> None:
     assert text.count(value) == written
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.1432, "0.14"), (0.976, "0.98"), (1.034, "1.03"), (1.26, "1.3"), (7.04, "7"), (142, "140")],
+)
+def test_factor(value: float, written: str) -> None:
+    assert text.factor(value) == written
+
+
+def test_a_clause_as_a_sentence() -> None:
+    assert text.sentence("a rate of 0.1 was not swept") == "A rate of 0.1 was not swept."
+    assert text.sentence("It was.") == "It was."
+
+
 def test_number() -> None:
     assert text.number(0.93415) == "93.42"
     assert text.number(0.4987, 1) == "49.9"

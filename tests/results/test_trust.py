@@ -230,6 +230,48 @@ def test_the_weights_are_those_of_everybody_who_was_stopped(record) -> None:
     assert found.by_coin == 6
 
 
+@pytest.fixture
+def two_rungs(record) -> list[TrialRecord]:
+    """Twelve at rung 2: the coin helped 0-3 past rung 0 and 4-5 past rung 1; 8 and 2 stopped."""
+    rng = np.random.default_rng(1)
+    first = {**dict.fromkeys(range(3), (0,)), 3: (0, 1), 4: (1,), 5: (1,)}
+    trained = [
+        record(i, (0.4, x), proxies={"p": y}, regardless=first.get(i, ()))
+        for i, (x, y) in enumerate(rng.random(size=(12, 2)))
+    ]
+    accuracy: list[tuple[float, ...]] = [()] * 8 + [(0.3,)] * 2
+    return trained + [
+        record(20 + i, a, proxies={"p": 0.0}, state="stopped") for i, a in enumerate(accuracy)
+    ]
+
+
+def test_the_weights_are_those_of_the_first_rung_against_each(two_rungs) -> None:
+    found = proxy_trust(two_rungs)[0]
+    # 8 stopped for the 4 of rung 0, and 2 for the 2 of rung 1: weights 1 + 8/4 and 1 + 2/2.
+    times = [3, 3, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1]
+    x = np.repeat([r.proxies["p"] for r in two_rungs[:12]], times)
+    y = np.repeat([r.val_accuracy for r in two_rungs[:12]], times)
+    assert (found.rung, found.n, found.by_coin) == (2, 12, 6)
+    assert found.kendall_unselected.value == pytest.approx(stats.kendalltau(x, y).statistic)
+    assert found.spearman_unselected.value == pytest.approx(stats.spearmanr(x, y).statistic)
+
+
+def test_those_of_a_rung_that_nobody_passed_by_coin_cannot_be_stood_for(two_rungs) -> None:
+    merit = [replace(r, regardless=()) if r.regardless == (1,) else r for r in two_rungs]
+    more = [replace(r, regardless=(0,)) if r.number in (6, 7) else r for r in merit]
+    found = proxy_trust(more)[0]
+    assert (found.by_coin, found.kendall_unselected, found.spearman_unselected) == (6, None, None)
+    # The six of rung 0 are enough where rung 1 stopped nobody.
+    assert proxy_trust([r for r in more if r.rung != 1])[0].kendall_unselected is not None
+    # Those who passed a rung that stopped nobody stand for themselves alone.
+    alone = [r for r in two_rungs if r.rung != 1]
+    times = [3, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1]
+    x = np.repeat([r.proxies["p"] for r in two_rungs[:12]], times)
+    y = np.repeat([r.val_accuracy for r in two_rungs[:12]], times)
+    fair = proxy_trust(alone)[0].kendall_unselected
+    assert fair.value == pytest.approx(stats.kendalltau(x, y).statistic)
+
+
 def test_too_few_by_coin_give_no_unselected_figure(record) -> None:
     trials = [
         record(i, (0.5 + 0.01 * i,), proxies={"p": float(i)}, regardless=(0,) if i < 4 else ())

@@ -53,7 +53,12 @@ def test_a_users_mistake_is_one_line_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == []
 
 
-@pytest.mark.parametrize("arguments", [["--trials", "many"], ["--budgets", "0.5"], ["inspct"]])
+def test_a_mistyped_command_is_told_from_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compar", "runs/mine"]) == 2
+    assert "unknown command 'compar', did you mean 'compare'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--trials", "many"], ["--budgets", "0.5"]])
 def test_arguments_that_do_not_parse_are_one_line_too(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,7 +89,7 @@ def test_another_config_is_refused_with_the_differences(
     assert "--trials 7 there, 48 here; --seed 0 there, 3 here" in line(capsys)
     assert main([*arguments, "--resume"]) == 2
     assert "differs: --seed 0 there, 3 here; leave these out" in line(capsys)
-    (tmp_path / "mine" / "report.html").touch()
+    (tmp_path / "mine" / "finished").touch()
     assert main(arguments) == 2
     assert "holds a finished run" in line(capsys)
 

@@ -43,7 +43,7 @@ TABLES = ("trials", "pareto", "finals", "trust")
 def test_the_folder_holds_what_the_design_lists(run: results.Run) -> None:
     about = json.loads((run.folder / "config.json").read_text())
     assert {path.name for path in run.folder.iterdir()} == {
-        *("config.json", "study.db", "scores.pt", "models", "log.txt"),
+        *("config.json", "study.db", "scores.pt", "models", "log.txt", "finished"),
         *("report.html", "report.md", "report_figures"),
         *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")),
     }
@@ -103,7 +103,7 @@ def test_the_best_model_is_saved_and_counts_what_the_search_counted(
 def test_a_finished_run_is_reported_again_but_not_run_again(
     run: results.Run, task: Task, runs: Path
 ) -> None:
-    (run.folder / "report.html").unlink()
+    (run.folder / "finished").unlink()
     again = search(task, [0.5, 0.2], runs_dir=str(runs), name="two", resume=True, **OPTIONS)
     assert again.records == run.records
     assert again.finals == run.finals

@@ -45,7 +45,7 @@ class Attempts:
 
     @property
     def finished(self) -> bool:
-        return (self.folder / "report.html").is_file()
+        return (self.folder / "finished").is_file()
 
     def start(self, workers: int) -> subprocess.Popen[bytes]:
         name, runs = self.folder.name, self.folder.parent

@@ -11,6 +11,7 @@ from results.board import Board
 from results.contrasts import (
     Contrast,
     contrasts,
+    fresh_computation,
     two_by_two,
     unpruned_flops,
     verdict,
@@ -25,7 +26,7 @@ ARMS_EXPLAINED: dict[Arm, str] = {
     "random-channels": "as finetune, but of channels drawn at random inside the same widths",
     "scratch-e": "fresh weights, trained for the unpruned network's epochs",
     "scratch-b": "fresh weights, trained for the unpruned network's computation",
-    "scratch-b+": "the same and the fine-tuning epochs: as much computation in all as finetune",
+    "scratch-b+": "the same and the fine-tuning epochs",
 }
 
 
@@ -50,7 +51,8 @@ def _blocks(compared: Comparison) -> Iterator[Block]:
         )
     found = contrasts(compared)
     for place, budget in enumerate(compared.budgets):
-        yield from _budget(compared, budget, place, [c for c in found if c.budget == budget])
+        if Board(compared, budget).places:
+            yield from _budget(compared, budget, place, [c for c in found if c.budget == budget])
     if compared.sweep:
         yield Paragraph(
             "The learning rate of finetune and random-channels comes from a short sweep over "
@@ -76,8 +78,9 @@ def _budget(
     yield _costs(compared, budget)
     yield Paragraph(
         f"Paired differences at budget {budget}, in points of test accuracy. Adjusted p allows for "
-        "all comparisons of its table; the effect is the mean difference in standard deviations "
-        "between seeds (Cohen's d_z with Hedges' correction)."
+        "all comparisons of its table and of those tables at other budgets; the effect is the "
+        "mean difference in standard deviations between seeds (Cohen's d_z with Hedges' "
+        "correction)."
     )
     yield _contrasts([c for c in found if c.family == "planned"], "")
     further = [c for c in found if c.family == "further"]
@@ -214,7 +217,7 @@ def _sweep(compared: Comparison) -> Table:
             f"{p.lr:g}",
             str(p.epochs),
             str(p.seed),
-            "diverged" if math.isnan(p.val_accuracy) else text.number(p.val_accuracy),
+            p.reason or "failed" if math.isnan(p.val_accuracy) else text.number(p.val_accuracy),
             "yes" if p.chosen else "",
         ]
         for p in compared.sweep
@@ -223,8 +226,14 @@ def _sweep(compared: Comparison) -> Table:
 
 
 def _method(compared: Comparison) -> Iterator[Block]:
-    there = {record.arm for record in compared.arms}
-    lines = [f"{arm}: {what}." for arm, what in ARMS_EXPLAINED.items() if arm in there]
+    boards = [Board(compared, budget) for budget in compared.budgets]
+    there = {arm for board in boards for _, arm, _ in board.places}
+    # The weights that slimming inherits are of a training of their own.
+    usual = [(board, s) for board in boards for s in board.structures if s != "slimming"]
+    explained = ARMS_EXPLAINED | {
+        "scratch-b+": ARMS_EXPLAINED["scratch-b+"] + _computation(fresh_computation(usual))
+    }
+    lines = [f"{arm}: {what}." for arm, what in explained.items() if arm in there]
     if lines:
         yield Paragraph("The arms:", "soft")
         yield Bullets(lines)
@@ -238,15 +247,27 @@ def _method(compared: Comparison) -> Iterator[Block]:
         "All arms have the same splits, the same seeds and the same order of the data for each "
         "seed, so differences are paired by seed. Accuracy is that after the last epoch, never the "
         f"best one. {_reads(compared.test_reads)} The intervals of differences are 95 % "
-        f"{kind}; they cover the seeds of training, not the choice of the test images. A "
-        "difference counts as shown only if its interval, as printed, leaves out zero and its "
-        "p-value stays below 0.05 when all comparisons of its table at its budget are allowed for "
-        "(Holm 1979). Differences between the same trainings are left out, and trainings that "
-        "stand in two places are compared once.",
+        f"{kind}; they cover the seeds of training, not the choice of the test images. Neither the "
+        "training of the one unpruned network (for slimming: of the one sparse one) nor the search "
+        "is repeated, so a difference between inherited and fresh weights holds for these "
+        "inherited weights. A difference counts as shown only if its interval, as printed, leaves "
+        "out zero and its p-value stays below 0.05 when all comparisons of its table and of those "
+        "tables at other budgets are allowed for (Holm 1979). Seeds that are added after a look at "
+        "the result make a claim weaker than its p-value says. Differences between the same "
+        "trainings are left out, and trainings that stand in two places are compared once.",
         "soft",
     )
     for note in compared.notes:
-        yield Paragraph(f"{note[:1].upper()}{note[1:].rstrip('.')}.", "soft")
+        yield Paragraph(text.sentence(note), "soft")
+
+
+def _computation(ratio: float) -> str:
+    """Of scratch-b+, in multiples of that of finetune; goes on from its explanation."""
+    if math.isnan(ratio):
+        return ""
+    if ratio == 1:
+        return ": as much computation in all as finetune"
+    return f": {text.factor(ratio)} × the computation of finetune in all"
 
 
 def _reads(n: int) -> str:

@@ -42,10 +42,12 @@ def _blocks(view: View) -> Iterator[Block]:
     yield Paragraph(
         "Training FLOPs are multiply-adds: a step is three forward passes, over all images and "
         "epochs. Seconds are summed over everybody who worked at once. A dash is what was not "
-        "recorded: the proxies' FLOPs, the finals' seconds. Saved seconds are saved FLOPs at the "
-        "measured pace of the same rung.",
+        "recorded: the proxies' FLOPs, the finals' seconds of older runs. Saved seconds are saved "
+        "FLOPs at the measured pace of the same rung.",
         "soft",
     )
+    if any(line.what == "sparse training" for line in lines):
+        yield Paragraph("The sparse training is slimming's search for its widths.", "soft")
     yield from _worth(view, lines, spared)
 
 

@@ -10,6 +10,7 @@ from results.report import plots
 from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
 from results.report.view import View
 from results.trust import (
+    ENOUGH,
     Ceiling,
     Correlation,
     Trust,
@@ -103,7 +104,7 @@ def _unselected(trust: Sequence[Trust]) -> Iterator[Block]:
         yield Paragraph(
             "Proxies chose who was trained, which flatters or damps their figures; "
             f"{_policies(by_coin)} came to this rung by coin against a rule, too few to "
-            "correct for that.",
+            f"correct for that: it takes {ENOUGH}, and one for every rung that stopped any.",
             "soft",
         )
     elif all(one.kendall_unselected == one.kendall for one in figured):
@@ -115,7 +116,8 @@ def _unselected(trust: Sequence[Trust]) -> Iterator[Block]:
         yield Paragraph(
             "Proxies chose who was trained, which flatters or damps their figures. The "
             f"{by_coin} policies that came to this rung by coin against a rule are a fair sample "
-            "of those that were stopped; when each stands for its share of these, it is:",
+            "of those that were stopped; when each stands for its share of those stopped at the "
+            "first rung that was against it, it is:",
         )
         yield Table(
             (Column("score", label=True), Column("Kendall τ"), Column("Spearman ρ")),

@@ -52,6 +52,11 @@ ASKED = CompareConfig(
 )
 
 
+@pytest.fixture(scope="module", name="contenders")
+def best_and_uniform(contenders: list[Finalist]) -> list[Finalist]:
+    return [contenders[0], contenders[-1]]
+
+
 def contest(climb: Climb, contenders: list[Finalist], engine: Local, folder: Path) -> Contest:
     return Contest(ASKED, climb, contenders, engine, Progress(), folder)
 
@@ -94,6 +99,17 @@ def test_fine_tuning_uses_the_rate_that_the_sweep_chose(whole) -> None:
     assert {r.lr for r in tuned} == {chosen.lr}
     assert chosen.val_accuracy == max(p.val_accuracy for p in comparison.sweep)
     assert chosen.seed not in {r.seed for r in comparison.arms}
+
+
+def test_a_rate_at_the_end_of_the_range_is_said_to_be(whole) -> None:
+    comparison, _, _ = whole
+    assert any("an end of its range" in note for note in comparison.notes)  # of two, both are
+
+
+def test_what_the_sparse_training_took_is_kept(whole, climb: Climb) -> None:
+    comparison, _, _ = whole
+    assert comparison.sparse_flops == 3 * climb.space.full_flops * len(climb.task.train) * 1
+    assert comparison.sparse_seconds > 0
 
 
 def test_slimming_inherits_from_its_own_sparse_training(whole, climb: Climb) -> None:

@@ -84,6 +84,7 @@ def test_compared_again_nothing_is_trained_and_other_epochs_are_refused(
     (folder / "study.db-wal").unlink(missing_ok=True)
     monkeypatch.setattr("search.trial.train", lambda *_, **__: pytest.fail("trained again"))
     assert search.compare(folder, **SMALL).compared == compared.compared
+    assert search.compare(folder).compared == compared.compared  # goes on as it began
     with pytest.raises(UserError, match=r"--base-epochs 1 there, 2 here; use these, or --anew"):
         search.compare(folder, **SMALL | {"base_epochs": 2})
 
@@ -94,6 +95,9 @@ def test_anew_throws_away_what_was_measured(folder: Path, compared: results.Run)
     asked = SMALL | {"base_epochs": 2, "anew": True, "arms": ("scratch-e",), "seeds": 1}
     again = search.compare(folder, **asked).compared
     assert {(r.arm, r.epochs, r.seed) for r in again.arms} == {("scratch-e", 2, 0)}
+    # What was thrown away was read all the same.
+    fresh = len({r.policy for r in again.arms})
+    assert again.test_reads == compared.compared.test_reads + fresh
 
 
 def test_with_one_seed_it_works_and_says_that_no_interval_can_be_given(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 import prune_ops
 import spaces
 from search import models
+from search.comparison.config import CompareConfig
+from search.comparison.job import fit_for
 from search.comparison.structures import (
     STRUCTURES,
     Structure,
@@ -15,7 +19,9 @@ from search.comparison.structures import (
     residual_streams,
     structures,
 )
+from search.config import SearchConfig
 from search.finals import Finalist
+from search.folder import Folder
 from search.trial import Climb
 from spaces import Budget, Space, UserError
 
@@ -33,7 +39,7 @@ def test_all_structures_meet_the_budget_and_say_what_they_inherit(
     climb: Climb, contenders: list[Finalist]
 ) -> None:
     scales = prune_ops.score(climb.task.model, climb.space, (), ["bn_scale"])["bn_scale"]
-    found = structures(STRUCTURES, contenders, climb, 4, scales)
+    found = structures(STRUCTURES, contenders, climb, scales)
     assert [(s.name, s.kind, s.source) for s in found] == [
         ("trial 7", "searched", ""),
         ("trial 3", "searched", ""),
@@ -49,10 +55,8 @@ def test_all_structures_meet_the_budget_and_say_what_they_inherit(
     assert by_name["l1"].policy == by_name["uniform"].policy
 
 
-def test_only_those_asked_for_and_no_more_of_the_front(
-    climb: Climb, contenders: list[Finalist]
-) -> None:
-    assert structures(["searched"], contenders, climb, 1) == [
+def test_only_those_asked_for(climb: Climb, contenders: list[Finalist]) -> None:
+    assert structures(["searched"], [contenders[0], contenders[-1]], climb) == [
         Structure("trial 7", "searched", "0.5", contenders[0].policy, number=7, best=True)
     ]
 
@@ -84,6 +88,18 @@ def test_depthwise_convolutions_make_no_residual_stream() -> None:
     expanded = [g.name for g in space.groups if g.name.endswith("conv.0.0")]
     assert expanded
     assert not streams & set(expanded[1:])
+
+
+def test_slimming_without_batchnorm_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(288, 10)
+    )
+    space = spaces.discover(model, (torch.zeros(1, 1, 8, 8),))
+    folder = Folder(tmp_path, SearchConfig())
+    with pytest.raises(UserError, match="slimming cannot be: criterion 'bn_scale' needs a BatchN"):
+        fit_for(CompareConfig(structures=("slimming",)), folder)(model, space)
+    fit_for(CompareConfig(structures=("searched", "thinet")), folder)(model, space)
 
 
 def test_streams_alone_above_the_budget_are_refused() -> None:

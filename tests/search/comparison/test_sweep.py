@@ -72,8 +72,21 @@ def test_a_rate_that_diverges_is_not_chosen_and_if_all_do_it_is_said(climb: Clim
     points = sweep(climb, Judge({0.1: None, 0.01: 0.2}), BUDGETS[:1], ASKED, [], lambda _: None)
     assert [(p.lr, p.chosen) for p in points] == [(0.1, False), (0.01, True)]
     assert math.isnan(points[0].val_accuracy)
-    with pytest.raises(ModelError, match=r"at budget 0.5 must not diverge.* 0.1, 0.01; try lower"):
+    with pytest.raises(ModelError, match=r"at budget 0.5 must succeed.* 0.1, 0.01 \(diverged"):
         sweep(climb, Judge({0.1: None, 0.01: None}), BUDGETS[:1], ASKED, [], lambda _: None)
+
+
+def test_a_rate_whose_worker_died_is_tried_again_and_one_that_diverged_is_not(
+    climb: Climb,
+) -> None:
+    nan = float("nan")
+    known = [
+        SweepPoint("0.5", 0.1, 2, 3, nan, reason="diverged: the loss became nan"),
+        SweepPoint("0.5", 0.01, 2, 3, nan, reason="the worker died"),
+    ]
+    judge = Judge({0.1: 0.7, 0.01: 0.9})
+    sweep(climb, judge, BUDGETS[:1], ASKED, known, lambda _: None)
+    assert [job.training.recipe.lr for job in judge.asked] == [0.01]
 
 
 def test_among_equals_the_rate_nearest_to_the_usual_one_wins() -> None:
