@@ -78,7 +78,7 @@ def _lead(view: View) -> str:
         given.get("task"),
         text.plural(len(view.records), "trial"),
         f"started {given['started']}" if given.get("started") else None,
-        f"took {text.duration(given['seconds'])}" if "seconds" in given else None,
+        f"search took {text.duration(given['seconds'])}" if "seconds" in given else None,
         f"{running} still running" if running else None,
     )
     return " · ".join(str(fact) for fact in facts if fact)

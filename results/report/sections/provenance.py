@@ -39,7 +39,7 @@ def _facts(view: View) -> Iterator[tuple[str, str]]:
         "commit": given.get("commit"),
         "device": given.get("device"),
         "started": given.get("started"),
-        "time": None if seconds is None else text.duration(seconds),
+        "time of the search": None if seconds is None else text.duration(seconds),
         "FLOPs of the unpruned network": None if full is None else f"{full:,}",
         "images": _images(given),
         "training of the unpruned network": None if epochs is None else _epochs(epochs),
