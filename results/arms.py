@@ -10,7 +10,7 @@ structures, on the same splits, with the same seeds and the same order of the da
 | ``random-channels`` | inherited, of channels drawn at random inside the widths | as ``finetune`` |
 | ``scratch-e`` | fresh | the unpruned network's epochs |
 | ``scratch-b`` | fresh | those epochs × FLOPs_full / FLOPs_pruned |
-| ``scratch-b+`` | fresh | the same and the fine-tuning epochs: ``finetune``'s computation in all |
+| ``scratch-b+`` | fresh | the same and the fine-tuning epochs |
 
 Scratch-E and Scratch-B: Liu et al., Rethinking the Value of Network Pruning, ICLR 2019.
 """
@@ -112,7 +112,7 @@ class SweepPoint:
 
     Attributes:
         budget, lr, epochs, seed: of the training.
-        val_accuracy: 0..1, ``nan`` when it diverged.
+        val_accuracy: 0..1, ``nan`` when the training failed.
         chosen: whether ``finetune`` uses this rate at this budget.
         reason: why there is no accuracy, else empty.
     """

@@ -186,7 +186,9 @@ def _weights(board: Board) -> Contrast:
         return replace(empty, where="", note=f"there is no verdict on inherited weights: {why}")
     inherited = _mean(cells["searched", "inherited"], cells["uniform", "inherited"])
     fresh = _mean(cells["searched", "fresh"], cells["uniform", "fresh"])
-    return replace(empty, paired=board.paired(inherited, fresh))
+    one = _same(board, (board.best, INHERITED), ("uniform", INHERITED))
+    where = "in uniform widths" if one else empty.where
+    return replace(empty, where=where, paired=board.paired(inherited, fresh))
 
 
 def _widths(board: Board) -> Contrast:
@@ -262,7 +264,7 @@ def _lacking(board: Board, needed: Sequence[tuple[Widths, Arm]]) -> str:
     have = {place: board.accuracy(name[place[0]], place[1]).keys() for place in needed}
     lacks = [f"{arm} of {widths} widths" for (widths, arm), seeds in have.items() if not seeds]
     if lacks:
-        return f"it takes {' and '.join(lacks)}, of which no training succeeded"
+        return f"it takes {' and '.join(lacks)}, which were not trained, or failed"
     shared = frozenset.intersection(*map(frozenset, have.values()))
     return "" if shared else "its trainings share no seed that succeeded with all of them"
 

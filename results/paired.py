@@ -134,8 +134,8 @@ class Paired:
                 return f"no difference between {both} could be shown: {self._figures}"
             case _ if not self._holds(adjusted):
                 return (
-                    f"no difference between {both} could be shown: {self._figures} holds alone, "
-                    f"but not when the {comparisons} comparisons are allowed for "
+                    f"no difference between {both} could be shown: {self._figures}; that holds "
+                    f"alone, but not when the {comparisons} comparisons are allowed for "
                     f"(Holm: p = {text_of_p(adjusted)})"
                 )
             case outcome:

@@ -161,7 +161,7 @@ def test_what_is_missing_is_said() -> None:
     found = by_name(make_comparison({k: v for k, v in FOUR.items() if k[1] == "finetune"}))
     assert found["weights"].sentence == (
         "At budget 0.5, there is no verdict on inherited weights: it takes scratch-b+ of searched "
-        "widths and scratch-b+ of uniform widths, of which no training succeeded."
+        "widths and scratch-b+ of uniform widths, which were not trained, or failed."
     )
     assert "random-channels of searched widths" in found["channels"].sentence
     assert list(found)[3:] == ["finetune: trial 12 - uniform"]

@@ -122,8 +122,8 @@ def test_a_difference_that_holds_only_alone_is_not_claimed() -> None:
     sentence = result.sentence(**SIDES, adjusted=0.21, comparisons=7)
     assert sentence == (
         f"no difference between fine-tuning and training from scratch could be shown: +1.10 "
-        f"{PLUS_MINUS} 0.25 points of test accuracy (95 % interval over 3 seeds) holds alone, but "
-        "not when the 7 comparisons are allowed for (Holm: p = 0.210)"
+        f"{PLUS_MINUS} 0.25 points of test accuracy (95 % interval over 3 seeds); that holds "
+        "alone, but not when the 7 comparisons are allowed for (Holm: p = 0.210)"
     )
 
 
