@@ -127,7 +127,7 @@ def test_the_page_says_first_what_came_out_and_last_where_it_comes_from(run) -> 
     assert "At budget 0.5 the searched widths are better" in verdict.sentence
     assert page.text.index(verdict.sentence) < page.text.index("search: val. %")
     for words in (
-        "small residual CNN on digits · 9 trials · started 2026-01-01 12:00 · search took 1 min 35 s",
+        "small residual CNN on digits · 9 trials · started 2026-01-01 12:00 · search took 1 min",
         "· 1 still running",
         "the network's output",
         "FLOPs of 9 policies agree with fvcore.",
