@@ -17,7 +17,7 @@ import pandas as pd
 from results import store, tables
 from results.arms import Comparison
 from results.compare import chosen
-from results.contrasts import comparison_table, contrasts_table, sweep_table
+from results.comparison_tables import comparison_table, contrasts_table, sweep_table
 from results.pareto import trial_front
 from results.record import FinalRecord, TrialRecord
 from results.report import report

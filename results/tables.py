@@ -18,7 +18,7 @@ import pandas as pd
 
 from results import pareto
 from results.arms import Comparison
-from results.contrasts import comparison_table, contrasts_table, sweep_table
+from results.comparison_tables import comparison_table, contrasts_table, sweep_table
 from results.record import FinalRecord, TrialRecord
 from results.store import plain_errors, write_bytes, write_text
 from results.trust import trust_table

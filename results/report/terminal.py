@@ -16,7 +16,8 @@ from rich.text import Text
 from results import text
 from results.arms import ArmRecord, Comparison
 from results.compare import verdicts
-from results.contrasts import arm_means, verdict
+from results.comparison_tables import arm_means
+from results.contrasts import verdict
 from results.record import FinalRecord, TrialRecord
 from results.report.view import Row, View
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from results import ARMS, Comparison
+from results import comparison_tables as tables
 from results import contrasts as made
 from results.contrasts import Contrast, contrasts, verdict
 from results.paired import holm
@@ -104,16 +105,16 @@ def test_only_what_was_asked_for_takes_part() -> None:
     everything = full_comparison(("trial 12", "trial 7", "uniform", "l1"))
     options = {"structures": ["searched", "uniform"], "arms": ["finetune", "scratch-b+"]}
     asked = replace(everything, options=options)
-    means = made.arm_means(asked)
+    means = tables.arm_means(asked)
     assert set(means["structure"]) == {"trial 12", "trial 7", "uniform"}
     assert set(means["arm"]) == {"finetune", "scratch-b+"}
     found = by_name(asked)
     assert found["channels"].note
     assert not [name for name in found if "l1" in name or "scratch-e" in name]
     assert found["weights"].comparisons == 2
-    assert len(made.comparison_table(asked)) == len(everything.arms)
+    assert len(tables.comparison_table(asked)) == len(everything.arms)
     uniform = replace(everything, options={"structures": ["uniform"]})
-    assert set(made.arm_means(uniform)["structure"]) == {"uniform"}
+    assert set(tables.arm_means(uniform)["structure"]) == {"uniform"}
 
 
 def test_who_is_compared_further() -> None:
@@ -191,7 +192,7 @@ def test_records_of_another_plan_do_not_count() -> None:
     again = replace(comparison, arms=(*comparison.arms, old))
     assert verdict(again) == verdict(comparison)
     first = next(
-        row for _, row in made.arm_means(again).iterrows() if row["structure"] == "uniform"
+        row for _, row in tables.arm_means(again).iterrows() if row["structure"] == "uniform"
     )
     assert (first["n"], first["epochs"]) == (3, 5)
 
@@ -249,7 +250,7 @@ def test_the_two_by_two() -> None:
 
 def test_means_and_computation_of_every_arm() -> None:
     cells = {("uniform", arm): [0.9, 0.92, NAN] for arm in ARMS}
-    table = made.arm_means(make_comparison(cells)).set_index("arm")
+    table = tables.arm_means(make_comparison(cells)).set_index("arm")
     assert list(table.index) == list(ARMS)
     assert list(table["n"]) == [2] * 6
     assert list(table["failed"]) == [1] * 6
@@ -262,35 +263,35 @@ def test_means_and_computation_of_every_arm() -> None:
 
 
 def test_what_the_unpruned_training_took() -> None:
-    assert made.unpruned_flops(make_comparison({("uniform", "scratch-e"): [0.9]})) == UNPRUNED
+    assert tables.unpruned_flops(make_comparison({("uniform", "scratch-e"): [0.9]})) == UNPRUNED
     sparse = make_arm("slimming", "finetune", 0, 0.9, inherited_flops=2 * UNPRUNED)
     for other in (
         make_arm("uniform", "finetune", 0, 0.9),
         make_arm("uniform", "scratch-e", 0, 0.9),
     ):
-        assert made.unpruned_flops(Comparison(arms=(sparse, other))) == UNPRUNED
-    assert made.unpruned_flops(Comparison(arms=(sparse,))) == 2 * UNPRUNED
+        assert tables.unpruned_flops(Comparison(arms=(sparse, other))) == UNPRUNED
+    assert tables.unpruned_flops(Comparison(arms=(sparse,))) == 2 * UNPRUNED
     without = make_comparison({("uniform", "scratch-b"): [0.9]})
-    assert made.unpruned_flops(without) == 0
-    assert made.arm_means(without)["total_relative"].isna().all()
+    assert tables.unpruned_flops(without) == 0
+    assert tables.arm_means(without)["total_relative"].isna().all()
 
 
 def test_tables_have_their_columns_whatever_there_is() -> None:
     full, nothing = full_comparison(), Comparison()
     for table, columns in (
-        (made.arm_means, made.ARM_MEAN_COLUMNS),
-        (made.comparison_table, made.COMPARISON_COLUMNS),
-        (made.contrasts_table, made.CONTRAST_COLUMNS),
-        (made.sweep_table, made.SWEEP_COLUMNS),
+        (tables.arm_means, tables.ARM_MEAN_COLUMNS),
+        (tables.comparison_table, tables.COMPARISON_COLUMNS),
+        (tables.contrasts_table, tables.CONTRAST_COLUMNS),
+        (tables.sweep_table, tables.SWEEP_COLUMNS),
     ):
         fixed = len(columns)
         assert list(table(full).columns[:fixed]) == list(columns)
         assert list(table(nothing).columns) == list(columns)
         assert list(table(full).dtypes[:fixed]) == list(table(nothing).dtypes)
         assert len(table(nothing)) == 0 < len(table(full))
-    rows = made.comparison_table(full)
-    assert list(rows.columns[len(made.COMPARISON_COLUMNS) :]) == ["width:stem", "width:layer1"]
+    rows = tables.comparison_table(full)
+    assert list(rows.columns[len(tables.COMPARISON_COLUMNS) :]) == ["width:stem", "width:layer1"]
     assert rows.loc[0, "width:stem"] == 6
-    first, row = contrasts(full)[0], made.contrasts_table(full).iloc[0]
+    first, row = contrasts(full)[0], tables.contrasts_table(full).iloc[0]
     assert (row["name"], row["sentence"], row["shown"]) == ("weights", first.sentence, first.shown)
     assert (row["low"], row["p_adjusted"]) == (first.paired.low, first.adjusted)

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from results import text
 from results.arms import INHERITED, Arm, Comparison
 from results.board import Board
+from results.comparison_tables import unpruned_flops
 from results.contrasts import (
     Contrast,
     contrasts,
     fresh_computation,
     two_by_two,
-    unpruned_flops,
     verdict,
 )
 from results.paired import text_of_p
