@@ -57,10 +57,10 @@ class Progress:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def hiring(self, run: RunConfig) -> None:
-        """Say what a cluster is waited for; here nothing is."""
+        """Show, in a terminal, which cluster is waited for."""
         if run.engine == "ray":
             where = f"connecting to Ray at {run.address}" if run.address else "starting Ray here"
-            self.say(f"{where}")
+            self._bar.update(self._line, description=where)
 
     def working(self, what: str, done: int, total: int) -> None:
         """So much of what comes before the search is done: decoding images, the baseline."""
