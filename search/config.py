@@ -53,7 +53,7 @@ class PolicyConfig:
     trials: int = option(48, "how many policies to try, all budgets together")
     sampler: str = option("tpe", "who proposes them", names=SAMPLERS)
     starts: tuple[str, ...] = option(
-        ("l1", "taylor", "second_order"),
+        ("l1", "taylor_2019", "second_order"),
         "criteria whose ranking of all channels is tried first, after uniform widths",
         names=CRITERIA,
     )

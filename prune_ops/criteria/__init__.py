@@ -18,7 +18,7 @@ from prune_ops.criteria.l1 import L1
 from prune_ops.criteria.l2 import L2
 from prune_ops.criteria.random import Random
 from prune_ops.criteria.second_order import SecondOrder
-from prune_ops.criteria.taylor import Taylor
+from prune_ops.criteria.taylor_2019 import Taylor2019
 from prune_ops.criteria.thinet import ThiNet
 from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup
@@ -50,7 +50,7 @@ _ALL: tuple[Criterion, ...] = (
     L2(),
     BNScale(),
     ThiNet(),
-    Taylor(),
+    Taylor2019(),
     SecondOrder(),
     Random(),
 )

@@ -38,7 +38,7 @@ class BNScale:
         if bare := [name for name, members in places.items() if not members]:
             raise UserError(
                 "criterion 'bn_scale' needs a BatchNorm with a scale in every group, but there is "
-                f"none in {_listed(bare)}; use l1, l2, taylor or second_order"
+                f"none in {_listed(bare)}; use l1, l2, taylor_2019 or second_order"
             )
         return {
             g.name: channel_sums(g, places[g.name], gammas) / _count(places[g.name]) for g in groups

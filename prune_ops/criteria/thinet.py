@@ -46,7 +46,7 @@ class ThiNet:
         if unread := [g.name for g in groups if not weights(g, parameters, {"in"})]:
             raise UserError(
                 "criterion 'thinet' needs a convolution or linear layer that reads every group, "
-                f"but there is none for {', '.join(unread[:3])}; use l1, l2, taylor or second_order"
+                f"but there is none for {', '.join(unread[:3])}; use l1, l2, taylor_2019 or second_order"
             )
         return {g.name: _ranks(evidence.contributions[g.name]) for g in groups}
 

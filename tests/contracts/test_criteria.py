@@ -28,7 +28,7 @@ LINES = {
     "l2": Line(),
     "random": Line(blind=True),
     "second_order": Line(),
-    "taylor": Line(),
+    "taylor_2019": Line(),
     "thinet": Line(),
 }
 NETWORKS = ("Residual", "Grouped", "Shared", "Depthwise", "Transposed", "ScaleNorm")

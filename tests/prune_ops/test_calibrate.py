@@ -14,7 +14,7 @@ import prune_ops
 from prune_ops.calibrate import collect
 from spaces.errors import UserError
 
-CRITERIA = ["l1", "taylor", "second_order"]
+CRITERIA = ["l1", "taylor_2019", "second_order"]
 
 
 class Everything(nn.Module):
@@ -109,7 +109,7 @@ def test_taylor_equals_autograd_of_a_gate(everything):
         outputs = functional_call(copy.deepcopy(model), gated, (inputs,))
         loss = cross_entropy(outputs, targets)
         seen.append(torch.autograd.grad(loss, gate)[0])
-    scores = prune_ops.score(model, space, batches(), ["taylor"])["taylor"]["conv"]
+    scores = prune_ops.score(model, space, batches(), ["taylor_2019"])["taylor_2019"]["conv"]
     torch.testing.assert_close(scores, torch.stack(seen).square().mean(0))
 
 
@@ -142,7 +142,7 @@ class Idle(nn.Module):
         return self.used(x)
 
 
-@pytest.mark.parametrize("criterion", ["taylor", "second_order"])
+@pytest.mark.parametrize("criterion", ["taylor_2019", "second_order"])
 def test_a_layer_that_the_loss_ignores_scores_zero(make_groups, criterion):
     space = make_groups(("used", 3, ("used.bias", 0, "out")), ("idle", 3, ("idle.bias", 0, "out")))
     data = [(torch.ones(2, 2), torch.tensor([0, 1]))]
@@ -167,29 +167,33 @@ def test_the_model_stays_as_it_was(everything):
     assert [n for n, p in model.named_parameters() if p.grad is not None] == ["head.weight"]
     assert torch.equal(model.head.weight.grad, torch.ones_like(model.head.weight))
     expected = prune_ops.score(model.eval().requires_grad_(True), space, batches(), CRITERIA)
-    assert torch.equal(scores["taylor"]["conv"], expected["taylor"]["conv"])
+    assert torch.equal(scores["taylor_2019"]["conv"], expected["taylor_2019"]["conv"])
     assert torch.equal(scores["second_order"]["conv"], expected["second_order"]["conv"])
 
 
 @pytest.mark.parametrize("none", [[], [(torch.zeros(0, 3, 6, 6), torch.zeros(0).long())]])
 def test_no_images_is_one_line(everything, none):
     with pytest.raises(UserError) as caught:
-        prune_ops.score(*everything, none, ["taylor"])
+        prune_ops.score(*everything, none, ["taylor_2019"])
     assert str(caught.value) == (
         "calibration needs at least 1 image, but got none; give more training data"
     )
 
 
 def test_an_unknown_criterion_names_the_nearest(everything):
-    with pytest.raises(UserError, match="unknown criterion 'tailor', did you mean 'taylor'"):
-        prune_ops.score(*everything, [], ["tailor"])
+    with pytest.raises(
+        UserError, match="unknown criterion 'tailor_2019', did you mean 'taylor_2019'"
+    ):
+        prune_ops.score(*everything, [], ["tailor_2019"])
 
 
 def test_a_diverged_model_is_one_line(everything):
     model, space = everything
     nn.init.constant_(model.conv.bias, float("nan"))
-    with pytest.raises(UserError, match="'taylor' gave nan or inf in conv; check that the weights"):
-        prune_ops.score(model, space, batches(), ["taylor"])
+    with pytest.raises(
+        UserError, match="'taylor_2019' gave nan or inf in conv; check that the weights"
+    ):
+        prune_ops.score(model, space, batches(), ["taylor_2019"])
 
 
 def test_cudnn_is_left_as_it_was(everything, monkeypatch):
@@ -200,6 +204,6 @@ def test_cudnn_is_left_as_it_was(everything, monkeypatch):
         seen.append((torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark))
         return cross_entropy(outputs, targets)
 
-    prune_ops.score(*everything, batches([2]), ["taylor"], loss=loss)
+    prune_ops.score(*everything, batches([2]), ["taylor_2019"], loss=loss)
     assert seen == [(True, False)]
     assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == (False, True)

@@ -27,14 +27,14 @@ def values(model, space, criterion, batches=(), **options):
 def test_taylor_of_one_minibatch(two_linears):
     # y = 1, 2 and dL/dy = y, so dL/dw1 = (3, -1)·x·y: (3, -1) and (12, -4), mean (7.5, -2.5).
     # g·w = (7.5·1, -2.5·2), squared.
-    found = values(*two_linears, "taylor", [(X, Y)], loss=half_square)
+    found = values(*two_linears, "taylor_2019", [(X, Y)], loss=half_square)
     assert found == {"h": [56.25, 25.0]}
 
 
 def test_taylor_averages_the_squares_of_minibatches(two_linears):
     # g·w = (3, -2) for x = 1 and (12, -8) for x = 2: (9 + 144) / 2 and (4 + 64) / 2.
     batches = [(X[:1], Y[:1]), (X[1:], Y[1:])]
-    assert values(*two_linears, "taylor", batches, loss=half_square) == {"h": [76.5, 34.0]}
+    assert values(*two_linears, "taylor_2019", batches, loss=half_square) == {"h": [76.5, 34.0]}
 
 
 @pytest.mark.parametrize("sizes", [[2], [1, 1]])
@@ -93,7 +93,7 @@ def test_bn_scale_names_the_groups_without_batchnorm(make_groups):
         values(model, space, "bn_scale")
     assert str(caught.value) == (
         "criterion 'bn_scale' needs a BatchNorm with a scale in every group, but there is none in "
-        "1; use l1, l2, taylor or second_order"
+        "1; use l1, l2, taylor_2019 or second_order"
     )
 
 
@@ -116,7 +116,7 @@ def test_random_depends_on_seed_and_name_alone(two_linears, make_groups):
 
 def test_which_criteria_share_a_unit_across_groups():
     comparable = {name for name, criterion in prune_ops.CRITERIA.items() if criterion.comparable}
-    assert comparable == {"bn_scale", "second_order", "taylor"}
+    assert comparable == {"bn_scale", "second_order", "taylor_2019"}
 
 
 def images(seed=0, count=6):
@@ -126,7 +126,9 @@ def images(seed=0, count=6):
 
 @settings(deadline=None, max_examples=10)
 @given(order=st.permutations(range(6)))
-@pytest.mark.parametrize("criterion", ["bn_scale", "l1", "l2", "second_order", "taylor", "thinet"])
+@pytest.mark.parametrize(
+    "criterion", ["bn_scale", "l1", "l2", "second_order", "taylor_2019", "thinet"]
+)
 def test_permuting_channels_permutes_scores(fresh_conv_bn_conv, criterion, order):
     model, space = fresh_conv_bn_conv()
     before = prune_ops.score(model, space, [images()], [criterion])[criterion]["0"]
@@ -145,7 +147,7 @@ def permute(model, order):
 
 @settings(deadline=None, max_examples=10)
 @given(factor=st.floats(0.1, 10))
-@pytest.mark.parametrize("criterion", ["second_order", "taylor"])
+@pytest.mark.parametrize("criterion", ["second_order", "taylor_2019"])
 def test_loss_based_scores_ignore_how_scale_is_shared(fresh_conv_bn_conv, criterion, factor):
     """ReLU lets a positive factor move from the norm to the next layer; the function stays."""
     model, space = fresh_conv_bn_conv()

@@ -117,7 +117,7 @@ def test_before_the_first_trial_only_what_must_speaks() -> None:
 
 def test_origins_are_told_apart_by_the_config(record) -> None:
     view = View([], [], {"config": CONFIG})
-    trials = [record(0, origin=o) for o in ("uniform", "l1", "random", "tpe", "taylor")]
+    trials = [record(0, origin=o) for o in ("uniform", "l1", "random", "tpe", "taylor_2019")]
     assert [origin_of(view, r) for r in trials] == [
         "uniform",
         "ranking",

@@ -31,8 +31,8 @@ def test_every_start_meets_its_budget_and_says_where_it_comes_from(space: Space)
 
 
 def test_a_policy_found_twice_is_tried_once(space: Space) -> None:
-    once = starts(space, {"taylor": flat(space)}, [HALF])
-    twice = starts(space, {"taylor": flat(space), "second_order": flat(space)}, [HALF, HALF])
+    once = starts(space, {"taylor_2019": flat(space)}, [HALF])
+    twice = starts(space, {"taylor_2019": flat(space), "second_order": flat(space)}, [HALF, HALF])
     assert [s.policy for s in twice] == [s.policy for s in once]
 
 

@@ -1,4 +1,4 @@
-"""taylor: the squared first-order change of the loss when a channel is removed."""
+"""taylor_2019: the squared first-order change of the loss when a channel is removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup
 
 
-class Taylor:
+class Taylor2019:
     """S_c = mean over minibatches of (Σ_{i∈c} g_i w_i)², g the gradient of the minibatch's loss.
 
     The channel's weights i∈c are the parameters that make its values: the filters and biases that
@@ -24,7 +24,7 @@ class Taylor:
     first-order score of a set of parameters.
     """
 
-    name = "taylor"
+    name = "taylor_2019"
     comparable = True
     requires = frozenset({"attributions"})
 
