@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from threading import Lock
 from typing import Any
 
 import sqlalchemy
@@ -26,7 +27,8 @@ class Lease:
     ...     print(f"{lease.holder} has it")
 
     A holder that has not renewed it for a while, by the clock of whoever looks, is dead, and the
-    lease is taken from it: clocks of different machines are never compared.
+    lease is taken from it: clocks of different machines are never compared. One thread may renew it
+    while another drops it: whichever comes first, it is dropped.
     """
 
     def __init__(self, engine: sqlalchemy.Engine, study_id: int, what: str, owner: str) -> None:
@@ -34,6 +36,8 @@ class Lease:
         self._row = {"study_id": study_id, "key": f"lease:{what}"}
         self._seen: str | None = None
         self._since = 0.0
+        # What the database holds and what we have seen of it change together.
+        self._lock = Lock()
 
     @property
     def holder(self) -> str:
@@ -41,27 +45,32 @@ class Lease:
         return json.loads(self._seen)["owner"] if self._seen else ""
 
     def take(self) -> bool:
-        """Whether we have it now; never waits."""
-        there = self._read()
-        if there is None:
-            return self._insert()
+        """Whether we have it now; never waits for whoever else has it."""
+        with self._lock:
+            there = self._read()
+            return self._insert() if there is None else self._inherit(there)
+
+    def renew(self) -> None:
+        """Say that we live; nothing happens if it was dropped, or taken from us."""
+        with self._lock:
+            if self._seen is not None:
+                self._replace(self._seen)
+
+    def drop(self) -> None:
+        """Let the next one have it at once."""
+        with self._lock:
+            with self._engine.begin() as connection:
+                connection.execute(self._where(sqlalchemy.delete(TABLE)))
+            self._seen = None
+
+    def _inherit(self, there: str) -> bool:
+        """Of a holder that is dead."""
         if there != self._seen:
             self._seen, self._since = there, time.monotonic()
         # Our own name in it is from a life before this one: the folder is ours alone.
         if self.holder == self._owner or time.monotonic() - self._since > GRACE:
             return self._replace(there)
         return False
-
-    def renew(self) -> None:
-        """Say that we live; nothing happens if it was taken from us."""
-        if self._seen is not None:
-            self._replace(self._seen)
-
-    def drop(self) -> None:
-        """Let the next one have it at once."""
-        with self._engine.begin() as connection:
-            connection.execute(self._where(sqlalchemy.delete(TABLE)))
-        self._seen = None
 
     def _read(self) -> str | None:
         with self._engine.begin() as connection:

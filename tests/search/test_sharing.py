@@ -12,9 +12,11 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Thread, current_thread
 
 import optuna
 import pytest
+import sqlalchemy
 from climbs import toy
 from optuna.trial import TrialState
 from postgres import Server
@@ -204,3 +206,44 @@ def test_a_lease_is_one_process_at_a_time_and_outlives_nobody(
         assert late.take()
         with study.company.only_one("trains", lambda: True, said.append) as ours:
             assert not ours
+
+
+def test_a_lease_dropped_while_it_is_being_renewed_is_dropped(
+    url: str, tmp_path: Path, space: Space
+) -> None:
+    """As by the heartbeat's thread and the main one."""
+    with shared(url, tmp_path, space) as study:
+        engine = study.company._storage.engine  # type: ignore[attr-defined]
+        ours = lease.Lease(engine, study._study_id, "trains", "here:ours")
+        assert ours.take()
+        renewing, dropping = Thread(target=ours.renew), Thread(target=ours.drop)
+        committed, goes_on = Event(), Event()
+
+        @sqlalchemy.event.listens_for(engine, "checkin")
+        def hold(*_: object) -> None:
+            """The renewal is in the database, and nobody here has been told."""
+            if current_thread() is renewing:
+                committed.set()
+                assert goes_on.wait(60)
+
+        renewing.start()
+        assert committed.wait(60)
+        dropping.start()
+        dropping.join(1)  # it waits for the renewal, or it would be through by now
+        goes_on.set()
+        for thread in (renewing, dropping):
+            thread.join()
+        assert lease.Lease(engine, study._study_id, "trains", "here:next").take()
+
+
+def test_a_lease_that_was_dropped_is_not_renewed(url: str, tmp_path: Path, space: Space) -> None:
+    with shared(url, tmp_path, space) as study:
+        engine = study.company._storage.engine  # type: ignore[attr-defined]
+        ours, others = (lease.Lease(engine, study._study_id, "trains", name) for name in "ab")
+        assert ours.take()
+        ours.drop()
+        ours.renew()
+        assert others.take()
+        ours.renew()
+        assert not ours.take()
+        assert ours.holder == "b"
