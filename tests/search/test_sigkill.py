@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,15 @@ KILLS = 20
 OPTIONS = (
     *("--trials", "8", "--rungs", "1", "--sampler", "random", "--coin", "1"),
     *("--train-images", "200", "--final-epochs", "1", "--final-seeds", "2"),
+)
+
+# A worker whose parent is killed before it has said what the worker is for: spawned that moment,
+# it runs no code but the interpreter's own, and nobody can keep it from saying so.
+ORPHAN = re.compile(
+    r'Traceback \(most recent call last\):\n  File "<string>", line 1, in <module>\n'
+    r'(?: .*\n)*?  File ".*multiprocessing/spawn\.py", line \d+, in spawn_main\n'
+    r"(?: .*\n)*?    preparation_data = reduction\.pickle\.load\(from_parent\)\n"
+    r"(?: .*\n)*?EOFError: Ran out of input\n"
 )
 
 
@@ -125,7 +135,7 @@ def check(attempts: Attempts, whole: results.Run) -> None:
     assert len(run.front) > 0
     assert run.finals == whole.finals
     assert not (run.folder / "checkpoints").exists()
-    assert "Traceback" not in attempts.errors()
+    assert "Traceback" not in ORPHAN.sub("", attempts.errors())
 
 
 def test_a_run_killed_at_random_moments_loses_nothing(
