@@ -10,22 +10,32 @@ from __future__ import annotations
 
 from prune_ops.artifact import load, load_policy, save
 from prune_ops.calibrate import score
+from prune_ops.compression import WAYS, Compression
 from prune_ops.criteria import CRITERIA, Criterion
 from prune_ops.evidence import Evidence
+from prune_ops.magnitude import sparsified
 from prune_ops.proxies import PROXIES, Candidate, Proxy
 from prune_ops.scores import Scores, normalised
 from prune_ops.select import Selection, select
+from prune_ops.sizes import Size, size
 from prune_ops.surgery import prune
+from prune_ops.ternary import ternarised
+from prune_ops.weights import baked, layer_weights
 
 __all__ = [
     "CRITERIA",
     "Candidate",
+    "Compression",
     "Criterion",
     "Evidence",
     "PROXIES",
     "Proxy",
     "Scores",
     "Selection",
+    "Size",
+    "WAYS",
+    "baked",
+    "layer_weights",
     "load",
     "load_policy",
     "normalised",
@@ -33,4 +43,7 @@ __all__ = [
     "save",
     "score",
     "select",
+    "size",
+    "sparsified",
+    "ternarised",
 ]
