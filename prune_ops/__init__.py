@@ -13,7 +13,9 @@ from prune_ops.calibrate import score
 from prune_ops.compression import WAYS, Compression
 from prune_ops.criteria import CRITERIA, Criterion
 from prune_ops.evidence import Evidence
+from prune_ops.importances import IMPORTANCES, Importance
 from prune_ops.magnitude import sparsified
+from prune_ops.measure import Damages, measure
 from prune_ops.proxies import PROXIES, Candidate, Proxy
 from prune_ops.scores import Scores, normalised
 from prune_ops.select import Selection, select
@@ -27,7 +29,10 @@ __all__ = [
     "Candidate",
     "Compression",
     "Criterion",
+    "Damages",
     "Evidence",
+    "IMPORTANCES",
+    "Importance",
     "PROXIES",
     "Proxy",
     "Scores",
@@ -38,6 +43,7 @@ __all__ = [
     "layer_weights",
     "load",
     "load_policy",
+    "measure",
     "normalised",
     "prune",
     "save",

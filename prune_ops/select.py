@@ -26,14 +26,22 @@ def select(space: Space, policy: Policy, scores: Scores) -> Selection:
         UserError: the policy or the scores were made for another model.
     """
     widths = space.widths(policy)
+    rankings = ranked(space, scores)
     return {
-        group.name: _top(_scores_of(group, scores), int(width))
+        group.name: np.sort(rankings[group.name][: int(width)])
         for group, width in zip(space.groups, widths, strict=True)
     }
 
 
-def _top(values: np.ndarray, width: int) -> np.ndarray:
-    return np.sort(np.argsort(-values, kind="stable")[:width])
+def ranked(space: Space, scores: Scores) -> dict[str, np.ndarray]:
+    """Group name → its channels, the best first; of equal ones the lower index first.
+
+    Raises:
+        UserError: the scores were made for another model.
+    """
+    return {
+        group.name: np.argsort(-_scores_of(group, scores), kind="stable") for group in space.groups
+    }
 
 
 def _scores_of(group: ChannelGroup, scores: Scores) -> np.ndarray:
