@@ -16,7 +16,7 @@ from prune_ops.evidence import Evidence
 from prune_ops.importances import IMPORTANCES, Importance
 from prune_ops.magnitude import sparsified
 from prune_ops.measure import Damages, measure
-from prune_ops.proxies import PROXIES, Candidate, Proxy
+from prune_ops.proxies import PROXIES, Candidate, Proxy, check_proxies
 from prune_ops.scores import Scores, normalised
 from prune_ops.select import Selection, select
 from prune_ops.sizes import Size, size
@@ -40,6 +40,7 @@ __all__ = [
     "Size",
     "WAYS",
     "baked",
+    "check_proxies",
     "layer_weights",
     "load",
     "load_policy",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from prune_ops.collectors import COLLECTORS, Loss, Subject
 from prune_ops.criteria import CRITERIA, Criterion
 from prune_ops.evidence import Evidence
+from prune_ops.repeatable import repeatable
 from spaces import Space
 from spaces.errors import UserError, unknown
 from spaces.groups import ChannelGroup
@@ -66,7 +66,7 @@ def collect(
     subject = Subject(model, groups, loss, seed)
     collectors = {name: COLLECTORS[name](subject) for name in sorted(required)}
     images = 0
-    with torch.enable_grad(), _repeatable():
+    with torch.enable_grad(), repeatable():
         for inputs, targets in batches:
             images += len(inputs)
             for collector in collectors.values():
@@ -75,18 +75,6 @@ def collect(
         raise UserError("calibration needs at least 1 image, but got none; give more training data")
     found = {name: collector.result() for name, collector in collectors.items()}
     return Evidence(model, seed, **found)
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """cuDNN's quickest backward passes add up in another order each time, so do without them."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before
 
 
 def _criterion(name: str) -> Criterion:

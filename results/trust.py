@@ -161,13 +161,13 @@ def proxy_trust(records: Sequence[TrialRecord], seed: int = 0) -> list[Trust]:
     rung = trust_rung(records)
     trained = trained_to(records, rung)
     stopped = Counter(r.rung for r in once(records) if r.state == "stopped" and r.rung < rung)
-    names = dict.fromkeys(name for r in records for name in r.proxies)
+    names = dict.fromkeys(n for r in records for n in r.proxies if n not in CONTROLS)
     return [_trust(name, rung, trained, stopped, seed) for name in (*names, *CONTROLS)]
 
 
 def score_of(record: TrialRecord, name: str) -> float:
     """A proxy's or control's value of a trial; ``nan`` where it has none."""
-    if name in CONTROLS and name not in record.proxies:
+    if name in CONTROLS:
         return float(getattr(record, name))
     return record.proxies.get(name, math.nan)
 

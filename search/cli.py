@@ -25,7 +25,7 @@ from search.config import SearchConfig, TaskConfig
 from search.engines import SearchStopped
 from search.flags import USER_ERROR, Formatter, Parser, add_part
 from search.folder import Folder, place
-from search.inspect import inspect, untrained, without_data
+from search.inspect import inspect, loaded, untrained, without_data
 from search.progress import Progress
 from search.run import execute
 from spaces import UserError
@@ -187,7 +187,11 @@ def _inspect(arguments: Sequence[str]) -> int:
     options = vars(parser.parse_args(arguments))
     config = SearchConfig.of(**options)
     cache = Path(config.run.runs_dir) / ".cache"
-    given = untrained(config.task, cache) if "data" in options else without_data(config.task)
+    given = (
+        untrained(config.task, loaded(config.task, cache))
+        if "data" in options
+        else without_data(config.task)
+    )
     inspect(*given, config.task.round_to, Console())
     return 0
 

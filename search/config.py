@@ -65,7 +65,9 @@ class JudgeConfig:
     """how a policy is judged"""
 
     criterion: str = option("second_order", "says which channels stay", names=CRITERIA)
-    proxies: tuple[str, ...] = option(tuple(PROXIES), "measured at rung 0", names=PROXIES)
+    proxies: tuple[str, ...] = option(
+        ("predicted_damage", "adaptive_bn"), "measured at rung 0", names=PROXIES
+    )
     rank_by: str = option("adaptive_bn", "the proxy that decides at rung 0", names=PROXIES)
     rungs: tuple[int, ...] = option((1, 3), "epochs of training at each rung above 0")
     eta: float = option(2.0, "one in ETA of equally large networks climbs on from a rung")

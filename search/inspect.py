@@ -12,23 +12,32 @@ from torch import Tensor, nn
 import spaces
 from search import data, models
 from search.config import TaskConfig
+from search.data.source import Splits
 from spaces import Space
 
 
-def untrained(config: TaskConfig, cache: Path) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """The model with fresh weights, on the CPU, and one image of the data as its input.
+def loaded(config: TaskConfig, cache: Path) -> Splits:
+    """The data, on the CPU.
 
     Raises:
         UserError: as ``build_task``.
     """
     models.check(config.model)
-    splits = data.load(
+    return data.load(
         config.data,
         device=torch.device("cpu"),
         image_size=config.image_size,
         train_images=config.train_images,
         cache=cache,
     )
+
+
+def untrained(config: TaskConfig, splits: Splits) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """The model with fresh weights, on the CPU, and one image of the data as its input.
+
+    Raises:
+        UserError: as ``build_task``.
+    """
     image, _ = next(iter(splits.validation.batches(1)))
     return _built(config, splits.classes, splits.shape[0]), (image[:1],)
 

@@ -11,9 +11,10 @@ import prune_ops
 import spaces
 from prune_ops import CRITERIA, Scores, normalised
 from search.config import SearchConfig
-from search.inspect import untrained
+from search.inspect import loaded, untrained
 from search.progress import Progress
-from search.task import Task, build_task
+from search.task import Task, build_task, calibration_sizes
+from search.trial import ADAPTING
 from spaces import Budget, Space
 
 Check = Callable[[nn.Module, Space], None]
@@ -33,11 +34,7 @@ def build(config: SearchConfig, progress: Progress, check: Check = anything) -> 
     cache = Path(config.run.runs_dir) / ".cache"
     if config.task.weights is None:
         # The baseline may take long; what cannot be searched is refused before it is trained.
-        model, example = untrained(config.task, cache)
-        space = spaces.discover(model, example, config.task.round_to)
-        check(model, space)
-        reachable(space, config)
-        check_criteria(model, space, config)
+        _refuse(config, cache, check)
     return build_task(
         config.task.model,
         config.task.data,
@@ -49,6 +46,16 @@ def build(config: SearchConfig, progress: Progress, check: Check = anything) -> 
         cache=cache,
         progress=progress.working,
     )
+
+
+def _refuse(config: SearchConfig, cache: Path, check: Check) -> None:
+    splits = loaded(config.task, cache)
+    model, example = untrained(config.task, splits)
+    space = spaces.discover(model, example, config.task.round_to)
+    check(model, space)
+    reachable(space, config)
+    check_criteria(model, space, config)
+    check_proxies(model, len(splits.train), config)
 
 
 def reachable(space: Space, config: SearchConfig) -> list[Budget]:
@@ -71,6 +78,16 @@ def check_criteria(model: nn.Module, space: Space, config: SearchConfig) -> None
     """
     free = [name for name in criteria(config) if not CRITERIA[name].requires]
     prune_ops.score(model, space, (), free)
+
+
+def check_proxies(model: nn.Module, train_images: int, config: SearchConfig) -> None:
+    """Ask whether there is what the proxies need.
+
+    Raises:
+        UserError: too few images, or a network without what they look at.
+    """
+    sizes = calibration_sizes(train_images, *ADAPTING)
+    prune_ops.check_proxies(config.judging.proxies, model, sizes)
 
 
 def criteria(config: SearchConfig) -> list[str]:

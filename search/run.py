@@ -41,6 +41,7 @@ from search.prepare import (
     anything,
     build,
     check_criteria,
+    check_proxies,
     in_one_unit,
     reachable,
     score,
@@ -114,6 +115,7 @@ def _search(
     check(task.model, space)
     budgets = reachable(space, config)
     check_criteria(task.model, space, config)
+    check_proxies(task.model, len(task.train), config)
     about = provenance(folder.path.name, config, task, space, budgets) | command
     with (
         threads_suited_to(task.example[0].shape),

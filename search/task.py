@@ -92,6 +92,16 @@ class Task:
         return list(pool.subset(mine[draw[:images]]).batches(batch_size))
 
 
+def calibration_sizes(train_images: int, images: int, batch_size: int) -> list[int]:
+    """The size of every batch that ``Task.calibration`` gives of so many training images.
+
+    >>> calibration_sizes(300, images=256, batch_size=64)
+    [64, 64, 22]
+    """
+    found = min(images, -(-train_images // 2))
+    return [min(batch_size, found - start) for start in range(0, found, batch_size)]
+
+
 def build_task(
     model: str = "digits_cnn",
     data: str = "digits",

@@ -30,8 +30,8 @@ from spaces import Policy, Space, copied
 TOLERANCE = 0.01
 """Share of the unpruned network's flops within which two policies count as equally large."""
 
-ADAPTING = 2048
-"""Images from which adaptive BatchNorm takes its statistics: 32 batches of 64."""
+ADAPTING = 2048, 64
+"""Images that proxies calibrate on, and of one batch: adaptive BatchNorm takes all 32 batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +259,8 @@ class Climb:
     @cached_property
     def _proxy_data(self) -> tuple[list[Batch], list[Batch]]:
         """Drawn once; every policy is judged on the same images."""
-        return self.task.calibration(ADAPTING, batch_size=64), self.task.held_out()
+        images, batch_size = ADAPTING
+        return self.task.calibration(images, batch_size=batch_size), self.task.held_out()
 
     def _train(self, policy: Policy, rung: int, seed: int) -> Outcome:
         how = self.in_mode(policy, self.config.judging.rungs[rung - 1])

@@ -6,13 +6,24 @@ To add one, write one file here with a class that satisfies :class:`Proxy`, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Protocol
+
+from torch import nn
 
 from prune_ops.proxies.adaptive_bn import AdaptiveBN
 from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.fisher import Fisher
+from prune_ops.proxies.grasp import GraSP
+from prune_ops.proxies.jacob_cov import JacobCov
+from prune_ops.proxies.params import Params
+from prune_ops.proxies.passes import require
 from prune_ops.proxies.predicted_damage import PredictedDamage
+from prune_ops.proxies.snip import Snip
+from prune_ops.proxies.synflow import SynFlow
+from prune_ops.proxies.zico import ZiCo
 
-__all__ = ["PROXIES", "Candidate", "Proxy"]
+__all__ = ["PROXIES", "Candidate", "Proxy", "check_proxies"]
 
 
 class Proxy(Protocol):
@@ -20,16 +31,45 @@ class Proxy(Protocol):
 
     Attributes:
         name: its key in ``PROXIES``, and ``proxy:<name>`` in the trials table.
+        batches: how many calibration batches of two images or more it cannot do without; one that
+            takes any takes a convolution or linear layer too. 0 for one that looks at neither, or
+            that says itself what it needs.
     """
 
     name: str
+    batches: int
 
     def __call__(self, candidate: Candidate) -> float:
-        """A finite number, higher for a better policy. The candidate stays as it is."""
+        """Higher for a better policy; ``nan`` if undefined. The candidate stays as it is."""
         ...
 
 
-_ALL: tuple[Proxy, ...] = (PredictedDamage(), AdaptiveBN())
+_ALL: tuple[Proxy, ...] = (
+    PredictedDamage(),
+    AdaptiveBN(),
+    Snip(),
+    GraSP(),
+    SynFlow(),
+    Fisher(),
+    JacobCov(),
+    ZiCo(),
+    Params(),
+)
 
 PROXIES: dict[str, Proxy] = {proxy.name: proxy for proxy in _ALL}
 """Every proxy by its name."""
+
+
+def check_proxies(names: Iterable[str], model: nn.Module, sizes: Sequence[int]) -> None:
+    """Refuse what these proxies cannot do without, before anything is measured.
+
+    >>> check_proxies(["snip", "zico"], model, [64, 64, 17])                  # doctest: +SKIP
+
+    Args:
+        sizes: images in each calibration batch.
+
+    Raises:
+        UserError: too few calibration batches; no convolution and no linear layer.
+    """
+    for name in names:
+        require(PROXIES[name], model, sizes)

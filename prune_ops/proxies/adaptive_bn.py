@@ -32,6 +32,7 @@ class AdaptiveBN:
     """
 
     name = "adaptive_bn"
+    batches = 0
 
     def __call__(self, candidate: Candidate) -> float:
         return accuracy(recalibrated(candidate.pruned, candidate.calibration), candidate.held_out)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 
 from torch import Tensor, nn
 
+from prune_ops.proxies.passes import BATCHES, Needs, Passes, passes, require, usable
 from prune_ops.scores import Scores
 from spaces import Space
 from spaces.policy import Policy
@@ -31,3 +34,24 @@ class Candidate:
     pruned: nn.Module
     calibration: Sequence[tuple[Tensor, Tensor]]
     held_out: Sequence[tuple[Tensor, Tensor]]
+
+    def require(self, proxy: Needs) -> None:
+        """Refuse what the proxy cannot do without.
+
+        Raises:
+            UserError: too few calibration batches; no convolution and no linear layer.
+        """
+        require(proxy, self.pruned, [len(inputs) for inputs, _ in self.calibration])
+
+    def passes_for(self, proxy: Needs) -> Passes:
+        """Gradients of the network, computed once for all proxies that look at them.
+
+        Raises:
+            UserError: as ``require``.
+        """
+        self.require(proxy)
+        return self._passes
+
+    @cached_property
+    def _passes(self) -> Passes:
+        return passes(self.pruned, list(islice(usable(self.calibration), BATCHES)))

@@ -18,6 +18,7 @@ class PredictedDamage:
     """
 
     name = "predicted_damage"
+    batches = 0
 
     def __call__(self, candidate: Candidate) -> float:
         kept = select(candidate.space, candidate.policy, candidate.scores)

@@ -1,0 +1,61 @@
+"""jacob_cov: how differently the network sees different images."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.passes import as_judged, usable
+from prune_ops.repeatable import repeatable
+
+K = 1e-5
+"""The paper's, against eigenvalues of 0."""
+
+
+class JacobCov:
+    """-Σ [log(v + k) + 1 / (v + k)], v the eigenvalues of the correlation of input Jacobians.
+
+    The Jacobian of an image is the gradient by its pixels of the sum of all outputs, those of the
+    batch's other images included, which BatchNorm on batch statistics lets it reach. The
+    correlation is between the images of the first calibration batch of two images or more; k is
+    ``K``, dropout is off. Images that are seen alike make
+    eigenvalues near 0, and each costs about 1/k; all unlike, every eigenvalue is 1: higher is
+    better. The value depends on the number of images, the same for all policies. It is ``nan``
+    where the gradient of an image is the same at all pixels, as in a dead network.
+
+    Definition: Mellor et al., Neural Architecture Search without Training, 2020 (arXiv 2006.04647,
+    first version), called jacob_cov in Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS,
+    ICLR 2021.
+
+    Raises:
+        UserError: no calibration batch of two images or more; no convolution or linear layer.
+    """
+
+    name = "jacob_cov"
+    batches = 1
+
+    def __call__(self, candidate: Candidate) -> float:
+        candidate.require(self)
+        inputs, _ = next(usable(candidate.calibration))
+        return score(torch.corrcoef(jacobians(candidate.pruned, inputs).double()))
+
+
+@torch.enable_grad()
+def jacobians(model: nn.Module, inputs: Tensor) -> Tensor:
+    """``(images, pixels)``: the gradient of the sum of an image's outputs by its pixels."""
+    leaf = inputs.detach().requires_grad_()
+    with repeatable():
+        outputs = as_judged(model)(leaf.clone())  # the first layer may work in place
+        (gradient,) = torch.autograd.grad(outputs.sum(), leaf, materialize_grads=True)
+    return gradient.flatten(1)
+
+
+def score(correlation: Tensor) -> float:
+    """Of a correlation matrix ``(images, images)``."""
+    if not correlation.isfinite().all():
+        return math.nan
+    v = torch.linalg.eigvalsh(correlation) + K
+    return -(v.log() + 1 / v).sum().item()

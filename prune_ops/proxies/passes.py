@@ -1,0 +1,165 @@
+"""What proxies of gradients share: the network's mode, its layers, and the passes over images.
+
+>>> seen = passes(candidate.pruned, candidate.calibration)                    # doctest: +SKIP
+>>> [tuple(gradient.shape) for gradient in seen.gradients[0]]                 # doctest: +SKIP
+[(16, 3, 3, 3), …]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from prune_ops.repeatable import repeatable
+from prune_ops.weights import layer_weights
+from spaces import copied
+from spaces.errors import UserError
+
+Batch = tuple[Tensor, Tensor]
+
+BATCHES = 4
+"""So many calibration batches are looked at: the papers take one or two at initialisation."""
+
+
+class Needs(Protocol):
+    """A proxy's ``name``, and how many ``batches`` of 2 images or more it takes at least."""
+
+    name: str
+    batches: int
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What one forward and backward pass over each of the first ``BATCHES`` batches gave.
+
+    Attributes:
+        model: the copy that they were made with, as ``as_judged`` gives it.
+        batches: the images; L below is the cross-entropy, a mean over one batch.
+        weights: of ``model``, as ``layer_weights`` gives them: biases and normalisations are left
+            out, as in the papers.
+        gradients: of each batch, the gradient of L by each weight.
+        attributions: of each batch, for every use of a layer: ``(images, channels)``, the sum over
+            positions of its output times the gradient of the image's own loss by that output.
+    """
+
+    model: nn.Module
+    batches: Sequence[Batch]
+    weights: Sequence[nn.Parameter]
+    gradients: Sequence[Sequence[Tensor]]
+    attributions: Sequence[Sequence[Tensor]]
+
+    @property
+    def shares(self) -> list[float]:
+        """Of each batch: its part of all images."""
+        sizes = [len(inputs) for inputs, _ in self.batches]
+        return [size / sum(sizes) for size in sizes]
+
+    @property
+    def gradient(self) -> list[Tensor]:
+        """Of the mean loss over all images, by each weight."""
+        by_weight = zip(*self.gradients, strict=True)
+        return [self._mean(gradients) for gradients in by_weight]
+
+    def _mean(self, gradients: Sequence[Tensor]) -> Tensor:
+        parts = zip(self.shares, gradients, strict=True)
+        return reduce(torch.add, [share * gradient for share, gradient in parts])
+
+
+def as_judged(model: nn.Module) -> nn.Module:
+    """A copy in eval mode, so without dropout, whose BatchNorms normalise by the batch.
+
+    The papers judge networks at initialisation, where there is nothing else to normalise by; and a
+    pruned network's inherited statistics are those of another network.
+    """
+    model = copied(model).eval().requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.train()
+    return model
+
+
+def usable(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Those of two images or more: one image has no variance to normalise by."""
+    return (batch for batch in batches if len(batch[0]) > 1)
+
+
+def require(proxy: Needs, model: nn.Module, sizes: Sequence[int]) -> None:
+    """Refuse what a proxy that takes batches cannot judge; ``sizes`` are those of the batches.
+
+    Raises:
+        UserError: too few batches of two images or more; no convolution and no linear layer.
+    """
+    if not proxy.batches:
+        return
+    found = sum(size > 1 for size in sizes)
+    if found < proxy.batches:
+        raise UserError(
+            f"proxy {proxy.name!r} needs at least {proxy.batches} calibration batches of 2 images "
+            f"or more, but got {found}; give more training data, or use predicted_damage"
+        )
+    if not layer_weights(model):
+        raise UserError(
+            f"proxy {proxy.name!r} needs the weight of a convolution or linear layer, but the "
+            "network has none; use adaptive_bn or predicted_damage"
+        )
+
+
+def passes(model: nn.Module, batches: Sequence[Batch]) -> Passes:
+    """Forward and backward over the given batches; ``model`` is untouched."""
+    model = as_judged(model)
+    weights = layer_weights(model)
+    for weight in weights:
+        weight.requires_grad_(True)
+    found = [_pass(model, weights, *batch) for batch in batches]
+    return Passes(model, batches, weights, [g for g, _ in found], [a for _, a in found])
+
+
+@torch.enable_grad()
+def _pass(
+    model: nn.Module, weights: Sequence[nn.Parameter], inputs: Tensor, targets: Tensor
+) -> tuple[Sequence[Tensor], list[Tensor]]:
+    with _outputs(model) as outputs:
+        loss = cross_entropy(model(inputs), targets)
+    wanted = [*weights, *(output for _, output in outputs)]
+    with repeatable():
+        found = torch.autograd.grad(loss, wanted, materialize_grads=True)
+    by_output = [len(inputs) * gradient for gradient in found[len(weights) :]]  # L is a mean
+    pairs = zip(outputs, by_output, strict=True)
+    attributions = [_by_channel(layer, a.detach() * g) for (layer, a), g in pairs]
+    return found[: len(weights)], attributions
+
+
+@contextmanager
+def _outputs(model: nn.Module) -> Iterator[list[tuple[nn.Module, Tensor]]]:
+    """The layers in the order of their use, with what they put out."""
+    seen: list[tuple[nn.Module, Tensor]] = []
+    layers = [module for module in model.modules() if isinstance(module, _ConvNd | nn.Linear)]
+    hooks = [layer.register_forward_hook(partial(_keep, seen)) for layer in layers]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _keep(
+    seen: list[tuple[nn.Module, Tensor]], layer: nn.Module, _inputs: object, output: Tensor
+) -> Tensor:
+    if output.requires_grad:
+        seen.append((layer, output))
+    return output.clone()  # what follows may work in place
+
+
+def _by_channel(layer: nn.Module, products: Tensor) -> Tensor:
+    channels = -1 if isinstance(layer, nn.Linear) else 1
+    moved = products.movedim(channels, 1)
+    return moved.reshape(*moved.shape[:2], -1).sum(2)

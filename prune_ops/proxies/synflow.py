@@ -1,0 +1,81 @@
+"""synflow: how strong the paths through the pruned network are, whatever the data."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from prune_ops.proxies.candidate import Candidate
+from prune_ops.repeatable import repeatable
+from prune_ops.weights import layer_weights
+from spaces import copied
+from spaces.errors import UserError
+
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
+
+
+class SynFlow:
+    """Σ |w ⊙ ∂R/∂w| over the weights of all convolutions and linear layers, R = 1ᵀ Π|W| 1.
+
+    R is the sum of the outputs for one all-ones image of the calibration images' shape, with the
+    absolute value of every parameter, layers without bias and normalisations left out; the network
+    is otherwise in eval mode, activations as they are (a ReLU lets all of it pass). No image is
+    looked at. Every path counts with the product of its weights, so that fewer channels always
+    mean less.
+
+    It is the score itself, in double precision: with fresh weights it is 3e25 for ResNet-20, 2e71
+    for ResNet-56, where float overflows (3e38), and 2e227 for ResNet-152; double ends at 2e308.
+
+    Definition: Tanaka et al., Pruning neural networks without any data by iteratively conserving
+    synaptic flow, NeurIPS 2020, summed over the network as in Abdelfattah et al., Zero-Cost Proxies
+    for Lightweight NAS, ICLR 2021.
+
+    Raises:
+        UserError: no calibration batch of two images or more to take the shape of; no convolution
+            or linear layer; a network so deep that the score overflows.
+    """
+
+    name = "synflow"
+    batches = 1
+
+    def __call__(self, candidate: Candidate) -> float:
+        candidate.require(self)
+        scores = synaptic_scores(candidate.pruned, candidate.calibration[0][0])
+        total = sum(score.sum().item() for score in scores)
+        if not math.isfinite(total):
+            raise UserError(
+                f"synflow must be finite in double precision, but is {total}: the network is too "
+                "deep or its weights are not finite; use another proxy"
+            )
+        return total
+
+
+@torch.enable_grad()
+def synaptic_scores(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """|w ⊙ ∂R/∂w| of each of ``layer_weights``; of the images only their shape is taken."""
+    model = _linear(model)
+    weights = layer_weights(model.requires_grad_(False))
+    for weight in weights:
+        weight.requires_grad_(True)
+    ones = torch.ones_like(images[:1], dtype=torch.float64)
+    with repeatable():
+        flow = model(ones).sum()
+        gradients = torch.autograd.grad(flow, weights, materialize_grads=True)
+    pairs = zip(weights, gradients, strict=True)
+    return [(weight * gradient).detach().abs() for weight, gradient in pairs]
+
+
+def _linear(model: nn.Module) -> nn.Module:
+    """A copy of absolute weights without biases and normalisations, in double precision."""
+    model = copied(model).eval().double()
+    for parameter in model.parameters():
+        parameter.data.abs_()
+    for module in model.modules():
+        if isinstance(module, NORMS):
+            module.register_forward_hook(lambda _module, inputs, _outputs: inputs[0])
+        elif isinstance(bias := getattr(module, "bias", None), nn.Parameter):
+            bias.data.zero_()
+    return model
