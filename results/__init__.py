@@ -13,18 +13,21 @@ from results.report import report
 from results.report.several import report_several
 from results.report.terminal import terminal_comparison, terminal_table
 from results.run import Run, load
+from results.sensitivity import SensitivityRecord
 from results.store import (
     load_comparison,
     load_finals,
     load_provenance,
     load_records,
     load_repeats,
+    load_sensitivity,
     plain_errors,
     save_comparison,
     save_finals,
     save_provenance,
     save_record,
     save_repeats,
+    save_sensitivity,
 )
 from results.tables import table, write_tables
 from results.trust import Correlation, Trust, noise_ceiling, proxy_trust
@@ -39,6 +42,7 @@ __all__ = [
     "Kind",
     "Paired",
     "Run",
+    "SensitivityRecord",
     "SweepPoint",
     "TrialRecord",
     "Trust",
@@ -52,6 +56,7 @@ __all__ = [
     "load_provenance",
     "load_records",
     "load_repeats",
+    "load_sensitivity",
     "noise_ceiling",
     "paired",
     "plain_errors",
@@ -63,6 +68,7 @@ __all__ = [
     "save_provenance",
     "save_record",
     "save_repeats",
+    "save_sensitivity",
     "table",
     "terminal_comparison",
     "terminal_table",

@@ -22,6 +22,7 @@ from results.pareto import trial_front
 from results.record import FinalRecord, TrialRecord
 from results.report import report
 from results.report.view import View
+from results.sensitivity import SensitivityRecord, sensitivity_table
 from results.trust import trust_table
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Run:
         repeats: policies that were trained again with another seed at the rung that trust is
             measured at; their accuracies at other rungs are ``nan``.
         compared: what a comparison of fine-tuning with training from scratch measured.
+        measured: what cutting each group alone did, as the run's importances measured it.
     """
 
     folder: Path
@@ -47,11 +49,13 @@ class Run:
     provenance: dict[str, Any]
     repeats: tuple[TrialRecord, ...] = ()
     compared: Comparison = field(default_factory=Comparison)
+    measured: tuple[SensitivityRecord, ...] = ()
 
     @property
     def view(self) -> View:
         """What the sections of a report are made from."""
-        return View(self.records, self.finals, self.provenance, self.repeats, self.compared)
+        parts = (self.records, self.finals, self.provenance, self.repeats)
+        return View(*parts, self.compared, self.measured)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -87,6 +91,11 @@ class Run:
     def sweep(self) -> pd.DataFrame:
         """One row for each learning rate that the comparison tried; the columns of sweep.csv."""
         return sweep_table(self.compared)
+
+    @property
+    def sensitivity(self) -> pd.DataFrame:
+        """One row for each importance, group and width; the columns of sensitivity.csv."""
+        return sensitivity_table(self.measured)
 
     @property
     def best(self) -> TrialRecord | None:
@@ -128,4 +137,5 @@ def load(folder: str | Path, storage: str | None = None) -> Run:
             provenance,
             tuple(store.load_repeats(study)),
             store.load_comparison(study),
+            tuple(store.load_sensitivity(study)),
         )

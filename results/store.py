@@ -24,10 +24,11 @@ from results import database
 from results.arms import Comparison
 from results.database import one_line
 from results.record import FinalRecord, TrialRecord
+from results.sensitivity import SensitivityRecord
 from spaces.errors import UserError
 
 RECORD, FINALS, PROVENANCE = "record", "finals", "provenance"
-REPEATS, COMPARISON = "repeats", "comparison"
+REPEATS, COMPARISON, SENSITIVITY = "repeats", "comparison", "sensitivity"
 """Where records live among Optuna's user attributes."""
 
 SUPERSEDES = "supersedes"
@@ -188,6 +189,7 @@ def left_out(study: optuna.Study) -> list[str]:
     for key, what, parse in (
         (FINALS, "final", FinalRecord.from_json),
         (REPEATS, "repeat", TrialRecord.from_json),
+        (SENSITIVITY, "sensitivity", SensitivityRecord.from_json),
     ):
         texts = enumerate(attrs.get(key, []))
         damaged += [f"{what} {i}" for i, text in texts if _read(parse, text) is None]
@@ -262,6 +264,17 @@ def save_repeats(study: optuna.Study, repeats: Sequence[TrialRecord]) -> None:
 def load_repeats(study: optuna.Study) -> list[TrialRecord]:
     """What `save_repeats` stored."""
     return _read_all(TrialRecord.from_json, study.user_attrs.get(REPEATS, []))
+
+
+def save_sensitivity(study: optuna.Study, measured: Sequence[SensitivityRecord]) -> None:
+    """Put what cutting each group alone did into the study, replacing what was there."""
+    with plain_errors("the study"):
+        study.set_user_attr(SENSITIVITY, [record.to_json() for record in measured])
+
+
+def load_sensitivity(study: optuna.Study) -> list[SensitivityRecord]:
+    """What `save_sensitivity` stored; none where no importance was measured."""
+    return _read_all(SensitivityRecord.from_json, study.user_attrs.get(SENSITIVITY, []))
 
 
 def save_comparison(study: optuna.Study, comparison: Comparison) -> None:

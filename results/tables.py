@@ -20,6 +20,7 @@ from results import pareto
 from results.arms import Comparison
 from results.comparison_tables import comparison_table, contrasts_table, sweep_table
 from results.record import FinalRecord, TrialRecord
+from results.sensitivity import SensitivityRecord, sensitivity_table
 from results.store import plain_errors, write_bytes, write_text
 from results.trust import trust_table
 
@@ -119,16 +120,18 @@ def write_tables(
     finals: Sequence[FinalRecord] = (),
     repeats: Sequence[TrialRecord] = (),
     compared: Comparison | None = None,
+    sensitivity: Sequence[SensitivityRecord] = (),
 ) -> None:
     """Write every table into ``folder`` as CSV and as Parquet, each file in one step.
 
     ``trials`` and ``pareto`` are always there; of the others those that have a row: ``finals``,
-    ``trust``, ``comparison``, ``contrasts`` and ``sweep``.
+    ``trust``, ``comparison``, ``contrasts``, ``sweep`` and ``sensitivity``.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    for name, frame in all_tables(records, finals, repeats, compared or Comparison()).items():
+    compared = compared or Comparison()
+    for name, frame in all_tables(records, finals, repeats, compared, sensitivity).items():
         path = Path(folder) / name
         if len(frame) or name in ALWAYS:
             write_text(path.with_suffix(".csv"), frame.to_csv(index=False), AGAIN)
@@ -142,6 +145,7 @@ def all_tables(
     finals: Sequence[FinalRecord],
     repeats: Sequence[TrialRecord],
     compared: Comparison,
+    sensitivity: Sequence[SensitivityRecord] = (),
 ) -> dict[str, pd.DataFrame]:
     """The name of each file to its table."""
     return {
@@ -152,6 +156,7 @@ def all_tables(
         "comparison": comparison_table(compared),
         "contrasts": contrasts_table(compared),
         "sweep": sweep_table(compared),
+        "sensitivity": sensitivity_table(sensitivity),
     }
 
 

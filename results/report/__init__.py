@@ -61,7 +61,8 @@ def report(run: Run, path: str | Path | None = None) -> Path:
     """
     target = files.page_path(run.folder / "report.html" if path is None else path)
     if path is None:
-        write_tables(run.folder, run.records, run.finals, run.repeats, run.compared)
+        parts = (run.records, run.finals, run.repeats, run.compared, run.measured)
+        write_tables(run.folder, *parts)
     return files.write(document(run.view), target)
 
 

@@ -19,7 +19,8 @@ NAMES: dict[Origin, str] = {
 
 
 def origin_of(view: View, record: TrialRecord) -> Origin:
-    """Rankings are the starts that the run was given; who is nothing else was searched."""
+    """Rankings are the starts that the run was given, importances' widths among them; who is
+    nothing else was searched."""
     policies = (view.provenance.get("config") or {}).get("policies") or {}
     if record.origin in (policies.get("starts") or ()):
         return "ranking"
@@ -28,7 +29,9 @@ def origin_of(view: View, record: TrialRecord) -> Origin:
 
 
 def described(view: View, record: TrialRecord) -> str:
-    """``global ranking (l1)`` or the origin's own name."""
+    """``global ranking (l1)``, ``widths by iso_damage``, or the origin's own name."""
+    if record.origin in {measured.importance for measured in view.measured}:
+        return f"widths by {record.origin}"
     if origin_of(view, record) == "ranking":
         return f"global ranking ({record.origin})"
     return record.origin

@@ -11,6 +11,7 @@ from results.arms import Comparison
 from results.compare import chosen
 from results.pareto import finished, trial_front
 from results.record import FinalRecord, Role, TrialRecord
+from results.sensitivity import SensitivityRecord
 from spaces import Policy
 
 
@@ -59,7 +60,7 @@ class View:
     """What a run measured, behind one face; every key of the provenance may be absent.
 
     Attributes:
-        repeats: see `results.Run`.
+        repeats, measured: see `results.Run`.
         compared: what a comparison of fine-tuning with training from scratch measured.
     """
 
@@ -68,6 +69,7 @@ class View:
     provenance: Mapping[str, Any]
     repeats: Sequence[TrialRecord] = ()
     compared: Comparison = field(default_factory=Comparison)
+    measured: Sequence[SensitivityRecord] = ()
 
     @property
     def budgets(self) -> dict[str, int]:

@@ -125,6 +125,7 @@ def test_a_run_offers_every_table(tmp_path, records, finals, provenance) -> None
         "comparison": run.comparison,
         "contrasts": run.contrasts,
         "sweep": run.sweep,
+        "sensitivity": run.sensitivity,
     }
     made = tables.all_tables(run.records, run.finals, run.repeats, run.compared)
     assert list(made) == list(offered)

@@ -18,11 +18,15 @@ def sections(view: View) -> list[Section]:
         front,
         provenance,
         search,
+        sensitivity,
         spending,
         summary,
         trust,
         widths,
     )
 
-    ordered = (summary, front, comparison, widths, search, trust, spending, provenance)
+    ordered = (
+        *(summary, front, comparison, widths, sensitivity),
+        *(search, trust, spending, provenance),
+    )
     return [made for made in (each.section(view) for each in ordered) if made]

@@ -1,0 +1,150 @@
+"""Which layer breaks the network when it is cut? What importances measured of every group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from results import text
+from results.report import plots
+from results.report.blocks import Block, Bullets, Column, Figure, Paragraph, Section, Table
+from results.report.view import View, Widths
+from results.sensitivity import SensitivityRecord
+
+AT_ONCE = 24
+"""Groups in one picture: as many panels as fit on a page."""
+NAMED = 3
+"""Groups that are named for a policy."""
+LABELS = {
+    "iso_damage": "worst channels cut (iso_damage)",
+    "accuracy_drop": "worst channels cut (accuracy_drop)",
+    "layer_damage": "random channels cut (layer_damage)",
+}
+UNITS = {"loss": "rise of the loss", "accuracy": "accuracy lost, points"}
+
+
+def section(view: View) -> Section:
+    """Empty where no importance was measured."""
+    return Section("sensitivity", "Which layers bear cuts", list(_blocks(view)))
+
+
+def _blocks(view: View) -> Iterator[Block]:
+    if not view.measured:
+        return
+    yield Paragraph(
+        "Each group was cut alone, the rest of the network whole, and judged on held-out training "
+        "images without any training. What two cuts do to each other is not in these figures."
+    )
+    yield Bullets([*map(_extremes, _by_importance(view.measured).values()), *_blamed(view)])
+    yield _summary(view.measured)
+    for unit in UNITS:
+        if some := [r for r in view.measured if r.unit == unit]:
+            yield from _pictures(some)
+
+
+def _by_importance(
+    measured: Sequence[SensitivityRecord],
+) -> dict[str, dict[str, SensitivityRecord]]:
+    """Importance → group → what was measured; groups in the order of the network."""
+    found: dict[str, dict[str, SensitivityRecord]] = {}
+    for r in measured:
+        found.setdefault(r.importance, {})[r.group] = r
+    return found
+
+
+def _extremes(groups: dict[str, SensitivityRecord]) -> str:
+    ordered = sorted(groups.values(), key=lambda r: r.mean)
+    least, most = ordered[0], ordered[-1]
+    return (
+        f"By {most.importance}, {most.group} is hurt most ({_shown(most.mean, most.unit)} on "
+        f"average over its widths), {least.group} least ({_shown(least.mean, least.unit)})."
+    )
+
+
+def _shown(damage: float, unit: str) -> str:
+    value = f"{100 * damage:.1f} points" if unit == "accuracy" else f"{damage:.2g} of loss"
+    return value.replace("-", text.MINUS)
+
+
+def _blamed(view: View) -> Iterator[str]:
+    """For the policy of each budget, the groups whose cuts cost most when they are made alone."""
+    groups = next(iter(_by_importance(view.measured).values()))
+    for widths in view.widths():
+        costs = {name: groups[name].at(w) for name, w in widths.policy.items() if name in groups}
+        worst = sorted(costs, key=lambda name: -costs[name])[:NAMED]
+        if said := [_cut(groups[name], widths, costs[name]) for name in worst if costs[name] > 0]:
+            at = f" at {widths.budget}" if widths.budget else ""
+            yield f"Of the cuts of {widths.title}{at} these cost most alone: {', '.join(said)}."
+
+
+def _cut(group: SensitivityRecord, widths: Widths, cost: float) -> str:
+    width = widths.policy[group.group]
+    return f"{group.group} from {group.channels} to {width} ({_shown(cost, group.unit)})"
+
+
+def _summary(measured: Sequence[SensitivityRecord]) -> Table:
+    """One row a group; the one that is hurt most, by the first importance, is set off."""
+    every = _by_importance(measured)
+    first = next(iter(every.values()))
+    columns = [Column("group", label=True), Column("channels", numeric=True)]
+    columns += [Column(f"{name}, {UNITS[_unit(g)]}", numeric=True) for name, g in every.items()]
+    rows = [
+        [name, str(r.channels), *(_cell(groups.get(name)) for groups in every.values())]
+        for name, r in first.items()
+    ]
+    most = max(range(len(rows)), key=lambda row: list(first.values())[row].mean)
+    return Table(columns, rows, frozenset({most}))
+
+
+def _unit(groups: dict[str, SensitivityRecord]) -> str:
+    return next(iter(groups.values())).unit
+
+
+def _cell(r: SensitivityRecord | None) -> str:
+    return text.NONE if r is None else _number(r.mean, r.unit)
+
+
+def _number(damage: float, unit: str) -> str:
+    """Points with two digits, loss with three."""
+    value = f"{100 * damage:.2f}" if unit == "accuracy" else f"{damage:.3f}"
+    return value.replace("-", text.MINUS)
+
+
+def _pictures(measured: Sequence[SensitivityRecord]) -> Iterator[Figure]:
+    """All of one unit."""
+    names = list(dict.fromkeys(r.group for r in measured))
+    labels = {name: LABELS.get(name, name) for name in _by_importance(measured)}
+    unit = measured[0].unit
+    parts = -(-len(names) // AT_ONCE)
+    size = -(-len(names) // parts)
+    for place in range(parts):
+        some = names[place * size : (place + 1) * size]
+        shown = [r for r in measured if r.group in some]
+        where = f"{unit}-{place}"
+        picture = plots.damages(some, shown, labels, UNITS[unit], where)
+        yield Figure(f"sensitivity-{where}", picture, _caption(unit, labels), _table(shown, labels))
+
+
+def _caption(unit: str, labels: dict[str, str]) -> str:
+    what = " and ".join(labels.values())
+    return (
+        f"{text.sentence(UNITS[unit])[:-1]} against the share of each group's channels that is "
+        f"cut, one panel a group: {what}. A flat line is a layer that bears being cut."
+    )
+
+
+def _table(measured: Sequence[SensitivityRecord], labels: dict[str, str]) -> Table:
+    """One row for each group and width that was measured."""
+    found: dict[tuple[str, int], dict[str, str]] = {}
+    for r in measured:
+        for width, damage in zip(r.widths, r.damages, strict=True):
+            found.setdefault((r.group, width), {})[r.importance] = _number(damage, r.unit)
+    order = list(dict.fromkeys(r.group for r in measured))
+    rows = [
+        [group, str(width), *(cells.get(name, text.NONE) for name in labels)]
+        for (group, width), cells in sorted(
+            found.items(), key=lambda item: (order.index(item[0][0]), item[0][1])
+        )
+    ]
+    columns = [Column("group", label=True), Column("channels kept", numeric=True)]
+    unit = UNITS[measured[0].unit]
+    return Table([*columns, *(Column(f"{name}, {unit}", numeric=True) for name in labels)], rows)

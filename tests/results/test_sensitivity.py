@@ -1,0 +1,140 @@
+"""What cutting one group alone did: its record, its table, its section of the report."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import optuna
+import pytest
+
+import results
+from results.record import TrialRecord
+from results.report import plots
+from results.report.blocks import Bullets, Figure, Table
+from results.report.origins import described, origin_of
+from results.report.sections.sensitivity import AT_ONCE, section
+from results.report.view import View
+from results.sensitivity import SensitivityRecord, sensitivity_table
+
+STEM = SensitivityRecord("iso_damage", "loss", "stem", 16, (4, 8, 12), (2.0, 0.5, -0.25))
+
+
+@pytest.fixture
+def measured():
+    """Two importances in two units; the stem is hurt most by both."""
+    return [
+        STEM,
+        SensitivityRecord("iso_damage", "loss", "layer1.conv1", 16, (8,), (0.25,)),
+        SensitivityRecord("iso_damage", "loss", "layer2.conv1", 32, (16,), (0.125,)),
+        SensitivityRecord("layer_damage", "accuracy", "stem", 16, (5, 11), (0.5, 0.25)),
+        SensitivityRecord("layer_damage", "accuracy", "layer1.conv1", 16, (5, 11), (0.1, 0.0)),
+        SensitivityRecord("layer_damage", "accuracy", "layer2.conv1", 32, (10, 22), (0.2, 0.1)),
+    ]
+
+
+def test_a_record_reads_back_as_it_was_written() -> None:
+    assert SensitivityRecord.from_json(STEM.to_json()) == STEM
+
+
+def test_the_mean_and_the_damage_between_widths() -> None:
+    assert STEM.mean == 0.75
+    # Halfway from 4 to 8 channels, halfway from 12 to the whole, and narrower than was measured.
+    assert [STEM.at(w) for w in (6, 14, 16, 2)] == [1.25, -0.125, 0.0, 2.0]
+
+
+def test_the_table_has_a_row_for_each_width(measured) -> None:
+    frame = sensitivity_table(measured)
+    assert len(frame) == 3 + 1 + 1 + 2 + 2 + 2
+    assert frame.iloc[1].tolist() == ["iso_damage", "loss", "stem", 16, 8, 0.5]
+    assert sensitivity_table([]).dtypes.to_dict() == frame.dtypes.to_dict()
+
+
+def test_a_study_keeps_what_was_measured_and_leaves_out_what_is_damaged(measured) -> None:
+    study = optuna.create_study()
+    assert results.load_sensitivity(study) == []
+    results.save_sensitivity(study, measured)
+    assert results.load_sensitivity(study) == measured
+    study.set_user_attr("sensitivity", [STEM.to_json(), '{"importance": "iso'])
+    assert results.load_sensitivity(study) == [STEM]
+    assert results.store.left_out(study) == [
+        "the record of sensitivity 1 is damaged and was left out"
+    ]
+
+
+def test_nothing_measured_is_no_section(records, finals, provenance) -> None:
+    assert not section(View(records, finals, provenance))
+
+
+def test_it_names_who_is_hurt_most_and_whom_to_blame(records, finals, provenance, measured) -> None:
+    view = View(records, finals, provenance, measured=measured)
+    (bullets,) = [b for b in section(view).blocks if isinstance(b, Bullets)]
+    # Trial 5 keeps 8 of 16, 7 of 16 and 16 of 32 channels.
+    assert list(bullets.lines) == [
+        "By iso_damage, stem is hurt most (0.75 of loss on average over its widths), layer2.conv1 "
+        "least (0.12 of loss).",
+        "By layer_damage, stem is hurt most (37.5 points on average over its widths), layer1.conv1 "
+        "least (5.0 points).",
+        "Of the cuts of trial 5 at 0.5 these cost most alone: stem from 16 to 8 (0.5 of loss), "
+        "layer1.conv1 from 16 to 7 (0.25 of loss), layer2.conv1 from 32 to 16 (0.12 of loss).",
+    ]
+
+
+def test_the_summary_sets_off_the_most_sensitive_group(measured) -> None:
+    table = next(b for b in section(View([], [], {}, measured=measured)).blocks
+                 if isinstance(b, Table))  # fmt: skip
+    assert [list(row) for row in table.rows] == [
+        ["stem", "16", "0.750", "37.50"],
+        ["layer1.conv1", "16", "0.250", "5.00"],
+        ["layer2.conv1", "32", "0.125", "15.00"],
+    ]
+    assert table.marked == {0}
+
+
+def test_each_unit_has_its_picture_and_all_that_is_drawn_in_a_table(measured) -> None:
+    blocks = section(View([], [], {}, measured=measured)).blocks
+    loss, accuracy = (block for block in blocks if isinstance(block, Figure))
+    assert [row[1:] for row in loss.table.rows if row[0] == "stem"] == [
+        ["4", "2.000"],
+        ["8", "0.500"],
+        ["12", "−0.250"],
+    ]
+    assert len(accuracy.table.rows) == 6
+    assert "rise of the loss" in loss.svg
+    assert "accuracy lost, points" in accuracy.svg
+
+
+def test_curves_of_one_unit_share_their_panels(measured) -> None:
+    drop = [replace(r, importance="accuracy_drop") for r in measured if r.unit == "accuracy"]
+    blocks = section(View([], [], {}, measured=[*measured, *drop])).blocks
+    accuracy = [block for block in blocks if isinstance(block, Figure)][1]
+    for label in ("worst channels cut (accuracy_drop)", "random channels cut (layer_damage)"):
+        assert label in accuracy.svg
+    assert [c.title.split(",")[0] for c in accuracy.table.columns[2:]] == [
+        "layer_damage",
+        "accuracy_drop",
+    ]
+
+
+def test_a_deep_network_takes_several_pictures() -> None:
+    deep = [replace(STEM, group=f"layer{i}") for i in range(AT_ONCE + 1)]
+    pictures = [b for b in section(View([], [], {}, measured=deep)).blocks
+                if isinstance(b, Figure)]  # fmt: skip
+    assert len(pictures) == 2
+    assert [len({row[0] for row in p.table.rows}) for p in pictures] == [13, 12]
+
+
+def test_one_line_needs_no_legend(measured) -> None:
+    loss = [r for r in measured if r.unit == "loss"]
+    svg = plots.damages(["stem", "layer1.conv1"], loss, {"iso_damage": "worst"}, "loss")
+    assert "worst" not in svg
+    assert len(re.findall(r">(stem|layer1\.conv1)<", svg)) == 2
+
+
+def test_a_start_by_an_importance_is_no_ranking(record, measured) -> None:
+    config = {"policies": {"starts": ["l1", "iso_damage"]}}
+    view = View([], [], {"config": config}, measured=measured)
+    trial: TrialRecord = record(0, origin="iso_damage")
+    assert origin_of(view, trial) == "ranking"
+    assert described(view, trial) == "widths by iso_damage"
+    assert described(view, record(1, origin="l1")) == "global ranking (l1)"
