@@ -15,6 +15,7 @@ from prune_ops.proxies.adaptive_bn import AdaptiveBN
 from prune_ops.proxies.candidate import Candidate
 from prune_ops.proxies.fisher import Fisher
 from prune_ops.proxies.grasp import GraSP
+from prune_ops.proxies.iso_damage import IsoDamage
 from prune_ops.proxies.jacob_cov import JacobCov
 from prune_ops.proxies.params import Params
 from prune_ops.proxies.passes import require
@@ -46,6 +47,7 @@ class Proxy(Protocol):
 
 _ALL: tuple[Proxy, ...] = (
     PredictedDamage(),
+    IsoDamage(),
     AdaptiveBN(),
     Snip(),
     GraSP(),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 
@@ -26,6 +26,8 @@ class Candidate:
         pruned: the network that surgery made; a proxy leaves it as it is.
         calibration: batches ``(inputs, targets)`` of training data, on the network's device.
         held_out: batches of other training data, for a score that calibration must not have seen.
+        damages: of every group of the unpruned network, as importance ``iso_damage`` measured them;
+            empty if it was not asked.
     """
 
     policy: Policy
@@ -34,6 +36,7 @@ class Candidate:
     pruned: nn.Module
     calibration: Sequence[tuple[Tensor, Tensor]]
     held_out: Sequence[tuple[Tensor, Tensor]]
+    damages: Mapping[str, Tensor] = field(default_factory=dict)
 
     def require(self, proxy: Needs) -> None:
         """Refuse what the proxy cannot do without.

@@ -27,6 +27,7 @@ LINES = {
     "adaptive_bn": Line(),  # the unpruned network here is always right
     "fisher": Line(falls=False),
     "grasp": Line(falls=False),
+    "iso_damage": Line(falls=False),  # cuts of an untrained network may do no damage
     "jacob_cov": Line(falls=False),
     "params": Line(),
     "predicted_damage": Line(),
@@ -56,7 +57,9 @@ def unpruned(network):
     targets = adapted_outputs(model, calibration, images).argmax(1)
     held_out = list(zip(images.split(32), targets.split(32), strict=True))
     scores = prune_ops.score(model, space, calibration, ["second_order"])["second_order"]
-    return prune_ops.Candidate(space.full, space, scores, model, calibration, held_out)
+    own = [(x, model(x).argmax(1)) for x, _ in held_out]
+    damages = prune_ops.measure(model, space, scores, own, ["iso_damage"])["iso_damage"]
+    return prune_ops.Candidate(space.full, space, scores, model, calibration, held_out, damages)
 
 
 @torch.no_grad()

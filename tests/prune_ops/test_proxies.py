@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -32,6 +34,31 @@ def test_predicted_damage_is_what_the_removed_channels_scored():
     assert damage(2, 4) == -3
     assert damage(2, 2) == -3 - 32
     assert damage(1, 1) == -7 - 64
+
+
+def test_iso_damage_adds_up_what_the_widths_did_alone():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    space = discover(model, (torch.zeros(1, 3),), round_to=1)
+    # Of 4 and 3 channels: what keeping 1, 2 (and 3) of them cost.
+    damages = {"0": torch.tensor([8.0, 1.0, 2.0]), "2": torch.tensor([4.0, -0.5])}
+
+    def damage(*widths):
+        policy = Policy(dict(zip("02", widths, strict=True)))
+        judged = candidate(model, policy=policy, space=space)
+        return PROXIES["iso_damage"](dataclasses.replace(judged, damages=damages))
+
+    assert damage(4, 3) == 0
+    assert damage(3, 3) == -2
+    assert damage(2, 3) == -2  # a narrower width does at least the damage of a wider one
+    assert damage(1, 2) == -8
+    assert damage(1, 1) == -8 - 4
+
+
+def test_iso_damage_without_its_table_is_one_line():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    space = discover(model, (torch.zeros(1, 3),))
+    with pytest.raises(UserError, match=r"needs the damages .* there are none of 0; give"):
+        PROXIES["iso_damage"](candidate(model, policy=space.full, space=space))
 
 
 def batches(count, size=4, seed=0):

@@ -108,8 +108,8 @@ def test_curves_of_one_unit_share_their_panels(measured) -> None:
     drop = [replace(r, importance="accuracy_drop") for r in measured if r.unit == "accuracy"]
     blocks = section(View([], [], {}, measured=[*measured, *drop])).blocks
     accuracy = [block for block in blocks if isinstance(block, Figure)][1]
-    for label in ("worst channels cut (accuracy_drop)", "random channels cut (layer_damage)"):
-        assert label in accuracy.svg
+    for label in ("worst channels", "random channels"):
+        assert f">{label}<" in accuracy.svg
     assert [c.title.split(",")[0] for c in accuracy.table.columns[2:]] == [
         "layer_damage",
         "accuracy_drop",

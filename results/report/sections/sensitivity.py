@@ -15,10 +15,11 @@ AT_ONCE = 24
 NAMED = 3
 """Groups that are named for a policy."""
 LABELS = {
-    "iso_damage": "worst channels cut (iso_damage)",
-    "accuracy_drop": "worst channels cut (accuracy_drop)",
-    "layer_damage": "random channels cut (layer_damage)",
+    "iso_damage": "worst channels",
+    "accuracy_drop": "worst channels",
+    "layer_damage": "random channels",
 }
+"""Which channels were cut."""
 UNITS = {"loss": "rise of the loss", "accuracy": "accuracy lost, points"}
 
 
@@ -125,7 +126,7 @@ def _pictures(measured: Sequence[SensitivityRecord]) -> Iterator[Figure]:
 
 
 def _caption(unit: str, labels: dict[str, str]) -> str:
-    what = " and ".join(labels.values())
+    what = " and ".join(f"{label} ({name})" for name, label in labels.items())
     return (
         f"{text.sentence(UNITS[unit])[:-1]} against the share of each group's channels that is "
         f"cut, one panel a group: {what}. A flat line is a layer that bears being cut."

@@ -1,0 +1,41 @@
+"""iso_damage: what cutting each group to its width did alone, added up."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prune_ops.importances.levels import on_lattice
+from prune_ops.proxies.candidate import Candidate
+from spaces.errors import UserError
+
+
+class IsoDamage:
+    """Minus the sum over groups of the measured rise of the loss at the policy's width.
+
+    Read from the table of the importance of this name, which is measured once for all policies; see
+    there. 0 for the unpruned network. It is blind to what two cuts do together.
+
+    Raises:
+        UserError: the candidate has no such table.
+    """
+
+    name = "iso_damage"
+    batches = 0
+
+    def __call__(self, candidate: Candidate) -> float:
+        groups = candidate.space.groups
+        if missing := [g.name for g in groups if g.name not in candidate.damages]:
+            raise UserError(
+                "proxy 'iso_damage' needs the damages that importance 'iso_damage' measures, but "
+                f"there are none of {', '.join(missing[:3])}; give the candidate those of "
+                "prune_ops.measure"
+            )
+        costs = [
+            np.interp(
+                candidate.policy[group.name],
+                group.choices,
+                on_lattice(group, candidate.damages[group.name]),
+            )
+            for group in groups
+        ]
+        return 0.0 - float(np.sum(costs))
