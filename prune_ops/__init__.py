@@ -13,6 +13,7 @@ from prune_ops.calibrate import score
 from prune_ops.compression import WAYS, Compression
 from prune_ops.criteria import CRITERIA, Criterion
 from prune_ops.evidence import Evidence
+from prune_ops.greedy import GreedyScores
 from prune_ops.importances import IMPORTANCES, Importance
 from prune_ops.magnitude import sparsified
 from prune_ops.measure import Damages, measure
@@ -31,6 +32,7 @@ __all__ = [
     "Criterion",
     "Damages",
     "Evidence",
+    "GreedyScores",
     "IMPORTANCES",
     "Importance",
     "PROXIES",

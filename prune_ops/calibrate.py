@@ -12,6 +12,7 @@ from prune_ops.collectors import COLLECTORS, Loss, Subject
 from prune_ops.criteria import CRITERIA, Criterion
 from prune_ops.evidence import Evidence
 from prune_ops.repeatable import repeatable
+from prune_ops.scores import Scores, mapped
 from spaces import Space
 from spaces.errors import UserError, unknown
 from spaces.groups import ChannelGroup
@@ -26,7 +27,7 @@ def score(
     criteria: Sequence[str],
     loss: Loss = cross_entropy,
     seed: int = 0,
-) -> dict[str, dict[str, Tensor]]:
+) -> dict[str, Scores]:
     """What each criterion says of every channel.
 
     >>> scores = score(model, space, task.calibration(), ["l1", "second_order"])  # doctest: +SKIP
@@ -83,9 +84,9 @@ def _criterion(name: str) -> Criterion:
     return CRITERIA[name]
 
 
-def _checked(criterion: str, scores: dict[str, Tensor]) -> dict[str, Tensor]:
+def _checked(criterion: str, scores: Scores) -> Scores:
     """The scores as float32 on the CPU, if they can be ranked."""
-    plain = {name: values.detach().float().cpu() for name, values in scores.items()}
+    plain = mapped(scores, lambda values: values.detach().float().cpu())
     if broken := [name for name, values in plain.items() if not values.isfinite().all()]:
         raise UserError(
             f"scores must be finite, but {criterion!r} gave nan or inf in {', '.join(broken[:3])}; "

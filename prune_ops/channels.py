@@ -8,6 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from spaces.errors import UserError
 from spaces.groups import ChannelGroup, Member
 from spaces.labels import Kind
 
@@ -43,6 +44,22 @@ def filters(group: ChannelGroup, parameters: Mapping[str, Tensor]) -> list[Membe
     return [m for m in producers if parameters[m.parameter].ndim > 1] or weights(group, parameters)
 
 
+def check_read(
+    criterion: str, groups: Iterable[ChannelGroup], parameters: Mapping[str, Tensor]
+) -> None:
+    """Refuse groups that a criterion cannot judge by what reads them.
+
+    Raises:
+        UserError: no convolution or linear layer reads some group.
+    """
+    if unread := [g.name for g in groups if not weights(g, parameters, {"in"})]:
+        raise UserError(
+            f"criterion {criterion!r} needs a convolution or linear layer that reads every group, "
+            f"but there is none for {', '.join(unread[:3])}; use l1, l2, taylor_2019 or "
+            "second_order"
+        )
+
+
 def channel_sums(
     group: ChannelGroup, members: Iterable[Member], values: Mapping[str, Tensor]
 ) -> Tensor:
@@ -57,6 +74,19 @@ def channel_sums(
         by_parameter.setdefault(member.parameter, []).append(member)
     sums = [_union_sum(values[name], places) for name, places in by_parameter.items()]
     return torch.stack(sums).sum(0) if sums else torch.zeros(group.channels)
+
+
+def pair_sums(value: Tensor, one: Member, other: Member) -> Tensor:
+    """``value`` summed over what each channel of one member shares with each of another member.
+
+    ``(channels of one, channels of other)``, for two dims of one tensor: the kernels between a
+    layer's filters and its inputs, say.
+    """
+    rest = [dim for dim in range(value.ndim) if dim not in (one.dim, other.dim)]
+    matrix = value.sum(rest) if rest else value
+    matrix = matrix if one.dim < other.dim else matrix.T
+    rows, columns = (torch.as_tensor(m.index, device=value.device) for m in (one, other))
+    return matrix[rows[:, None, :, None], columns[None, :, None, :]].sum((2, 3))
 
 
 def _union_sum(value: Tensor, places: Sequence[Member]) -> Tensor:

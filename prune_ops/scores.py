@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
+
+from prune_ops.greedy import GreedyScores
 
 Scores = Mapping[str, Tensor]
 """Group name → ``(channels,)`` float32 on the CPU; the higher, the more the channel should stay."""
 
 
-def normalised(scores: Scores) -> dict[str, Tensor]:
+def normalised(scores: Scores) -> Scores:
     """The scores in shares of their group's mean, so that groups can be ranked against each other.
 
     >>> import torch
@@ -21,7 +23,13 @@ def normalised(scores: Scores) -> dict[str, Tensor]:
     before a BatchNorm is free of scale, so its raw norm says nothing beside another layer's.
     The order within a group stays. A group of zeros stays a group of zeros.
     """
-    return {name: _shares(values) for name, values in scores.items()}
+    return mapped(scores, _shares)
+
+
+def mapped(scores: Scores, change: Callable[[Tensor], Tensor]) -> Scores:
+    """The scores with every group's values changed alike; what else they know stays."""
+    values = {name: change(old) for name, old in scores.items()}
+    return scores.having(values) if isinstance(scores, GreedyScores) else values
 
 
 def _shares(values: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ class Folder:
         path = self.path / "scores.pt"
         stored = cache.load(path)
         if stored is None:
-            stored = {name: dict(scores) for name, scores in compute().items()}
+            stored = dict(compute())
             cache.save(path, stored)
         return stored
 

@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from torch import Tensor
-
 from prune_ops.criteria.bn_scale import BNScale
+from prune_ops.criteria.fpgm import FPGM
 from prune_ops.criteria.l1 import L1
+from prune_ops.criteria.l1_greedy import L1Greedy
 from prune_ops.criteria.l2 import L2
+from prune_ops.criteria.l2_greedy import L2Greedy
+from prune_ops.criteria.lasso import Lasso
 from prune_ops.criteria.random import Random
 from prune_ops.criteria.second_order import SecondOrder
 from prune_ops.criteria.taylor_2019 import Taylor2019
 from prune_ops.criteria.thinet import ThiNet
 from prune_ops.evidence import Evidence
+from prune_ops.scores import Scores
 from spaces.groups import ChannelGroup
 
 __all__ = ["CRITERIA", "Criterion"]
@@ -40,16 +43,21 @@ class Criterion(Protocol):
     comparable: bool
     requires: frozenset[str]
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
+    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> Scores:
         """Group name → ``(channels,)``, finite, on any device; higher = keep."""
         ...
 
 
 _ALL: tuple[Criterion, ...] = (
     L1(),
+    L1("weight_sum"),  # its name in the comparison of ThiNet, Luo et al., ICCV 2017
+    L1Greedy(),
     L2(),
+    L2Greedy(),
+    FPGM(),
     BNScale(),
     ThiNet(),
+    Lasso(),
     Taylor2019(),
     SecondOrder(),
     Random(),

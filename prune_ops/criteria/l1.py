@@ -23,9 +23,11 @@ class L1:
     Definition: Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017.
     """
 
-    name = "l1"
     comparable = False
     requires: frozenset[str] = frozenset()
+
+    def __init__(self, name: str = "l1") -> None:
+        self.name = name
 
     def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
         parameters = evidence.parameters

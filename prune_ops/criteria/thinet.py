@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prune_ops.channels import weights
+from prune_ops.channels import check_read
 from prune_ops.evidence import Evidence
-from spaces.errors import UserError
 from spaces.groups import ChannelGroup
 
 
@@ -42,12 +41,7 @@ class ThiNet:
     requires = frozenset({"contributions"})
 
     def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        parameters = evidence.parameters
-        if unread := [g.name for g in groups if not weights(g, parameters, {"in"})]:
-            raise UserError(
-                "criterion 'thinet' needs a convolution or linear layer that reads every group, "
-                f"but there is none for {', '.join(unread[:3])}; use l1, l2, taylor_2019 or second_order"
-            )
+        check_read(self.name, groups, evidence.parameters)
         return {g.name: _ranks(evidence.contributions[g.name]) for g in groups}
 
 

@@ -165,7 +165,7 @@ def _check_network(there: dict[str, Any], here: dict[str, Any], folder: Folder) 
 
 def _packed(scores: AllScores) -> str:
     buffer = io.BytesIO()
-    torch.save({name: dict(values) for name, values in scores.items()}, buffer)
+    torch.save(dict(scores), buffer)
     return base64.b64encode(zlib.compress(buffer.getvalue())).decode()
 
 

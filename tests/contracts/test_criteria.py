@@ -24,12 +24,17 @@ class Line:
 
 LINES = {
     "bn_scale": Line(refuses=("Depthwise", "ScaleNorm", "Shared", "Transposed")),
+    "fpgm": Line(),
     "l1": Line(),
+    "l1_greedy": Line(),
     "l2": Line(),
+    "l2_greedy": Line(),
+    "lasso": Line(),
     "random": Line(blind=True),
     "second_order": Line(),
     "taylor_2019": Line(),
     "thinet": Line(),
+    "weight_sum": Line(),
 }
 NETWORKS = ("Residual", "Grouped", "Shared", "Depthwise", "Transposed", "ScaleNorm")
 PAIRS = [(c, n) for c in LINES for n in NETWORKS if n not in LINES[c].refuses]

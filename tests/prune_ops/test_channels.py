@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from prune_ops.channels import PRODUCERS, channel_sums, filters, weights
+from prune_ops.channels import PRODUCERS, channel_sums, filters, pair_sums, weights
 from spaces.groups import ChannelGroup, Member
 
 
@@ -93,3 +93,13 @@ def test_a_group_without_filters_is_judged_by_its_other_weights():
     token = group(member("token", 2, "scale"), member("next.weight", 1, "in"))
     parameters = {"token": torch.ones(1, 1, 2), "next.weight": torch.ones(3, 2)}
     assert [m.parameter for m in filters(token, parameters)] == ["token", "next.weight"]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_kernels_between_two_groups(swapped):
+    """Two filters on three inputs, of which one channel owns two; transposed the dims swap."""
+    values = torch.arange(12.0).view(2, 3, 1, 2)  # kernel sums (1, 5, 9) and (13, 17, 21)
+    values = values.transpose(0, 1) if swapped else values
+    rows = member("w", int(swapped), "out", (1, 0))
+    columns = member("w", int(not swapped), "in", [[0, 2], [1, 1]])
+    assert pair_sums(values, rows, columns).tolist() == [[34, 34], [10, 10]]

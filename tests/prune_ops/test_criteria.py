@@ -66,6 +66,40 @@ def test_l1_and_l2_sum_over_the_filters_of_a_stream(make_groups):
     assert values(model, space, "l2") == {"stem": [5, 1]}
 
 
+def test_fpgm_adds_up_distances(make_groups):
+    # (0, 0), (3, 4) and (6, 8) lie 5 apart in a row: 5 + 10, 5 + 5, 10 + 5. The middle one goes.
+    model = nn.Conv2d(1, 3, (1, 2))
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]).view(3, 1, 1, 2))
+    space = make_groups(("", 3, ("weight", 0, "out"), ("bias", 0, "out")))
+    assert values(model, space, "fpgm") == {"": [15, 10, 15]}
+
+
+def test_fpgm_takes_the_filters_of_a_stream_as_one(make_groups):
+    # (0, 0) and (3, 4) of both layers together: 5, and not 3 + 4.
+    model = nn.ModuleDict({"stem": nn.Linear(1, 2), "block": nn.ConvTranspose2d(1, 2, 1)})
+    with torch.no_grad():
+        model["stem"].weight.copy_(torch.tensor([[0.0], [3.0]]))
+        model["block"].weight.copy_(torch.tensor([0.0, -4.0]).view(1, 2, 1, 1))
+    space = make_groups(("stem", 2, ("stem.weight", 0, "out"), ("block.weight", 1, "out")))
+    assert values(model, space, "fpgm") == {"stem": [5, 5]}
+
+
+def test_fpgm_against_a_loop_over_pairs(make_groups):
+    model = nn.Conv2d(7, 30, 3)
+    space = make_groups(("", 30, ("weight", 0, "out")))
+    filters = [filter.flatten() for filter in model.weight.detach()]
+    wanted = torch.tensor([sum((a - b).norm().item() for b in filters) for a in filters])
+    [found] = prune_ops.score(model, space, (), ["fpgm"])["fpgm"].values()
+    torch.testing.assert_close(found, wanted)
+
+
+def test_weight_sum_is_l1_by_another_name(two_linears):
+    scores = prune_ops.score(*two_linears, (), ["weight_sum", "l1"])
+    assert list(scores) == ["weight_sum", "l1"]
+    assert scores["weight_sum"]["h"].tolist() == scores["l1"]["h"].tolist() == [1, 2]
+
+
 def test_l1_of_a_transposed_convolution_reads_its_second_dim(make_groups):
     model = nn.ConvTranspose2d(1, 2, 1)
     with torch.no_grad():
@@ -127,7 +161,7 @@ def images(seed=0, count=6):
 @settings(deadline=None, max_examples=10)
 @given(order=st.permutations(range(6)))
 @pytest.mark.parametrize(
-    "criterion", ["bn_scale", "l1", "l2", "second_order", "taylor_2019", "thinet"]
+    "criterion", [name for name in prune_ops.CRITERIA if name not in {"random", "weight_sum"}]
 )
 def test_permuting_channels_permutes_scores(fresh_conv_bn_conv, criterion, order):
     model, space = fresh_conv_bn_conv()
@@ -158,6 +192,30 @@ def test_loss_based_scores_ignore_how_scale_is_shared(fresh_conv_bn_conv, criter
         model[3].weight /= factor
     after = prune_ops.score(model, space, [images()], [criterion])[criterion]["0"]
     torch.testing.assert_close(after, before, rtol=1e-3, atol=0)
+
+
+@settings(deadline=None, max_examples=5)
+@given(factor=st.floats(0.1, 10))
+@pytest.mark.parametrize(
+    "criterion", [name for name in prune_ops.CRITERIA if name not in {"random", "weight_sum"}]
+)
+def test_a_convolution_before_a_batchnorm_is_free_of_scale(fresh_conv_bn_conv, criterion, factor):
+    """The BatchNorm takes a factor out again; raw norms are compared in shares of their mean."""
+    model, space = fresh_conv_bn_conv()
+    model[1].eps = 0
+
+    def shares():
+        scores = prune_ops.score(model, space, [images()], [criterion])[criterion]
+        comparable = prune_ops.CRITERIA[criterion].comparable
+        return (scores if comparable else prune_ops.normalised(scores))["0"]
+
+    before = shares()
+    with torch.no_grad():
+        model[0].weight *= factor
+        model[0].bias *= factor
+        model[1].running_mean *= factor
+        model[1].running_var *= factor**2
+    torch.testing.assert_close(shares(), before, rtol=1e-3, atol=0)
 
 
 @given(factor=st.floats(0.01, 100))

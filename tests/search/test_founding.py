@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sharer import HALF
 
+from prune_ops import GreedyScores
 from search import models
 from search.config import SearchConfig
 from search.folder import Folder
@@ -67,6 +69,26 @@ def test_the_first_one_begins_and_all_prune_by_its_scores(join: Joining) -> None
         assert torch.equal(scores["l1"]["conv1"], SCORES["l1"]["conv1"])
         assert origins == ["uniform"]
     assert join.scored == 1
+
+
+def test_greedy_scores_stay_greedy_in_the_folder_and_in_the_study(
+    join: Joining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = torch.tensor([[5.0, 1.0], [2.0, 3.0]])
+    greedy = GreedyScores(
+        {"a": torch.tensor([1.0, 3.0]), "b": matrix.sum(1)},
+        {"a": torch.tensor([1.0, 3.0]), "b": torch.zeros(2)},
+        {"a": {}, "b": {"a": matrix}},
+    )
+    monkeypatch.setattr(join, "_score", lambda: {"l1": greedy})
+    found = [join(name)[0]["l1"] for name in ("a", "b")]
+    found.append(Folder(join.runs / "a", SearchConfig()).scores(pytest.fail)["l1"])
+    for scores in found:
+        assert {name: values.tolist() for name, values in scores.items()} == {
+            "a": [1, 3],
+            "b": [6, 5],
+        }
+        assert scores.given("b", {"a": np.array([1])}).tolist() == [1, 3]
 
 
 def test_another_takes_over_from_one_that_died_over_it(

@@ -1,0 +1,60 @@
+"""fpgm: how far a channel's filter lies from all the others of its layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from prune_ops.channels import filters
+from prune_ops.evidence import Evidence
+from spaces.groups import ChannelGroup, Member
+
+
+class FPGM:
+    """S_c = Σ_j ‖F_c − F_j‖₂ over the filters F of the group, each one a long vector.
+
+    The filter nearest to all others, close to their geometric median, goes first: the others can
+    stand in for it. So a small filter need not go, and of two equal ones neither is favoured.
+
+    Where several filters produce a channel (a residual stream, a depthwise convolution that
+    follows) they are concatenated into one vector, as they are. Biases, normalisations and the
+    consumers' input slices are left out.
+
+    Raw distances are not comparable across groups: they grow with the scale of a layer, which is
+    free before a BatchNorm, with the length of its filters and with their number. Rank
+    :func:`prune_ops.normalised` scores instead.
+
+    Definition: He et al., Filter Pruning via Geometric Median for Deep Convolutional Neural
+    Networks Acceleration, CVPR 2019.
+    """
+
+    name = "fpgm"
+    comparable = False
+    requires: frozenset[str] = frozenset()
+
+    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
+        parameters = evidence.parameters
+        found = {}
+        for group in groups:
+            members = filters(group, parameters)
+            found[group.name] = _distances([_vectors(m, parameters[m.parameter]) for m in members])
+        return found
+
+
+def _vectors(member: Member, weight: Tensor) -> Tensor:
+    """``(channels, length)`` float64: what each channel owns of one weight."""
+    index = torch.as_tensor(member.index, device=weight.device)
+    return weight.movedim(member.dim, 0)[index].flatten(1).double()
+
+
+def _distances(parts: Sequence[Tensor]) -> Tensor:
+    """Each row's summed distance from all rows of the concatenated parts.
+
+    ‖a − b‖² = ‖a‖² + ‖b‖² − 2ab is one product of matrices, also where a stream's rows are too long
+    to be subtracted in pairs; in float64 it is good to 1e-8 of a row's length.
+    """
+    products = torch.stack([part @ part.T for part in parts]).sum(0)
+    squares = products.diagonal()
+    return (squares[:, None] + squares - 2 * products).clamp(min=0).sqrt().sum(1)
