@@ -6,6 +6,7 @@
 """
 
 from results.arms import ARMS, Arm, ArmRecord, Comparison, Kind, SweepPoint
+from results.beside import BesideRecord
 from results.compare import Paired, Verdict, paired, verdicts
 from results.pareto import dominates, front, hypervolume, trial_front
 from results.record import FinalRecord, TrialRecord
@@ -15,6 +16,7 @@ from results.report.terminal import terminal_comparison, terminal_table
 from results.run import Run, load
 from results.sensitivity import SensitivityRecord
 from results.store import (
+    load_beside,
     load_comparison,
     load_finals,
     load_provenance,
@@ -22,6 +24,7 @@ from results.store import (
     load_repeats,
     load_sensitivity,
     plain_errors,
+    save_beside,
     save_comparison,
     save_finals,
     save_provenance,
@@ -36,6 +39,7 @@ __all__ = [
     "ARMS",
     "Arm",
     "ArmRecord",
+    "BesideRecord",
     "Comparison",
     "Correlation",
     "FinalRecord",
@@ -51,6 +55,7 @@ __all__ = [
     "front",
     "hypervolume",
     "load",
+    "load_beside",
     "load_comparison",
     "load_finals",
     "load_provenance",
@@ -63,6 +68,7 @@ __all__ = [
     "proxy_trust",
     "report",
     "report_several",
+    "save_beside",
     "save_comparison",
     "save_finals",
     "save_provenance",

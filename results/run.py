@@ -16,6 +16,7 @@ import pandas as pd
 
 from results import store, tables
 from results.arms import Comparison
+from results.beside import BesideRecord, beside_table
 from results.compare import chosen
 from results.comparison_tables import comparison_table, contrasts_table, sweep_table
 from results.pareto import trial_front
@@ -41,6 +42,7 @@ class Run:
             measured at; their accuracies at other rungs are ``nan``.
         compared: what a comparison of fine-tuning with training from scratch measured.
         measured: what cutting each group alone did, as the run's importances measured it.
+        others: networks compressed in other ways, beside the best ones and the unpruned one.
     """
 
     folder: Path
@@ -50,12 +52,13 @@ class Run:
     repeats: tuple[TrialRecord, ...] = ()
     compared: Comparison = field(default_factory=Comparison)
     measured: tuple[SensitivityRecord, ...] = ()
+    others: tuple[BesideRecord, ...] = ()
 
     @property
     def view(self) -> View:
         """What the sections of a report are made from."""
         parts = (self.records, self.finals, self.provenance, self.repeats)
-        return View(*parts, self.compared, self.measured)
+        return View(*parts, self.compared, self.measured, self.others)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -76,6 +79,11 @@ class Run:
     def trust(self) -> pd.DataFrame:
         """One row for each proxy and control; the columns of trust.csv."""
         return trust_table(self.records, self.repeats)
+
+    @property
+    def beside(self) -> pd.DataFrame:
+        """One row for each training of what was set beside; the columns of beside.csv."""
+        return beside_table(self.others)
 
     @property
     def comparison(self) -> pd.DataFrame:
@@ -138,4 +146,5 @@ def load(folder: str | Path, storage: str | None = None) -> Run:
             tuple(store.load_repeats(study)),
             store.load_comparison(study),
             tuple(store.load_sensitivity(study)),
+            tuple(store.load_beside(study)),
         )

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.arms import Comparison
+from results.beside import BesideRecord, trainings
 from results.record import FinalRecord, TrialRecord
 from results.stops import once
 
@@ -33,7 +34,7 @@ class Spent:
 
     Attributes:
         what: ``unpruned network``, ``proxies``, ``rung 1``, ..., ``repeats``, ``finals``,
-            ``sparse training`` or ``comparison``.
+            ``beside``, ``sparse training`` or ``comparison``.
         trainings: how many networks were judged or trained.
         flops: multiply-adds of training; ``None`` where they are not known.
         seconds: summed over workers; ``None`` where they were not measured.
@@ -74,6 +75,7 @@ def spent(
     provenance: Mapping[str, Any],
     repeats: Sequence[TrialRecord] = (),
     compared: Comparison | None = None,
+    others: Sequence[BesideRecord] = (),
 ) -> list[Spent]:
     """One line for every part of the run that was begun, in the order of the run."""
     images = provenance.get("train_images")
@@ -83,6 +85,7 @@ def spent(
         *_rungs(records, images),
         _repeats(repeats, images),
         _finals(finals, images),
+        _beside(others, images),
         _sparse(compared),
         _comparison(compared, images),
     ]
@@ -185,6 +188,14 @@ def _finals(finals: Sequence[FinalRecord], images: int | None) -> Spent:
     }
     known = len(timed) == len(trainings)
     return Spent("finals", len(trainings), flops, sum(timed.values()) if known else None)
+
+
+def _beside(others: Sequence[BesideRecord], images: int | None) -> Spent:
+    trained = trainings(others)
+    flops = (
+        None if images is None else sum(training_flops(r.flops, images, r.epochs) for r in trained)
+    )
+    return Spent("beside", len(trained), flops, sum(r.seconds for r in trained))
 
 
 def _sparse(compared: Comparison) -> Spent:

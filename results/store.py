@@ -22,13 +22,15 @@ from sqlalchemy.pool import NullPool
 
 from results import database
 from results.arms import Comparison
+from results.beside import BesideRecord
 from results.database import one_line
 from results.record import FinalRecord, TrialRecord
 from results.sensitivity import SensitivityRecord
 from spaces.errors import UserError
 
 RECORD, FINALS, PROVENANCE = "record", "finals", "provenance"
-REPEATS, COMPARISON, SENSITIVITY = "repeats", "comparison", "sensitivity"
+REPEATS, BESIDE = "repeats", "beside"
+COMPARISON, SENSITIVITY = "comparison", "sensitivity"
 """Where records live among Optuna's user attributes."""
 
 SUPERSEDES = "supersedes"
@@ -190,6 +192,7 @@ def left_out(study: optuna.Study) -> list[str]:
         (FINALS, "final", FinalRecord.from_json),
         (REPEATS, "repeat", TrialRecord.from_json),
         (SENSITIVITY, "sensitivity", SensitivityRecord.from_json),
+        (BESIDE, "network beside", BesideRecord.from_json),
     ):
         texts = enumerate(attrs.get(key, []))
         damaged += [f"{what} {i}" for i, text in texts if _read(parse, text) is None]
@@ -275,6 +278,17 @@ def save_sensitivity(study: optuna.Study, measured: Sequence[SensitivityRecord])
 def load_sensitivity(study: optuna.Study) -> list[SensitivityRecord]:
     """What `save_sensitivity` stored; none where no importance was measured."""
     return _read_all(SensitivityRecord.from_json, study.user_attrs.get(SENSITIVITY, []))
+
+
+def save_beside(study: optuna.Study, records: Sequence[BesideRecord]) -> None:
+    """Put what was set beside the search into the study, replacing what was there."""
+    with plain_errors("the study"):
+        study.set_user_attr(BESIDE, [record.to_json() for record in records])
+
+
+def load_beside(study: optuna.Study) -> list[BesideRecord]:
+    """What `save_beside` stored."""
+    return _read_all(BesideRecord.from_json, study.user_attrs.get(BESIDE, []))
 
 
 def save_comparison(study: optuna.Study, comparison: Comparison) -> None:

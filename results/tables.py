@@ -18,6 +18,7 @@ import pandas as pd
 
 from results import pareto
 from results.arms import Comparison
+from results.beside import BesideRecord, beside_table
 from results.comparison_tables import comparison_table, contrasts_table, sweep_table
 from results.record import FinalRecord, TrialRecord
 from results.sensitivity import SensitivityRecord, sensitivity_table
@@ -121,17 +122,19 @@ def write_tables(
     repeats: Sequence[TrialRecord] = (),
     compared: Comparison | None = None,
     sensitivity: Sequence[SensitivityRecord] = (),
+    others: Sequence[BesideRecord] = (),
 ) -> None:
     """Write every table into ``folder`` as CSV and as Parquet, each file in one step.
 
     ``trials`` and ``pareto`` are always there; of the others those that have a row: ``finals``,
-    ``trust``, ``comparison``, ``contrasts``, ``sweep`` and ``sensitivity``.
+    ``trust``, ``beside``, ``comparison``, ``contrasts``, ``sweep`` and ``sensitivity``.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
     compared = compared or Comparison()
-    for name, frame in all_tables(records, finals, repeats, compared, sensitivity).items():
+    parts = (repeats, compared, sensitivity, others)
+    for name, frame in all_tables(records, finals, *parts).items():
         path = Path(folder) / name
         if len(frame) or name in ALWAYS:
             write_text(path.with_suffix(".csv"), frame.to_csv(index=False), AGAIN)
@@ -146,6 +149,7 @@ def all_tables(
     repeats: Sequence[TrialRecord],
     compared: Comparison,
     sensitivity: Sequence[SensitivityRecord] = (),
+    others: Sequence[BesideRecord] = (),
 ) -> dict[str, pd.DataFrame]:
     """The name of each file to its table."""
     return {
@@ -153,6 +157,7 @@ def all_tables(
         "pareto": front_table(records, finals),
         "finals": finals_table(finals),
         "trust": trust_table(records, repeats),
+        "beside": beside_table(others),
         "comparison": comparison_table(compared),
         "contrasts": contrasts_table(compared),
         "sweep": sweep_table(compared),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prune_ops import CRITERIA, PROXIES
+from prune_ops import CRITERIA, PROXIES, WAYS
 from results import database
 from search.engines import ENGINES
 from search.sampler import SAMPLERS
@@ -84,6 +84,9 @@ class TrainConfig:
     batch_size: int | None = option(None, "images a step (default: 128, small data: 32)")
     final_epochs: int = option(12, "epochs of the final training of the front")
     final_seeds: int = option(3, "final trainings of each policy")
+    beside: tuple[str, ...] = option(
+        (), "other ways to compress, to set beside the finals", names=WAYS
+    )
 
 
 @dataclass(frozen=True)

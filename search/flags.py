@@ -42,7 +42,7 @@ def _help(option: dataclasses.Field[Any]) -> str:
     text = option.metadata["help"]
     if names:
         text += f": {', '.join(names)}"
-    if default in (None, "", False) or "default" in text:
+    if default in (None, "", False, ()) or "default" in text:
         return text.replace("%", "%%")
     shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
     return f"{text} (default: {shown})".replace("%", "%%")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from search.beside import trainings
 from search.data.splits import Split
 from search.engines import Engine
 from search.train import evaluate
@@ -57,10 +58,12 @@ def foresee(climb: Climb, budgets: list[Budget], engine: Engine) -> Forecast:
         trial += climbing**rung * (epochs * epoch + evaluation)
     networks = FRONT * len(budgets) * config.training.final_seeds
     final = config.training.final_epochs * epoch + 2 * evaluation
+    unpruned = climb.space.full_flops / climb.space.flops(climb.space.uniform(budgets[0]))
+    beside = trainings(config) * (final + config.training.final_epochs * epoch * (unpruned - 1))
     again = config.judging.repeats * (config.judging.rungs[-1] * epoch + evaluation)
     return Forecast(
         config.policies.trials * trial / engine.at_once,
-        networks * final / min(engine.at_once, networks) + again / engine.at_once,
+        networks * final / min(engine.at_once, networks) + (again + beside) / engine.at_once,
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from results import FinalRecord
+from results import BesideRecord, FinalRecord
+from results.beside import trainings
 from search.config import SearchConfig
 from search.task import Task
 from search.trial import TOLERANCE
@@ -50,10 +51,11 @@ def provenance(
     }
 
 
-def tested(finals: Sequence[FinalRecord]) -> dict[str, Any]:
-    """What of the provenance is known only from the finals."""
-    trainings = {(final.policy, seed) for final in finals for seed in final.seeds}
-    return {"baseline": _baseline(finals), "test_reads": len(trainings)}
+def tested(finals: Sequence[FinalRecord], others: Sequence[BesideRecord]) -> dict[str, Any]:
+    """What of the provenance is known only from the finals and what was set beside them."""
+    networks = {(final.policy, seed) for final in finals for seed in final.seeds}
+    reads = len(networks) + len(trainings(others))
+    return {"baseline": _baseline(finals), "test_reads": reads}
 
 
 def versions() -> dict[str, str]:

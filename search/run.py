@@ -18,16 +18,19 @@ from results import (
     FinalRecord,
     Run,
     TrialRecord,
+    load_beside,
     load_finals,
     load_provenance,
     load_records,
     load_repeats,
+    save_beside,
     save_finals,
     save_provenance,
     save_repeats,
     write_tables,
 )
 from search import log
+from search.beside import Beside, trainings
 from search.checkpoints import InFolder
 from search.config import SearchConfig
 from search.engines import Engine, hired
@@ -150,6 +153,7 @@ def _search(
                 _repeat(study, climb, engine, progress)
                 about["folder"] = folder.owner.partition("#")[0]
                 about["checks"] = _finals(folder, study, climb, budgets, engine, progress)
+                about["checks"] += _beside(study, climb, engine, progress)
                 keep()
                 end(study)
         checkpoints.clear()
@@ -180,11 +184,22 @@ def _finals(
 ) -> list[str]:
     """Train the front and uniform widths to the end; what was checked on the way."""
     contenders = finalists(load_records(study), climb, budgets)
-    progress.begin_finals(len(contenders) * len(climb.config.final_seeds))
+    mine = len(contenders) * len(climb.config.final_seeds)
+    progress.begin_finals(mine + trainings(climb.config))
     models = folder.path / "models"
     finals = Finals(contenders, climb, models, _known(study, models), partial(save_finals, study))
     trained = finals.run(engine, progress.final)
     return [*flops_check(trained, climb), *finals.failures, *_doubts(climb.config)]
+
+
+def _beside(study: Study, climb: Climb, engine: Engine, progress: Progress) -> list[str]:
+    """Train what is set beside the finals, if anything is; what went wrong."""
+    if not climb.config.training.beside:
+        return []
+    keep = partial(save_beside, study)
+    others = Beside(load_finals(study), climb, load_beside(study), keep)
+    others.run(engine, progress.training)
+    return others.failures
 
 
 def _known(study: Study, models: Path) -> list[FinalRecord]:
@@ -224,7 +239,7 @@ def _kept(folder: Path, study: Study, about: dict[str, Any]) -> Iterator[Callabl
 
     def keep() -> None:
         about["seconds"] = before.get("seconds", 0.0) + time.time() - began
-        about.update(tested(load_finals(study)))
+        about.update(tested(load_finals(study), load_beside(study)))
         save_provenance(study, about)
 
     if company.leads:
@@ -234,4 +249,4 @@ def _kept(folder: Path, study: Study, about: dict[str, Any]) -> Iterator[Callabl
     finally:
         if company.leads:
             keep()
-        write_tables(folder, load_records(study), load_finals(study))
+        write_tables(folder, load_records(study), load_finals(study), others=load_beside(study))

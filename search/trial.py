@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from prune_ops import PROXIES, Candidate, Scores, prune
+from prune_ops import PROXIES, Candidate, Compression, Scores, Size, baked, prune
 from results.record import TrialRecord
 from search import cache
 from search.callables import brief
@@ -62,12 +62,14 @@ class Training:
         scratch: from fresh weights instead of those that were kept.
         epochs: as many, whatever the network's size.
         tested: whether the test split is read.
+        compression: of the network's weights, before the training and throughout it.
     """
 
     recipe: Recipe
     epochs: int
     scratch: bool = False
     tested: bool = True
+    compression: Compression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class FinalOutcome:
 
     Attributes:
         weights: the ``state_dict``, on the CPU.
+        size: of a network whose weights were compressed.
     """
 
     seconds: float
@@ -118,6 +121,7 @@ class FinalOutcome:
     test_accuracy: float = math.nan
     weights: dict[str, Tensor] = field(default_factory=dict)
     failure: Failure | None = None
+    size: Size | None = None
 
 
 @dataclass(frozen=True)
@@ -234,6 +238,8 @@ class Climb:
         network = self.pruned(policy, source)
         if how.scratch:
             network = reinitialise(network, seed)
+        if how.compression is not None:
+            network = how.compression.of(network)
         train(
             network,
             self.task.train,
@@ -243,10 +249,10 @@ class Climb:
             device=self.task.device,
             checkpoint=self._checkpoint(policy, how, seed, source),
         )
-        return network
+        return network if how.compression is None else baked(network)
 
     def _checkpoint(self, policy: Policy, how: Training, seed: int, source: str) -> Checkpoint:
-        parts = (policy.key, source, how.scratch, how.recipe, how.epochs, seed)
+        parts = (policy.key, source, how.scratch, how.recipe, how.epochs, how.compression, seed)
         return Checkpoint(self.checkpoints, cache.key(*parts))
 
     def _judge(self, policy: Policy) -> Outcome:
@@ -278,6 +284,7 @@ class Climb:
             evaluate(network, self.task.validation),
             evaluate(network, self.task.test) if how.tested else math.nan,
             {name: w.detach().to("cpu", copy=True) for name, w in weights.items()},
+            size=how.compression.size(network) if how.compression else None,
         )
 
 

@@ -62,7 +62,7 @@ def report(run: Run, path: str | Path | None = None) -> Path:
     target = files.page_path(run.folder / "report.html" if path is None else path)
     if path is None:
         parts = (run.records, run.finals, run.repeats, run.compared, run.measured)
-        write_tables(run.folder, *parts)
+        write_tables(run.folder, *parts, run.others)
     return files.write(document(run.view), target)
 
 

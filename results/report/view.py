@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from results.arms import Comparison
+from results.beside import BesideRecord
 from results.compare import chosen
 from results.pareto import finished, trial_front
 from results.record import FinalRecord, Role, TrialRecord
@@ -62,6 +63,7 @@ class View:
     Attributes:
         repeats, measured: see `results.Run`.
         compared: what a comparison of fine-tuning with training from scratch measured.
+        others: networks compressed in other ways; see `results.Run`.
     """
 
     records: Sequence[TrialRecord]
@@ -70,6 +72,7 @@ class View:
     repeats: Sequence[TrialRecord] = ()
     compared: Comparison = field(default_factory=Comparison)
     measured: Sequence[SensitivityRecord] = ()
+    others: Sequence[BesideRecord] = ()
 
     @property
     def budgets(self) -> dict[str, int]:

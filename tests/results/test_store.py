@@ -119,6 +119,7 @@ def saved(tmp_path, study, records, finals, provenance) -> sqlite3.Connection:
     fill(study, records)
     store.save_finals(study, finals)
     store.save_repeats(study, [replace(records[1], seed=9)])
+    store.save_beside(study, [results.BesideRecord("ternary", "ternary", None, *[0] * 9)])
     store.save_comparison(study, results.Comparison({"seeds": 3}, notes=("one",)))
     store.save_provenance(study, provenance)
     with closing(sqlite3.connect(tmp_path / "study.db")) as database:
@@ -163,6 +164,7 @@ def test_a_damaged_record_is_left_out_and_named(
     [
         ("finals", '["{", "x"]', ["final 0", "final 1"]),
         ("repeats", '["{}"]', ["repeat 0"]),
+        ("beside", '["{}"]', ["network beside 0"]),
         ("comparison", '"{}"', ["the comparison"]),
         ("provenance", '"{\\"run"', ["the provenance"]),
     ],

@@ -122,6 +122,7 @@ def test_a_run_offers_every_table(tmp_path, records, finals, provenance) -> None
         "pareto": run.front,
         "finals": run.final_trainings,
         "trust": run.trust,
+        "beside": run.beside,
         "comparison": run.comparison,
         "contrasts": run.contrasts,
         "sweep": run.sweep,

@@ -14,6 +14,7 @@ def sections(view: View) -> list[Section]:
     """Every section that has something to say, at any moment of a run."""
     # Imported late: matplotlib takes a second that workers and `--help` need not spend.
     from results.report.sections import (
+        beside,
         comparison,
         front,
         provenance,
@@ -26,7 +27,7 @@ def sections(view: View) -> list[Section]:
     )
 
     ordered = (
-        *(summary, front, comparison, widths, sensitivity),
+        *(summary, front, comparison, beside, widths, sensitivity),
         *(search, trust, spending, provenance),
     )
     return [made for made in (each.section(view) for each in ordered) if made]

@@ -24,7 +24,9 @@ def section(view: View) -> Section:
 
 
 def _blocks(view: View) -> Iterator[Block]:
-    lines = spent(view.records, view.finals, view.provenance, view.repeats, view.compared)
+    lines = spent(
+        view.records, view.finals, view.provenance, view.repeats, view.compared, view.others
+    )
     if not lines:
         return
     spared = saved(view.records, view.provenance)

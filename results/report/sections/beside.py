@@ -1,0 +1,85 @@
+"""Beside other ways to compress: what zeros among the weights, and ternary weights, come to."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from results import text
+from results.beside import BesideRecord, Way, trainings
+from results.report.blocks import Block, Column, Paragraph, Section, Table
+from results.report.view import View
+
+COLUMNS = (
+    Column("", label=True),
+    Column("compressed by", minor=True),
+    Column("non-zero weights", numeric=True),
+    Column("bytes", numeric=True),
+    Column("% of FLOPs", numeric=True),
+    Column("test %", numeric=True),
+    Column("seeds", numeric=True, minor=True),
+)
+SAID: dict[Way, str] = {
+    "unpruned": text.NONE,
+    "channels": "removing channels",
+    "magnitude": "zeros for the smallest weights",
+    "ternary": "three values for each layer's weights",
+}
+
+
+def section(view: View) -> Section:
+    """Empty where nothing was trained to be set beside the search."""
+    return Section("beside", "Beside other ways to compress", list(_blocks(view)))
+
+
+def _blocks(view: View) -> Iterator[Block]:
+    if not trainings(view.others):
+        return
+    networks: dict[tuple[Way, str], list[BesideRecord]] = {}
+    for record in view.others:
+        networks.setdefault((record.way, record.name), []).append(record)
+    yield Paragraph(
+        "Only removing channels saves FLOPs. A network with zeros among its weights, or with "
+        "ternary ones, computes all FLOPs of the unpruned network, unless a device of its own "
+        "makes use of them; what it saves is bytes."
+    )
+    channels = [place for place, (way, _) in enumerate(networks) if way == "channels"]
+    yield Table(COLUMNS, [_row(each) for each in networks.values()], frozenset(channels))
+    yield from (Paragraph(line, "soft") for line in _notes({way for way, _ in networks}))
+
+
+def _row(records: Sequence[BesideRecord]) -> list[str]:
+    """Sizes are means over seeds: which weights become zero may depend on the training."""
+    one = records[0]
+    return [
+        one.name,
+        SAID[one.way],
+        text.count(statistics.fmean(r.nonzero for r in records)),
+        text.count(statistics.fmean(r.bytes for r in records)),
+        text.number(one.flops_fraction, 1),
+        text.mean_interval([r.test_accuracy for r in records]),
+        str(len(records)),
+    ]
+
+
+def _notes(ways: set[Way]) -> Iterator[str]:
+    if "magnitude" in ways:
+        yield (
+            "Magnitude pruning (Han et al. 2015) leaves the largest weights of the whole network, "
+            "as many as the searched network of that budget has parameters, and keeps the others "
+            "zero through the fine-tuning."
+        )
+    if "ternary" in ways:
+        yield (
+            "Ternary weights (Li and Liu 2016) are \N{MINUS SIGN}\N{GREEK SMALL LETTER ALPHA}, 0 "
+            "or \N{GREEK SMALL LETTER ALPHA}, one \N{GREEK SMALL LETTER ALPHA} a layer, the first "
+            "and the last layer too. They were fine-tuned by the straight-through estimator."
+        )
+    yield (
+        "Bytes are those of the weights of convolutions and linear layers, and 4 for each bias, "
+        "scale and running statistic. Weights take 4; where some are zero, 4 for each that is not "
+        "and a bitmap, or the indices of CSR, whichever is smaller in that layer; ternary ones 2 "
+        "bits. Accuracy is the mean over seeds with its 95 % Student-t interval; all were "
+        "fine-tuned with the same seeds and epochs, but for the unpruned network, and the searched "
+        "one where the run trains from scratch."
+    )
