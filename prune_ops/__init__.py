@@ -21,7 +21,7 @@ from prune_ops.proxies import PROXIES, Candidate, Proxy, check_proxies
 from prune_ops.scores import Scores, normalised
 from prune_ops.select import Selection, select
 from prune_ops.sizes import Size, size
-from prune_ops.surgery import prune
+from prune_ops.surgery import SURGERIES, Surgery, prune
 from prune_ops.ternary import ternarised
 from prune_ops.weights import baked, layer_weights
 
@@ -36,10 +36,12 @@ __all__ = [
     "IMPORTANCES",
     "Importance",
     "PROXIES",
+    "SURGERIES",
     "Proxy",
     "Scores",
     "Selection",
     "Size",
+    "Surgery",
     "WAYS",
     "baked",
     "check_proxies",

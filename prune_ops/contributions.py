@@ -73,10 +73,10 @@ class Readers(TorchFunctionMode):
     ) -> Any:
         """Compute as ever, and look on."""
         result = func(*args, **(kwargs or {}))
-        if func in _SIGNATURES:
-            given = dict(zip(_SIGNATURES[func], args, strict=False)) | (kwargs or {})
+        if func in SIGNATURES:
+            given = dict(zip(SIGNATURES[func], args, strict=False)) | (kwargs or {})
             if id(given["weight"]) in self._ids:
-                self._found(given["weight"], _layer(func, given, result))
+                self._found(given["weight"], layer_of(func, given, result))
         return result
 
 
@@ -102,13 +102,24 @@ def by_input(layer: Layer, sample: Sample) -> Tensor:
     own = sample.channel // (layer.outputs // layer.groups)
     size = layer.inputs.shape[1] // layer.groups
     channels = own[:, None] * size + torch.arange(size, device=own.device)
-    where, there = _sources(layer, sample.position)
-    patches = layer.inputs.flatten(2)[sample.item[:, None, None], channels[..., None], where]
-    products = patches * _filters(layer, sample.channel, channels) * there
-    sums = products.sum(2)
+    met = patches(layer, sample.item, sample.position, channels)
+    sums = (met * _filters(layer, sample.channel, channels)).sum(2)
     if not layer.transposed:
         return sums
     return sums.new_zeros(len(sums), layer.inputs.shape[1]).scatter(1, channels, sums)
+
+
+def patches(
+    layer: Layer, item: Tensor, position: tuple[Tensor, ...], channels: Tensor
+) -> Tensor:
+    """The inputs that a kernel meets at output positions, 0 in the padding: ``(n, size, kernel)``.
+
+    Args:
+        item: ``(n,)``; ``position``: one ``(n,)`` a spatial dim.
+        channels: ``(n, size)``, those of the input to look at.
+    """
+    where, there = _sources(layer, position)
+    return layer.inputs.flatten(2)[item[:, None, None], channels[..., None], where] * there
 
 
 def by_channel(member: Member, inputs: Tensor) -> Tensor:
@@ -147,7 +158,8 @@ def _sources(layer: Layer, position: tuple[Tensor, ...]) -> tuple[Tensor, Tensor
     return (where * there)[:, None], there[:, None]
 
 
-def _layer(func: Any, given: Mapping[str, Any], result: Tensor) -> Layer:
+def layer_of(func: Any, given: Mapping[str, Any], result: Tensor) -> Layer:
+    """The use of a weight that is a call of ``func`` with the ``given`` arguments by name."""
     inputs, weight = given["input"].detach(), given["weight"].detach()
     if func is F.linear:
         inputs = inputs.reshape(len(inputs) if inputs.ndim > 1 else 1, -1, inputs.shape[-1])
@@ -170,7 +182,7 @@ def _layer(func: Any, given: Mapping[str, Any], result: Tensor) -> Layer:
         _each(padding, dims),
         dilation,
         given.get("groups", 1),
-        func in _TRANSPOSED,
+        func in TRANSPOSED,
     )
 
 
@@ -180,13 +192,13 @@ def _each(value: int | Sequence[int], dims: int) -> tuple[int, ...]:
 
 
 _PLAIN = (F.conv1d, F.conv2d, F.conv3d)
-_TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
+TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 _FIRST = ("input", "weight", "bias")
-_SIGNATURES: dict[Any, tuple[str, ...]] = {
+SIGNATURES: dict[Any, tuple[str, ...]] = {
     F.linear: _FIRST,
     **dict.fromkeys(_PLAIN, (*_FIRST, "stride", "padding", "dilation", "groups")),
     **dict.fromkeys(
-        _TRANSPOSED, (*_FIRST, "stride", "padding", "output_padding", "groups", "dilation")
+        TRANSPOSED, (*_FIRST, "stride", "padding", "output_padding", "groups", "dilation")
     ),
 }
 """Function → the names of its arguments, in their order."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,33 @@ def cut(model: nn.Module, groups: tuple[ChannelGroup, ...], selection: Selection
     # Through deepcopy's memo the copy takes the cut tensors where it would copy the large ones.
     made = {id(tensors[name]): _like(tensors[name], tensor) for name, tensor in small.items()}
     result = copied(model, made)
-    _follow(result, made.values())
+    reading = {m.parameter for group in groups for m in group.members if m.kind == "in"}
+    _follow(result, made.values(), {id(made[id(tensors[n])]) for n in reading & small.keys()})
     return result
+
+
+def narrowed(
+    groups: tuple[ChannelGroup, ...], selection: Selection, tensors: Mapping[str, Tensor]
+) -> tuple[ChannelGroup, ...]:
+    """The groups as they lie in the module that ``cut`` gives, so that it can be cut further.
+
+    Widths keep their meaning: the choices are those that are still left.
+    """
+    places = kept_positions(groups, selection, tensors)
+    return tuple(_narrowed(group, selection.get(group.name), places) for group in groups)
+
+
+def _narrowed(
+    group: ChannelGroup, keep: np.ndarray | None, places: Mapping[Place, np.ndarray]
+) -> ChannelGroup:
+    keep = np.arange(group.channels) if keep is None else keep
+    members = []
+    for member in group.members:
+        index, place = member.index[keep], places.get((member.parameter, member.dim))
+        moved = index if place is None else np.searchsorted(place, index)
+        members.append(replace(member, index=moved))
+    choices = tuple(choice for choice in group.choices if choice <= len(keep))
+    return replace(group, channels=len(keep), members=tuple(members), choices=choices)
 
 
 def fit_to_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -117,21 +143,29 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
     return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
-def _follow(model: nn.Module, changed: Iterable[Tensor]) -> None:
-    """Make the standard attributes of the modules that own changed tensors say what they are."""
+def _follow(
+    model: nn.Module, changed: Iterable[Tensor], reading: Collection[int] = frozenset()
+) -> None:
+    """Make the standard attributes of the modules that own changed tensors say what they are.
+
+    Args:
+        reading: ids of weights that are not depthwise, though each of their groups may have been
+            left with one input by an earlier cut.
+    """
     ids = {id(tensor) for tensor in changed}
     for module in model.modules():
         own = (*module._parameters.values(), *module._buffers.values())
         if any(id(tensor) in ids for tensor in own):
+            if isinstance(module, nn.modules.conv._ConvNd):
+                _conv(module, id(module.weight) not in reading)
             for kind, update in _ATTRIBUTES.items():
                 if isinstance(module, kind):
                     update(module)
 
 
-def _conv(module: Any) -> None:
+def _conv(module: Any, may_be_depthwise: bool) -> None:
     rows, columns = module.weight.shape[:2]
-    depthwise = module.groups == module.in_channels > 1
-    if depthwise:
+    if may_be_depthwise and module.groups == module.in_channels > 1:
         each = module.out_channels // module.in_channels
         module.groups = rows if module.transposed else rows // each
     if module.transposed:
@@ -168,7 +202,6 @@ def _prelu(module: Any) -> None:
 
 
 _ATTRIBUTES: dict[Any, Callable[[Any], None]] = {
-    nn.modules.conv._ConvNd: _conv,
     nn.Linear: _linear,
     nn.modules.batchnorm._NormBase: _batch_norm,
     nn.LayerNorm: _layer_norm,

@@ -1,0 +1,100 @@
+"""surgery: policy + scores + model → a smaller model.
+
+To add one, write one file here with a class that satisfies :class:`Surgery`, and add one line to
+``SURGERIES``; the contract test in ``tests/contracts`` takes it from there. No surgery imports
+another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from prune_ops.scores import Scores
+from prune_ops.select import select
+from prune_ops.surgery.fold_beta import FoldBeta
+from prune_ops.surgery.plain import Plain
+from prune_ops.surgery.protocol import Batch, Surgery
+from prune_ops.surgery.reconstruct import Reconstruct
+from prune_ops.surgery.scale import Scale
+from spaces import Space
+from spaces.errors import UserError, unknown
+from spaces.groups import ChannelGroup
+from spaces.policy import Policy
+from spaces.slicing import Selection, named_tensors, narrowed
+
+__all__ = ["SURGERIES", "Surgery", "operate", "prune", "step"]
+
+_ALL: tuple[Surgery, ...] = (Plain(), FoldBeta(), Scale(), Reconstruct())
+
+SURGERIES: dict[str, Surgery] = {surgery.name: surgery for surgery in _ALL}
+"""Every surgery by its name."""
+
+
+def prune(
+    model: nn.Module,
+    space: Space,
+    policy: Policy,
+    scores: Scores,
+    surgery: str = "plain",
+    batches: Iterable[Batch] = (),
+) -> nn.Module:
+    """A new, smaller network that keeps the policy's number of best channels in every group.
+
+    >>> small = prune(model, space, space.uniform(0.5), scores["second_order"])  # doctest: +SKIP
+
+    ``model`` is untouched. Module attributes (``out_channels``, ``groups``, …) follow the tensors,
+    whose names stay. What the kept weights, biases and statistics are the ``surgery`` says; by
+    default those of ``model``.
+
+    Args:
+        surgery: a name in ``SURGERIES``.
+        batches: ``(inputs, targets)`` on the model's device; read by a surgery that needs images.
+
+    Raises:
+        UserError: the policy or the scores were made for another space, an unknown surgery, or no
+            images for one that needs them.
+        ModelError: the model is not the one that the space was discovered on.
+    """
+    return operate(model, space.groups, select(space, policy, scores), surgery, batches)
+
+
+def operate(
+    model: nn.Module,
+    groups: tuple[ChannelGroup, ...],
+    selection: Selection,
+    surgery: str = "plain",
+    batches: Iterable[Batch] = (),
+) -> nn.Module:
+    """The surgery on groups of ``model``, of which a selection stays; others stay whole.
+
+    Raises:
+        UserError: an unknown surgery, or no images for one that needs them.
+    """
+    if surgery not in SURGERIES:
+        raise unknown("surgery", surgery, SURGERIES)
+    chosen = SURGERIES[surgery]
+    images = [batch for batch in batches if len(batch[0])] if chosen.needs_images else []
+    if chosen.needs_images and not images:
+        raise UserError(
+            f"surgery {surgery!r} needs at least 1 calibration image, but got none; give batches "
+            "or use plain"
+        )
+    return chosen(model, groups, selection, images)
+
+
+def step(
+    model: nn.Module,
+    groups: tuple[ChannelGroup, ...],
+    selection: Selection,
+    surgery: str = "plain",
+    batches: Iterable[Batch] = (),
+) -> tuple[nn.Module, tuple[ChannelGroup, ...]]:
+    """The same, and the groups of the smaller model, so that it can be pruned further.
+
+    >>> small, groups = step(model, space.groups, {"conv1": np.arange(8)})   # doctest: +SKIP
+    >>> small, groups = step(small, groups, {"conv2": np.arange(4)})         # doctest: +SKIP
+    """
+    small = operate(model, groups, selection, surgery, batches)
+    return small, narrowed(groups, selection, named_tensors(model))

@@ -1,0 +1,115 @@
+"""scale: what stays is scaled so that the next layer misses the removed channels least."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from prune_ops.contributions import SAMPLES, Layer, Readers, by_channel, by_input, sampled
+from prune_ops.surgery.protocol import Batch, readers, removed, watched
+from spaces import copied
+from spaces.groups import ChannelGroup, Member
+from spaces.slicing import Selection, cut
+
+RTOL = 1e-10
+"""Of squares: along what the images vary in by less, scales are left as they are."""
+
+Read = Mapping[nn.Parameter, list[tuple[ChannelGroup, Member]]]
+"""Weight → the groups that it reads, and where."""
+
+
+class Scale:
+    """Each reader's slice of a kept channel c is multiplied by s_c: min Σ_n (y_n − Σ_c s_c x_nc)².
+
+    y_n is an output of the reader, before its bias, normalisation and activation, and x_nc what
+    channel c adds to it, both in ``model``; ten outputs of each image are sampled, as in criterion
+    ``thinet``. Each reader has scales of its own; one that reads several groups has them fitted
+    together. Where the images leave a choice, scales stay as near to 1 as can be.
+
+    Definition: Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network
+    Compression, ICCV 2017: the least squares that follow its greedy selection.
+    """
+
+    name = "scale"
+    needs_images = True
+
+    def __call__(
+        self,
+        model: nn.Module,
+        groups: tuple[ChannelGroup, ...],
+        selection: Selection,
+        batches: Sequence[Batch],
+    ) -> nn.Module:
+        scaled = copied(model)
+        read = _read(scaled, groups, selection)
+        grams = _grams(scaled, read, batches)
+        with torch.no_grad():
+            for weight, places in read.items():
+                stays = torch.cat([_stays(group, selection) for group, _ in places])
+                scales = _scales(grams[weight], stays.to(weight.device)).to(weight.dtype)
+                sizes = [group.channels for group, _ in places]
+                for (_, member), own in zip(places, scales.split(sizes), strict=True):
+                    _multiply(weight, member, own)
+        return cut(scaled, groups, selection)
+
+
+def _read(model: nn.Module, groups: Sequence[ChannelGroup], selection: Selection) -> Read:
+    """The weights that lose inputs, with all that they read."""
+    parameters = dict(model.named_parameters())
+    losing = {m.parameter for group, _ in removed(groups, selection) for m in readers(group)}
+    read: dict[nn.Parameter, list[tuple[ChannelGroup, Member]]] = {}
+    for group in groups:
+        for member in readers(group):
+            if member.parameter in losing:
+                read.setdefault(parameters[member.parameter], []).append((group, member))
+    return read
+
+
+def _grams(
+    model: nn.Module, read: Read, batches: Sequence[Batch]
+) -> Mapping[nn.Parameter, Tensor]:
+    """Weight → Σ_n x_n x_nᵀ over sampled outputs, x_n over the channels of all groups it reads."""
+    sizes = {weight: sum(group.channels for group, _ in places) for weight, places in read.items()}
+    grams = {w: torch.zeros(n, n, dtype=torch.float64, device=w.device) for w, n in sizes.items()}
+    generator = torch.Generator().manual_seed(0)
+    images = 0
+
+    def found(weight: nn.Parameter, layer: Layer) -> None:
+        parts = by_input(layer, sampled(layer, SAMPLES * images, generator))
+        x = torch.cat([by_channel(member, parts) for _, member in read[weight]], 1).double()
+        grams[weight].addmm_(x.T, x)
+
+    network = watched(model)
+    with torch.no_grad(), Readers(read, found):
+        for inputs, _ in batches:
+            images = len(inputs)
+            network(inputs)
+    return grams
+
+
+def _stays(group: ChannelGroup, selection: Selection) -> Tensor:
+    mask = torch.zeros(group.channels, dtype=torch.bool)
+    mask[torch.as_tensor(selection[group.name]) if group.name in selection else slice(None)] = True
+    return mask
+
+
+def _scales(gram: Tensor, stays: Tensor) -> Tensor:
+    """``(channels,)``: of those that stay the least-squares scales nearest to 1, else 1.
+
+    With s = 1 + d the residual is Σ over the removed channels less Σ_c d_c x_nc.
+    """
+    scales = torch.ones_like(gram[0])
+    among = gram[stays][:, stays]
+    missing = gram[stays][:, ~stays].sum(1)
+    scales[stays] += torch.linalg.pinv(among, rtol=RTOL, hermitian=True) @ missing
+    return scales
+
+
+def _multiply(weight: Tensor, member: Member, scales: Tensor) -> None:
+    """The slices of the member's channels by their scales, in place."""
+    factors = scales.new_ones(weight.shape[member.dim])
+    for position in torch.as_tensor(member.index.T, device=weight.device):
+        factors[position] = scales
+    weight.mul_(factors.reshape(-1, *[1] * (weight.ndim - 1 - member.dim)))
