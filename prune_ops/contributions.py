@@ -109,9 +109,7 @@ def by_input(layer: Layer, sample: Sample) -> Tensor:
     return sums.new_zeros(len(sums), layer.inputs.shape[1]).scatter(1, channels, sums)
 
 
-def patches(
-    layer: Layer, item: Tensor, position: tuple[Tensor, ...], channels: Tensor
-) -> Tensor:
+def patches(layer: Layer, item: Tensor, position: tuple[Tensor, ...], channels: Tensor) -> Tensor:
     """The inputs that a kernel meets at output positions, 0 in the padding: ``(n, size, kernel)``.
 
     Args:

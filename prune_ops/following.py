@@ -56,7 +56,8 @@ class Followed(TorchFunctionMode):
 
     ``used`` may return a trail, anything. It is handed to ``normalised`` when the outputs go into
     an eval-mode BatchNorm and to ``added`` when they, or what the BatchNorm made of them, are
-    added to something of their shape. There, and wherever else they are read first, it ends.
+    added to something no larger. There, and wherever else they are read first, it ends; dropout at rest is
+    passed by.
 
     It is tensors that are recognised, so that it matters not how the modules are written. Results
     may be changed in place before the network goes on with them.
@@ -85,20 +86,25 @@ class Followed(TorchFunctionMode):
         result = func(*args, **kwargs)
         if not isinstance(result, Tensor):
             return result
-        trails = [self._trails.pop(read) for read in tree_leaves((args, kwargs)) if self._has(read)]
+        read = [tensor for tensor in tree_leaves((args, kwargs)) if self._has(tensor)]
+        trails = [(tensor.shape, self._trails.pop(tensor, None)) for tensor in read]
         if func in SIGNATURES:
             given = dict(zip(SIGNATURES[func], args, strict=False)) | kwargs
             if id(given["weight"]) in self._ids:
                 self._begin(Call(func, given), result)
         elif func is F.batch_norm and trails:
-            self._through(trails[0], dict(zip(_BATCH_NORM, args, strict=False)) | kwargs, result)
+            self._through(trails[0][1], dict(zip(_BATCH_NORM, args, strict=False)) | kwargs, result)
+        elif func is F.dropout and trails:
+            if not (dict(zip(_DROPOUT, args, strict=False)) | kwargs).get("training", True):
+                self._trails[result] = trails[0][1]
         elif func in _ADDITIONS and kwargs.get("alpha", 1) == 1 and args[0] is not args[-1]:
-            for trail in trails:
-                self.added(trail, result)
+            for shape, trail in trails:
+                if shape == result.shape:
+                    self.added(trail, result)
         return result
 
-    def _has(self, read: Any) -> bool:
-        return isinstance(read, Tensor) and read in self._trails
+    def _has(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and value in self._trails
 
     def _begin(self, call: Call, result: Tensor) -> None:
         trail = self.used(call, result)
@@ -114,4 +120,5 @@ class Followed(TorchFunctionMode):
 _BATCH_NORM = (
     "input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps",
 )  # fmt: skip
+_DROPOUT = ("input", "p", "training", "inplace")
 _ADDITIONS = (torch.add, Tensor.add, Tensor.add_)

@@ -67,9 +67,7 @@ def _read(model: nn.Module, groups: Sequence[ChannelGroup], selection: Selection
     return read
 
 
-def _grams(
-    model: nn.Module, read: Read, batches: Sequence[Batch]
-) -> Mapping[nn.Parameter, Tensor]:
+def _grams(model: nn.Module, read: Read, batches: Sequence[Batch]) -> Mapping[nn.Parameter, Tensor]:
     """Weight → Σ_n x_n x_nᵀ over sampled outputs, x_n over the channels of all groups it reads."""
     sizes = {weight: sum(group.channels for group, _ in places) for weight, places in read.items()}
     grams = {w: torch.zeros(n, n, dtype=torch.float64, device=w.device) for w, n in sizes.items()}

@@ -11,19 +11,13 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import SMALL
+from oracles import every_output
 from torch import nn
 
 import spaces
 from prune_ops import collectors
 from prune_ops.calibrate import collect
-from prune_ops.contributions import Layer, Readers, Sample, by_input, sampled
-
-
-def every_output(layer: Layer, _count=None, _generator=None) -> Sample:
-    """In place of ``sampled``: all outputs, each once."""
-    sizes = (len(layer.inputs), layer.outputs, *layer.positions)
-    item, channel, *position = torch.cartesian_prod(*(torch.arange(size) for size in sizes)).T
-    return Sample(item, channel, tuple(position))
+from prune_ops.contributions import Layer, Readers, by_input, sampled
 
 
 def uses_of(module, inputs):

@@ -1,0 +1,272 @@
+"""reconstruct: against NumPy's least squares, what a layer does taken apart weight by weight."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import SMALL, conv_bn
+from oracles import randomise
+from torch import nn
+
+import spaces
+from prune_ops import operate
+from prune_ops.surgery import reconstruct
+
+IMAGES = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(autouse=True)
+def every_position(monkeypatch):
+    monkeypatch.setattr(reconstruct, "SAMPLES", 10_000)
+
+
+def cut(model, selection, surgery="reconstruct", images=IMAGES):
+    groups = spaces.discover(model, (images[:1],), round_to=1).groups
+    selection = {name: np.asarray(keep) for name, keep in selection.items()}
+    return operate(model, groups, selection, surgery, [(x, None) for x in images.split(4)])
+
+
+def design(layer, inputs):
+    """(outputs, weights): the layer, linear in its weight, by one weight at a time."""
+    columns = []
+    silent = layer(torch.zeros_like(inputs))
+    flat = layer.weight.detach().view(-1)
+    before = flat.clone()
+    for k in range(len(flat)):
+        flat.zero_()
+        flat[k] = 1
+        columns.append((layer(inputs) - silent).flatten())
+    flat.copy_(before)
+    return torch.stack(columns, 1).detach().double().numpy()
+
+
+READERS = {
+    "plain": nn.Conv2d(4, 3, 3, padding=1),
+    "strided": nn.Conv2d(4, 3, (3, 2), stride=(2, 1), padding=(0, 1), bias=False),
+    "dilated": nn.Conv2d(4, 3, 2, dilation=2),
+    "grouped": nn.Conv2d(4, 6, 3, groups=2),
+    "transposed": nn.ConvTranspose2d(4, 3, 3, stride=2, padding=1),
+    "transposed grouped": nn.ConvTranspose2d(4, 4, 2, groups=2),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_new_weights_are_the_least_squares_ones(name):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), READERS[name], nn.Flatten(1)).eval()
+    keep = [1, 3]  # the second of each of two groups, or two of four
+    small = cut(model, {"0": [1, 3] if "grouped" not in name else [1]})
+    layer, reader = model[2], small[2]
+    hidden = small[:2](IMAGES)
+    assert hidden.shape[1] == len(keep)
+    silent = layer(torch.zeros_like(model[:2](IMAGES)))
+    target = (layer(model[:2](IMAGES)) - silent).flatten().detach().double().numpy()
+    wanted = np.linalg.lstsq(design(reader, hidden), target, rcond=None)[0]
+    got = reader.weight.detach().double().flatten()
+    torch.testing.assert_close(got, torch.from_numpy(wanted), rtol=1e-3, atol=1e-4)
+    assert reader.bias is None or torch.equal(reader.bias, layer.bias)
+
+
+def test_of_a_linear_layer_too_whose_own_outputs_are_pruned_as_well():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3))
+    model.eval()
+    x = torch.randn(50, 5)
+    small = cut(model, {"0": [0, 2, 5], "2": [1, 3]}, images=x)
+    hidden = small[:2](x).detach().double().numpy()
+    target = (model[:3](x) - model[2].bias)[:, [1, 3]].detach().double().numpy()
+    wanted = np.linalg.lstsq(hidden, target, rcond=None)[0]
+    torch.testing.assert_close(
+        small[2].weight.double(), torch.from_numpy(wanted.T), rtol=1e-3, atol=1e-4
+    )
+    # The next one reads what the reconstructed layer gives, not what the model's gave.
+    hidden = small[:4](x).detach().double().numpy()
+    target = (model(x) - model[4].bias).detach().double().numpy()
+    wanted = np.linalg.lstsq(hidden, target, rcond=None)[0]
+    torch.testing.assert_close(
+        small[4].weight.double(), torch.from_numpy(wanted.T), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_a_channel_that_others_make_up_is_missed_by_nobody():
+    torch.manual_seed(0)
+    model = SMALL["Plain"]().eval()
+    with torch.no_grad():
+        model.a[0].weight[5] = model.a[0].weight[2]
+    small = cut(model, {"a.0": np.delete(np.arange(16), 5)})
+    torch.testing.assert_close(small(IMAGES), model(IMAGES), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        small.b[0].weight[:, 2], model.b[0].weight[:, [2, 5]].sum(1), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_what_no_image_shows_stays():
+    """Channel 2 is dead, so the images do not say what its weights should be."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
+    with torch.no_grad():
+        model[0].bias[2] = -100
+    small = cut(model, {"0": [0, 2, 3]}, images=torch.rand(40, 4))
+    torch.testing.assert_close(small[2].weight[:, 1], model[2].weight[:, 2])
+    assert (small[2].weight[:, 0] - model[2].weight[:, 0]).abs().max() > 0.01
+
+
+class Block(nn.Module):
+    """A residual block whose sum is written in one of the ways that are in use."""
+
+    def __init__(self, add, norm):
+        super().__init__()
+        self.inner, self.back = conv_bn(6, 8), nn.Conv2d(8, 6, 1, bias=not norm)
+        self.norm = nn.BatchNorm2d(6) if norm else nn.Identity()
+        self.add = add
+
+    def sum(self, x):
+        return self.add(x, self.norm(self.back(self.inner(x))))
+
+    def forward(self, x):
+        return F.relu(self.sum(x), inplace=True)
+
+
+class TwoBlocks(nn.Module):
+    """What the first block has lost, the second one's shortcut has lost."""
+
+    def __init__(self, add, norm):
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 2, 1)
+        self.one, self.two = Block(add, norm), Block(add, norm)
+
+    def forward(self, x):
+        return self.head(self.two(self.one(self.stem(x)))).mean((2, 3))
+
+
+def iadd(x, y):
+    y += x
+    return y
+
+
+def under_another_name(x, y):
+    """An addition that is not recognised."""
+    return torch.stack([x, y]).sum(0)
+
+
+def gated(x, y):
+    """No shortcut: what is added to the branch depends on it."""
+    return y + x * y.sigmoid()
+
+
+ADDITIONS = {
+    "x + y": lambda x, y: x + y,
+    "y + x": lambda x, y: y + x,
+    "y += x": iadd,
+    "torch.add": torch.add,
+    "x.add_(y)": lambda x, y: x.clone().add_(y),
+    "x + dropped y": lambda x, y: x + F.dropout(y, 0.5, training=False),
+}
+LOST = {"one.inner.0": [0, 2, 3, 7], "two.inner.0": [1, 2, 4, 5]}
+
+
+def two_blocks(add, norm):
+    torch.manual_seed(0)
+    model = TwoBlocks(add, norm).eval()
+    randomise(model)
+    return model
+
+
+def listed(maps):
+    """(n, C) float64 in NumPy."""
+    return maps.movedim(1, -1).flatten(0, -2).detach().double().numpy()
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("add", ADDITIONS)
+@torch.no_grad()
+def test_a_branch_makes_up_for_what_the_shortcut_lost(add, norm):
+    """Y₁ − Y₁′ + Y₂ is the target behind the BatchNorm, so its gain is taken off."""
+    model = two_blocks(ADDITIONS[add], norm)
+    small, plain = cut(model, LOST), cut(model, LOST, "plain")
+    x, x_ = model.one(model.stem(IMAGES)), small.one(small.stem(IMAGES))
+    branch, before = model.two, plain.two
+    target = x - x_ + branch.norm(branch.back(branch.inner(x)))
+    hidden = before.inner(x_)
+    error = listed(target) - listed(before.norm(before.back(hidden)))
+    if norm:
+        error /= (branch.norm.weight / (branch.norm.running_var + 1e-5).sqrt()).double().numpy()
+    change = np.linalg.lstsq(listed(hidden), error, rcond=None)[0]
+    got = (small.two.back.weight - before.back.weight)[..., 0, 0].double()
+    torch.testing.assert_close(got, torch.from_numpy(change.T), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@torch.no_grad()
+def test_no_sum_is_further_from_the_models_than_plainly(norm):
+    model = two_blocks(torch.add, norm)
+    stream = {"stem": [0, 1, 4, 5]}
+    small, plain = cut(model, LOST | stream), cut(model, LOST | stream, "plain")
+    wanted = model.one.sum(model.stem(IMAGES))[:, stream["stem"]]
+    errors = [(m.one.sum(m.stem(IMAGES)) - wanted).square().sum() for m in (small, plain)]
+    assert errors[0] < 0.9 * errors[1]
+    before = copy.deepcopy(small)
+    before.two.back.weight.copy_(plain.two.back.weight)
+    wanted = model.two.sum(model.one(model.stem(IMAGES)))[:, stream["stem"]]
+    x = small.one(small.stem(IMAGES))
+    errors = [(m.two.sum(x) - wanted).square().sum() for m in (small, before)]
+    assert errors[0] < 0.9 * errors[1]
+
+
+@pytest.mark.parametrize("add", [under_another_name, gated])
+def test_where_no_shortcut_is_recognised_the_branch_alone_is_brought_back(add):
+    model = two_blocks(add, True)
+    small = cut(model, LOST)
+    with torch.no_grad():
+        x, x_ = model.one(model.stem(IMAGES)), small.one(small.stem(IMAGES))
+        hidden = listed(small.two.inner(x_))
+        wanted = np.linalg.lstsq(hidden, listed(model.two.back(model.two.inner(x))), rcond=None)[0]
+    got = small.two.back.weight[..., 0, 0].double()
+    torch.testing.assert_close(got, torch.from_numpy(wanted.T), rtol=1e-3, atol=1e-4)
+
+
+def test_a_branch_that_is_all_but_silent_stays_as_it_was_cut():
+    model = two_blocks(torch.add, True)
+    with torch.no_grad():
+        model.one.norm.weight[3] = 1e-9
+    small, plain = cut(model, LOST), cut(model, LOST, "plain")
+    same = (small.one.back.weight == plain.one.back.weight).flatten(1).all(1)
+    assert same.tolist() == [False, False, False, True, False, False]
+
+
+def test_a_layer_used_twice_is_cut_plainly():
+    torch.manual_seed(0)
+    model = SMALL["Shared"]().eval()
+    keep = {"stem.0": np.arange(7), "left": np.arange(5)}
+    small, plain = cut(model, keep), cut(model, keep, "plain")
+    assert torch.equal(small.twice[0].weight, plain.twice[0].weight)
+    assert torch.equal(small.left.weight, plain.left.weight)
+    assert not torch.equal(small.head.fc.weight, plain.head.fc.weight)
+
+
+def test_a_branch_that_is_spread_over_the_sum_is_brought_back_alone():
+    """Its rows would not be those of the sum."""
+
+    class Context(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.inner, self.back = (nn.Conv2d(*io, 1) for io in ((3, 4), (4, 5), (5, 4)))
+
+        def forward(self, x):
+            x = self.a(x)
+            y = self.back(self.inner(x.mean((2, 3), keepdim=True)).relu())
+            return (x + y).mean((2, 3))
+
+    torch.manual_seed(0)
+    model, images = Context().eval(), torch.randn(40, 3, 8, 8)
+    small = cut(model, {"inner": [0, 2, 4]}, images=images)
+    with torch.no_grad():
+        pooled = model.a(images).mean((2, 3), keepdim=True)
+        hidden, target = small.inner(pooled).relu(), model.back(model.inner(pooled).relu())
+        wanted = np.linalg.lstsq(listed(hidden), listed(target - small.back.bias[:, None, None]), rcond=None)[0]
+    got = small.back.weight[..., 0, 0].double()
+    torch.testing.assert_close(got, torch.from_numpy(wanted.T), rtol=1e-3, atol=1e-4)
