@@ -55,9 +55,9 @@ class Followed(TorchFunctionMode):
     """While entered, says where the outputs of layers with the given weights go *directly*.
 
     ``used`` may return a trail, anything. It is handed to ``normalised`` when the outputs go into
-    an eval-mode BatchNorm and to ``added`` when they, or what the BatchNorm made of them, are
-    added to something no larger. There, and wherever else they are read first, it ends; dropout at rest is
-    passed by.
+    an eval-mode BatchNorm, and to ``added`` when they, or what the BatchNorm made of them, are
+    added to something no larger. There, and wherever else they are read first, it ends; dropout at
+    rest is passed by.
 
     It is tensors that are recognised, so that it matters not how the modules are written. Results
     may be changed in place before the network goes on with them.

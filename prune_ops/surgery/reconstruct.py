@@ -170,18 +170,25 @@ def _kept(end: End, name: str, keep: Mapping[Place, np.ndarray]) -> End:
 
 def _change(layer: Layer, at: Tensor, error: Tensor) -> Tensor:
     """The least change of the weight, of its shape, that takes most of the ``(n, O)`` error."""
-    size, positions = layer.inputs.shape[1] // layer.groups, math.prod(layer.positions)
     changes = []
-    for q, wanted in enumerate(error.chunk(layer.groups, 1)):
-        channels = torch.arange(q * size, (q + 1) * size, device=at.device)
-        normal, right = 0, 0
+    for q, wanted in enumerate(error.double().chunk(layer.groups, 1)):
+        size = layer.inputs.shape[1] // layer.groups * math.prod(layer.weight.shape[2:])
+        normal, right = wanted.new_zeros(size, size), wanted.new_zeros(size, wanted.shape[1])
         for some, rows in zip(at.split(CHUNK), wanted.split(CHUNK), strict=True):
-            where = torch.unravel_index(some % positions, layer.positions)
-            met = patches(layer, some // positions, where, channels.expand(len(some), -1))
-            x = met.flatten(1).double()
-            normal, right = normal + x.T @ x, right + x.T @ rows.double()
+            x = _met(layer, some, q)
+            normal.addmm_(x.T, x)
+            right.addmm_(x.T, rows)
         solved = torch.linalg.pinv(normal, rtol=RTOL, hermitian=True) @ right
-        changes.append(solved.T.reshape(-1, size, *layer.weight.shape[2:]))
+        changes.append(solved.T.reshape(wanted.shape[1], -1, *layer.weight.shape[2:]))
     if layer.transposed:
         return torch.cat([change.transpose(0, 1) for change in changes])
     return torch.cat(changes)
+
+
+def _met(layer: Layer, at: Tensor, group: int) -> Tensor:
+    """What the kernels of a group meet at those positions: ``(n, I/groups x kernel)`` float64."""
+    size, positions = layer.inputs.shape[1] // layer.groups, math.prod(layer.positions)
+    channels = torch.arange(group * size, (group + 1) * size, device=at.device)
+    where = torch.unravel_index(at % positions, layer.positions)
+    met = patches(layer, at // positions, where, channels.expand(len(at), -1))
+    return met.flatten(1).double()

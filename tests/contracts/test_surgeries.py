@@ -14,6 +14,7 @@ from oracles import randomise
 
 import prune_ops
 import spaces
+from prune_ops.surgery import operate, step
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,10 @@ def test_one_group_after_another_gives_the_shapes_of_all_at_once(surgery, networ
     model, space = discovered(network)
     rng = np.random.default_rng(0)
     halves = {g.name: np.sort(rng.permutation(g.channels)[: g.choices[0]]) for g in space.groups}
-    whole = prune_ops.operate(model, space.groups, halves, surgery, batches())
+    whole = operate(model, space.groups, halves, surgery, batches())
     part, groups = model, space.groups
     for name, keep in halves.items():
-        part, groups = prune_ops.step(part, groups, {name: keep}, surgery, batches())
+        part, groups = step(part, groups, {name: keep}, surgery, batches())
     shapes = [{n: v.shape for n, v in state(m).items()} for m in (part, whole)]
     assert shapes[0] == shapes[1]
     assert [(g.name, g.channels) for g in groups] == [(n, len(keep)) for n, keep in halves.items()]

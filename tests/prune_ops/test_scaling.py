@@ -10,8 +10,7 @@ from oracles import every_output
 from torch import nn
 
 import spaces
-from prune_ops import operate
-from prune_ops.surgery import scale
+from prune_ops.surgery import operate, scale
 
 IMAGES = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
