@@ -52,6 +52,12 @@ def test_a_criterion_never_imports_another():
         assert not [m for m in imports(path) if m.startswith("prune_ops.criteria.")]
 
 
+def test_a_surgery_never_imports_another():
+    for path in (ROOT / "prune_ops" / "surgery").glob("[!_]*.py"):
+        mine = {m for m in imports(path) if m.startswith("prune_ops.surgery.")}
+        assert mine <= {"prune_ops.surgery.protocol"}
+
+
 def test_results_reads_policies_and_errors_only():
     for path in (ROOT / "results").rglob("*.py"):
         assert {m for m in imports(path) if m.startswith("spaces")} <= {"spaces", "spaces.errors"}
