@@ -67,7 +67,7 @@ def collect(
     subject = Subject(model, groups, loss, seed)
     collectors = {name: COLLECTORS[name](subject) for name in sorted(required)}
     images = 0
-    with torch.enable_grad(), repeatable():
+    with torch.enable_grad(), repeatable(model):
         for inputs, targets in batches:
             images += len(inputs)
             for collector in collectors.values():

@@ -1,4 +1,4 @@
-"""repeatable: the same numbers every time on CUDA too."""
+"""repeatable: gradients that are the same every time on CUDA too, of every network."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 
 @contextmanager
-def repeatable() -> Iterator[None]:
-    """cuDNN's quickest backward passes add up in another order each time, so do without them."""
+def repeatable(model: nn.Module) -> Iterator[None]:
+    """For forward and backward passes of ``model``.
+
+    cuDNN's quickest backward passes add up in another order each time, so do without them. Its
+    recurrent layers have no backward pass in eval mode, so do without it where there are any.
+    """
     cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    before = cudnn.enabled, cudnn.deterministic, cudnn.benchmark
+    cudnn.enabled, cudnn.deterministic, cudnn.benchmark = before[0] and not recurrent, True, False
     try:
         yield
     finally:
-        cudnn.deterministic, cudnn.benchmark = before
+        cudnn.enabled, cudnn.deterministic, cudnn.benchmark = before

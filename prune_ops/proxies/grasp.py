@@ -47,7 +47,7 @@ def _curvature(seen: Passes, along: list[Tensor], inputs: Tensor, targets: Tenso
     """Σ w ⊙ (H g) with the Hessian of one batch's loss; ``along`` is g, a tensor a weight."""
     weights = seen.weights
     # The quick kernels of attention have no second derivative.
-    with repeatable(), sdpa_kernel(SDPBackend.MATH):
+    with repeatable(seen.model), sdpa_kernel(SDPBackend.MATH):
         loss = cross_entropy(seen.model(inputs), targets)
         gradients = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
         pairs = zip(gradients, along, strict=True)

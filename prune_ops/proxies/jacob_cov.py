@@ -46,9 +46,9 @@ class JacobCov:
 @torch.enable_grad()
 def jacobians(model: nn.Module, inputs: Tensor) -> Tensor:
     """``(images, pixels)``: the gradient of the sum of an image's outputs by its pixels."""
-    leaf = inputs.detach().requires_grad_()
-    with repeatable():
-        outputs = as_judged(model)(leaf.clone())  # the first layer may work in place
+    model, leaf = as_judged(model), inputs.detach().requires_grad_()
+    with repeatable(model):
+        outputs = model(leaf.clone())  # the first layer may work in place
         (gradient,) = torch.autograd.grad(outputs.sum(), leaf, materialize_grads=True)
     return gradient.flatten(1)
 

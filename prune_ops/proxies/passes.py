@@ -103,8 +103,8 @@ def require(proxy: Needs, model: nn.Module, sizes: Sequence[int]) -> None:
     found = sum(size > 1 for size in sizes)
     if found < proxy.batches:
         raise UserError(
-            f"proxy {proxy.name!r} needs at least {proxy.batches} calibration batches of 2 images "
-            f"or more, but got {found}; give more training data, or use predicted_damage"
+            f"proxy {proxy.name!r} needs calibration batches of 2 images or more, at least "
+            f"{proxy.batches}, but got {found}; give more training data, or use predicted_damage"
         )
     if not layer_weights(model):
         raise UserError(
@@ -127,10 +127,9 @@ def passes(model: nn.Module, batches: Sequence[Batch]) -> Passes:
 def _pass(
     model: nn.Module, weights: Sequence[nn.Parameter], inputs: Tensor, targets: Tensor
 ) -> tuple[Sequence[Tensor], list[Tensor]]:
-    with _outputs(model) as outputs:
+    with repeatable(model), _outputs(model) as outputs:
         loss = cross_entropy(model(inputs), targets)
-    wanted = [*weights, *(output for _, output in outputs)]
-    with repeatable():
+        wanted = [*weights, *(output for _, output in outputs)]
         found = torch.autograd.grad(loss, wanted, materialize_grads=True)
     by_output = [len(inputs) * gradient for gradient in found[len(weights) :]]  # L is a mean
     pairs = zip(outputs, by_output, strict=True)

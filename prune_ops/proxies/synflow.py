@@ -61,7 +61,7 @@ def synaptic_scores(model: nn.Module, images: Tensor) -> list[Tensor]:
     for weight in weights:
         weight.requires_grad_(True)
     ones = torch.ones_like(images[:1], dtype=torch.float64)
-    with repeatable():
+    with repeatable(model):
         flow = model(ones).sum()
         gradients = torch.autograd.grad(flow, weights, materialize_grads=True)
     pairs = zip(weights, gradients, strict=True)

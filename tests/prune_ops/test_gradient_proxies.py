@@ -236,11 +236,24 @@ def test_a_batch_of_one_image_is_left_out(name):
 
 
 @pytest.mark.parametrize("name", [*PASSES, "jacob_cov", "synflow"])
-@pytest.mark.parametrize("network", ["SelfAttention", "Parametrized", "TrainOnly", "Everything"])
-def test_attention_and_what_cannot_be_pruned_are_judged_too(name, network):
+@pytest.mark.parametrize(
+    "network", ["SelfAttention", "Recurrent", "Parametrized", "TrainOnly", "Everything"]
+)
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:RNN module weights are not part")  # copies are not
+def test_attention_and_what_cannot_be_pruned_are_judged_too(name, network, device):
     torch.manual_seed(0)
-    data = [(torch.randn(4, 3, 8, 8), torch.arange(4)) for _ in range(2)]
-    value = proxy(name, SMALL[network](), data)
+    images = torch.randn(4, 3, 8, 8, device=device)
+    data = [(images, torch.arange(4, device=device)), (-images, torch.arange(4, device=device))]
+    value = proxy(name, SMALL[network]().to(device), data)
     assert math.isfinite(value)
     assert value != 0
 
@@ -248,16 +261,17 @@ def test_attention_and_what_cannot_be_pruned_are_judged_too(name, network):
 @pytest.mark.parametrize(
     ("name", "sizes", "words"),
     [
-        ("snip", [], "'snip' needs at least 1 calibration batches of 2 images or more, but got 0"),
-        ("grasp", [1, 1], "'grasp' needs at least 1"),
-        ("fisher", [1], "'fisher' needs at least 1"),
-        ("jacob_cov", [1, 1], "'jacob_cov' needs at least 1"),
-        ("synflow", [], "'synflow' needs at least 1"),
-        ("zico", [5, 1], "'zico' needs at least 2 calibration batches of 2 images or more, but go"),
+        ("snip", [], "at least 1, but got 0; give more training data"),
+        ("grasp", [1, 1], "at least 1, but got 0"),
+        ("fisher", [1], "at least 1, but got 0"),
+        ("jacob_cov", [1, 1], "at least 1, but got 0"),
+        ("synflow", [], "at least 1, but got 0"),
+        ("zico", [5, 1], "at least 2, but got 1"),
     ],
 )
 def test_too_few_images_are_refused_in_one_line(name, sizes, words):
     model = Net(norm=False)
+    words = f"proxy '{name}' needs calibration batches of 2 images or more, {words}"
     with pytest.raises(UserError, match=words) as refused:
         proxy(name, model, batches(sizes))
     assert "\n" not in str(refused.value)

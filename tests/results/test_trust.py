@@ -51,6 +51,19 @@ def test_a_perfect_proxy_and_its_opposite(record) -> None:
     assert [c.kendall.value for c in controls] == [-1.0, 1.0]
 
 
+def test_params_measured_as_a_proxy_is_one_control_and_no_second_row(record) -> None:
+    trials = [
+        record(i, (0.5 + 0.01 * i,), proxies={"params": 7.0, "good": float(i)}) for i in range(6)
+    ]
+    found = proxy_trust(trials)
+    assert [(t.name, t.control) for t in found] == [
+        ("good", False),
+        ("flops", True),
+        ("params", True),
+    ]
+    assert found[-1].kendall.value == 1.0  # of the record's own count, which rises
+
+
 def test_interval_holds_the_estimate_and_is_the_same_every_time(record) -> None:
     rng = np.random.default_rng(0)
     trials = [

@@ -43,6 +43,11 @@ def test_help_fits_80_columns_names_every_flag_and_shows_an_example_first(
         (["--resume", "--name", "none"], "--resume needs a run to go on with"),
         (["--resume"], "--resume needs a run that is not finished"),
         (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--rank-by", "synflow"], "--rank-by must be one of the --proxies (predicted_damage adap"),
+        (
+            ["--proxies", "adaptive_bn", "zico", "--train-images", "128"],
+            "proxy 'zico' needs calibration batches of 2 images or more, at least 2, but got 1",
+        ),
     ],
 )
 def test_a_users_mistake_is_one_line_and_leaves_nothing(
@@ -51,6 +56,7 @@ def test_a_users_mistake_is_one_line_and_leaves_nothing(
     assert main([*arguments, "--runs-dir", str(tmp_path)]) == 2
     assert words in line(capsys)
     assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == []
+    assert not (tmp_path / ".cache" / "baselines").exists()  # nothing was trained
 
 
 def test_a_mistyped_command_is_told_from_an_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -157,6 +158,15 @@ def test_a_run_that_fails_the_same_way_three_times_stops_and_says_why(
         search(task, 0.5, runs_dir=str(runs), **options)
     left = pd.read_csv(runs / "diverging" / "trials.csv")
     assert list(left["state"]) == ["failed"] * 3
+
+
+def test_proxies_without_what_they_need_are_refused_before_any_trial(
+    task: Task, runs: Path
+) -> None:
+    few = replace(task, train=task.train.subset(torch.arange(60)))
+    with pytest.raises(UserError, match="proxy 'zico' needs calibration batches of 2"):
+        search(few, proxies=["adaptive_bn", "zico"], runs_dir=str(runs), name="few", **OPTIONS)
+    assert not (runs / "few" / "study.db").exists()
 
 
 def test_a_run_that_another_process_works_on_is_refused(runs: Path) -> None:

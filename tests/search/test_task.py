@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from search import models
-from search.task import Task, build_task
+from search.task import Task, build_task, calibration_sizes
 from spaces.errors import DataError, UserError
 
 
@@ -66,6 +67,13 @@ def test_calibration_is_as_large_as_asked_and_drawn_by_seed(task: Task) -> None:
     first, again, other = (task.calibration(images=100, seed=seed) for seed in (0, 0, 1))
     assert [len(y) for _, y in first] == [64, 36]
     assert images(first) == images(again) != images(other)
+
+
+@pytest.mark.parametrize("train", [3, 128, 129, 130, 1000])
+def test_the_sizes_of_calibration_batches_are_known_beforehand(task: Task, train: int) -> None:
+    small = replace(task, train=task.train.subset(torch.arange(train)))
+    found = [len(y) for _, y in small.calibration(300, batch_size=64)]
+    assert calibration_sizes(train, 300, 64) == found
 
 
 def test_it_travels_to_other_processes(task: Task) -> None:
