@@ -5,6 +5,7 @@ policy = space.uniform(0.5)
 space.flops(policy), space.params(policy)
 """
 
+from spaces.activations import Activation
 from spaces.budget import Budget
 from spaces.cost import fvcore_flops
 from spaces.errors import (
@@ -21,6 +22,7 @@ from spaces.slicing import Selection, copied, fit_to_state
 from spaces.space import Space, discover, slice_model
 
 __all__ = [
+    "Activation",
     "Budget",
     "BudgetError",
     "ChannelGroup",

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spaces.activations import Activation, find_activations
 from spaces.budget import Budget, Lattice, project
 from spaces.cost import Polynomial, compile_flops, compile_params
 from spaces.errors import BudgetError, NothingToPruneError, UserError
@@ -33,12 +34,14 @@ class Space:
     Attributes:
         groups: what can be pruned; G of them.
         frozen: what must stay, with reasons.
+        activations: every use of an activation function, in the order of a forward pass.
     """
 
     groups: tuple[ChannelGroup, ...]
     frozen: tuple[Frozen, ...]
     flops_of: Polynomial = field(repr=False)
     params_of: Polynomial = field(repr=False)
+    activations: tuple[Activation, ...] = field(default=(), repr=False)
 
     @overload
     def flops(self, widths: Policy) -> int: ...
@@ -191,7 +194,8 @@ def discover(
     if not groups:
         raise NothingToPruneError(_nothing(frozen))
     flops = compile_flops(traced.costs, groups, traced.tensors)
-    return Space(groups, frozen, flops, compile_params(groups, model))
+    activations = find_activations(traced, groups)
+    return Space(groups, frozen, flops, compile_params(groups, model), activations)
 
 
 def _nothing(frozen: tuple[Frozen, ...]) -> str:

@@ -37,9 +37,10 @@ def trace(model: nn.Module, example_inputs: tuple[Any, ...]) -> Trace:
     used = {name for name, _ in result.axes} | result.elements.keys()
     if any(name not in used and p.dim() > 0 for name, p in model.named_parameters()):
         costs, statistics = list(result.costs), dict(result.statistics)
+        activations = list(result.activations)
         with contextlib.suppress(ModelError):
             _walk(result, _export(model.train(), twice(example_inputs)))
-        result.costs, result.statistics = costs, statistics
+        result.costs, result.statistics, result.activations = costs, statistics, activations
     return result
 
 

@@ -41,6 +41,8 @@ class Trace:
     """(module, reason) → channels, for layers that stay whole and have no labels of their own."""
     statistics: dict[str, tuple[int, Tensor]] = field(default_factory=dict)
     """Operation → the dim it takes a statistic over, and the labels along that dim."""
+    activations: list[tuple[str, Tensor]] = field(default_factory=list)
+    """Every use of an activation function, in order, with the labels of its output."""
 
 
 class Walk:
@@ -125,6 +127,11 @@ class Walk:
     def statistic(self, node: fx.Node, dim: int, labels: Tensor) -> None:
         """The operation takes a statistic over the channels that lie along ``dim``."""
         self.result.statistics[node.name] = (dim, labels)
+
+    def activation(self, node: fx.Node, function: str) -> None:
+        """The operation is an activation function."""
+        labels = neutral(self.shape(node)) if node in self.constants else self.values[node]
+        self.result.activations.append((function, labels))
 
     def _label_elements(self, parameter: str) -> Tensor:
         if parameter not in self.result.elements:

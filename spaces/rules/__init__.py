@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from spaces.activations import ACTIVATIONS
 from spaces.rules import layers, moves, pointwise, products, reductions
 from spaces.rules.table import RULES, freeze_all, operation
 from spaces.walk import Walk
@@ -28,8 +29,13 @@ def apply(walk: Walk, node: fx.Node) -> None:
         value = table.get(source)  # type: ignore[arg-type]
         table[node] = None if value is None else value[index]
         return
-    if _fold(walk, node):
-        return
+    if not _fold(walk, node):
+        _label(walk, node)
+    if operation(node) in ACTIVATIONS:
+        walk.activation(node, _function(node))
+
+
+def _label(walk: Walk, node: fx.Node) -> None:
     if not _has_tensor(node):
         walk.values[node] = None
         return
@@ -54,6 +60,12 @@ def _labels(walk: Walk, node: fx.Node) -> Any:
     if not _fits(value, node.meta["val"]):
         return freeze_all(walk, node, f"enters {name} in a form without a rule")
     return value
+
+
+def _function(node: fx.Node) -> str:
+    """The activation function's name; ReLU6 is traced as the hardtanh that it is."""
+    name = operation(node)
+    return "relu6" if name == "hardtanh" and _arguments(node)["min_val"] == 0 else name
 
 
 def _fold(walk: Walk, node: fx.Node) -> bool:
