@@ -9,9 +9,10 @@
 from __future__ import annotations
 
 from prune_ops.artifact import load, load_policy, save
-from prune_ops.calibrate import score
+from prune_ops.calibrate import check_criteria, score
 from prune_ops.compression import WAYS, Compression
-from prune_ops.criteria import CRITERIA, Criterion
+from prune_ops.criteria import CRITERIA
+from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
 from prune_ops.greedy import GreedyScores
 from prune_ops.importances import IMPORTANCES, Importance
@@ -44,6 +45,7 @@ __all__ = [
     "Surgery",
     "WAYS",
     "baked",
+    "check_criteria",
     "check_proxies",
     "layer_weights",
     "load",

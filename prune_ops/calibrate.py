@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from prune_ops.collectors import COLLECTORS, Loss, Subject
-from prune_ops.criteria import CRITERIA, Criterion
+from prune_ops.collectors import FORWARD, GRADIENT, Collector, Loss, Subject
+from prune_ops.collectors.subject import NoGradients
+from prune_ops.criteria import CRITERIA
+from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
 from prune_ops.repeatable import repeatable
 from prune_ops.scores import Scores, mapped
 from spaces import Space
 from spaces.errors import UserError, unknown
-from spaces.groups import ChannelGroup
 
 Batch = tuple[Tensor, Tensor]
+
+SUGGESTED = ("l1", "fpgm", "taylor_2019", "second_order")
+"""What is named to those whose criterion will not do; any network has the first two."""
 
 
 def score(
@@ -34,6 +39,8 @@ def score(
     >>> scores["l1"]["layer1.conv1"]                                              # doctest: +SKIP
     tensor([0.9, 0.4, …])                              # (channels,), float32, CPU, higher = keep
 
+    What a criterion says does not depend on which others are asked.
+
     Args:
         model: the unpruned network; evaluated in eval mode on a copy, so it stays as it was.
         space: its prunable groups.
@@ -44,44 +51,143 @@ def score(
         seed: for criteria that draw.
 
     Raises:
-        UserError: an unknown criterion, one that cannot judge this network, no calibration images,
-            or scores that are not finite.
+        UserError: an unknown criterion, one that cannot judge this network or lacks images, or
+            scores that are not finite.
     """
     chosen = [_criterion(name) for name in criteria]
+    check_criteria(criteria, model, space)
     required = frozenset[str]().union(*(criterion.requires for criterion in chosen))
-    evidence = collect(model, space.groups, batches, required, loss, seed)
+    if not required:
+        evidence = Evidence(model, seed)
+    else:
+        try:
+            evidence, images = collect(model, space, batches, required, loss, seed)
+        except NoGradients as error:
+            raise _refusal(_by_gradients(chosen), _no_gradients(error), model, space) from error
+        _enough(chosen, space, images)
     return {c.name: _checked(c.name, c(space.groups, evidence)) for c in chosen}
+
+
+def check_criteria(
+    names: Iterable[str],
+    model: nn.Module,
+    space: Space,
+    images: int | None = None,
+    example: tuple[Tensor, ...] | None = None,
+) -> None:
+    """Refuse criteria that cannot judge this network, before anything is trained or measured.
+
+    >>> check_criteria(["bn_scale", "apoz"], model, space, images=256)         # doctest: +SKIP
+
+    Args:
+        images: that calibration will have, if that is known.
+        example: the model's inputs for one image; given, it is tried whether there are gradients.
+
+    Raises:
+        UserError: a criterion needs what the network has not, or more images; others are named.
+    """
+    chosen = [_criterion(name) for name in names]
+    for criterion in chosen:
+        if lacking := criterion.lacks(model, space):
+            raise _refusal(criterion, lacking, model, space)
+    if images is not None:
+        _enough(chosen, space, images)
+    if example is not None and any(c.requires & GRADIENT.keys() for c in chosen):
+        subject = Subject(model, space, cross_entropy)
+        try:
+            with torch.enable_grad():
+                subject.gradients(subject.model(*example).sum())
+        except NoGradients as error:
+            raise _refusal(_by_gradients(chosen), _no_gradients(error), model, space) from error
 
 
 def collect(
     model: nn.Module,
-    groups: Sequence[ChannelGroup],
+    space: Space,
     batches: Iterable[Batch],
     required: frozenset[str],
-    loss: Loss,
-    seed: int,
-) -> Evidence:
-    """The evidence with the required fields filled, by one pass over the batches."""
-    if not required:
-        return Evidence(model, seed)
-    subject = Subject(model, groups, loss, seed)
-    collectors = {name: COLLECTORS[name](subject) for name in sorted(required)}
+    loss: Loss = cross_entropy,
+    seed: int = 0,
+) -> tuple[Evidence, int]:
+    """The evidence with the required fields filled, by one pass over the batches; how many images.
+
+    Raises:
+        UserError: no image at all.
+        NoGradients: gradients are required and there are none.
+    """
+    subject = Subject(model, space, loss, seed)
+    forward = {name: FORWARD[name](subject) for name in sorted(required & FORWARD.keys())}
+    gradient = {name: GRADIENT[name](subject) for name in sorted(required & GRADIENT.keys())}
     images = 0
-    with torch.enable_grad(), repeatable(model):
+    with repeatable(model):
         for inputs, targets in batches:
             images += len(inputs)
-            for collector in collectors.values():
-                collector.see(inputs, targets)
+            if forward and len(inputs):
+                _forward(subject, inputs, list(forward.values()))
+            if gradient and len(inputs):
+                _backward(subject, inputs, targets, list(gradient.values()))
     if not images:
         raise UserError("calibration needs at least 1 image, but got none; give more training data")
-    found = {name: collector.result() for name, collector in collectors.items()}
-    return Evidence(model, seed, **found)
+    found = {name: each.result() for name, each in (forward | gradient).items()}
+    return Evidence(model, seed, **found), images
+
+
+@torch.no_grad()
+def _forward(subject: Subject, inputs: Tensor, collectors: Sequence[Collector]) -> None:
+    with _watching(collectors, len(inputs)):
+        subject.model(inputs)
+
+
+@torch.enable_grad()
+def _backward(
+    subject: Subject, inputs: Tensor, targets: Tensor, collectors: Sequence[Collector]
+) -> None:
+    for image, target in zip(inputs.split(1), targets.split(1), strict=True):
+        with _watching(collectors, 1):
+            gradients = subject.gradients(subject.loss(subject.model(image), target))
+        for collector in collectors:
+            collector.image(gradients)
+    for collector in collectors:
+        collector.batch_ends()
+
+
+@contextmanager
+def _watching(collectors: Iterable[Collector], images: int) -> Iterator[None]:
+    with ExitStack() as stack:
+        for collector in collectors:
+            stack.enter_context(collector.watching(images))
+        yield
 
 
 def _criterion(name: str) -> Criterion:
     if name not in CRITERIA:
         raise unknown("criterion", name, CRITERIA)
     return CRITERIA[name]
+
+
+def _enough(chosen: Iterable[Criterion], space: Space, images: int) -> None:
+    for criterion in chosen:
+        if images < (least := criterion.fewest_images(space)):
+            raise UserError(
+                f"criterion {criterion.name!r} needs at least {least} calibration images, but got "
+                f"{images}; give more training data, or use l1 or fpgm"
+            )
+
+
+def _by_gradients(chosen: Iterable[Criterion]) -> Criterion:
+    return next(c for c in chosen if c.requires & GRADIENT.keys())
+
+
+def _no_gradients(error: NoGradients) -> str:
+    return f"gradients of the loss by the weights, but there are none ({error})"
+
+
+def _refusal(criterion: Criterion, lacking: str, model: nn.Module, space: Space) -> UserError:
+    """Names what would work here."""
+    fit = [CRITERIA[name] for name in SUGGESTED if not CRITERIA[name].lacks(model, space)]
+    names = [c.name for c in fit if not (c.requires & GRADIENT.keys() and "gradients" in lacking)]
+    use = f"{', '.join(names[:-1])} or {names[-1]}"
+    return UserError(f"criterion {criterion.name!r} needs {lacking}; use {use}")
 
 
 def _checked(criterion: str, scores: Scores) -> Scores:

@@ -8,7 +8,6 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from spaces.errors import UserError
 from spaces.groups import ChannelGroup, Member
 from spaces.labels import Kind
 
@@ -42,22 +41,6 @@ def filters(group: ChannelGroup, parameters: Mapping[str, Tensor]) -> list[Membe
     """
     producers = weights(group, parameters, {"out"})
     return [m for m in producers if parameters[m.parameter].ndim > 1] or weights(group, parameters)
-
-
-def check_read(
-    criterion: str, groups: Iterable[ChannelGroup], parameters: Mapping[str, Tensor]
-) -> None:
-    """Refuse groups that a criterion cannot judge by what reads them.
-
-    Raises:
-        UserError: no convolution or linear layer reads some group.
-    """
-    if unread := [g.name for g in groups if not weights(g, parameters, {"in"})]:
-        raise UserError(
-            f"criterion {criterion!r} needs a convolution or linear layer that reads every group, "
-            f"but there is none for {', '.join(unread[:3])}; use l1, l2, taylor_2019 or "
-            "second_order"
-        )
 
 
 def channel_sums(

@@ -24,7 +24,15 @@ class Evidence:
             channel c adds to the sampled output n of a layer that reads it, bias left out. The
             samples are over all convolutions and linear layers that read the group.
 
-    The last three are empty unless some criterion ``requires`` them by these names.
+        zeros: group name → ``(uses, channels)`` float64: the share of zeros, over images and
+            positions, in what comes out of every rectifier (ReLU, ReLU6) that the group passes.
+        ranks: group name → ``(uses, channels)`` float64: the rank of the feature map, the mean over
+            images, at every activation function that the group passes.
+        saliencies: group name → ``(uses, channels)`` float64: the mean over images of
+            |mean over positions of z·∂L/∂z|, z what comes out of every activation function that
+            the group passes and L the image's own loss.
+
+    All but the first two are empty unless some criterion ``requires`` them by these names.
     """
 
     model: nn.Module
@@ -32,6 +40,9 @@ class Evidence:
     attributions: Mapping[str, Tensor] = field(default_factory=dict)
     fisher: Mapping[str, Tensor] = field(default_factory=dict)
     contributions: Mapping[str, Tensor] = field(default_factory=dict)
+    zeros: Mapping[str, Tensor] = field(default_factory=dict)
+    ranks: Mapping[str, Tensor] = field(default_factory=dict)
+    saliencies: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def parameters(self) -> dict[str, Tensor]:

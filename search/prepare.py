@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 import prune_ops
 import spaces
@@ -13,7 +13,7 @@ from prune_ops import CRITERIA, Scores, normalised
 from search.config import SearchConfig
 from search.inspect import loaded, untrained
 from search.progress import Progress
-from search.task import Task, build_task, calibration_sizes
+from search.task import SCORING, Task, build_task, calibration_sizes
 from search.trial import ADAPTING
 from spaces import Budget, Space
 
@@ -54,7 +54,7 @@ def _refuse(config: SearchConfig, cache: Path, check: Check) -> None:
     space = spaces.discover(model, example, config.task.round_to)
     check(model, space)
     reachable(space, config)
-    check_criteria(model, space, config)
+    check_criteria(model, example, space, len(splits.train), config)
     check_proxies(model, len(splits.train), config)
 
 
@@ -70,14 +70,20 @@ def reachable(space: Space, config: SearchConfig) -> list[Budget]:
     return budgets
 
 
-def check_criteria(model: nn.Module, space: Space, config: SearchConfig) -> None:
-    """Ask the criteria that need no data, so that one that cannot judge this network says so now.
+def check_criteria(
+    model: nn.Module,
+    example: tuple[Tensor, ...],
+    space: Space,
+    train_images: int,
+    config: SearchConfig,
+) -> None:
+    """Ask whether the criteria can judge this network and will have the images they need.
 
     Raises:
-        UserError: a criterion that needs what the network has not, BatchNorm in every group say.
+        UserError: a criterion needs what is not there, a BatchNorm in every group say.
     """
-    free = [name for name in criteria(config) if not CRITERIA[name].requires]
-    prune_ops.score(model, space, (), free)
+    images = sum(calibration_sizes(train_images, SCORING, SCORING))
+    prune_ops.check_criteria(criteria(config), model, space, images, example)
 
 
 def check_proxies(model: nn.Module, train_images: int, config: SearchConfig) -> None:

@@ -117,7 +117,7 @@ def _search(
     space = spaces.discover(task.model, task.example, config.task.round_to)
     check(task.model, space)
     budgets = reachable(space, config)
-    check_criteria(task.model, space, config)
+    check_criteria(task.model, task.example, space, len(task.train), config)
     check_proxies(task.model, len(task.train), config)
     about = provenance(folder.path.name, config, task, space, budgets) | command
     with (

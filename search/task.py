@@ -24,6 +24,9 @@ from spaces.errors import DataError
 
 CACHE = Path("runs/.cache")
 
+SCORING = 256
+"""Images from which criteria score channels."""
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -56,7 +59,9 @@ class Task:
     seed: int = 0
     base_epochs: float | None = None
 
-    def calibration(self, images: int = 256, seed: int = 0, batch_size: int = 64) -> list[Batch]:
+    def calibration(
+        self, images: int = SCORING, seed: int = 0, batch_size: int = 64
+    ) -> list[Batch]:
         """Training images without augmentation, for scoring channels.
 
         Drawn by ``seed`` from one half of the training images; fewer if that half has fewer.

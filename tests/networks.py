@@ -85,6 +85,18 @@ class Depthwise(nn.Module):
         return self.head(self.point(F.relu6(self.depthwise(self.a(x)))))
 
 
+class Separable(nn.Module):
+    """A depthwise and a pointwise convolution, each with its BatchNorm and ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = conv_bn(3, 16), conv_bn(16, 16, groups=16), conv_bn(16, 24)
+        self.head = Head(24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.c(self.b(self.a(x))))
+
+
 class Transposed(nn.Module):
     """Plain, grouped and depthwise transposed convolutions."""
 
@@ -292,7 +304,7 @@ class Everything(nn.Module):
 SMALL: dict[str, type[nn.Module]] = {
     c.__name__: c
     for c in (
-        Plain, Residual, PadShortcut, Grouped, Depthwise, Transposed, Concat, Shuffle,
+        Plain, Residual, PadShortcut, Grouped, Depthwise, Separable, Transposed, Concat, Shuffle,
         ChannelShuffle, ChunkGate, SqueezeExcite, ScaleNorm, Literal, LiteralSplit, Recurrent,
         Parametrized, SelfAttention, Shared, TrainOnly, Everything,
     )

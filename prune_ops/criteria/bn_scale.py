@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prune_ops.channels import channel_sums, weights
+from prune_ops.criterion import Criterion, listed
 from prune_ops.evidence import Evidence
-from spaces.errors import UserError
+from spaces import Space
 from spaces.groups import ChannelGroup, Member
 
 
-class BNScale:
+class BNScale(Criterion):
     """S_c = mean |gamma| over the BatchNorm scales that the channel passes.
 
     There are several in a residual stream, one a block. |gamma| is the standard deviation of the
@@ -24,25 +25,25 @@ class BNScale:
     Definition: Liu et al., Learning Efficient Convolutional Networks through Network Slimming,
     ICCV 2017.
 
-    Raises:
-        UserError: a group has no BatchNorm with a scale.
+    It needs a BatchNorm with a scale in every group.
     """
 
     name = "bn_scale"
     comparable = True
-    requires: frozenset[str] = frozenset()
 
     def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
         gammas = _absolute_scales(evidence.model)
         places = {g.name: weights(g, gammas, {"norm"}) for g in groups}
-        if bare := [name for name, members in places.items() if not members]:
-            raise UserError(
-                "criterion 'bn_scale' needs a BatchNorm with a scale in every group, but there is "
-                f"none in {_listed(bare)}; use l1, l2, taylor_2019 or second_order"
-            )
         return {
             g.name: channel_sums(g, places[g.name], gammas) / _count(places[g.name]) for g in groups
         }
+
+    def lacks(self, model: nn.Module, space: Space) -> str:
+        gammas = _absolute_scales(model)
+        bare = [g.name for g in space.groups if not weights(g, gammas, {"norm"})]
+        if not bare:
+            return ""
+        return f"a BatchNorm with a scale in every group, but there is none in {listed(bare)}"
 
 
 def _absolute_scales(model: nn.Module) -> dict[str, Tensor]:
@@ -55,8 +56,3 @@ def _absolute_scales(model: nn.Module) -> dict[str, Tensor]:
 
 def _count(members: Sequence[Member]) -> int:
     return sum(member.index.shape[1] for member in members)
-
-
-def _listed(names: Sequence[str], most: int = 6) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

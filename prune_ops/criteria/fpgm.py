@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from prune_ops.channels import filters
+from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup, Member
 
 
-class FPGM:
+class FPGM(Criterion):
     """S_c = Σ_j ‖F_c − F_j‖₂ over the filters F of the group, each one a long vector.
 
     The filter nearest to all others, close to their geometric median, goes first: the others can
@@ -31,8 +32,6 @@ class FPGM:
     """
 
     name = "fpgm"
-    comparable = False
-    requires: frozenset[str] = frozenset()
 
     def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
         parameters = evidence.parameters

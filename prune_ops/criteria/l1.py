@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from prune_ops.channels import channel_sums, filters
+from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup
 
 
-class L1:
+class L1(Criterion):
     """S_c = Σ|w| over the filters that produce channel c, summed where there are several.
 
     Several filters produce a channel in a residual stream (one a block), and where a depthwise
@@ -22,9 +23,6 @@ class L1:
 
     Definition: Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017.
     """
-
-    comparable = False
-    requires: frozenset[str] = frozenset()
 
     def __init__(self, name: str = "l1") -> None:
         self.name = name

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from prune_ops.channels import channel_sums, filters
+from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup
 
 
-class L2:
+class L2(Criterion):
     """S_c = √Σw² over the filters that produce channel c, taken as one long vector.
 
     So where several filters produce a channel (a residual stream, a depthwise convolution that
@@ -25,8 +26,6 @@ class L2:
     """
 
     name = "l2"
-    comparable = False
-    requires: frozenset[str] = frozenset()
 
     def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
         parameters = evidence.parameters

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
 from prune_ops.greedy import GreedyScores, greedy
 from spaces.groups import ChannelGroup
 
 
-class L2Greedy:
+class L2Greedy(Criterion):
     """S_c = √Σw² over the filters that produce channel c, input channels that are gone left out.
 
     Which are gone is up to the policy, so the scores are :class:`GreedyScores`: as a mapping they
@@ -25,8 +26,6 @@ class L2Greedy:
     """
 
     name = "l2_greedy"
-    comparable = False
-    requires: frozenset[str] = frozenset()
 
     def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> GreedyScores:
         parameters = evidence.parameters

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from prune_ops.channels import check_read
+from prune_ops.contributions import SAMPLES
+from prune_ops.criterion import Criterion, unread
 from prune_ops.evidence import Evidence
+from spaces import Space
 from spaces.groups import ChannelGroup
 
 RESOLUTION = 1e-9
 """A channel of which the others leave no larger share than this is a sum of theirs."""
 
 
-class Lasso:
+class Lasso(Criterion):
     """S_c = the largest λ at which β_c ≠ 0 in min_β ½ Σ_n (y_n − Σ_c β_c x_{n,c})² + λ Σ_c |β_c|.
 
     x_{n,c} is what channel c adds to sampled output n of the next layer with the weights as they
@@ -39,17 +41,21 @@ class Lasso:
     the selection of channels. The least-squares reconstruction that follows is surgery and not done
     here.
 
-    Raises:
-        UserError: no convolution or linear layer reads some group.
+    It needs a convolution or linear layer that reads every group.
     """
 
     name = "lasso"
-    comparable = False
     requires = frozenset({"contributions"})
 
     def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        check_read(self.name, groups, evidence.parameters)
         return {g.name: _scores(evidence.contributions[g.name]) for g in groups}
+
+    def lacks(self, model: nn.Module, space: Space) -> str:
+        return unread(model, space)
+
+    def fewest_images(self, space: Space) -> int:
+        """As many sampled outputs as the widest group has channels: fewer leave the path open."""
+        return -(-max(g.channels for g in space.groups) // SAMPLES)
 
 
 def _scores(gram: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup
 
 
-class Random:
+class Random(Criterion):
     """S_c drawn uniformly from [0, 1), by the seed and the group's name alone.
 
     So a group keeps its scores whatever other groups there are, on every machine. They estimate
@@ -20,8 +21,6 @@ class Random:
     """
 
     name = "random"
-    comparable = False
-    requires: frozenset[str] = frozenset()
 
     def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
         return {g.name: _draw(f"{evidence.seed}:{g.name}", g.channels) for g in groups}

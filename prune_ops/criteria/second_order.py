@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from prune_ops.channels import channel_sums, weights
+from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup
 
 
-class SecondOrder:
+class SecondOrder(Criterion):
     """S_c = ½ Σ_{i∈c} h_ii w_i², the sum over *all* weights of the channel, each counted once.
 
     All: the filters and biases that produce it, its normalisations' parameters, scales in plain

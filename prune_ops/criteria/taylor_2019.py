@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup
 
 
-class Taylor2019:
+class Taylor2019(Criterion):
     """S_c = mean over minibatches of (Σ_{i∈c} g_i w_i)², g the gradient of the minibatch's loss.
 
     The channel's weights i∈c are the parameters that make its values: the filters and biases that

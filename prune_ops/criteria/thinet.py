@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from prune_ops.channels import check_read
+from prune_ops.criterion import Criterion, unread
 from prune_ops.evidence import Evidence
+from spaces import Space
 from spaces.groups import ChannelGroup
 
 
-class ThiNet:
+class ThiNet(Criterion):
     """S_c = how many channels go before c when T, the removed set, grows greedily.
 
     The next to go is the channel that least increases Σ_n (Σ_{j∈T} x_{n,j})², x_{n,j} what channel
@@ -32,17 +33,17 @@ class ThiNet:
     Definition: Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network
     Compression, ICCV 2017. Its least-squares scaling of what stays is surgery and not done here.
 
-    Raises:
-        UserError: no convolution or linear layer reads some group.
+    It needs a convolution or linear layer that reads every group.
     """
 
     name = "thinet"
-    comparable = False
     requires = frozenset({"contributions"})
 
     def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        check_read(self.name, groups, evidence.parameters)
         return {g.name: _ranks(evidence.contributions[g.name]) for g in groups}
+
+    def lacks(self, model: nn.Module, space: Space) -> str:
+        return unread(model, space)
 
 
 def _ranks(gram: Tensor) -> Tensor:

@@ -23,8 +23,10 @@ class Line:
 
 
 LINES = {
+    "apoz": Line(refuses=("Depthwise", "ScaleNorm", "Shared")),
     "bn_scale": Line(refuses=("Depthwise", "ScaleNorm", "Shared", "Transposed")),
     "fpgm": Line(),
+    "hrank": Line(refuses=("Depthwise", "ScaleNorm", "Shared")),
     "l1": Line(),
     "l1_greedy": Line(),
     "l2": Line(),
@@ -32,11 +34,12 @@ LINES = {
     "lasso": Line(),
     "random": Line(blind=True),
     "second_order": Line(),
+    "taylor_2016": Line(refuses=("Depthwise", "ScaleNorm", "Shared")),
     "taylor_2019": Line(),
     "thinet": Line(),
     "weight_sum": Line(),
 }
-NETWORKS = ("Residual", "Grouped", "Shared", "Depthwise", "Transposed", "ScaleNorm")
+NETWORKS = ("Residual", "Grouped", "Shared", "Depthwise", "Separable", "Transposed", "ScaleNorm")
 PAIRS = [(c, n) for c in LINES for n in NETWORKS if n not in LINES[c].refuses]
 SIGHTED = [(c, n) for c, n in PAIRS if not LINES[c].blind]
 DEVICES = [

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from spaces import Activation
 from spaces.groups import ChannelGroup, Member
 
 
@@ -17,6 +18,7 @@ class Groups:
     """As much of a Space as scoring reads."""
 
     groups: tuple[ChannelGroup, ...]
+    activations: tuple[Activation, ...] = ()
 
 
 def group_of(name: str, channels: int, *places: tuple[str, int, str]) -> ChannelGroup:
@@ -58,4 +60,5 @@ def conv_bn_conv() -> tuple[nn.Sequential, Groups]:
     places = [("0.weight", 0, "out"), ("0.bias", 0, "out"), ("3.weight", 1, "in")]
     names = ("weight", "bias", "running_mean", "running_var")
     places += [(f"1.{name}", 0, "norm") for name in names]
-    return model.eval(), Groups((group_of("0", 6, *places),))
+    passes = Activation("relu", 1, {"0": np.arange(6)[:, None]})
+    return model.eval(), Groups((group_of("0", 6, *places),), (passes,))

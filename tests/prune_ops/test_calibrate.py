@@ -72,7 +72,7 @@ def sample_gradients(model, inputs, targets):
 
 def test_fisher_equals_vmapped_sample_gradients(everything):
     model, space = everything
-    evidence = collect(model, space.groups, batches(), frozenset({"fisher"}), cross_entropy, 0)
+    evidence, _ = collect(model, space, batches(), frozenset({"fisher"}))
     inputs, targets = (torch.cat(parts) for parts in zip(*batches(), strict=True))
     wanted = sample_gradients(model, inputs, targets)
     assert evidence.fisher.keys() >= {"grouped.weight", "depthwise.weight", "norm.bias", "scale"}
@@ -83,7 +83,7 @@ def test_fisher_equals_vmapped_sample_gradients(everything):
 
 def test_fisher_equals_a_loop_of_backward_passes(everything):
     model, space = everything
-    evidence = collect(model, space.groups, batches(), frozenset({"fisher"}), cross_entropy, 0)
+    evidence, _ = collect(model, space, batches(), frozenset({"fisher"}))
     reference, squares = copy.deepcopy(model), {}
     samples = [pair for x, y in batches() for pair in zip(x, y, strict=True)]
     for image, target in samples:
@@ -204,6 +204,48 @@ def test_cudnn_is_left_as_it_was(everything, monkeypatch):
         seen.append((torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark))
         return cross_entropy(outputs, targets)
 
-    prune_ops.score(*everything, batches([2]), ["taylor_2019"], loss=loss)
+    prune_ops.score(*everything, batches([1]), ["taylor_2019"], loss=loss)
     assert seen == [(True, False)]
     assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == (False, True)
+
+
+class Cut(nn.Module):
+    """Its head sees nothing that could be differentiated."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 5)
+
+    def forward(self, x):
+        return self.head(self.conv(x).relu().mean((2, 3)).detach())
+
+
+@pytest.mark.parametrize("criterion", ["taylor_2019", "second_order"])
+def test_without_gradients_it_says_what_would_work(make_groups, criterion):
+    space = make_groups(("conv", 8, ("conv.weight", 0, "out"), ("head.weight", 1, "in")))
+    model = Cut().requires_grad_(False)
+    space_of_conv = make_groups(("conv", 8, ("conv.weight", 0, "out")))
+    for check in (
+        lambda: prune_ops.score(model, space_of_conv, batches(), [criterion]),
+        lambda: prune_ops.check_criteria(
+            [criterion], model, space_of_conv, example=(torch.zeros(1, 3, 6, 6),)
+        ),
+    ):
+        with pytest.raises(UserError) as caught:
+            check()
+        assert str(caught.value) == (
+            f"criterion '{criterion}' needs gradients of the loss by the weights, but there are "
+            "none (element 0 of tensors does not require grad and does not have a grad_fn); use "
+            "l1 or fpgm"
+        )
+    prune_ops.check_criteria([criterion], model, space, example=(torch.zeros(1, 3, 6, 6),))
+
+
+def test_too_few_images_is_one_line_before_any_is_read(everything):
+    with pytest.raises(UserError) as caught:
+        prune_ops.check_criteria(["l1", "second_order"], *everything, images=0)
+    assert str(caught.value) == (
+        "criterion 'second_order' needs at least 1 calibration images, but got 0; give more "
+        "training data, or use l1 or fpgm"
+    )
+    prune_ops.check_criteria(["l1"], *everything, images=0)

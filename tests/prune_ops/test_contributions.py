@@ -15,8 +15,8 @@ from oracles import every_output
 from torch import nn
 
 import spaces
-from prune_ops import collectors
 from prune_ops.calibrate import collect
+from prune_ops.collectors import forward
 from prune_ops.contributions import Layer, Readers, by_input, sampled
 
 
@@ -133,13 +133,13 @@ NETWORKS = (
 
 def gram_of(model, space, batches, seed=0):
     required = frozenset({"contributions"})
-    return collect(model, space.groups, batches, required, F.cross_entropy, seed).contributions
+    return collect(model, space, batches, required, seed=seed)[0].contributions
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_gram_matrix_equals_one_of_layers_run_channel_by_channel(name, monkeypatch):
     """Over all outputs, of every layer that reads the group."""
-    monkeypatch.setattr(collectors, "sampled", every_output)
+    monkeypatch.setattr(forward, "sampled", every_output)
     torch.manual_seed(0)
     model = SMALL[name]().eval()
     space = spaces.discover(model, (torch.zeros(1, 3, 8, 8),))
@@ -198,7 +198,7 @@ def test_the_sampled_gram_matrix_comes_near_that_of_all_outputs(residual, monkey
     model, space = residual
     batch = torch.randn(300, 3, 8, 8), torch.zeros(300, dtype=torch.long)
     some = gram_of(model, space, [batch])["conv1.0"] / (10 * 300)
-    monkeypatch.setattr(collectors, "sampled", every_output)
+    monkeypatch.setattr(forward, "sampled", every_output)
     all_of_them = gram_of(model, space, [batch])["conv1.0"] / (300 * 16 * 64)
     assert (some - all_of_them).norm() < 0.1 * all_of_them.norm()
 

@@ -127,7 +127,7 @@ def test_bn_scale_names_the_groups_without_batchnorm(make_groups):
         values(model, space, "bn_scale")
     assert str(caught.value) == (
         "criterion 'bn_scale' needs a BatchNorm with a scale in every group, but there is none in "
-        "1; use l1, l2, taylor_2019 or second_order"
+        "1; use l1, fpgm, taylor_2019 or second_order"
     )
 
 
@@ -150,7 +150,7 @@ def test_random_depends_on_seed_and_name_alone(two_linears, make_groups):
 
 def test_which_criteria_share_a_unit_across_groups():
     comparable = {name for name, criterion in prune_ops.CRITERIA.items() if criterion.comparable}
-    assert comparable == {"bn_scale", "second_order", "taylor_2019"}
+    assert comparable == {"apoz", "bn_scale", "second_order", "taylor_2016", "taylor_2019"}
 
 
 def images(seed=0, count=6):

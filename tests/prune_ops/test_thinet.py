@@ -159,7 +159,7 @@ def test_a_group_that_no_layer_reads_is_named_in_one_line(make_groups):
         score(nn.Linear(2, 2), space, [(inputs, inputs)], loss=nn.MSELoss())
     assert str(caught.value) == (
         "criterion 'thinet' needs a convolution or linear layer that reads every group, but there "
-        "is none for a; use l1, l2, taylor_2019 or second_order"
+        "is none for a; use l1, fpgm, taylor_2019 or second_order"
     )
 
 

@@ -1,0 +1,117 @@
+"""Collectors that look on while whole batches go forward, without gradients."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prune_ops.channels import weights
+from prune_ops.collectors.collector import Collector
+from prune_ops.collectors.subject import Subject
+from prune_ops.contributions import SAMPLES, Layer, Readers, by_channel, by_input, sampled
+from prune_ops.watching import Activations, of_channels
+from spaces import Activation
+from spaces.groups import Member
+
+
+class Contributions(Collector):
+    """``Evidence.contributions``: 8 bytes x channels² a group.
+
+    On one CPU core it takes 1.4 times the plain forward pass (ResNet-50 at 224x224: 3.0 s against
+    2.2 s for 16 images, and 65 MB), 1.9 times for ViT-B/16, whose hidden layers are 3072 wide.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._generator = torch.Generator().manual_seed(subject.seed)
+        self._readers: dict[nn.Parameter, list[tuple[str, Member]]] = {}
+        named = dict(subject.model.named_parameters(remove_duplicate=False))
+        for group in subject.groups:
+            for member in weights(group, named, {"in"}):
+                self._readers.setdefault(named[member.parameter], []).append((group.name, member))
+        device = next(iter(named.values())).device
+        self._gram = {
+            g.name: torch.zeros(g.channels, g.channels, dtype=torch.float64, device=device)
+            for g in subject.groups
+        }
+        self._images = 0
+
+    def watching(self, images: int) -> AbstractContextManager[Any]:
+        self._images = images
+        return Readers(self._readers, self._found)
+
+    def _found(self, weight: nn.Parameter, layer: Layer) -> None:
+        sample = sampled(layer, SAMPLES * self._images, self._generator)
+        parts = by_input(layer, sample)
+        for name, member in self._readers[weight]:
+            x = by_channel(member, parts).double()
+            self._gram[name].addmm_(x.T, x)
+
+    def result(self) -> dict[str, Tensor]:
+        return self._gram
+
+
+class _OfMaps(Collector):
+    """The mean over images of a number a channel, at every activation that its group passes."""
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._sums: dict[str, dict[int, Tensor]] = {g.name: {} for g in subject.groups}
+        self._images = 0
+
+    @contextmanager
+    def watching(self, images: int) -> Iterator[None]:
+        self._images += images
+        uses = count()
+
+        def found(activation: Activation, output: Tensor) -> None:
+            use = next(uses)
+            for group in self._looked_at(activation):
+                values = self._of(activation, group, output.detach()) * images
+                sums = self._sums[group]
+                sums[use] = sums[use] + values if use in sums else values
+
+        with Activations(self.subject.activations, found):
+            yield
+
+    def _looked_at(self, activation: Activation) -> Iterable[str]:
+        return activation.channels
+
+    @abstractmethod
+    def _of(self, activation: Activation, group: str, output: Tensor) -> Tensor:
+        """``(channels,)`` float64, the mean over the batch."""
+
+    def result(self) -> dict[str, Tensor]:
+        return {
+            name: torch.stack([sums[use] for use in sorted(sums)]) / self._images
+            for name, sums in self._sums.items()
+            if sums
+        }
+
+
+class Zeros(_OfMaps):
+    """``Evidence.zeros``."""
+
+    def _looked_at(self, activation: Activation) -> Iterable[str]:
+        return activation.channels if activation.rectifies else ()
+
+    def _of(self, activation: Activation, group: str, output: Tensor) -> Tensor:
+        return (of_channels(activation, group, output) == 0).double().mean(1)
+
+
+class Ranks(_OfMaps):
+    """``Evidence.ranks``: singular values of every map, by far the dearest of this pass."""
+
+    def _of(self, activation: Activation, group: str, output: Tensor) -> Tensor:
+        index = torch.from_numpy(activation.channels[group]).to(output.device)
+        own = output.movedim(activation.dim, 1)[:, index.flatten()].float()
+        width = own.shape[-1] if own.dim() > 2 else 1
+        maps = own.reshape(*own.shape[:2], -1, width)  # a vector is one row
+        ranks = torch.linalg.matrix_rank(maps).double()
+        return ranks.reshape(len(own), *index.shape).mean((0, 2))

@@ -1,0 +1,36 @@
+"""apoz: how seldom a channel is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from prune_ops.criterion import Criterion, unactivated
+from prune_ops.evidence import Evidence
+from spaces import Space
+from spaces.groups import ChannelGroup
+
+
+class APoZ(Criterion):
+    """S_c = 1 − the share of zeros in channel c after the ReLU, over images and positions.
+
+    Where a group passes several ReLUs (a residual stream, one a block; a depthwise convolution
+    with its own) it is the mean over them. A ReLU6 counts as a ReLU. Pooling that comes after does
+    not count: it is the ReLU's own output that is looked at.
+
+    A share, the same unit in every group, so it can be ranked globally.
+
+    Definition: Hu et al., Network Trimming: A Data-Driven Neuron Pruning Approach towards Efficient
+    Deep Architectures, 2016: the average percentage of zeros, of which this is the complement.
+    """
+
+    name = "apoz"
+    comparable = True
+    requires = frozenset({"zeros"})
+
+    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
+        return {g.name: 1 - evidence.zeros[g.name].mean(0) for g in groups}
+
+    def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
+        return unactivated(space, "a ReLU", rectifies=True)

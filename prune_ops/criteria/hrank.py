@@ -1,0 +1,34 @@
+"""hrank: how much a channel's feature map says, by its rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from prune_ops.criterion import Criterion, unactivated
+from prune_ops.evidence import Evidence
+from spaces import Space
+from spaces.groups import ChannelGroup
+
+
+class HRank(Criterion):
+    """S_c = the rank of channel c's feature map as a matrix, the mean over images.
+
+    The map is what comes out of the activation function; where a group passes several (a residual
+    stream, one a block) it is the mean over them. A map without height, as after a linear layer, is
+    a matrix of one row, whose rank is 1 wherever it is not all zero.
+
+    The largest possible rank differs between layers, hence ``comparable`` is false.
+
+    Definition: Lin et al., HRank: Filter Pruning using High-Rank Feature Map, CVPR 2020.
+    """
+
+    name = "hrank"
+    requires = frozenset({"ranks"})
+
+    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
+        return {g.name: evidence.ranks[g.name].mean(0) for g in groups}
+
+    def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
+        return unactivated(space)

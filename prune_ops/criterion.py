@@ -1,0 +1,69 @@
+"""Criterion: scores each channel of each group; higher = keep."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import nn
+
+from prune_ops.channels import weights
+from prune_ops.evidence import Evidence, detached
+from prune_ops.scores import Scores
+from spaces import Space
+from spaces.groups import ChannelGroup
+
+
+class Criterion(ABC):
+    """Scores channels.
+
+    Attributes:
+        name: its key in ``CRITERIA``, on the command line and in every table.
+        comparable: whether the scores are in one unit across groups, so that a global ranking may
+            use them as they are; if not, it ranks :func:`prune_ops.normalised` ones.
+        requires: the fields of :class:`Evidence` that the calibration pass must fill.
+    """
+
+    name: str
+    comparable: bool = False
+    requires: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> Scores:
+        """Group name → ``(channels,)``, finite, on any device; higher = keep."""
+
+    def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
+        """What it needs and this network has not, as in "a BatchNorm in every group, but there is
+        none in conv1"; empty if there is nothing.
+        """
+        return ""
+
+    def fewest_images(self, space: Space) -> int:  # noqa: ARG002
+        """Calibration images that it cannot do without."""
+        return 1 if self.requires else 0
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """The first few of the names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def unactivated(space: Space, what: str = "an activation function", rectifies: bool = False) -> str:
+    """What is lacking where some group passes no activation (that rectifies); empty if none."""
+    looked_at = [a for a in space.activations if a.rectifies or not rectifies]
+    seen = {name for activation in looked_at for name in activation.channels}
+    missing = [g.name for g in space.groups if g.name not in seen]
+    if not missing:
+        return ""
+    return f"{what} that every group passes, but there is none for {listed(missing)}"
+
+
+def unread(model: nn.Module, space: Space) -> str:
+    """What is lacking where no layer reads some group; empty if every group is read."""
+    parameters = detached(model)
+    missing = [g.name for g in space.groups if not weights(g, parameters, {"in"})]
+    if not missing:
+        return ""
+    what = "a convolution or linear layer that reads every group"
+    return f"{what}, but there is none for {listed(missing)}"
