@@ -37,8 +37,8 @@ TRIALS = 40
 class EqualClimb(Climb):
     """Whatever the policy, uniform widths are trained."""
 
-    def rung(self, policy: Policy, rung: int, seed: int) -> Outcome:  # noqa: ARG002
-        return super().rung(self.space.uniform(0.5), rung, seed)
+    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> Outcome:  # noqa: ARG002
+        return super().rung(self.space.uniform(0.5), rung, seed, criterion)
 
 
 @dataclass
@@ -77,7 +77,7 @@ def main() -> None:
     """Print one line an engine."""
     task = build_task("digits_cnn", "digits")
     space = spaces.discover(task.model, task.example)
-    scores = prune_ops.score(task.model, space, task.calibration(), ["l1"])["l1"]
+    scores = prune_ops.score(task.model, space, task.calibration(), ["l1"])
     # Everybody climbs to the top by the coin, so that all trials are equal.
     config = SearchConfig.of(rungs=(8,), coin=1.0, criterion="l1")
     climb = EqualClimb(task, space, scores, config)

@@ -17,6 +17,8 @@ from typing import Any, Literal
 from spaces import Policy
 
 State = Literal["complete", "stopped", "failed", "running"]
+Tried = tuple[Policy, str]
+"""Widths, and the criterion that said which channels stay."""
 Role = Literal["baseline", "uniform", "searched"]
 
 
@@ -29,6 +31,7 @@ class TrialRecord:
         policy: what was tried.
         origin: the start (``uniform``, ``second_order``, ...) or the sampler that proposed it;
             ``random`` while that sampler knew too little to propose anything.
+        criterion: who said which channels stay; empty in records of older runs.
         flops: multiply-adds at batch 1.
         flops_fraction: ``flops`` over those of the unpruned network.
         params: parameters that are left.
@@ -55,6 +58,7 @@ class TrialRecord:
     proxies: dict[str, float] = field(default_factory=dict)
     accuracy: tuple[float, ...] = ()
     mode: str = "finetune"
+    criterion: str = ""
     epochs: tuple[int, ...] = ()
     seed: int = 0
     seconds: float = 0.0
@@ -62,6 +66,11 @@ class TrialRecord:
     regardless: tuple[int, ...] = ()
     state: State = "running"
     reason: str = ""
+
+    @property
+    def tried(self) -> Tried:
+        """What tells its network, before any training, from those of other trials."""
+        return self.policy, self.criterion
 
     @property
     def rung(self) -> int:
@@ -106,6 +115,7 @@ class FinalRecord:
         budget: the budget it competes at, ``None`` for the baseline.
         number: the trial it came from, ``None`` when it was no trial.
         policy: its widths, ``None`` for the baseline.
+        criterion: who chose the channels; empty for the baseline and in records of older runs.
         flops, flops_fraction, params: as in `TrialRecord`.
         seeds: of the trainings; ``val_accuracy`` and ``test_accuracy`` hold one value for each.
         seconds: wall time of each training; empty in records of older runs. Two records of the
@@ -130,6 +140,12 @@ class FinalRecord:
     epochs: int = 0
     mode: str = "finetune"
     best: bool = False
+    criterion: str = ""
+
+    @property
+    def tried(self) -> Tried | None:
+        """As of a `TrialRecord`; ``None`` for the baseline."""
+        return None if self.policy is None else (self.policy, self.criterion)
 
     def to_json(self) -> str:
         """One JSON object; values that are not finite become strings, as JSON has none."""

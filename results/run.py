@@ -109,7 +109,7 @@ class Run:
     def best(self) -> TrialRecord | None:
         """The trial behind the best final of the first budget, else the front's most accurate."""
         final = chosen(self.finals)
-        finalists = [r for r in self.records if final is not None and r.policy == final.policy]
+        finalists = [r for r in self.records if final is not None and r.tried == final.tried]
         candidates = finalists or trial_front(self.records)
         return max(candidates, key=lambda r: (r.rung, r.val_accuracy), default=None)
 

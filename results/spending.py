@@ -174,14 +174,14 @@ def _repeats(repeats: Sequence[TrialRecord], images: int | None) -> Spent:
 
 
 def _finals(finals: Sequence[FinalRecord], images: int | None) -> Spent:
-    trainings = {(f.policy, seed): f for f in finals if f.policy and f.epochs for seed in f.seeds}
+    trainings = {(f.tried, seed): f for f in finals if f.policy and f.epochs for seed in f.seeds}
     flops = (
         None
         if images is None
         else sum(training_flops(f.flops, images, f.epochs) for f in trainings.values())
     )
     timed = {
-        (f.policy, seed): seconds
+        (f.tried, seed): seconds
         for f in finals
         if f.policy and f.epochs
         for seed, seconds in zip(f.seeds, f.seconds, strict=False)
@@ -254,7 +254,7 @@ def _seconds_per_flop(records: Sequence[TrialRecord], images: int) -> dict[int, 
 
 
 def _key(record: TrialRecord) -> Key:
-    return record.policy, record.seed, record.mode
+    return record.tried, record.seed, record.mode
 
 
 def _plan(provenance: Mapping[str, Any]) -> tuple[int, ...]:

@@ -118,7 +118,7 @@ def judged(records: Sequence[TrialRecord], eta: float, tolerance: int = 0) -> li
         tolerance: flops within which the rule takes two networks as equally large.
     """
     trained = once(finished(records))
-    front = {r.policy for r in trial_front(trained)}
+    front = {r.tried for r in trial_front(trained)}
     keeps = partial(_kept, trained, eta, tolerance)
     first = [min(r.regardless, default=None) for r in trained]
     found = []
@@ -137,15 +137,15 @@ def would_be_kept(
 
 
 def once(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Each policy with the trial that took it furthest.
+    """Each policy under each criterion with the trial that took it furthest.
 
     One that is proposed again is not measured again, so counting it twice would feign evidence.
     """
     found: dict[tuple[object, int, str], TrialRecord] = {}
     for r in records:
-        known = found.setdefault((r.policy, r.seed, r.mode), r)
+        known = found.setdefault((r.tried, r.seed, r.mode), r)
         if _progress(r) > _progress(known):
-            found[r.policy, r.seed, r.mode] = r
+            found[r.tried, r.seed, r.mode] = r
     return list(found.values())
 
 
@@ -166,5 +166,5 @@ def _kept(
     return [r for r in which if keeps(r)]
 
 
-def _among(group: Sequence[TrialRecord], policies: Collection[object]) -> int:
-    return sum(r.policy in policies for r in group)
+def _among(group: Sequence[TrialRecord], tried: Collection[object]) -> int:
+    return sum(r.tried in tried for r in group)

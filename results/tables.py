@@ -29,6 +29,7 @@ TRIAL_COLUMNS = {
     "number": "int64",
     "state": "string",
     "origin": "string",
+    "criterion": "string",
     "mode": "string",
     "rung": "int64",
     "flops": "int64",
@@ -45,6 +46,7 @@ FINAL_COLUMNS = {
     "budget": "string",
     "number": "Int64",
     "best": "bool",
+    "criterion": "string",
     "mode": "string",
     "epochs": "int64",
     "seed": "int64",
@@ -89,8 +91,8 @@ def table(records: Sequence[TrialRecord]) -> pd.DataFrame:
 def front_table(records: Sequence[TrialRecord], finals: Sequence[FinalRecord]) -> pd.DataFrame:
     """The rows of `table` on the front, with ``test_accuracy`` added: the mean over seeds."""
     on_front = pareto.trial_front(records)
-    test = {f.policy: f.test_accuracy for f in finals if f.policy is not None and f.test_accuracy}
-    means = [statistics.fmean(test.get(r.policy, (math.nan,))) for r in on_front]
+    test = {f.tried: f.test_accuracy for f in finals if f.tried is not None and f.test_accuracy}
+    means = [statistics.fmean(test.get(r.tried, (math.nan,))) for r in on_front]
     rows = table(records).set_index("number", drop=False)
     front = rows.loc[[r.number for r in on_front]].reset_index(drop=True)
     return front.assign(test_accuracy=pd.Series(means, dtype="float64"))

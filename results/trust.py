@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from results.record import TrialRecord
+from results.record import TrialRecord, Tried
 from results.stops import once
 
 ENOUGH = 5
@@ -186,15 +186,15 @@ def noise_ceiling(
     """How far noise lets any score correlate with accuracy; ``None`` when that was not measured.
 
     reliability = 1 - variance between seeds of one policy / variance over trials, at the rung of
-    `trust_rung`. The first comes from the policies trained with several seeds (trials and
-    ``repeats`` together), the second from the trials, which hold the noise of one seed each. The
-    interval is a percentile bootstrap over policies, given from `ENOUGH` repeated ones on.
+    `trust_rung`. The first comes from the policies trained with several seeds under one criterion
+    (trials and ``repeats`` together), the second from the trials, which hold the noise of one seed
+    each. The interval is a percentile bootstrap over policies, given from `ENOUGH` repeated ones.
     """
     rung = trust_rung(records)
     trained = trained_to(records, rung)
-    by_policy: dict[str, dict[int, float]] = defaultdict(dict)
+    by_policy: dict[Tried, dict[int, float]] = defaultdict(dict)
     for r in [*trained, *trained_to(repeats, rung)]:
-        by_policy[r.policy.key].setdefault(r.seed, r.accuracy[rung - 1])
+        by_policy[r.tried].setdefault(r.seed, r.accuracy[rung - 1])
     groups = [list(seeds.values()) for seeds in by_policy.values() if len(seeds) > 1]
     accuracy = np.array([r.accuracy[rung - 1] for r in trained])
     if not groups or len(accuracy) < 2 or np.ptp(accuracy) == 0.0:

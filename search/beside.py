@@ -94,7 +94,8 @@ class Beside:
     def _of(self, final: FinalRecord) -> list[BesideRecord]:
         """What is known of a network of the finals, which is not trained or tested again."""
         unpruned = final.policy is None
-        found = size(self._climb.pruned(final.policy or self._climb.space.full))
+        policy = final.policy or self._climb.space.full
+        found = size(self._climb.pruned(policy, final.criterion))
         seconds = final.seconds or (0.0,) * len(final.seeds)
         measured = zip(final.seeds, final.val_accuracy, final.test_accuracy, seconds, strict=True)
         return [

@@ -22,6 +22,12 @@ from search.sampler import SAMPLERS
 from search.train import MODES
 from spaces import Budget, UserError, unknown
 
+SEARCH = "search"
+"""In the place of a criterion: which one a trial has is searched beside its widths."""
+
+REFERENCE = "second_order"
+"""Of several criteria the one that judges them all, if it is among them."""
+
 
 def option(default: Any, help: str, *, names: Iterable[str] = (), free: bool = False) -> Any:
     """A field with its help text; a ``free`` one may change when a run is resumed."""
@@ -64,7 +70,16 @@ class PolicyConfig:
 class JudgeConfig:
     """how a policy is judged"""
 
-    criterion: str = option("second_order", "says which channels stay", names=CRITERIA)
+    criterion: str = option(
+        "second_order",
+        "says which channels stay (search: it is searched beside the widths)",
+        names=(*CRITERIA, SEARCH),
+    )
+    criteria: tuple[str, ...] = option(
+        (),
+        "of --criterion search (default: second_order and those of the --starts)",
+        names=CRITERIA,
+    )
     proxies: tuple[str, ...] = option(
         ("predicted_damage", "adaptive_bn"), "measured at rung 0", names=PROXIES
     )
@@ -132,6 +147,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         _check_names(self)
+        _check_criteria(self)
         _check_numbers(self)
 
     @classmethod
@@ -154,6 +170,21 @@ class SearchConfig:
                 for part in dataclasses.fields(self)
             }
         )
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The criteria of which every trial has one; none where one serves all of them."""
+        if self.judging.criterion != SEARCH:
+            return ()
+        named = [name for name in self.policies.starts if name in CRITERIA]
+        return self.judging.criteria or tuple(dict.fromkeys([*named, REFERENCE]))
+
+    @property
+    def reference(self) -> str:
+        """The criterion that serves where a trial has none of its own."""
+        if not self.searched:
+            return self.judging.criterion
+        return REFERENCE if REFERENCE in self.searched else self.searched[0]
 
     @property
     def final_seeds(self) -> list[int]:
@@ -238,6 +269,27 @@ def _check_names(config: SearchConfig) -> None:
         )
     if Path(config.run.name).name != config.run.name:
         raise UserError(f"--name must name a folder in --runs-dir, but got {config.run.name!r}")
+
+
+def _check_criteria(config: SearchConfig) -> None:
+    criterion, criteria = config.judging.criterion, config.judging.criteria
+    if criteria and criterion != SEARCH:
+        raise UserError(
+            f"--criteria are those of --criterion search, but got --criterion {criterion}; "
+            "leave one of the two out"
+        )
+    if criterion != SEARCH:
+        return
+    if len(set(config.searched)) < max(2, len(config.searched)):
+        raise UserError(
+            f"--criteria must name at least 2 different ones, but got {_shown(config.searched)}; "
+            "name more, or give that one as --criterion"
+        )
+    if MODES[config.training.train].scratch:
+        raise UserError(
+            f"--criterion search needs --train finetune, but got {config.training.train}: fresh "
+            "weights are the same under every criterion; leave one of the two out"
+        )
 
 
 def _check_numbers(config: SearchConfig) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import prune_ops
 from results import FinalRecord, TrialRecord, trial_front
+from results.pareto import finished
+from results.record import Tried
 from search.engines import Engine
 from search.train import evaluate
 from search.trial import Climb, FinalJob, FinalOutcome
@@ -23,13 +25,23 @@ MOST = 4
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """A policy to be trained to the end, and the budget it stands for."""
+    """A policy to be trained to the end, and the budget it stands for.
+
+    Attributes:
+        criterion: who says which channels stay.
+    """
 
     name: str
     policy: Policy
+    criterion: str
     budget: Budget
     number: int | None = None
     best: bool = False
+
+    @property
+    def tried(self) -> Tried:
+        """As of a `TrialRecord`."""
+        return self.policy, self.criterion
 
 
 def finalists(
@@ -38,7 +50,8 @@ def finalists(
     """At every budget: the front, the most accurate policy first, then uniform widths.
 
     A policy stands for the tightest budget it meets. The best was chosen on the validation split,
-    at the top rung.
+    at the top rung; where criteria were searched, so was that of uniform widths, lest the search
+    win by the criterion alone.
     """
     found = []
     limits = {budget: budget.limit(climb.space.full_flops) for budget in budgets}
@@ -48,9 +61,18 @@ def finalists(
         for place, record in enumerate(reversed(front[-most:])):
             name = f"trial {record.number}"
             best = place == 0
-            found.append(Finalist(name, record.policy, budget, record.number, best))
-        found.append(Finalist(f"uniform@{budget}", climb.space.uniform(budget), budget))
+            found.append(Finalist(name, *record.tried, budget, record.number, best))
+        uniform = climb.space.uniform(budget)
+        criterion = _best_criterion(uniform, records) or climb.config.reference
+        found.append(Finalist(f"uniform@{budget}", uniform, criterion, budget))
     return found
+
+
+def _best_criterion(policy: Policy, records: Sequence[TrialRecord]) -> str | None:
+    """Of those that the policy was trained under, the one of the best accuracy at the top rung."""
+    trained = [r for r in finished(records) if r.policy == policy]
+    best = max(trained, key=lambda r: r.val_accuracy, default=None)
+    return None if best is None else best.criterion
 
 
 class Finals:
@@ -61,8 +83,8 @@ class Finals:
     [FinalRecord(name='baseline', ...), FinalRecord(name='trial 12', ...), ...]
 
     Given what an earlier process kept, it goes on from there. Each policy is trained once with
-    each seed, also where it stands in two places. A training that fails is left out, and
-    ``failures`` says why; the others go on.
+    each seed under each of its criteria, also where it stands in two places. A training that fails
+    is left out, and ``failures`` says why; the others go on.
 
     Args:
         contenders: in the order of the records.
@@ -104,50 +126,49 @@ class Finals:
 
     def _jobs(self) -> list[FinalJob]:
         """First everybody with the first seed, so that what is cut short can still be compared."""
-        policies = dict.fromkeys(finalist.policy for finalist in self._contenders)
         seeds = self._climb.config.final_seeds
-        return [FinalJob(policy, seed) for seed in seeds for policy in policies]
+        return list(dict.fromkeys(_job(one, seed) for seed in seeds for one in self._contenders))
 
     def _add(self, job: FinalJob, outcome: FinalOutcome) -> None:
         if outcome.failure is not None:
             why = f"could not be trained with seed {job.seed}: {outcome.failure.reason}"
-            self.failures += [f"{finalist.name} {why}" for finalist in self._having(job.policy)]
+            self.failures += [f"{finalist.name} {why}" for finalist in self._having(job)]
             return
         self._gave[job] = replace(outcome, weights={})
-        if job.seed == self._seeds(job.policy)[0]:
+        if job.seed == self._seeds(self._having(job)[0])[0]:
             self._save_network(job, outcome)
         self._keep(self._records())
 
     def _save_network(self, job: FinalJob, outcome: FinalOutcome) -> None:
-        network = self._climb.pruned(job.policy)
+        network = self._climb.pruned(job.policy, job.source)
         network.load_state_dict(outcome.weights)
         accuracy = outcome.val_accuracy
         about = {"seed": job.seed, "epochs": outcome.epochs, "val_accuracy": accuracy}
-        for finalist in self._having(job.policy):
+        for finalist in self._having(job):
             if finalist.number is not None:
                 folder = self._models / str(finalist.number)
                 prune_ops.save(folder, network, job.policy, about)
 
     def _show(self, job: FinalJob, watch: Callable[[FinalRecord], None]) -> None:
-        for finalist in self._having(job.policy):
+        for finalist in self._having(job):
             watch(self._record(finalist))
 
-    def _having(self, policy: Policy) -> list[Finalist]:
-        return [finalist for finalist in self._contenders if finalist.policy == policy]
+    def _having(self, job: FinalJob) -> list[Finalist]:
+        return [one for one in self._contenders if _job(one, job.seed) == job]
 
-    def _seeds(self, policy: Policy) -> list[int]:
+    def _seeds(self, finalist: Finalist) -> list[int]:
         """Those it was trained with, in the config's order, whatever came first."""
         seeds = self._climb.config.final_seeds
-        return [seed for seed in seeds if FinalJob(policy, seed) in self._gave]
+        return [seed for seed in seeds if _job(finalist, seed) in self._gave]
 
     def _records(self) -> list[FinalRecord]:
         self._baseline = self._baseline or _baseline(self._climb)
-        trained = [f for f in self._contenders if self._seeds(f.policy)]
+        trained = [f for f in self._contenders if self._seeds(f)]
         return [self._baseline, *map(self._record, trained)]
 
     def _record(self, finalist: Finalist) -> FinalRecord:
-        space, policy, seeds = self._climb.space, finalist.policy, self._seeds(finalist.policy)
-        gave = [self._gave[FinalJob(policy, seed)] for seed in seeds]
+        space, policy, seeds = self._climb.space, finalist.policy, self._seeds(finalist)
+        gave = [self._gave[_job(finalist, seed)] for seed in seeds]
         flops = space.flops(policy)
         return FinalRecord(
             name=finalist.name,
@@ -165,7 +186,12 @@ class Finals:
             epochs=gave[0].epochs if gave else 0,
             mode=self._climb.config.training.train,
             best=finalist.best,
+            criterion=finalist.criterion,
         )
+
+
+def _job(finalist: Finalist, seed: int) -> FinalJob:
+    return FinalJob(finalist.policy, seed, source=finalist.criterion)
 
 
 def _outcomes(final: FinalRecord) -> Iterator[tuple[FinalJob, FinalOutcome]]:
@@ -175,7 +201,8 @@ def _outcomes(final: FinalRecord) -> Iterator[tuple[FinalJob, FinalOutcome]]:
     seconds = final.seconds or (0.0,) * len(final.seeds)
     gave = zip(final.seeds, seconds, final.val_accuracy, final.test_accuracy, strict=True)
     for seed, took, validation, test in gave:
-        yield FinalJob(final.policy, seed), FinalOutcome(took, final.epochs, validation, test)
+        job = FinalJob(final.policy, seed, source=final.criterion)
+        yield job, FinalOutcome(took, final.epochs, validation, test)
 
 
 def _baseline(climb: Climb) -> FinalRecord:
@@ -200,7 +227,7 @@ def flops_check(finals: Sequence[FinalRecord], climb: Climb) -> Iterator[str]:
     for final in finals:
         if not final.best or final.policy is None:
             continue
-        counted = fvcore_flops(climb.pruned(final.policy), climb.task.example)
+        counted = fvcore_flops(climb.pruned(final.policy, final.criterion), climb.task.example)
         if counted == final.flops:
             yield f"fvcore counts {counted:,} flops in {final.name}, exactly what the search did"
         else:

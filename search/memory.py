@@ -29,7 +29,7 @@ BEST = 128
 class Memory:
     """Of all finished trials: which policies were tried, which are the best, which the latest.
 
-    >>> memory = Memory([group.name for group in space.groups])
+    >>> memory = Memory([group.name for group in space.groups])  # and "criterion", if searched
     >>> memory.update(trials := study.get_trials(deepcopy=False))
     >>> memory.tried(space.uniform(0.5)), len(memory.shown(trials))
     (True, 512)
@@ -44,8 +44,8 @@ class Memory:
     its turn has passed starts the count again.
     """
 
-    def __init__(self, groups: Sequence[str]) -> None:
-        self._groups = tuple(groups)
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
         self._forget()
 
     def _forget(self) -> None:
@@ -71,9 +71,9 @@ class Memory:
         for trial in sorted(ended, key=_order):
             self._add(trial)
 
-    def tried(self, policy: Mapping[str, int]) -> bool:
-        """Whether some trial has this policy, whatever became of it."""
-        key = self._key(policy)
+    def tried(self, params: Mapping[str, Any]) -> bool:
+        """Whether some trial has this policy and criterion, whatever became of it."""
+        key = self._key(params)
         return key in self._policies or any(key == self._key(t.params) for t in self._at_work())
 
     def shown(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -90,7 +90,7 @@ class Memory:
         return [t for t in self._running.values() if t.state == TrialState.RUNNING]
 
     def _key(self, params: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(params.get(group) for group in self._groups)
+        return tuple(params.get(name) for name in self._names)
 
     def _add(self, trial: FrozenTrial) -> None:
         self._policies.add(self._key(trial.params))

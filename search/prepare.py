@@ -13,6 +13,7 @@ from prune_ops import CRITERIA, Scores, normalised
 from search.config import SearchConfig
 from search.inspect import loaded, untrained
 from search.progress import Progress
+from search.sampler import parameters
 from search.task import SCORING, Task, build_task, calibration_sizes
 from search.trial import ADAPTING
 from spaces import Budget, Space
@@ -80,8 +81,10 @@ def check_criteria(
     """Ask whether the criteria can judge this network and will have the images they need.
 
     Raises:
-        UserError: a criterion needs what is not there, a BatchNorm in every group say.
+        UserError: a criterion needs what is not there, a BatchNorm in every group say; or the search
+            needs a name for itself that the network has.
     """
+    parameters(space, config.searched)
     images = sum(calibration_sizes(train_images, SCORING, SCORING))
     prune_ops.check_criteria(criteria(config), model, space, images, example)
 
@@ -97,7 +100,15 @@ def check_proxies(model: nn.Module, train_images: int, config: SearchConfig) -> 
 
 
 def criteria(config: SearchConfig) -> list[str]:
-    return sorted({config.judging.criterion, *config.policies.starts})
+    """Those that choose channels and those that rank them for the starts."""
+    return sorted({config.reference, *config.searched, *config.policies.starts})
+
+
+def choosers(scores: Mapping[str, Scores], config: SearchConfig) -> dict[str, Scores]:
+    """The scores of the criteria that say which channels stay, as a ``Climb`` takes them."""
+    return {
+        name: in_one_unit(scores[name], name) for name in config.searched or (config.reference,)
+    }
 
 
 def in_one_unit(scores: Scores, criterion: str) -> Scores:

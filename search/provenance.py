@@ -53,7 +53,7 @@ def provenance(
 
 def tested(finals: Sequence[FinalRecord], others: Sequence[BesideRecord]) -> dict[str, Any]:
     """What of the provenance is known only from the finals and what was set beside them."""
-    networks = {(final.policy, seed) for final in finals for seed in final.seeds}
+    networks = {(final.tried, seed) for final in finals for seed in final.seeds}
     reads = len(networks) + len(trainings(others))
     return {"baseline": _baseline(finals), "test_reads": reads}
 

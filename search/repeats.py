@@ -34,8 +34,8 @@ def repeat(
     """
     made = list(known)
     jobs = {job(record, climb): record for record in chosen(records, climb.config.judging.repeats)}
-    done = {(one.policy, one.seed) for one in known}
-    missing = [job for job in jobs if (job.policy, job.seed) not in done]
+    done = {(*one.tried, one.seed) for one in known}
+    missing = [job for job in jobs if (job.policy, job.source, job.seed) not in done]
     for one, outcome in engine.finals(climb, missing):
         if outcome.failure is None:
             made.append(_repeat(jobs[one], one, outcome))
@@ -59,7 +59,8 @@ def job(record: TrialRecord, climb: Climb) -> FinalJob:
     """The training of a trial's top rung once more, with a seed that follows from the trial's."""
     how = climb.in_mode(record.policy, climb.config.judging.rungs[-1])
     seed = trial_seed(record.seed, 1)
-    return FinalJob(record.policy, seed, replace(how, tested=False), keep=False)
+    untested = replace(how, tested=False)
+    return FinalJob(record.policy, seed, untested, record.criterion, keep=False)
 
 
 def _repeat(record: TrialRecord, again: FinalJob, outcome: FinalOutcome) -> TrialRecord:

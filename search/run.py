@@ -45,7 +45,7 @@ from search.prepare import (
     build,
     check_criteria,
     check_proxies,
-    in_one_unit,
+    choosers,
     reachable,
     score,
 )
@@ -137,9 +137,7 @@ def _search(
         )
         company = company_of(study)
         checkpoints = InFolder(folder.path / "checkpoints")
-        criterion = config.judging.criterion
-        pruner = in_one_unit(scores[criterion], criterion)
-        climb = Climb(task, space, pruner, config, checkpoints)
+        climb = Climb(task, space, choosers(scores, config), config, checkpoints)
         progress.begin(foresee(climb, budgets, engine), config.policies.trials, load_records(study))
 
         def watch(record: TrialRecord) -> None:
@@ -222,13 +220,15 @@ def _sampler(
     policies = config.policies
     others = config.run.storage is not None  # that work on the study too
     plan = Plan(policies.seed, policies.trials, engine.at_once + others)
-    return BudgetSampler(make(policies.sampler, plan), space, budgets, seed=policies.seed)
+    inner, criteria = make(policies.sampler, plan), config.searched
+    return BudgetSampler(inner, space, budgets, seed=policies.seed, criteria=criteria)
 
 
 def _starts(
     space: Space, budgets: Sequence[Budget], config: SearchConfig, scores: Mapping[str, Scores]
 ) -> list[Start]:
-    return starts(space, {name: scores[name] for name in config.policies.starts}, budgets)
+    ranked = {name: scores[name] for name in config.policies.starts}
+    return starts(space, ranked, budgets, config.searched)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 The inner sampler proposes widths, the space projects them onto the trial's budget, and Optuna
 stores the result under the groups' names: every policy that is paid for already meets its budget.
+Where the criterion is searched too, it is one parameter more.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from typing import Any, Protocol, cast
 import numpy as np
 import optuna
 from optuna import samplers
-from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.memory import Memory, View
 from spaces import Budget, ChannelGroup, Policy
-from spaces.errors import unknown
+from spaces.errors import ModelError, unknown
+
+CRITERION = "criterion"
+"""The parameter that says which channels stay, where it is searched."""
 
 _ATTR = "budget_sampler"
 _ATTEMPTS = 20
@@ -54,8 +58,25 @@ class Lattice(Protocol):
 
 
 def distributions(space: Lattice) -> dict[str, IntDistribution]:
-    """The search space as Optuna knows it: one integer a group, under the group's name."""
+    """The widths as Optuna knows them: one integer a group, under the group's name."""
     return {g.name: IntDistribution(g.choices[0], g.choices[-1]) for g in space.groups}
+
+
+def parameters(space: Lattice, criteria: Sequence[str]) -> dict[str, BaseDistribution]:
+    """The whole search space: the widths and, if several are given, one of these criteria.
+
+    Raises:
+        ModelError: a group has the name that the criterion takes.
+    """
+    widths = distributions(space)
+    if not criteria:
+        return {**widths}
+    if CRITERION in widths:
+        raise ModelError(
+            f"--criterion search needs the name {CRITERION!r} for itself, but a module of the "
+            "model has it; rename that module, or give one criterion"
+        )
+    return {**widths, CRITERION: CategoricalDistribution(criteria)}
 
 
 class BudgetSampler(BaseSampler):
@@ -80,16 +101,24 @@ class BudgetSampler(BaseSampler):
         space: the groups and ``project``.
         budgets: parsed and reachable.
         seed: of the draws made here.
+        criteria: those that are searched beside the widths, if any.
     """
 
     def __init__(
-        self, inner: BaseSampler, space: Lattice, budgets: Sequence[Budget], *, seed: int
+        self,
+        inner: BaseSampler,
+        space: Lattice,
+        budgets: Sequence[Budget],
+        *,
+        seed: int,
+        criteria: Sequence[str] = (),
     ) -> None:
         self._inner = inner
         self._space = space
         self._budgets = tuple(budgets)
         self._seed = seed
-        self._distributions: dict[str, BaseDistribution] = {**distributions(space)}
+        self._criteria = tuple(criteria)
+        self._distributions: dict[str, BaseDistribution] = parameters(space, criteria)
         self._memories: dict[str, Memory] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -105,7 +134,7 @@ class BudgetSampler(BaseSampler):
         study: Study,  # noqa: ARG002
         trial: FrozenTrial,  # noqa: ARG002
     ) -> dict[str, BaseDistribution]:
-        """All groups, always: the widths of a policy belong together."""
+        """All groups, always: the widths of a policy belong together, and its criterion to them."""
         return self._distributions
 
     def sample_relative(
@@ -117,14 +146,14 @@ class BudgetSampler(BaseSampler):
         """A policy on the lattice, at or under the trial's budget."""
         attrs = study._storage.get_trial_system_attrs(trial._trial_id)
         if _ATTR not in attrs:
-            policy, drawn = self._propose(study, trial)
-            about: Any = {"widths": dict(policy), "drawn": drawn}
+            params, drawn = self._propose(study, trial)
+            about: Any = {"params": params, "drawn": drawn}
             study._storage.set_trial_system_attr(trial._trial_id, _ATTR, about)
-            return dict(policy)
-        return dict(attrs[_ATTR]["widths"])
+            return params
+        return dict(attrs[_ATTR]["params"])
 
-    def _propose(self, study: Study, trial: FrozenTrial) -> tuple[Policy, bool]:
-        """A policy, and whether all of it was drawn at random."""
+    def _propose(self, study: Study, trial: FrozenTrial) -> tuple[dict[str, Any], bool]:
+        """A policy with its criterion, and whether all of it was drawn at random."""
         # Inner samplers do not expect parameters with one possible value in a relative space.
         open_ = {name: d for name, d in self._distributions.items() if not d.single()}
         trials = study.get_trials(deepcopy=False)
@@ -134,18 +163,22 @@ class BudgetSampler(BaseSampler):
         proposal = self._inner.sample_relative(view, trial, open_) if open_ else {}
         rng = np.random.default_rng([self._seed, trial.number])
         for _ in range(_ATTEMPTS):
-            policy = self._complete(proposal, trial.number, rng)
-            if not memory.tried(policy):
+            params = self._complete(proposal, trial.number, rng)
+            if not memory.tried(params):
                 break
             proposal = {}
-        return policy, not proposal
+        return params, not proposal
 
     def _complete(
         self, proposal: Mapping[str, Any], number: int, rng: np.random.Generator
-    ) -> Policy:
-        drawn = {g.name: int(rng.choice(g.choices)) for g in self._space.groups}
-        widths = Policy(drawn | {name: int(width) for name, width in proposal.items()})
-        return self._space.project(widths, self.budget(number))
+    ) -> dict[str, Any]:
+        drawn: dict[str, Any] = {g.name: int(rng.choice(g.choices)) for g in self._space.groups}
+        if self._criteria:
+            drawn[CRITERION] = self._criteria[rng.integers(len(self._criteria))]
+        whole = drawn | dict(proposal)
+        widths = Policy({g.name: int(whole[g.name]) for g in self._space.groups})
+        projected = self._space.project(widths, self.budget(number))
+        return {**projected} | {name: whole[name] for name in whole if name == CRITERION}
 
     def sample_independent(
         self,
@@ -224,15 +257,29 @@ class Plan:
         return max(4, min(50, self.trials // 4))
 
 
+class Quasi(samplers.QMCSampler):
+    """QMC that counts through a choice: Optuna's own knows numbers only."""
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        choices = {
+            name: d.choices
+            for name, d in search_space.items()
+            if isinstance(d, CategoricalDistribution)
+        }
+        places = {name: IntDistribution(0, len(each) - 1) for name, each in choices.items()}
+        found = super().sample_relative(study, trial, {**search_space, **places})
+        return found | {name: each[found[name]] for name, each in choices.items()}
+
+
 # The liar keeps proposals that run at the same time apart; one worker alone needs none. The
 # sequence of qmc is one for the whole run: its place in it is kept in the study.
 SAMPLERS: dict[str, Callable[[Plan, int], BaseSampler]] = {
     "gp": lambda _, seed: samplers.GPSampler(seed=seed),
     "nsga2": lambda plan, seed: samplers.NSGAIISampler(population_size=plan.population, seed=seed),
     "nsga3": lambda plan, seed: samplers.NSGAIIISampler(population_size=plan.population, seed=seed),
-    "qmc": lambda plan, _: samplers.QMCSampler(
-        scramble=True, seed=plan.seed, warn_independent_sampling=False
-    ),
+    "qmc": lambda plan, _: Quasi(scramble=True, seed=plan.seed, warn_independent_sampling=False),
     "random": lambda _, seed: samplers.RandomSampler(seed=seed),
     "tpe": lambda plan, seed: samplers.TPESampler(
         multivariate=True, constant_liar=plan.workers > 1, seed=seed

@@ -8,24 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from prune_ops import CRITERIA, Scores, normalised
+from search.sampler import CRITERION
 from spaces import Budget, Policy, Space
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A policy to try, the budget it meets and where it comes from."""
+    """A policy to try, the budget it meets and where it comes from.
+
+    Attributes:
+        criterion: who says which channels stay; empty for the run's own.
+    """
 
     policy: Policy
     budget: Budget
     origin: str
+    criterion: str = ""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """As Optuna knows them; see ``search.sampler.distributions``."""
+        return {**self.policy} | ({CRITERION: self.criterion} if self.criterion else {})
 
 
-def starts(space: Space, scores: Mapping[str, Scores], budgets: Sequence[Budget]) -> list[Start]:
-    """The starts at every budget, each policy once, uniform widths first.
+def starts(
+    space: Space,
+    scores: Mapping[str, Scores],
+    budgets: Sequence[Budget],
+    criteria: Sequence[str] = (),
+) -> list[Start]:
+    """The starts at every budget, each once, uniform widths first.
 
     >>> [start.origin for start in starts(space, scores, [Budget.parse("0.5")])]
     ['uniform', 'l1', 'second_order']
@@ -33,13 +50,19 @@ def starts(space: Space, scores: Mapping[str, Scores], budgets: Sequence[Budget]
     A criterion gives the policy that keeps the best channels of the whole network. Scores in one
     unit (``criterion.comparable``) are ranked as they are; the others are divided by their group's
     mean first, because raw norms say nothing across layers.
+
+    Args:
+        criteria: those that are searched, if any. Uniform widths are then tried under each of
+            them, and a ranking under its own criterion, or under all if that is not searched.
     """
-    found: dict[Policy, Start] = {}
+    found: dict[tuple[Policy, str], Start] = {}
     for budget in budgets:
         policies = {"uniform": space.uniform(budget)}
         policies |= {name: global_ranking(space, s, budget, name) for name, s in scores.items()}
         for origin, policy in policies.items():
-            found.setdefault(policy, Start(policy, budget, origin))
+            for criterion in [origin] if origin in criteria else criteria or [""]:
+                start = Start(policy, budget, origin, criterion)
+                found.setdefault((policy, criterion), start)
     return list(found.values())
 
 

@@ -78,7 +78,8 @@ class FinalJob:
 
     Attributes:
         training: how; None for the run's own mode and ``final_epochs``.
-        source: name of the ``Source`` it inherits from; empty for the run's own.
+        source: who chose the channels that it inherits: a criterion of the climb, or the name of
+            another ``Source``; empty for the run's own criterion.
         keep: whether its weights come back.
     """
 
@@ -128,7 +129,7 @@ class FinalOutcome:
 class Climb:
     """Measures any rung of any policy; a unit of work that can be pickled.
 
-    >>> climb = Climb(task, space, scores["second_order"], config)
+    >>> climb = Climb(task, space, {"second_order": scores["second_order"]}, config)
     >>> climb.rung(space.uniform(0.5), rung=0, seed=1).proxies
     {'predicted_damage': -0.0021, 'adaptive_bn': 0.9331}
     >>> climb.rung(space.uniform(0.5), rung=1, seed=1).accuracy
@@ -138,14 +139,14 @@ class Climb:
     accuracy at a rung means the same for every policy, whatever it did before.
 
     Attributes:
-        scores: of the criterion that says which channels stay.
+        scores: of every criterion that may say which channels stay, each in one unit.
         checkpoints: where a training that takes long is kept, so that it goes on after a kill.
         sources: what else final trainings may inherit, by name.
     """
 
     task: Task
     space: Space
-    scores: Scores
+    scores: Mapping[str, Scores]
     config: SearchConfig
     checkpoints: Checkpoints = NOWHERE
     sources: Mapping[str, Source] = field(default_factory=dict)
@@ -194,11 +195,18 @@ class Climb:
             return record.accuracy[rung - 1]
         return record.proxies[self.config.judging.rank_by]
 
-    def rung(self, policy: Policy, rung: int, seed: int) -> Outcome:
-        """Measure one rung of one policy. Never raises: what goes wrong is part of the outcome."""
+    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> Outcome:
+        """Measure one rung of one policy. Never raises: what goes wrong is part of the outcome.
+
+        Args:
+            criterion: who says which channels stay; empty for the run's own.
+        """
         started = time.perf_counter()
         try:
-            outcome = self._train(policy, rung, seed) if rung else self._judge(policy)
+            if rung:
+                outcome = self._train(policy, rung, seed, criterion)
+            else:
+                outcome = self._judge(policy, criterion)
         except Exception as error:
             outcome = Outcome(rung, 0.0, failure=failure(error))
         return replace(outcome, seconds=time.perf_counter() - started)
@@ -213,8 +221,9 @@ class Climb:
         return replace(outcome, seconds=time.perf_counter() - started)
 
     def pruned(self, policy: Policy, source: str = "") -> nn.Module:
-        """The network of that policy, with the weights it inherits from that source."""
-        from_ = self.sources[source] if source else Source(self.scores)
+        """The network of that policy, with the weights it inherits by that criterion or source."""
+        name = source or self.config.reference
+        from_ = self.sources.get(name) or Source(self.scores[name])
         return prune(from_.model or self.task.model, self.space, policy, from_.scores)
 
     def in_mode(self, policy: Policy, epochs: int) -> Training:
@@ -255,9 +264,15 @@ class Climb:
         parts = (policy.key, source, how.scratch, how.recipe, how.epochs, how.compression, seed)
         return Checkpoint(self.checkpoints, cache.key(*parts))
 
-    def _judge(self, policy: Policy) -> Outcome:
+    def _judge(self, policy: Policy, criterion: str) -> Outcome:
+        reference = self.config.reference
         candidate = Candidate(
-            policy, self.space, self.scores, self.pruned(policy), *self._proxy_data
+            policy,
+            self.space,
+            self.scores[criterion or reference],
+            self.pruned(policy, criterion),
+            *self._proxy_data,
+            judge=self.scores[reference],
         )
         proxies = {name: PROXIES[name](candidate) for name in self.config.judging.proxies}
         return Outcome(0, 0.0, proxies=proxies)
@@ -268,9 +283,9 @@ class Climb:
         images, batch_size = ADAPTING
         return self.task.calibration(images, batch_size=batch_size), self.task.held_out()
 
-    def _train(self, policy: Policy, rung: int, seed: int) -> Outcome:
+    def _train(self, policy: Policy, rung: int, seed: int, criterion: str) -> Outcome:
         how = self.in_mode(policy, self.config.judging.rungs[rung - 1])
-        network = self.trained(policy, how, seed)
+        network = self.trained(policy, how, seed, criterion)
         accuracy = evaluate(network, self.task.validation)
         return Outcome(rung, 0.0, accuracy=accuracy, epochs=how.epochs)
 

@@ -45,7 +45,7 @@ class ToyClimb(Climb):
     def look(self) -> None:
         """There is nothing to read."""
 
-    def rung(self, policy: Policy, rung: int, seed: int) -> Outcome:
+    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> Outcome:  # noqa: ARG002
         failure, score = self.trouble(policy, rung, seed), self.worth(policy)
         if failure is not None:
             return Outcome(rung, 0.0, failure=failure)

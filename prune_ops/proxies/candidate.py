@@ -22,12 +22,13 @@ class Candidate:
     Attributes:
         policy: the widths to judge.
         space: the groups that it speaks of.
-        scores: of every channel of the unpruned network, by the trial's criterion.
+        scores: of every channel of the unpruned network, by the criterion that says which stay.
         pruned: the network that surgery made; a proxy leaves it as it is.
         calibration: batches ``(inputs, targets)`` of training data, on the network's device.
         held_out: batches of other training data, for a score that calibration must not have seen.
         damages: of every group of the unpruned network, as importance ``iso_damage`` measured them;
             empty if it was not asked.
+        judge: scores by which candidates of several criteria can be compared; None for ``scores``.
     """
 
     policy: Policy
@@ -37,6 +38,7 @@ class Candidate:
     calibration: Sequence[tuple[Tensor, Tensor]]
     held_out: Sequence[tuple[Tensor, Tensor]]
     damages: Mapping[str, Tensor] = field(default_factory=dict)
+    judge: Scores | None = None
 
     def require(self, proxy: Needs) -> None:
         """Refuse what the proxy cannot do without.

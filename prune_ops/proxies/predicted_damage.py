@@ -15,6 +15,11 @@ class PredictedDamage:
     criteria that are ``comparable``; give :func:`prune_ops.normalised` scores of any other. It is
     additive, hence blind to what two removals do to each other, and a weight that lies between two
     removed channels counts in both.
+
+    Candidates whose channels were chosen by different criteria would come in different units. So
+    one criterion judges all of them (``candidate.judge``): it adds up its own scores of the
+    channels that the candidate's criterion removes. At equal widths nobody can do better in its
+    eyes than itself.
     """
 
     name = "predicted_damage"
@@ -22,5 +27,6 @@ class PredictedDamage:
 
     def __call__(self, candidate: Candidate) -> float:
         kept = select(candidate.space, candidate.policy, candidate.scores)
-        lost = (np.delete(candidate.scores[name].numpy(), stay) for name, stay in kept.items())
+        judge = candidate.judge or candidate.scores
+        lost = (np.delete(judge[name].numpy(), stay) for name, stay in kept.items())
         return 0.0 - sum(float(values.sum(dtype=np.float64)) for values in lost)

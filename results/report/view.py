@@ -11,7 +11,7 @@ from results.arms import Comparison
 from results.beside import BesideRecord
 from results.compare import chosen
 from results.pareto import finished, trial_front
-from results.record import FinalRecord, Role, TrialRecord
+from results.record import FinalRecord, Role, TrialRecord, Tried
 from results.sensitivity import SensitivityRecord
 from spaces import Policy
 
@@ -107,20 +107,20 @@ class View:
         starts = (r for r in self.trials_at(budget) if r.origin == "uniform")
         return next(finals, None) or next(starts, None)
 
-    def seen(self, policy: Policy | None) -> TrialRecord | None:
-        """The trial that tried this policy and climbed highest."""
-        tried = [r for r in self.records if r.policy == policy and r.rung > 0]
-        return max(tried, key=lambda r: r.rung, default=None)
+    def seen(self, tried: Tried | None) -> TrialRecord | None:
+        """The trial that tried this policy under this criterion and climbed highest."""
+        trials = [r for r in self.records if r.tried == tried and r.rung > 0]
+        return max(trials, key=lambda r: r.rung, default=None)
 
     def rows(self) -> list[Row]:
         """Baseline; then for each budget uniform widths and the searched front by rising flops."""
         rows = self._baseline_rows()
-        shown: set[Policy | None] = set()
+        shown: set[Tried | None] = set()
         for budget in [*self.budget_names, None]:
             for what, role in self._rivals(budget):
-                if what.policy not in shown:
+                if what.tried not in shown:
                     rows.append(self._row(what, role, budget))
-                    shown.add(what.policy)
+                    shown.add(what.tried)
         return rows
 
     def _rivals(self, budget: str | None) -> Iterator[tuple[FinalRecord | TrialRecord, Role]]:
@@ -145,7 +145,7 @@ class View:
         return [Row("baseline", "baseline", None, flops, 1.0, params, val, test)]
 
     def _row(self, what: FinalRecord | TrialRecord, role: Role, budget: str | None) -> Row:
-        trial, best = self.seen(what.policy), self.best_final(budget)
+        trial, best = self.seen(what.tried), self.best_final(budget)
         return Row(
             name=self._name(what, role, budget),
             role=role,
@@ -155,13 +155,13 @@ class View:
             params=what.params,
             val_accuracy=trial.val_accuracy if trial else None,
             test_accuracy=what.test_accuracy if isinstance(what, FinalRecord) else (),
-            best=best is not None and best.policy == what.policy,
+            best=best is not None and best.tried == what.tried,
         )
 
     def _name(self, what: FinalRecord | TrialRecord, role: Role, budget: str | None) -> str:
         if role == "uniform":
             return f"uniform at {budget}" if budget else "uniform"
-        trial = self.seen(what.policy)
+        trial = self.seen(what.tried)
         return f"trial {trial.number} ({trial.origin})" if trial else what_name(what)
 
     def best_final(self, budget: str | None) -> FinalRecord | None:

@@ -154,9 +154,9 @@ class Contest:
         return structures(asked.structures, self._contenders, self._climb, scales)
 
     def _sources(self, slim: nn.Module | None) -> dict[str, Source]:
-        """What fine-tuning may inherit besides what the run's criterion leaves."""
+        """What fine-tuning may inherit besides what the run's criteria leave."""
         asked, sources = self._asked, {}
-        for name in {"l1", "thinet"} & set(asked.structures):
+        for name in {"l1", "thinet"} & set(asked.structures) - set(self._climb.scores):
             sources[name] = Source(self._scores(name))
         if slim is not None:
             sources[SLIMMING] = Source(self._scores("bn_scale", slim), slim)

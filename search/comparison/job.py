@@ -33,7 +33,7 @@ from search.finals import finalists
 from search.folder import Folder, place
 from search.hardware import threads_suited_to
 from search.interrupt import interrupts_heard
-from search.prepare import Check, build, in_one_unit, reachable, score
+from search.prepare import Check, build, choosers, reachable, score
 from search.progress import Progress
 from search.run import execute
 from search.sampler import BudgetSampler, Plan, make
@@ -189,8 +189,7 @@ def _climb(study: Study, folder: Folder, task: Task, space: Space, progress: Pro
         starts=lambda _: [],
         say=progress.say,
     )
-    criterion = config.judging.criterion
-    return Climb(task, space, in_one_unit(scores[criterion], criterion), config)
+    return Climb(task, space, choosers(scores, config), config)
 
 
 def _check_finished(run: Run, folder: Folder) -> None:

@@ -111,7 +111,7 @@ def record(planned: Planned, outcome: FinalOutcome, schedule: Schedule, climb: C
         flops_fraction=flops / space.full_flops,
         params=space.params(structure.policy),
         arm=planned.arm,
-        criterion="" if how.scratch else _criterion(job, climb),
+        criterion="" if how.scratch else _criterion(job),
         lr=how.recipe.lr,
         epochs=how.epochs,
         seed=job.seed,
@@ -131,10 +131,9 @@ def _before(job: FinalJob, schedule: Schedule, climb: Climb) -> float:
     return climb.task.base_epochs or schedule.base
 
 
-def _criterion(job: FinalJob, climb: Climb) -> str:
+def _criterion(job: FinalJob) -> str:
     """Who chose the channels; ``random`` is drawn anew for every seed, the run's own only once."""
-    own = climb.config.judging.criterion
-    return job.source.partition(" ")[0] or (f"{own} of the run" if own == "random" else own)
+    return "random of the run" if job.source == "random" else job.source.partition(" ")[0]
 
 
 def _training(job: FinalJob) -> Training:

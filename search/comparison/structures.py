@@ -2,8 +2,8 @@
 
 | structure | kind | widths | channels and weights |
 |---|---|---|---|
-| ``searched`` | searched | the front of this run | the run's criterion |
-| ``uniform`` | predefined | one ratio for every layer | the run's criterion |
+| ``searched`` | searched | the front of this run | the trial's criterion |
+| ``uniform`` | predefined | one ratio for every layer | the run's, or the best of those searched |
 | ``l1`` | predefined | the same | filters of the largest L1 norm (Li et al. 2017) |
 | ``thinet`` | predefined | one ratio inside the blocks, the residual stream whole | ThiNet's |
 | ``slimming`` | discovered | scales of BatchNorm after sparse training, one threshold | its own |
@@ -35,8 +35,8 @@ class Structure:
     """Widths to be trained in every arm.
 
     Attributes:
-        source: name of the ``search.trial.Source`` whose channels and weights fine-tuning
-            inherits; empty for the run's own.
+        source: name of the criterion, or of the ``search.trial.Source``, whose channels and
+            weights fine-tuning inherits.
         number: of the trial it was.
         best: whether it represents its budget among the searched ones.
     """
@@ -45,7 +45,7 @@ class Structure:
     kind: Kind
     budget: str
     policy: Policy
-    source: str = ""
+    source: str
     number: int | None = None
     best: bool = False
 
@@ -70,30 +70,25 @@ def structures(
     for budget in dict.fromkeys(finalist.budget for finalist in finalists):
         mine = [f for f in finalists if f.budget == budget]
         searched = [f for f in mine if f.number is not None]
-        uniform = next(f.policy for f in mine if f.number is None)
+        own = next(f for f in mine if f.number is None)
+        uniform = own.policy
         name = str(budget)
         if "searched" in asked:
             found += [
-                Structure(f.name, "searched", name, f.policy, number=f.number, best=f.best)
+                Structure(f.name, "searched", name, *f.tried, number=f.number, best=f.best)
                 for f in searched
             ]
         if "uniform" in asked:
-            found.append(Structure("uniform", "predefined", name, uniform))
+            found.append(Structure("uniform", "predefined", name, *own.tried))
         if "l1" in asked:
-            found.append(Structure("l1", "predefined", name, uniform, source_of("l1", climb)))
+            found.append(Structure("l1", "predefined", name, uniform, "l1"))
         if "thinet" in asked:
             policy = inside_blocks(climb.task.model, climb.space, budget)
-            source = source_of("thinet", climb)
-            found.append(Structure("thinet", "predefined", name, policy, source))
+            found.append(Structure("thinet", "predefined", name, policy, "thinet"))
         if slim is not None:
             policy = global_ranking(climb.space, slim, budget, "bn_scale")
             found.append(Structure("slimming", "discovered", name, policy, SLIMMING))
     return found
-
-
-def source_of(criterion: str, climb: Climb) -> str:
-    """Name of the source that inherits by a criterion: the run's own if that is its criterion."""
-    return "" if criterion == climb.config.judging.criterion else criterion
 
 
 def inside_blocks(model: nn.Module, space: Space, budget: Budget) -> Policy:

@@ -37,7 +37,7 @@ class Rungs(Work[TrialRecord, Outcome]):
     """Measures the next rung of a trial."""
 
     def done(self, job: TrialRecord) -> Outcome:
-        return self.climb.rung(job.policy, self.climb.next_rung(job), job.seed)
+        return self.climb.rung(job.policy, self.climb.next_rung(job), job.seed, job.criterion)
 
     def failed(self, job: TrialRecord, failure: Failure, seconds: float) -> Outcome:
         return Outcome(self.climb.next_rung(job), seconds, failure=failure)

@@ -27,7 +27,7 @@ from search.callables import resolve
 from search.config import SearchConfig, TaskConfig
 from search.engines import ray_cluster, ray_worker
 from search.engines.ray_cluster import Demand
-from search.sampler import distributions
+from search.sampler import parameters
 from search.study.ledger import Ledger
 from search.trial import Climb, Failure, FinalJob, FinalOutcome, Outcome
 
@@ -253,7 +253,7 @@ class _Search(OptunaSearch):
 
     def __init__(self, desk: _Desk, study: Study, climb: Climb) -> None:
         super().__init__(
-            space=distributions(climb.space),
+            space=parameters(climb.space, climb.config.searched),
             metric=["accuracy", "flops"],
             mode=["max", "min"],
             sampler=study.sampler,

@@ -35,7 +35,7 @@ class Climber(tune.Trainable):
         record, rung = self._record, self._rung
         print(f"trial {record.number} begins rung {rung}: {record.policy.to_json()}", flush=True)
         self._rung += 1
-        return {"outcome": self._climb.rung(record.policy, rung, record.seed)}
+        return {"outcome": self._climb.rung(record.policy, rung, record.seed, record.criterion)}
 
 
 def final(climb: Climb, job: FinalJob, threads: int, gpus: float) -> FinalOutcome:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from results.record import TrialRecord
 from results.store import RECORD, plain_errors, save_record
 from search.engines import SearchStopped
-from search.sampler import distributions, drawn, policy_seed
+from search.sampler import CRITERION, distributions, drawn, policy_seed
 from search.study.company import company_of
 from search.study.measured import Measured, extended, outcome_at
 from search.study.roll import Roll
@@ -31,7 +31,8 @@ class Ledger:
 
     >>> ledger = Ledger(study, climb, trials=48, watch=print)
     >>> record = ledger.next()                             # a policy and how far it has climbed
-    >>> outcome = climb.rung(record.policy, climb.next_rung(record), record.seed)
+    >>> rung = climb.next_rung(record)
+    >>> outcome = climb.rung(record.policy, rung, record.seed, record.criterion)
     >>> ledger.add(record, outcome).state                  # "running": it climbs on
     'stopped'
 
@@ -56,7 +57,7 @@ class Ledger:
         """The next trial to work on; ``None`` when all are begun that the study was asked for.
 
         Those that this run's killed process left come first, under their own numbers. A rung that
-        was measured for the same policy is not measured again.
+        was measured for the same policy and criterion is not measured again.
 
         Args:
             ask: where new trials come from, instead of ``study.ask``.
@@ -129,6 +130,9 @@ class Ledger:
         space, config = self._climb.space, self._climb.config
         asked = distributions(space).items()
         policy = Policy({name: trial.suggest_int(name, d.low, d.high) for name, d in asked})
+        criterion = config.reference
+        if config.searched:
+            criterion = trial.suggest_categorical(CRITERION, config.searched)
         flops = space.flops(policy)
         sampler = "random" if drawn(self._study, trial._trial_id) else config.policies.sampler
         return TrialRecord(
@@ -139,6 +143,7 @@ class Ledger:
             flops_fraction=flops / space.full_flops,
             params=space.params(policy),
             mode=config.training.train,
+            criterion=criterion,
             seed=policy_seed(config.policies.seed, policy),
         )
 

@@ -9,12 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from results.record import TrialRecord
+from results.record import TrialRecord, Tried
 from search.rungs import Field, Standing
 from search.trial import Climb, Outcome
-from spaces import Policy
 
-Key = tuple[Policy, int, str]
+Key = tuple[Tried, int, str]
 
 
 class Measured:
@@ -54,7 +53,7 @@ class Measured:
         return self._rungs[rung].field(without={number, *self._without})
 
     def twin(self, record: TrialRecord) -> TrialRecord | None:
-        """A trial of the same policy, seed and mode that has the rung which is next here."""
+        """A trial of the same policy, criterion, seed and mode that has the rung that is next."""
         known = self._furthest.get(_key(record))
         if known is None or self._climb.next_rung(known) <= self._climb.next_rung(record):
             return None
@@ -108,4 +107,4 @@ def extended(record: TrialRecord, outcome: Outcome) -> TrialRecord:
 
 
 def _key(record: TrialRecord) -> Key:
-    return record.policy, record.seed, record.mode
+    return record.tried, record.seed, record.mode

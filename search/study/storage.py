@@ -117,7 +117,7 @@ def enqueue(study: optuna.Study, starts: Iterable[Start]) -> None:
     with plain_errors("the study"):
         for start in starts:
             about = {"origin": start.origin, "budget": str(start.budget)}
-            study.enqueue_trial(dict(start.policy), user_attrs=about, skip_if_exists=True)
+            study.enqueue_trial(start.params, user_attrs=about, skip_if_exists=True)
 
 
 @contextmanager

@@ -23,8 +23,8 @@ class Unsaved:
     Outcome(rung=1, ...)
     >>> unsaved.drop(record, outcome.rung)                 # the study has it
 
-    Files are named by policy, seed and rung. So a result also serves the trial that another
-    process had requeued in the meantime.
+    Files are named by policy, criterion, seed and rung. So a result also serves the trial that
+    another process had requeued in the meantime.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -76,4 +76,4 @@ def _outcome(raw: dict[str, Any]) -> Outcome:
 
 
 def _name(record: TrialRecord, rung: int) -> str:
-    return f"{record.policy.key}-{record.seed}-{record.mode}-{rung}.json"
+    return f"{record.policy.key}-{record.criterion}-{record.seed}-{record.mode}-{rung}.json"

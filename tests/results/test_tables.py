@@ -16,7 +16,8 @@ from spaces import Policy
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
 COLUMNS = (
-    "number,state,origin,mode,rung,flops,flops_fraction,params,val_accuracy,seconds,seed,reason"
+    "number,state,origin,criterion,mode,rung,flops,flops_fraction,params,val_accuracy,seconds,"
+    "seed,reason"
 )
 WIDTHS = "width:stem,width:layer1.conv1,width:layer2.conv1"
 RUNGS = "accuracy:1,accuracy:2,epochs:1,epochs:2,seconds:0,seconds:1,regardless:0,regardless:1"
@@ -34,7 +35,7 @@ def test_columns_of_trials_csv(tmp_path, timed, finals) -> None:
     assert header == f"{COLUMNS},proxy:adaptive_bn,{WIDTHS},{RUNGS}"
     assert len(rows) == len(timed)
     assert rows[0] == (
-        "0,complete,uniform,finetune,2,500000,0.5,20000,0.86,1.5,100,,0.5,8,2,16,"
+        "0,complete,uniform,second_order,finetune,2,500000,0.5,20000,0.86,1.5,100,,0.5,8,2,16,"
         "0.82,0.86,1,3,0.5,1.0,False,True"
     )
     frame = pd.read_csv(tmp_path / "trials.csv")

@@ -56,8 +56,9 @@ def climb(tmp_path_factory: pytest.TempPathFactory) -> Climb:
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, (), ["l1"])
     budgets = ("0.5", "0.3")
-    config = SearchConfig.of(budget=budgets, final_epochs=1, final_seeds=2, seed=5, beside=WAYS)
-    return Climb(task, space, prune_ops.normalised(scores["l1"]), config)
+    asked = {"budget": budgets, "final_epochs": 1, "final_seeds": 2, "seed": 5, "beside": WAYS}
+    config = SearchConfig.of(criterion="l1", **asked)
+    return Climb(task, space, {"l1": prune_ops.normalised(scores["l1"])}, config)
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,9 @@ def finals(climb: Climb, tmp_path_factory: pytest.TempPathFactory) -> list[Final
     half, third = Budget.parse("0.5"), Budget.parse("0.3")
     first, second = climb.space.uniform(0.4), climb.space.uniform(0.3)
     contenders = [
-        Finalist("trial 7", first, half, 7, best=True),
-        Finalist("uniform@0.5", climb.space.uniform(0.5), half),
-        Finalist("trial 8", second, third, 8, best=True),
+        Finalist("trial 7", first, "l1", half, 7, best=True),
+        Finalist("uniform@0.5", climb.space.uniform(0.5), "l1", half),
+        Finalist("trial 8", second, "l1", third, 8, best=True),
     ]
     models = tmp_path_factory.mktemp("models")
     return Finals(contenders, climb, models, (), lambda _: None).run(Local(), lambda _: None)

@@ -48,8 +48,8 @@ def climb(tmp_path_factory: pytest.TempPathFactory) -> Climb:
     task = build_task(train_images=128, baseline_epochs=2, cache=cache, device="cpu")
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), ["l1"])
-    config = SearchConfig.of(final_epochs=1, final_seeds=3, seed=5)
-    return Climb(task, space, prune_ops.normalised(scores["l1"]), config)
+    config = SearchConfig.of(final_epochs=1, final_seeds=3, seed=5, criterion="l1")
+    return Climb(task, space, {"l1": prune_ops.normalised(scores["l1"])}, config)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,9 @@ def contenders(climb: Climb) -> list[Finalist]:
     """A policy that was found, and uniform widths, which were found too."""
     uniform, other = climb.space.uniform(0.5), climb.space.uniform(0.4)
     return [
-        Finalist("trial 7", other, HALF, 7, best=True),
-        Finalist("trial 0", uniform, HALF, 0),
-        Finalist("uniform@0.5", uniform, HALF),
+        Finalist("trial 7", other, "l1", HALF, 7, best=True),
+        Finalist("trial 0", uniform, "l1", HALF, 0),
+        Finalist("uniform@0.5", uniform, "l1", HALF),
     ]
 
 
@@ -100,7 +100,7 @@ def test_records_do_not_depend_on_the_order_in_which_results_come(
     assert sorted(forwards.shown) == sorted(backwards.shown) == sorted(3 * forwards.shown[:3])
     for folder in (tmp_path / "a", tmp_path / "b"):
         assert sorted(path.name for path in folder.iterdir()) == ["0", "7"]
-        alone = climb.final(FinalJob(contenders[0].policy, 5))
+        alone = climb.final(FinalJob(contenders[0].policy, 5, source="l1"))
         saved = weights(folder / "7")
         assert all(torch.equal(value, saved[name]) for name, value in alone.weights.items())
     assert first[1].test_accuracy[0] == alone.test_accuracy
@@ -112,7 +112,7 @@ def test_a_policy_in_two_places_is_trained_once(
     engine = Engine()
     records, _ = run(climb, contenders, tmp_path, engine, Kept())
     policies = [contenders[0].policy, contenders[1].policy]
-    assert engine.asked == [FinalJob(p, seed) for seed in (5, 6, 7) for p in policies]
+    assert engine.asked == [FinalJob(p, seed, source="l1") for seed in (5, 6, 7) for p in policies]
     assert records[2].test_accuracy == records[3].test_accuracy
 
 
@@ -126,14 +126,14 @@ def test_finals_cut_short_go_on_with_what_was_kept(
     assert [final.seeds for final in kept.finals[1:]] == [(6, 7)] * 3
     resumed, _ = run(climb, contenders, tmp_path, engine, kept)
     assert resumed == whole
-    assert engine.asked == [FinalJob(one.policy, 5) for one in contenders[:2]]
+    assert engine.asked == [FinalJob(one.policy, 5, source="l1") for one in contenders[:2]]
     assert len(kept.shown) == 6 + 9  # what was known is shown again
 
 
 def test_a_training_that_fails_is_left_out_and_told_of(
     climb: Climb, contenders: list[Finalist], tmp_path: Path
 ) -> None:
-    failing = FinalJob(contenders[1].policy, 5)
+    failing = FinalJob(contenders[1].policy, 5, source="l1")
     records, failures = run(climb, contenders, tmp_path, Engine(failing=failing), Kept())
     assert [final.seeds for final in records[1:]] == [(5, 6, 7), (6, 7), (6, 7)]
     assert failures == [

@@ -84,7 +84,7 @@ def test_a_trial_cut_short_gets_the_same_widths_again(space: Space) -> None:
     for name, distribution in [first, *rest]:
         again.suggest_int(name, distribution.low, distribution.high)
     about = seen.get_trials()[0].system_attrs["budget_sampler"]
-    assert again.params == about["widths"]
+    assert again.params == about["params"]
 
 
 def test_what_was_drawn_at_random_is_known(space: Space) -> None:

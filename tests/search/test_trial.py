@@ -30,7 +30,9 @@ def climb(tmp_path_factory: pytest.TempPathFactory) -> Climb:
     task = build_task(train_images=256, baseline_epochs=8, cache=Path(cache), device="cpu")
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), ["l1"])
-    return Climb(task, space, prune_ops.normalised(scores["l1"]), SearchConfig())
+    return Climb(
+        task, space, {"l1": prune_ops.normalised(scores["l1"])}, SearchConfig.of(criterion="l1")
+    )
 
 
 def with_options(climb: Climb, **options: Any) -> Climb:

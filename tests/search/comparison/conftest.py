@@ -23,7 +23,7 @@ def climb(tmp_path_factory: pytest.TempPathFactory) -> Climb:
     task = build_task(train_images=256, baseline_epochs=4, cache=Path(cache), device="cpu")
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), ["second_order"])
-    return Climb(task, space, scores["second_order"], SearchConfig.of(final_epochs=2))
+    return Climb(task, space, scores, SearchConfig.of(final_epochs=2))
 
 
 @pytest.fixture(scope="package")
@@ -34,7 +34,7 @@ def contenders(climb: Climb) -> list[Finalist]:
         space.policy(space.project(space.widths(space.uniform(b)), HALF)) for b in (0.4, 0.3)
     ]
     return [
-        Finalist("trial 7", searched[0], HALF, 7, best=True),
-        Finalist("trial 3", searched[1], HALF, 3),
-        Finalist("uniform@0.5", space.uniform(HALF), HALF),
+        Finalist("trial 7", searched[0], "second_order", HALF, 7, best=True),
+        Finalist("trial 3", searched[1], "second_order", HALF, 3),
+        Finalist("uniform@0.5", space.uniform(HALF), "second_order", HALF),
     ]

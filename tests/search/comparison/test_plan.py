@@ -22,7 +22,7 @@ def planned(climb: Climb, structure: Structure, seeds: tuple[int, ...] = (5,)) -
 
 @pytest.fixture
 def uniform(contenders: list[Finalist]) -> Structure:
-    return Structure("uniform", "predefined", "0.5", contenders[-1].policy)
+    return Structure("uniform", "predefined", "0.5", *contenders[-1].tried)
 
 
 def by_arm(climb: Climb, structure: Structure) -> dict[str, ArmRecord]:

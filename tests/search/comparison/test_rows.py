@@ -20,7 +20,7 @@ SCHEDULE = Schedule(base=4, finetune=2, rates={"0.5": 0.03})
 def planned(climb: Climb, contenders: list[Finalist]) -> list[Planned]:
     policy = contenders[-1].policy
     mine = [
-        Structure("uniform", "predefined", "0.5", policy),
+        Structure("uniform", "predefined", "0.5", policy, "second_order"),
         Structure("l1", "predefined", "0.5", policy, "l1"),
     ]
     return plan(mine, ARMS, (0, 1), SCHEDULE, climb)
@@ -88,6 +88,6 @@ def test_another_seed_extends_what_is_there(
     planned: list[Planned], climb: Climb, contenders: list[Finalist]
 ) -> None:
     done: tuple[ArmRecord, ...] = filled(planned, climb, 16).records
-    structure = Structure("uniform", "predefined", "0.5", contenders[-1].policy)
+    structure = Structure("uniform", "predefined", "0.5", *contenders[-1].tried)
     more = plan([structure], ARMS, (0, 1, 2), SCHEDULE, climb)
     assert {job.seed for job in Rows(more, SCHEDULE, climb, done).missing} == {2}

@@ -41,9 +41,9 @@ def test_all_structures_meet_the_budget_and_say_what_they_inherit(
     scales = prune_ops.score(climb.task.model, climb.space, (), ["bn_scale"])["bn_scale"]
     found = structures(STRUCTURES, contenders, climb, scales)
     assert [(s.name, s.kind, s.source) for s in found] == [
-        ("trial 7", "searched", ""),
-        ("trial 3", "searched", ""),
-        ("uniform", "predefined", ""),
+        ("trial 7", "searched", "second_order"),
+        ("trial 3", "searched", "second_order"),
+        ("uniform", "predefined", "second_order"),
         ("l1", "predefined", "l1"),
         ("thinet", "predefined", "thinet"),
         ("slimming", "discovered", "slimming"),
@@ -57,7 +57,7 @@ def test_all_structures_meet_the_budget_and_say_what_they_inherit(
 
 def test_only_those_asked_for(climb: Climb, contenders: list[Finalist]) -> None:
     assert structures(["searched"], [contenders[0], contenders[-1]], climb) == [
-        Structure("trial 7", "searched", "0.5", contenders[0].policy, number=7, best=True)
+        Structure("trial 7", "searched", "0.5", *contenders[0].tried, number=7, best=True)
     ]
 
 
