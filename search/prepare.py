@@ -81,8 +81,8 @@ def check_criteria(
     """Ask whether the criteria can judge this network and will have the images they need.
 
     Raises:
-        UserError: a criterion needs what is not there, a BatchNorm in every group say; or the search
-            needs a name for itself that the network has.
+        UserError: a criterion needs what is not there, a BatchNorm in every group say; the network
+            has a name that the search needs for itself.
     """
     parameters(space, config.searched)
     images = sum(calibration_sizes(train_images, SCORING, SCORING))
