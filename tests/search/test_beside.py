@@ -17,7 +17,9 @@ import results
 import spaces
 from prune_ops import Compression
 from results import BesideRecord, FinalRecord
+from search import checkpoints
 from search.beside import Beside, trainings
+from search.checkpoints import InFolder, State
 from search.cli import main
 from search.config import SearchConfig
 from search.engines.local import Local
@@ -221,6 +223,28 @@ def test_the_weights_stay_compressed_through_training_and_the_task_is_untouched(
             assert weight.unique().numel() == 3
         else:
             assert torch.equal(weight == 0, was == 0)
+
+
+@pytest.mark.parametrize("compression", [Compression("magnitude", 0.8), Compression("ternary")])
+def test_a_training_cut_short_goes_on_from_its_checkpoint(
+    climb: Climb, compression: Compression, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = Training(Recipe(lr=0.05), 2, compression=compression)
+    whole = climb.trained(climb.space.full, how, seed=0)
+    save = InFolder.save
+
+    def save_and_cut(self: InFolder, key: str, state: State) -> None:
+        save(self, key, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(InFolder, "save", save_and_cut)
+    kept = replace(climb, checkpoints=InFolder(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        kept.trained(climb.space.full, how, seed=0)
+    resumed = kept.trained(climb.space.full, how, seed=0)  # a second cut would raise here
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_a_step_moves_the_shadow_weights_as_it_moves_plain_ternary_ones(climb: Climb) -> None:
