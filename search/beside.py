@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from prune_ops import Compression, Size, layer_weights, size
+from prune_ops import Compression, layer_weights, size
 from results import BesideRecord, FinalRecord
 from search.comparison.plan import recipe
 from search.config import SearchConfig
@@ -151,7 +151,7 @@ class Beside:
             why = f"could not be trained with seed {job.seed}: {outcome.failure.reason}"
             self.failures.append(f"{rival.name} {why}")
             return
-        taken = outcome.size or Size(0, 0)
+        assert outcome.size is not None  # whatever was compressed is measured after its training
         self._gave[job] = BesideRecord(
             name=rival.name,
             way=rival.compression.way,
@@ -159,8 +159,8 @@ class Beside:
             sparsity=rival.compression.sparsity,
             flops=self._climb.space.full_flops,
             flops_fraction=1.0,
-            nonzero=taken.nonzero,
-            bytes=taken.bytes,
+            nonzero=outcome.size.nonzero,
+            bytes=outcome.size.bytes,
             epochs=outcome.epochs,
             seed=job.seed,
             val_accuracy=outcome.val_accuracy,
