@@ -1,9 +1,15 @@
 """Settings and servers that tests share."""
 
+import os
+
+# As many processes as cores run the tests, and each starts others: more threads would only queue.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import postgres as real
 import pytest
@@ -17,6 +23,40 @@ ROOT = Path(__file__).parents[1]
 # Machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+RAY = ("search/test_engine_ray.py", "contracts/test_engines.py")
+"""Left to one process: clusters have fixed addresses, and find each other."""
+
+FIRST = (*RAY, "search/test_sigkill.py")
+"""The slowest, so that no core has one of them left when the others are done."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """All cores run the whole suite; of a part of it, only ``-n`` does that."""
+    whole = config.args_source is config.ArgsSource.TESTPATHS
+    ours = not hasattr(config, "workerinput")  # those that run it come here too
+    if whole and ours and getattr(config.option, "numprocesses", 0) is None:
+        config.option.numprocesses = "logical"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {str(ROOT / "tests" / name): place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(str(item.path), len(FIRST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One process runs the whole of a file, whose tests share what they have made."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "Ray" if file.endswith(RAY) else file
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
