@@ -30,19 +30,25 @@ def page_path(path: str | Path) -> Path:
 def write(document: Document, path: Path) -> Path:
     """Write ``path``, its Markdown ``<stem>.md`` and ``<stem>_figures/``, each file in one step.
 
+    Pictures of an earlier report that this one no longer has are deleted last.
+
     Returns:
         ``path``.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    words, pictures = markdown(document, f"{path.stem}_figures")
-    folders = {path.parent, *((path.parent / name).parent for name in pictures)}
+    figures = path.parent / f"{path.stem}_figures"
+    words, named = markdown(document, figures.name)
+    pictures = {path.parent / name: svg for name, svg in named.items()}
     with plain_errors(str(path.parent), AGAIN):
-        for folder in folders:
+        for folder in {path.parent, *(picture.parent for picture in pictures)}:
             folder.mkdir(parents=True, exist_ok=True)
-    for name, svg in pictures.items():
-        write_text(path.parent / name, svg, AGAIN)
+    for picture, svg in pictures.items():
+        write_text(picture, svg, AGAIN)
     write_text(path.with_suffix(".md"), words, AGAIN)
     write_text(path, html(document), AGAIN)
+    with plain_errors(str(figures), AGAIN):
+        for old in set(figures.glob("*.svg")) - pictures.keys():
+            old.unlink()
     return path

@@ -14,6 +14,7 @@ from markdown_it.token import Token
 
 import results
 from results.report.blocks import Bullets, Column, Document, Figure, Paragraph, Section, Table
+from results.report.files import write
 from results.report.markdown import escape, markdown, pipes
 
 READER = MarkdownIt("commonmark").enable("table")
@@ -117,3 +118,15 @@ def test_a_whole_run(tmp_path, records, finals, provenance) -> None:
     assert sorted(wanted) == sorted(there)
     for picture in there:
         assert ElementTree.parse(tmp_path / picture).getroot().tag.endswith("svg")
+
+
+def test_pictures_that_a_new_report_has_not_are_deleted(tmp_path) -> None:
+    def document(*names: str) -> Document:
+        return Document("T", "", [Section("s", "S", [Figure(name, SVG, "c") for name in names])])
+
+    page, own = tmp_path / "a.html", tmp_path / "a_figures" / "notes.txt"
+    for names in (("f", "g"), ("g", "h"), ()):
+        write(document(*names), page)
+        assert {p.stem for p in own.parent.glob("*.svg")} == set(names)
+        own.write_text("mine")
+    assert own.read_text() == "mine"
