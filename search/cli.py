@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 
 import results
 from results import Run
@@ -132,12 +132,16 @@ def _searching(folder: Folder, asked: CompareConfig) -> str:
 def _report(arguments: Sequence[str]) -> int:
     options = _report_parser().parse_args(arguments)
     runs = [results.load(run, options.storage) for run in options.runs]
+    console = Console()
     if len(runs) == 1:
-        path = runs[0].report(options.out)
-        Console().print(results.terminal_table(runs[0].records, runs[0].finals, runs[0].provenance))
+        (run,) = runs
+        path = run.report(options.out)
+        console.print(results.terminal_table(run.records, run.finals, run.provenance))
+        if run.compared.arms:
+            console.print(Group("", results.terminal_comparison(run.compared)))
     else:
         path = results.report_several(runs, options.out or "report.html")
-    Console().print(f"\nreport: {path}", highlight=False, soft_wrap=True)
+    console.print(f"\nreport: {path}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -17,6 +17,7 @@ from waiting import wait_until
 import results
 import search
 from results import ARMS, store
+from results.contrasts import verdict
 from search.cli import main
 from search.config import SearchConfig
 from spaces import UserError
@@ -69,6 +70,16 @@ def test_the_report_and_the_tables_show_it(compared: results.Run) -> None:
     page = (compared.folder / "report.html").read_text()
     assert "Fine-tune or from scratch?" in page
     assert (compared.folder / "comparison.csv").is_file()
+
+
+def test_the_report_command_prints_what_the_comparison_says_too(
+    compared: results.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = str(tmp_path / "page.html")
+    assert main(["report", str(compared.folder), "--out", page]) == 0
+    said = "".join(capsys.readouterr().out.split())  # wrapped anywhere
+    for sentence in (*verdict(compared.compared), f"report: {page}"):
+        assert "".join(sentence.split()) in said
 
 
 def test_repeats_give_the_report_a_noise_ceiling(compared: results.Run) -> None:
