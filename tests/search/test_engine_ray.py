@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from waiting import wait_until
 import results
 from results import load_records
 from search.checkpoints import InFolder
+from search.cli import USER_ERROR, main
 from search.sampler import BudgetSampler, Plan, make
 from search.study.storage import open_study
 from search.trial import Failure, FinalJob, Outcome
@@ -77,16 +78,30 @@ def refused(tmp_path: Path, *arguments: str, **more: str) -> str:
     return line
 
 
-def test_an_address_nobody_answers_at(tmp_path: Path) -> None:
+@pytest.fixture
+def refused_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
+    """As ``refused``, in this process: of an address that Ray itself never gets to see."""
+
+    def refused_here(address: str) -> str:
+        arguments = ["--engine", "ray", "--address", address, "--runs-dir", str(tmp_path)]
+        assert main(arguments) == USER_ERROR
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        return line
+
+    return refused_here
+
+
+def test_an_address_nobody_answers_at(refused_here: Callable[[str], str]) -> None:
     where = closed_port()
-    assert f"but at {where}: Connection refused" in refused(tmp_path, "--address", where)
+    assert f"but at {where}: Connection refused" in refused_here(where)
 
 
-def test_an_address_that_is_something_else(tmp_path: Path) -> None:
+def test_an_address_that_is_something_else(refused_here: Callable[[str], str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=_answer_as_a_web_server, args=(server,), daemon=True).start()
         where = f"127.0.0.1:{server.getsockname()[1]}"
-        assert "what answers is not Ray" in refused(tmp_path, "--address", where)
+        assert "what answers is not Ray" in refused_here(where)
 
 
 def _answer_as_a_web_server(server: socket.socket) -> None:
@@ -103,8 +118,8 @@ def test_no_cluster_to_be_found(tmp_path: Path) -> None:
     assert "no Ray cluster was found" in line
 
 
-def test_an_address_that_is_none(tmp_path: Path) -> None:
-    assert "must be auto or HOST:PORT, but got 'here'" in refused(tmp_path, "--address", "here")
+def test_an_address_that_is_none(refused_here: Callable[[str], str]) -> None:
+    assert "must be auto or HOST:PORT, but got 'here'" in refused_here("here")
 
 
 def test_without_ray_it_says_what_to_install(tmp_path: Path) -> None:
