@@ -125,19 +125,19 @@ def test_slimming_inherits_from_its_own_sparse_training(whole, climb: Climb) -> 
     )
 
 
-@pytest.mark.parametrize("most", [0, 1, 4, 20])
-def test_killed_at_any_moment_it_goes_on_and_ends_the_same(
-    whole, climb: Climb, contenders: list[Finalist], tmp_path: Path, most: int
+def test_killed_again_and_again_it_goes_on_and_ends_the_same(
+    whole, climb: Climb, contenders: list[Finalist], tmp_path: Path
 ) -> None:
     comparison, undisturbed, _ = whole
-    first, kept = Counted(most), [Comparison()]
-    with pytest.raises(Killed):
-        contest(climb, contenders, first, tmp_path).run(Comparison(), kept.append)
-    again = Counted()
-    second = contest(climb, contenders, again, tmp_path).run(kept[-1], kept.append)
-    assert table(second) == table(comparison)
-    assert not set(first.trained) & set(again.trained)
-    assert len(first.trained) + len(again.trained) == len(undisturbed.trained)
+    killed, kept = [Counted(most) for most in (0, 1, 4, 20)], [Comparison()]
+    for engine in killed:
+        with pytest.raises(Killed):
+            contest(climb, contenders, engine, tmp_path).run(kept[-1], kept.append)
+    last = Counted()
+    ended = contest(climb, contenders, last, tmp_path).run(kept[-1], kept.append)
+    assert table(ended) == table(comparison)
+    trained = [job for engine in (*killed, last) for job in engine.trained]
+    assert len(set(trained)) == len(trained) == len(undisturbed.trained)
 
 
 def table(comparison: Comparison) -> list[tuple[object, ...]]:
