@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from prune_ops.collectors import FORWARD, GRADIENT, Collector, Loss, Subject
-from prune_ops.collectors.subject import NoGradients
+from prune_ops.collectors import CURVATURE, FORWARD, GRADIENT, Collector, Loss, Subject
+from prune_ops.collectors.subject import NoCurvature, NoGradients
 from prune_ops.criteria import CRITERIA
 from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
@@ -63,7 +63,7 @@ def score(
         try:
             evidence, images = collect(model, space, batches, required, loss, seed)
         except NoGradients as error:
-            raise _refusal(_by_gradients(chosen), _no_gradients(error), model, space) from error
+            raise _without(error, chosen, model, space) from error
         _enough(chosen, space, images)
     return {c.name: _checked(c.name, c(space.groups, evidence)) for c in chosen}
 
@@ -81,7 +81,8 @@ def check_criteria(
 
     Args:
         images: that calibration will have, if that is known.
-        example: the model's inputs for one image; given, it is tried whether there are gradients.
+        example: the model's inputs for one image; given, it is tried whether there are gradients,
+            and second ones, where a criterion needs them.
 
     Raises:
         UserError: a criterion needs what the network has not, or more images; others are named.
@@ -92,13 +93,12 @@ def check_criteria(
             raise _refusal(criterion, lacking, model, space)
     if images is not None:
         _enough(chosen, space, images)
-    if example is not None and any(c.requires & GRADIENT.keys() for c in chosen):
-        subject = Subject(model, space, cross_entropy)
+    required = frozenset[str]().union(*(criterion.requires for criterion in chosen))
+    if example is not None and required & (GRADIENT.keys() | CURVATURE.keys()):
         try:
-            with torch.enable_grad():
-                subject.gradients(subject.model(*example).sum())
+            _differentiate(Subject(model, space, cross_entropy), example, required)
         except NoGradients as error:
-            raise _refusal(_by_gradients(chosen), _no_gradients(error), model, space) from error
+            raise _without(error, chosen, model, space) from error
 
 
 def collect(
@@ -118,6 +118,7 @@ def collect(
     subject = Subject(model, space, loss, seed)
     forward = {name: FORWARD[name](subject) for name in sorted(required & FORWARD.keys())}
     gradient = {name: GRADIENT[name](subject) for name in sorted(required & GRADIENT.keys())}
+    second = {name: CURVATURE[name](subject) for name in sorted(required & CURVATURE.keys())}
     images = 0
     with repeatable(model):
         for inputs, targets in batches:
@@ -126,9 +127,11 @@ def collect(
                 _forward(subject, inputs, list(forward.values()))
             if gradient and len(inputs):
                 _backward(subject, inputs, targets, list(gradient.values()))
+            if second and len(inputs):
+                _backward(subject, inputs, targets, list(second.values()), again=True)
     if not images:
         raise UserError("calibration needs at least 1 image, but got none; give more training data")
-    found = {name: each.result() for name, each in (forward | gradient).items()}
+    found = {name: each.result() for name, each in (forward | gradient | second).items()}
     return Evidence(model, seed, **found), images
 
 
@@ -140,15 +143,29 @@ def _forward(subject: Subject, inputs: Tensor, collectors: Sequence[Collector]) 
 
 @torch.enable_grad()
 def _backward(
-    subject: Subject, inputs: Tensor, targets: Tensor, collectors: Sequence[Collector]
+    subject: Subject,
+    inputs: Tensor,
+    targets: Tensor,
+    collectors: Sequence[Collector],
+    again: bool = False,
 ) -> None:
     for image, target in zip(inputs.split(1), targets.split(1), strict=True):
         with _watching(collectors, 1):
-            gradients = subject.gradients(subject.loss(subject.model(image), target))
+            gradients = subject.gradients(subject.loss(subject.model(image), target), again)
         for collector in collectors:
             collector.image(gradients)
     for collector in collectors:
         collector.batch_ends()
+
+
+@torch.enable_grad()
+def _differentiate(subject: Subject, example: tuple[Tensor, ...], required: frozenset[str]) -> None:
+    """Once, and where that is required twice."""
+    second = [CURVATURE[name](subject) for name in required & CURVATURE.keys()]
+    with _watching(second, 1):
+        gradients = subject.gradients(subject.model(*example).square().sum(), bool(second))
+    for collector in second:
+        collector.image(gradients)
 
 
 @contextmanager
@@ -174,12 +191,16 @@ def _enough(chosen: Iterable[Criterion], space: Space, images: int) -> None:
             )
 
 
-def _by_gradients(chosen: Iterable[Criterion]) -> Criterion:
-    return next(c for c in chosen if c.requires & GRADIENT.keys())
-
-
-def _no_gradients(error: NoGradients) -> str:
-    return f"gradients of the loss by the weights, but there are none ({error})"
+def _without(
+    error: NoGradients, chosen: Iterable[Criterion], model: nn.Module, space: Space
+) -> UserError:
+    """The refusal of the first criterion that needs the derivatives that there are not."""
+    twice = isinstance(error, NoCurvature)
+    needed = CURVATURE.keys() if twice else GRADIENT.keys() | CURVATURE.keys()
+    criterion = next(c for c in chosen if c.requires & needed)
+    what = "second derivatives" if twice else "gradients"
+    lacking = f"{what} of the loss by the weights, but there are none ({error})"
+    return _refusal(criterion, lacking, model, space)
 
 
 def _refusal(criterion: Criterion, lacking: str, model: nn.Module, space: Space) -> UserError:

@@ -72,6 +72,19 @@ def pair_sums(value: Tensor, one: Member, other: Member) -> Tensor:
     return matrix[rows[:, None, :, None], columns[None, :, None, :]].sum((2, 3))
 
 
+def removal_damage(
+    groups: Iterable[ChannelGroup],
+    parameters: Mapping[str, Tensor],
+    curvature: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """Group name → ``(channels,)``: ½ Σ h_ii w_i² over all weights that go with the channel.
+
+    ``curvature`` is h_ii w_i² by parameter name, h_ii the loss's second derivative.
+    """
+    damage = {name: values / 2 for name, values in curvature.items()}
+    return {g.name: channel_sums(g, weights(g, parameters), damage) for g in groups}
+
+
 def _union_sum(value: Tensor, places: Sequence[Member]) -> Tensor:
     """Inclusion and exclusion over the dims: rows + columns, less where they meet."""
     places = sorted(places, key=lambda member: member.dim)

@@ -23,7 +23,6 @@ class Evidence:
         contributions: group name → ``(channels, channels)`` float64: Σ_n x_n x_nᵀ, x_{n,c} what
             channel c adds to the sampled output n of a layer that reads it, bias left out. The
             samples are over all convolutions and linear layers that read the group.
-
         zeros: group name → ``(uses, channels)`` float64: the share of zeros, over images and
             positions, in what comes out of every rectifier (ReLU, ReLU6) that the group passes.
         ranks: group name → ``(uses, channels)`` float64: the rank of the feature map, the mean over
@@ -31,6 +30,9 @@ class Evidence:
         saliencies: group name → ``(uses, channels)`` float64: the mean over images of
             |mean over positions of z·∂L/∂z|, z what comes out of every activation function that
             the group passes and L the image's own loss.
+        curvature: parameter name → the parameter's shape: an estimate of h_ii w_i² by random
+            probes, h_ii the diagonal of the Hessian of the mean loss. It has no bias, so where
+            there is little curvature it may be negative.
 
     All but the first two are empty unless some criterion ``requires`` them by these names.
     """
@@ -43,6 +45,7 @@ class Evidence:
     zeros: Mapping[str, Tensor] = field(default_factory=dict)
     ranks: Mapping[str, Tensor] = field(default_factory=dict)
     saliencies: Mapping[str, Tensor] = field(default_factory=dict)
+    curvature: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def parameters(self) -> dict[str, Tensor]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prune_ops.collectors.collector import Collector
+from prune_ops.collectors.curvature import Curvature
 from prune_ops.collectors.forward import Contributions, Ranks, Zeros
 from prune_ops.collectors.gradient import Attributions, Fisher, Saliencies
 from prune_ops.collectors.subject import Loss, Subject
 
-__all__ = ["FORWARD", "GRADIENT", "Collector", "Loss", "Subject"]
+__all__ = ["CURVATURE", "FORWARD", "GRADIENT", "Collector", "Loss", "Subject"]
 
 FORWARD: Mapping[str, type[Collector]] = {
     "contributions": Contributions,
@@ -28,3 +29,8 @@ GRADIENT: Mapping[str, type[Collector]] = {
     "saliencies": Saliencies,
 }
 """The same, while images go forward and backward one by one."""
+
+CURVATURE: Mapping[str, type[Collector]] = {
+    "curvature": Curvature,
+}
+"""The same, with gradients that can be differentiated once more."""

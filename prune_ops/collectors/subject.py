@@ -18,6 +18,10 @@ class NoGradients(Exception):
     """The loss has no gradient by the weights that can be pruned; ``str(error)`` says why."""
 
 
+class NoCurvature(NoGradients):
+    """There are gradients, but they cannot be differentiated once more."""
+
+
 class Subject:
     """A copy of the model to take gradients of: eval mode, only the groups' weights take any.
 
@@ -39,15 +43,27 @@ class Subject:
             leaf.requires_grad_(True)
         self.weights = detached(self.model)
 
-    def gradients(self, loss: Tensor) -> dict[str, Tensor]:
+    def gradients(
+        self, loss: Tensor, create_graph: bool = False, retain_graph: bool = False
+    ) -> dict[str, Tensor]:
         """Parameter name → gradient of the loss, zero where the loss does not depend.
+
+        Args:
+            create_graph: so that what is made of the gradients can be differentiated in turn.
+            retain_graph: so that gradients of more can be taken through the same graph.
 
         Raises:
             NoGradients: the loss depends on none of them, or cannot be differentiated.
         """
         unique = {id(leaf): leaf for leaf in self.leaves.values()}
         try:
-            gradients = torch.autograd.grad(loss, list(unique.values()), materialize_grads=True)
+            gradients = torch.autograd.grad(
+                loss,
+                list(unique.values()),
+                retain_graph=retain_graph or create_graph,
+                create_graph=create_graph,
+                materialize_grads=True,
+            )
         except RuntimeError as error:
             raise NoGradients(str(error).strip().splitlines()[0]) from error
         found = dict(zip(unique, gradients, strict=True))

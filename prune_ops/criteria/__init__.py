@@ -19,6 +19,7 @@ from prune_ops.criteria.l2_greedy import L2Greedy
 from prune_ops.criteria.lasso import Lasso
 from prune_ops.criteria.random import Random
 from prune_ops.criteria.second_order import SecondOrder
+from prune_ops.criteria.second_order_hutchinson import SecondOrderHutchinson
 from prune_ops.criteria.taylor_2016 import Taylor2016
 from prune_ops.criteria.taylor_2019 import Taylor2019
 from prune_ops.criteria.thinet import ThiNet
@@ -37,6 +38,7 @@ _ALL: tuple[Criterion, ...] = (
     Taylor2016(),
     Taylor2019(),
     SecondOrder(),
+    SecondOrderHutchinson(),
     APoZ(),
     HRank(),
     Random(),

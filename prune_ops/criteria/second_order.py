@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from prune_ops.channels import channel_sums, weights
+from prune_ops.channels import removal_damage
 from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup
@@ -33,5 +33,5 @@ class SecondOrder(Criterion):
 
     def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
         parameters = evidence.parameters
-        damage = {name: h * parameters[name].square() / 2 for name, h in evidence.fisher.items()}
-        return {g.name: channel_sums(g, weights(g, parameters), damage) for g in groups}
+        curvature = {name: h * parameters[name].square() for name, h in evidence.fisher.items()}
+        return removal_damage(groups, parameters, curvature)

@@ -34,6 +34,7 @@ LINES = {
     "lasso": Line(),
     "random": Line(blind=True),
     "second_order": Line(),
+    "second_order_hutchinson": Line(),
     "taylor_2016": Line(refuses=("Depthwise", "ScaleNorm", "Shared")),
     "taylor_2019": Line(),
     "thinet": Line(),

@@ -150,7 +150,10 @@ def test_random_depends_on_seed_and_name_alone(two_linears, make_groups):
 
 def test_which_criteria_share_a_unit_across_groups():
     comparable = {name for name, criterion in prune_ops.CRITERIA.items() if criterion.comparable}
-    assert comparable == {"apoz", "bn_scale", "second_order", "taylor_2016", "taylor_2019"}
+    assert comparable == {
+        *("apoz", "bn_scale", "taylor_2016", "taylor_2019"),
+        *("second_order", "second_order_hutchinson"),
+    }
 
 
 def images(seed=0, count=6):
@@ -158,10 +161,14 @@ def images(seed=0, count=6):
     return torch.randn(count, 3, 6, 6, generator=generator), torch.arange(count) % 16
 
 
+DRAWN = {"random", "second_order_hutchinson"}
+"""What these draw belongs to places."""
+
+
 @settings(deadline=None, max_examples=10)
 @given(order=st.permutations(range(6)))
 @pytest.mark.parametrize(
-    "criterion", [name for name in prune_ops.CRITERIA if name not in {"random", "weight_sum"}]
+    "criterion", [name for name in prune_ops.CRITERIA if name not in {"weight_sum", *DRAWN}]
 )
 def test_permuting_channels_permutes_scores(fresh_conv_bn_conv, criterion, order):
     model, space = fresh_conv_bn_conv()
@@ -181,7 +188,7 @@ def permute(model, order):
 
 @settings(deadline=None, max_examples=10)
 @given(factor=st.floats(0.1, 10))
-@pytest.mark.parametrize("criterion", ["second_order", "taylor_2019"])
+@pytest.mark.parametrize("criterion", ["second_order", "second_order_hutchinson", "taylor_2019"])
 def test_loss_based_scores_ignore_how_scale_is_shared(fresh_conv_bn_conv, criterion, factor):
     """ReLU lets a positive factor move from the norm to the next layer; the function stays."""
     model, space = fresh_conv_bn_conv()
