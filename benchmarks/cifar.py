@@ -1,0 +1,73 @@
+"""What the benchmarks on CIFAR-10 share: ResNet-20, its data, and figures with their spread."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+import search
+from search.provenance import commit
+from search.task import Task
+
+
+def options(description: str, out: str) -> argparse.ArgumentParser:
+    """The options of every benchmark on CIFAR-10."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("cifar", help="folder with train/<class>/ and val/<class>/")
+    parser.add_argument("weights", help="state_dict of the unpruned ResNet-20")
+    parser.add_argument("--out", default=f"benchmarks/results/{out}", help="where tables go")
+    parser.add_argument("--runs", default="runs", help="what is kept between calls")
+    parser.add_argument("--images", type=int, help="train on so many images (default: all)")
+    parser.add_argument("--test-images", type=int, help="test on so many images (default: all)")
+    parser.add_argument("--workers", type=int, default=1, help="trainings at once")
+    return parser
+
+
+def task(args: argparse.Namespace) -> Task:
+    """ResNet-20 with the given weights, on CUDA where there is one.
+
+    The test split was never seen by the weights, nor is anything chosen by it in a benchmark.
+    """
+    whole = search.build_task(
+        "resnet20",
+        f"imagefolder:{args.cifar}",
+        weights=args.weights,
+        train_images=args.images,
+        validation_fraction=0.02,
+        cache=Path(args.runs) / ".cache",
+    )
+    if args.test_images is None:
+        return whole
+    # A part of the test images, the same for every network; drawn, as the files lie class by class.
+    drawn = torch.randperm(len(whole.test), generator=torch.Generator().manual_seed(0))
+    return replace(whole, test=whole.test.indexable().subset(drawn[: args.test_images]))
+
+
+def settings(task: Task) -> str:
+    """With what it was measured, in words."""
+    on_gpu = task.device.type == "cuda"
+    device = torch.cuda.get_device_name(task.device) if on_gpu else platform.processor() or "CPU"
+    return (
+        f"ResNet-20 with the given weights, {len(task.train):,} training images, "
+        f"{len(task.test):,} test images; device {device}, torch {torch.__version__}, commit "
+        f"{commit()}."
+    )
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """Percent, mean ± standard deviation over seeds.
+
+    >>> mean_and_spread([0.5, 0.52, 0.54])
+    '52.00 ± 2.00'
+    """
+    shown = [100 * value for value in values]
+    spread = f" ± {statistics.stdev(shown):.2f}" if len(shown) > 1 else ""
+    return f"{statistics.mean(shown):.2f}{spread}"

@@ -1,0 +1,252 @@
+"""Which proxy tells the better policy at equal FLOPs? Rank correlations with trained accuracy.
+
+    PYTHONPATH=. python benchmarks/trust.py CIFAR WEIGHTS --workers 4
+
+Policies of ResNet-20 whose FLOPs differ by less than 0.5 % are drawn at random, scored by every
+proxy, and fine-tuned for ``--epochs``; some of them again with another seed, for the noise ceiling.
+Kendall and Spearman with bootstrap intervals over policies; parameters are the control. Accuracy is
+that on the test split, which nothing was chosen by. Combinations are means of ranks of up to three
+proxies: chosen on one random half of the policies and judged on the other, many times, so that
+the figure is not that of the luckiest. Written are ``policies.csv``, ``trust.csv``,
+``combinations.csv`` and ``README.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import cifar
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau, rankdata
+from torch import Tensor
+
+import prune_ops
+import spaces
+from prune_ops import PROXIES
+from results import TrialRecord
+from results.trust import noise_ceiling, trust_table
+from search.config import SearchConfig
+from search.engines.crew import Crew, Rungs
+from search.engines.local import Local
+from search.engines.workers import Processes
+from search.prepare import in_one_unit
+from search.train import FINETUNE
+from search.trial import Climb, FinalJob, Outcome, Training
+from spaces import Budget, Policy, Space
+
+BAND = 0.005
+"""By so much of the network's share policies of equal FLOPs may differ."""
+
+
+def main() -> None:
+    args = _arguments()
+    climb = _climb(args)
+    policies = drawn(climb.space, Budget.parse(args.budget), args.policies)
+    records = [_record(climb.space, k, policy) for k, policy in enumerate(policies)]
+    records = list(_judged(climb, records, args.workers))
+    trained = dict(_trained(climb, records, args))
+    first = [
+        replace(r, accuracy=(trained[r.number, 0],)) for r in records if (r.number, 0) in trained
+    ]
+    again = [
+        replace(records[number], accuracy=(accuracy,), seed=seed)
+        for (number, seed), accuracy in trained.items()
+        if seed
+    ]
+    _write(first, again, climb, args)
+
+
+def _climb(args: argparse.Namespace) -> Climb:
+    task = cifar.task(args)
+    space = spaces.discover(task.model, task.example)
+    name = args.criterion
+    scores = prune_ops.score(task.model, space, task.calibration(), [name])
+    config = SearchConfig.of(criterion=name, proxies=args.proxies, rank_by=args.proxies[0])
+    damages: Mapping[str, Tensor] = {}
+    if "iso_damage" in args.proxies:
+        measured = prune_ops.measure(
+            task.model, space, scores[name], task.held_out(), ["iso_damage"]
+        )
+        damages = measured["iso_damage"]
+    unit = {name: in_one_unit(scores[name], name)}
+    return Climb(task, space, unit, config, damages=damages)
+
+
+def drawn(space: Space, budget: Budget, count: int, seed: int = 0) -> list[Policy]:
+    """Random widths under the budget, all different, within ``BAND`` of each other's FLOPs."""
+    rng, found = np.random.default_rng(seed), dict[Policy, None]()
+    limit = space.limit(budget)
+    while len(found) < count:
+        proposal = Policy({g.name: int(rng.choice(g.choices)) for g in space.groups})
+        policy = space.project(proposal, budget)
+        if space.flops(policy) >= (1 - BAND) * limit:
+            found.setdefault(policy)
+    return list(found)
+
+
+def _record(space: Space, number: int, policy: Policy) -> TrialRecord:
+    flops = space.flops(policy)
+    share = flops / space.full_flops
+    return TrialRecord(
+        number, policy, "random", flops, share, space.params(policy), state="complete"
+    )
+
+
+def _judged(climb: Climb, records: Sequence[TrialRecord], workers: int) -> Iterator[TrialRecord]:
+    """With every proxy's score."""
+    waiting = list(records)
+    crew: Crew[TrialRecord, Outcome]
+    with Processes(workers, Rungs(climb)) as crew:
+        while waiting or crew.busy:
+            while waiting and crew.idle:
+                crew.begin(waiting.pop())
+            record, outcome = crew.finished()
+            if outcome.failure is not None:
+                raise SystemExit(f"policy {record.number}: {outcome.failure.reason}")
+            yield replace(record, proxies=outcome.proxies)
+
+
+def _trained(
+    climb: Climb, records: Sequence[TrialRecord], args: argparse.Namespace
+) -> Iterator[tuple[tuple[int, int], float]]:
+    """(policy, seed) → accuracy; one seed for all, more for the first few."""
+    number_of = {record.policy: record.number for record in records}
+    how = Training(FINETUNE, args.epochs)
+    pairs = [(r, 0) for r in records]
+    pairs += [(r, seed) for r in records[: args.repeated] for seed in range(1, args.seeds)]
+    jobs = [FinalJob(r.policy, seed, how, keep=False) for r, seed in pairs]
+    for job, outcome in Local(args.workers).finals(climb, jobs):
+        if outcome.failure is not None:
+            raise SystemExit(f"policy {number_of[job.policy]}: {outcome.failure.reason}")
+        print(
+            f"policy {number_of[job.policy]} seed {job.seed}: {outcome.test_accuracy:.4f}",
+            flush=True,
+        )
+        yield (number_of[job.policy], job.seed), outcome.test_accuracy
+
+
+def combined(records: Sequence[TrialRecord], splits: int = 200, seed: int = 0) -> pd.DataFrame:
+    """Kendall of every mean of ranks, over all policies, and of the choice among them.
+
+    The row ``chosen`` is the mean over random halves: the combination that is best on one half,
+    judged on the other. So is ``chosen single``, among single proxies.
+    """
+    names = [name for name in records[0].proxies if name != "params"]
+    ranks = {name: rankdata([r.proxies[name] for r in records]) for name in names}
+    accuracy = np.array([r.val_accuracy for r in records])
+    sets = [parts for size in (1, 2, 3) for parts in combinations(names, size)]
+    scores = {parts: np.mean([ranks[name] for name in parts], axis=0) for parts in sets}
+    rows = [(" + ".join(parts), _kendall(score, accuracy)) for parts, score in scores.items()]
+    table = pd.DataFrame(rows, columns=["combination", "kendall"])
+    rng = np.random.default_rng(seed)
+    halves = [rng.permutation(len(records)) for _ in range(splits)]
+    for label, among in (("chosen single", sets[: len(names)]), ("chosen", sets)):
+        found = [_chosen(scores, among, accuracy, order) for order in halves]
+        table.loc[len(table)] = [label, float(np.nanmean(found))]
+    return table.sort_values("kendall", ascending=False)
+
+
+def _chosen(
+    scores: dict[tuple[str, ...], np.ndarray],
+    among: Sequence[tuple[str, ...]],
+    accuracy: np.ndarray,
+    order: np.ndarray,
+) -> float:
+    here, there = np.array_split(order, 2)
+    best = max(among, key=lambda parts: _kendall(scores[parts][here], accuracy[here]))
+    return _kendall(scores[best][there], accuracy[there])
+
+
+def _kendall(a: np.ndarray, b: np.ndarray) -> float:
+    return float(kendalltau(a, b).statistic)
+
+
+def _write(
+    records: Sequence[TrialRecord],
+    again: Sequence[TrialRecord],
+    climb: Climb,
+    args: argparse.Namespace,
+) -> None:
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {"policy": r.number, "seed": r.seed, "flops": r.flops, "params": r.params}
+        | {"test_accuracy": r.val_accuracy}
+        | {f"proxy:{name}": value for name, value in r.proxies.items()}
+        | {f"width:{name}": width for name, width in r.policy.items()}
+        for r in (*records, *again)
+    ]
+    pd.DataFrame(rows).to_csv(out / "policies.csv", index=False)
+    trust, both = trust_table(records, again), combined(records)
+    trust.to_csv(out / "trust.csv", index=False)
+    both.to_csv(out / "combinations.csv", index=False)
+    (out / "README.md").write_text("\n".join(_text(records, again, climb, trust, both, args)))
+    print(trust[["name", "n", "kendall", "kendall_low", "kendall_high", "spearman"]].to_string())
+    print(both.head(8).to_string(), both[both.combination.str.startswith("chosen")].to_string())
+
+
+def _text(
+    records: Sequence[TrialRecord],
+    again: Sequence[TrialRecord],
+    climb: Climb,
+    trust: pd.DataFrame,
+    both: pd.DataFrame,
+    args: argparse.Namespace,
+) -> Iterator[str]:
+    shares = [r.flops_fraction for r in records]
+    yield "# Proxies, measured\n"
+    yield cifar.settings(climb.task)
+    yield (
+        f"\n{len(records)} random policies between {min(shares):.2%} and {max(shares):.2%} of the "
+        f"FLOPs, channels by {args.criterion}, fine-tuned for {args.epochs} annealed epochs. "
+        "Rank correlation with test accuracy, 95 % bootstrap intervals over policies.\n"
+    )
+    yield "| proxy | Kendall τ | Spearman ρ |"
+    yield "| --- | ---: | ---: |"
+    for row in trust.sort_values("kendall", ascending=False).itertuples():
+        tau = f"{row.kendall:.2f} [{row.kendall_low:.2f}, {row.kendall_high:.2f}]"
+        rho = f"{row.spearman:.2f} [{row.spearman_low:.2f}, {row.spearman_high:.2f}]"
+        yield f"| {row.name}{' (control)' if row.control else ''} | {tau} | {rho} |".replace(
+            "-", "−"
+        )
+    ceiling = noise_ceiling(records, again)
+    if ceiling is not None:
+        yield (
+            f"\nNoise ceiling: {ceiling.policies} policies trained with {args.seeds} seeds differ "
+            f"by {100 * ceiling.deviation:.2f} points from seed to seed, so that a perfect proxy "
+            f"would reach τ = {ceiling.kendall.value:.2f} [{ceiling.kendall.low:.2f}, "
+            f"{ceiling.kendall.high:.2f}].\n"
+        )
+    choice = both.set_index("combination").kendall
+    yield (
+        "Means of ranks of up to three proxies, chosen on a random half of the policies and judged "
+        f"on the other, 200 times: τ = {choice['chosen']:.2f} on average; a single proxy chosen in "
+        f"the same way: {choice['chosen single']:.2f}. Over all policies, where the choice "
+        "flatters, the best are:\n"
+    )
+    yield "| combination | Kendall τ |"
+    yield "| --- | ---: |"
+    for row in both[~both.combination.str.startswith("chosen")].head(8).itertuples():
+        yield f"| {row.combination} | {row.kendall:.2f} |".replace("-", "−")
+    yield ""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cifar.options(__doc__.splitlines()[0], "trust")
+    parser.add_argument("--budget", default="0.3")
+    parser.add_argument("--criterion", default="second_order", help="says which channels stay")
+    parser.add_argument("--proxies", nargs="+", default=list(PROXIES))
+    parser.add_argument("--policies", type=int, default=48)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--repeated", type=int, default=12, help="policies of more than one seed")
+    parser.add_argument("--seeds", type=int, default=2, help="of those")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
