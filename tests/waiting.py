@@ -9,14 +9,31 @@ from pathlib import Path
 import results
 from spaces import UserError
 
+PATIENCE = 900.0
+"""Seconds after which a process that was started hangs, however busy the machine is."""
+
 
 def wait_until(folder: Path, reached: Callable[[results.Run], bool]) -> None:
     """Return as soon as the run in the folder has got there."""
-    for _ in range(6000):
-        try:
-            if reached(results.load(folder)):
-                return
-        except UserError:
-            pass  # not there yet
+    end, seen = time.monotonic() + PATIENCE, None
+    while time.monotonic() < end:
+        written = _written(folder)
+        if written != seen:  # reading it all the time would take a core from who writes it
+            seen = written
+            try:
+                if reached(results.load(folder)):
+                    return
+            except UserError:
+                seen = None  # not there yet
         time.sleep(0.02)
     raise AssertionError(f"{folder} never got there")
+
+
+def _written(folder: Path) -> dict[str, tuple[int, int]]:
+    """When its study was last written to, and how long it is."""
+    files = {file.name: file for file in folder.glob("study.db*") if file.suffix != ".db-shm"}
+    try:
+        stats = {name: file.stat() for name, file in files.items()}
+    except FileNotFoundError:
+        return {}  # it came or went this moment
+    return {name: (each.st_mtime_ns, each.st_size) for name, each in stats.items()}

@@ -18,7 +18,7 @@ import optuna
 import pandas as pd
 import pytest
 from climbs import DieOnce, ToyClimb, toy
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 import results
 from results import load_records
@@ -56,8 +56,8 @@ def start(runs: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 300) -> tuple[int, str]:
-    _, errors = process.communicate(timeout=seconds)
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=PATIENCE)
     return process.returncode, errors
 
 
@@ -72,7 +72,7 @@ def closed_port() -> str:
 
 def refused(tmp_path: Path, *arguments: str, **more: str) -> str:
     """What is said; in one line, with exit code 2."""
-    code, errors = finish(start(tmp_path, "--engine", "ray", *arguments, **more), 60)
+    code, errors = finish(start(tmp_path, "--engine", "ray", *arguments, **more))
     (line,) = errors.splitlines()
     assert (code, line[:7]) == (2, "error: ")
     return line
@@ -409,7 +409,7 @@ def test_ctrl_c_ends_with_the_command_to_go_on(cluster: Cluster, tmp_path: Path)
     )
     wait_until(tmp_path / "c", lambda run: any(r.state != "running" for r in run.records))
     os.killpg(process.pid, signal.SIGINT)
-    code, errors = finish(process, 60)
+    code, errors = finish(process)
     assert code == 130
     assert errors.splitlines()[-1].startswith("interrupted; go on with: python search.py --resume")
     assert "Traceback" not in errors

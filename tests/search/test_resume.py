@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from untimed import untimed
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 import results
 
@@ -39,7 +39,7 @@ def start(runs: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=PATIENCE)
     return process.returncode, errors
 
 

@@ -21,6 +21,7 @@ from climbs import toy
 from optuna.trial import TrialState
 from postgres import Server
 from sharer import Slow, measured, shared, work
+from waiting import PATIENCE
 
 from results import TrialRecord, load_records
 from results.database import engine_options, optuna_url
@@ -83,7 +84,7 @@ def start(space: Space, tmp_path: Path) -> Iterator[Start]:
 
 
 def ends(process: subprocess.Popen[str]) -> None:
-    _, errors = process.communicate(timeout=200)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
 
 
@@ -96,7 +97,8 @@ def records(url: str) -> list[TrialRecord]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         if condition():
             return
         time.sleep(0.05)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from untimed import untimed
+from waiting import PATIENCE
 
 import results
 from results import TrialRecord
@@ -83,7 +84,7 @@ class Attempts:
 
     def end(self) -> None:
         process = self.start(workers=1)
-        assert process.wait(timeout=300) == 0, self.errors()
+        assert process.wait(timeout=PATIENCE) == 0, self.errors()
 
     def errors(self) -> str:
         return self.folder.with_name(f"{self.folder.name}.errors").read_text()

@@ -17,6 +17,7 @@ import postgres as real
 import pytest
 import torch
 from postgres import Server
+from waiting import PATIENCE
 
 import results
 from search import models
@@ -73,13 +74,14 @@ def start(command: list[str]) -> Iterator[Start]:
 
 
 def wait_until(folder: Path, url: str, reached: Callable[[results.Run], bool]) -> None:
-    for _ in range(3000):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         try:
             if reached(results.load(folder, url)):
                 return
         except UserError:
             pass  # not there yet
-        time.sleep(0.05)
+        time.sleep(0.1)
     raise AssertionError(f"{folder} never got there")
 
 
@@ -98,7 +100,7 @@ def test_a_killed_machine_costs_nothing_and_both_folders_have_the_report(
     other = start(lives, "--storage", url)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    _, errors = other.communicate(timeout=300)
+    _, errors = other.communicate(timeout=PATIENCE)
     assert other.returncode == 0, errors
     records = results.load(lives / "mine", url).records
     assert [record.state for record in records] == ["complete"] * TRIALS
@@ -106,7 +108,7 @@ def test_a_killed_machine_costs_nothing_and_both_folders_have_the_report(
     assert len(set(policies)) == TRIALS
     assert before <= set(policies)
     back = start(dies, "--storage", url)  # to find all of it done
-    printed, errors = back.communicate(timeout=300)
+    printed, errors = back.communicate(timeout=PATIENCE)
     assert back.returncode == 0, errors
     assert (dies / "mine" / "report.html").is_file()
     pd.testing.assert_frame_equal(table(dies / "mine"), table(lives / "mine"))
@@ -128,7 +130,7 @@ def test_a_lost_database_is_one_line_with_the_command_that_goes_on(
         wait_until(folder, url, lambda run: any(r.state == "complete" for r in run.records))
         before = [r for r in results.load(folder, url).records if r.state == "complete"]
         server.stop()
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == USER_ERROR
         line = errors.splitlines()[-1]
         _, _, resume = line.partition("; go on with: python search.py ")
@@ -136,7 +138,7 @@ def test_a_lost_database_is_one_line_with_the_command_that_goes_on(
         assert resume == f"--resume --name mine --runs-dir {tmp_path} --storage '{shown}'"
         server.start()
         again = start(tmp_path, "--resume", "--storage", url)
-        _, errors = again.communicate(timeout=300)
+        _, errors = again.communicate(timeout=PATIENCE)
         assert again.returncode == 0, errors
         records = results.load(folder, url).records
     assert [record.state for record in records] == ["complete"] * TRIALS
@@ -150,7 +152,7 @@ def test_another_config_on_the_name_is_refused_naming_the_differences(
 ) -> None:
     url = postgres.create(uuid.uuid4().hex)
     first = start(tmp_path / "a", "--storage", url, "--trials", "1")
-    _, errors = first.communicate(timeout=300)
+    _, errors = first.communicate(timeout=PATIENCE)
     assert first.returncode == 0, errors
     capsys.readouterr()
     asked = ["--storage", url, "--name", "mine", "--runs-dir", str(tmp_path / "b")]
@@ -173,7 +175,7 @@ def test_ctrl_c_ends_the_waiting(postgres: Server, tmp_path: Path, start: Start)
     lines = iter(process.stderr.readline, "")
     assert "waiting for db1:/runs/mine, which begins the run\n" in lines
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=100)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == INTERRUPTED
     assert errors.startswith("interrupted; go on with: python search.py --resume --name mine ")
 

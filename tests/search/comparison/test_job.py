@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 import results
 import search
@@ -184,7 +184,7 @@ def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(folder: Path) -> No
 
     wait_until(folder, lambda run: len(run.compared.arms) >= 5)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     last = errors.strip().splitlines()[-1]
     assert last.startswith(f"interrupted; go on with: python search.py compare {folder} --seeds 5")
