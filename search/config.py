@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prune_ops import CRITERIA, PROXIES, WAYS
+from prune_ops import CRITERIA, IMPORTANCES, PROXIES, WAYS
 from results import database
 from search.engines import ENGINES
 from search.sampler import SAMPLERS
@@ -59,9 +59,10 @@ class PolicyConfig:
     trials: int = option(48, "how many policies to try, all budgets together")
     sampler: str = option("tpe", "who proposes them", names=SAMPLERS)
     starts: tuple[str, ...] = option(
-        ("l1", "taylor_2019", "second_order"),
-        "criteria whose ranking of all channels is tried first, after uniform widths",
-        names=CRITERIA,
+        ("l1", "taylor_2019", "second_order", "iso_damage"),
+        "tried first, after uniform widths: rankings of all channels by criteria, and the widths "
+        "of layer_damage, accuracy_drop and iso_damage",
+        names=(*CRITERIA, *IMPORTANCES),
     )
     seed: int = option(0, "of everything that is random")
 

@@ -12,6 +12,7 @@ import spaces
 from prune_ops import CRITERIA, Scores, normalised
 from search.config import SearchConfig
 from search.inspect import loaded, untrained
+from search.layers import damages
 from search.progress import Progress
 from search.sampler import parameters
 from search.task import SCORING, Task, build_task, calibration_sizes
@@ -101,7 +102,8 @@ def check_proxies(model: nn.Module, train_images: int, config: SearchConfig) -> 
 
 def criteria(config: SearchConfig) -> list[str]:
     """Those that choose channels and those that rank them for the starts."""
-    return sorted({config.reference, *config.searched, *config.policies.starts})
+    ranked = [name for name in config.policies.starts if name in CRITERIA]
+    return sorted({config.reference, *config.searched, *ranked})
 
 
 def choosers(scores: Mapping[str, Scores], config: SearchConfig) -> dict[str, Scores]:
@@ -116,8 +118,12 @@ def in_one_unit(scores: Scores, criterion: str) -> Scores:
     return scores if CRITERIA[criterion].comparable else normalised(scores)
 
 
-def score(task: Task, space: Space, config: SearchConfig) -> Mapping[str, Scores]:
-    """The scores of every channel by every criterion that the run asks for."""
-    return prune_ops.score(
+def score(
+    task: Task, space: Space, config: SearchConfig, progress: Progress
+) -> Mapping[str, Scores]:
+    """All that the run asks for, under its names: criteria's scores of every channel, and what
+    importances found in every group."""
+    scores = prune_ops.score(
         task.model, space, task.calibration(), criteria(config), seed=config.policies.seed
     )
+    return scores | damages(task, space, config, scores[config.reference], progress)

@@ -27,6 +27,7 @@ from results import (
     save_finals,
     save_provenance,
     save_repeats,
+    save_sensitivity,
     write_tables,
 )
 from search import log
@@ -39,6 +40,7 @@ from search.folder import Folder, place
 from search.forecast import foresee
 from search.hardware import threads_suited_to
 from search.interrupt import interrupts_heard
+from search.layers import sensitivity
 from search.prepare import (
     Check,
     anything,
@@ -131,13 +133,18 @@ def _search(
             study,
             folder,
             fingerprint(task, space),
-            score=partial(score, task, space, config),
+            score=partial(score, task, space, config, progress),
             starts=partial(_starts, space, budgets, config),
             say=progress.say,
         )
         company = company_of(study)
+        if company.leads:
+            save_sensitivity(study, sensitivity(space, config, scores))
         checkpoints = InFolder(folder.path / "checkpoints")
-        climb = Climb(task, space, choosers(scores, config), config, checkpoints)
+        climb = Climb(
+            *(task, space, choosers(scores, config), config, checkpoints),
+            damages=scores.get("iso_damage", {}),
+        )
         progress.begin(foresee(climb, budgets, engine), config.policies.trials, load_records(study))
 
         def watch(record: TrialRecord) -> None:

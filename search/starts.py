@@ -1,7 +1,7 @@
 """The policies every search tries first: what a person would try without a search.
 
-Uniform widths, and one ranking of all channels against each other for every criterion. Whatever a
-search finds has to beat them, and a sampler learns from them.
+Uniform widths, one ranking of all channels against each other for every criterion, and the widths
+that importances set. Whatever a search finds has to beat them, and a sampler learns from them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from prune_ops import CRITERIA, Scores, normalised
+from prune_ops import CRITERIA, IMPORTANCES, Scores, normalised
 from search.sampler import CRITERION
 from spaces import Budget, Policy, Space
 
@@ -49,7 +49,7 @@ def starts(
 
     A criterion gives the policy that keeps the best channels of the whole network. Scores in one
     unit (``criterion.comparable``) are ranked as they are; the others are divided by their group's
-    mean first, because raw norms say nothing across layers.
+    mean first, because raw norms say nothing across layers. An importance sets widths by itself.
 
     Args:
         criteria: those that are searched, if any. Uniform widths are then tried under each of
@@ -58,12 +58,18 @@ def starts(
     found: dict[tuple[Policy, str], Start] = {}
     for budget in budgets:
         policies = {"uniform": space.uniform(budget)}
-        policies |= {name: global_ranking(space, s, budget, name) for name, s in scores.items()}
+        policies |= {name: _by(name, space, s, budget) for name, s in scores.items()}
         for origin, policy in policies.items():
             for criterion in [origin] if origin in criteria else criteria or [""]:
                 start = Start(policy, budget, origin, criterion)
                 found.setdefault((policy, criterion), start)
     return list(found.values())
+
+
+def _by(name: str, space: Space, found: Scores, budget: Budget) -> Policy:
+    if name in IMPORTANCES:
+        return IMPORTANCES[name].policy(space, found, budget)
+    return global_ranking(space, found, budget, name)
 
 
 def global_ranking(space: Space, scores: Scores, budget: Budget, criterion: str) -> Policy:

@@ -142,6 +142,7 @@ class Climb:
         scores: of every criterion that may say which channels stay, each in one unit.
         checkpoints: where a training that takes long is kept, so that it goes on after a kill.
         sources: what else final trainings may inherit, by name.
+        damages: for the proxy ``iso_damage``, see `Candidate`.
     """
 
     task: Task
@@ -150,6 +151,7 @@ class Climb:
     config: SearchConfig
     checkpoints: Checkpoints = NOWHERE
     sources: Mapping[str, Source] = field(default_factory=dict)
+    damages: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def top(self) -> int:
@@ -273,6 +275,7 @@ class Climb:
             self.pruned(policy, criterion),
             *self._proxy_data,
             judge=self.scores[reference],
+            damages=self.damages,
         )
         proxies = {name: PROXIES[name](candidate) for name in self.config.judging.proxies}
         return Outcome(0, 0.0, proxies=proxies)

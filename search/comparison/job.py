@@ -185,7 +185,7 @@ def _climb(study: Study, folder: Folder, task: Task, space: Space, progress: Pro
         study,
         folder,
         fingerprint(task, space),
-        score=partial(score, task, space, config),
+        score=partial(score, task, space, config, progress),
         starts=lambda _: [],
         say=progress.say,
     )

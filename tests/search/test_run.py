@@ -13,14 +13,16 @@ from untimed import untimed
 
 import prune_ops
 import results
+import spaces
 from search import checkpoints, search
 from search.checkpoints import InFolder, Saver, State
 from search.engines import SearchStopped
 from search.folder import place
 from search.task import Task, build_task
-from spaces import UserError, fvcore_flops
+from spaces import Budget, UserError, fvcore_flops
 
-OPTIONS = {"trials": 8, "rungs": (1,), "final_epochs": 1, "final_seeds": 2}
+PROXIES = ("predicted_damage", "adaptive_bn", "iso_damage")
+OPTIONS = {"trials": 8, "rungs": (1,), "final_epochs": 1, "final_seeds": 2, "proxies": PROXIES}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def run(task: Task, runs: Path) -> results.Run:
     return search(task, budget=[0.5, 0.2], runs_dir=str(runs), name="two", **OPTIONS)
 
 
-TABLES = ("trials", "pareto", "finals", "trust")
+TABLES = ("trials", "pareto", "finals", "trust", "sensitivity")
 
 
 def test_the_folder_holds_what_the_design_lists(run: results.Run) -> None:
@@ -66,6 +68,27 @@ def test_every_trial_meets_its_budget_and_the_table_has_one_row_each(run: result
     assert (trials["flops"] <= limits["0.5"]).all()
     assert (trials["flops"] <= limits["0.2"]).any()
     assert list(run.trials.columns) == list(trials.columns)
+
+
+def test_what_single_layers_bear_is_a_start_a_proxy_and_in_the_report(
+    run: results.Run, task: Task
+) -> None:
+    space = spaces.discover(task.model, task.example)
+    ranking = prune_ops.score(task.model, space, task.calibration(), ["second_order"])
+    found = prune_ops.measure(
+        task.model, space, ranking["second_order"], task.held_out(), ["iso_damage"]
+    )["iso_damage"]
+    stored = torch.load(run.folder / "scores.pt", weights_only=True)["iso_damage"]
+    assert all(torch.equal(stored[group.name], found[group.name]) for group in space.groups)
+    assert run.sensitivity["damage"].tolist() == torch.cat(list(found.values())).tolist()
+    widths = prune_ops.IMPORTANCES["iso_damage"].policy
+    starts = {r.policy for r in run.records if r.origin == "iso_damage"}
+    assert widths(space, found, Budget.parse("0.5")) in starts
+    by_proxy = {r.policy: r.proxies["iso_damage"] for r in run.records}
+    for policy, score in by_proxy.items():
+        judged = prune_ops.Candidate(policy, space, {}, task.model, (), (), damages=found)
+        assert score == prune_ops.PROXIES["iso_damage"](judged)
+    assert "Which layers bear cuts" in (run.folder / "report.md").read_text()
 
 
 def test_finals_are_paired_by_seed_and_tested_once(run: results.Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from prune_ops import IMPORTANCES
 from search.starts import global_ranking, starts
 from spaces import Budget, Space
 
@@ -54,3 +55,13 @@ def test_only_comparable_scores_are_ranked_as_they_are(
     rescaled = scores | {"conv1": scores["conv1"] * 1000}
     before = global_ranking(space, scores, HALF, criterion)
     assert (global_ranking(space, rescaled, HALF, criterion) != before) == moved
+
+
+def test_an_importance_sets_the_widths_itself(space: Space) -> None:
+    importance = IMPORTANCES["iso_damage"]
+    damages = {g.name: torch.ones(len(importance.widths(g))) for g in space.groups}
+    damages["conv1"] *= 9
+    found = starts(space, {"iso_damage": damages}, [HALF])
+    assert [start.origin for start in found] == ["uniform", "iso_damage"]
+    assert found[1].policy == importance.policy(space, damages, HALF)
+    assert found[1].policy["conv1"] == 16

@@ -1,0 +1,353 @@
+"""Is the order of layers by damage, after a short training, that after a full one?
+
+    PYTHONPATH=. python benchmarks/layer_damage.py CIFAR --out benchmarks/results/layer_damage
+
+That is the claim of the sensitiveness strategy (importance ``layer_damage``). ``CIFAR`` is a folder
+with ``train/<class>/`` and ``val/<class>/``, here the JPEG copy of CIFAR-10; only ``train/`` is
+looked at. For each seed one network is trained for ``--epochs`` with an annealed learning rate and
+measured on the way, and others are trained for ``--brief`` epochs, each annealed by itself. All are
+measured on validation images, by the same random cuts for every network of a seed. Written into
+``OUT``: every damage and every correlation as CSV, ``README.md`` and its figures. Two networks of
+different seeds, both fully trained, say how far any two orders can agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+import spaces
+from prune_ops import IMPORTANCES
+from results.report.blocks import Bullets, Column, Document, Paragraph, Section, Table
+from results.report.blocks import Figure as Picture
+from results.report.markdown import markdown
+from results.report.svg import BLACK, BLUE, GREY, VERMILION, draw
+from results.text import between, plural
+from results.trust import kendall, spearman
+from search import data, models
+from search.data.source import Splits
+from search.hardware import pick_device
+from search.provenance import commit
+from search.train import FROM_SCRATCH, Recipe, train
+from spaces import Space, copied
+
+ONE, OWN, OTHER = "one training", "its own schedule", "another seed"
+"""What the fully trained network of a seed is compared with."""
+LOOKS = {ONE: (BLUE, "o", "-"), OWN: (VERMILION, "s", "--")}
+RESAMPLES = 2000
+IMPORTANCE = IMPORTANCES["layer_damage"]
+
+
+def main() -> None:
+    args = _arguments()
+    started = time.perf_counter()
+    _splits(args, seed=0)  # decoded once, before several processes want it
+    with ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn")) as pool:
+        work = pool.map if args.workers > 1 else map
+        damages = pd.concat(work(partial(measured, args), range(args.seeds)), ignore_index=True)
+    correlations = correlated(damages)
+    _write(damages, correlations, args, time.perf_counter() - started)
+
+
+def measured(args: argparse.Namespace, seed: int) -> pd.DataFrame:
+    """One row for each network and group of a seed."""
+    splits = _splits(args, seed)
+    images = splits.validation.indexable().subset(torch.arange(args.judged))
+    batches = list(images.batches(args.judged_at_once))
+    # Built from the first network; the groups are the same for all.
+    space = spaces.discover(_fresh(args, splits, seed), (batches[0][0][:1],))
+    rows: list[dict[str, object]] = []
+
+    def keep(model: nn.Module, schedule: str, epochs: int, of: int) -> None:
+        accuracy, damages = judged(model, space, batches, seed)
+        about = {"seed": seed, "schedule": schedule, "epochs": epochs, "of": of}
+        rows.extend(
+            about | {"accuracy": accuracy, "group": g.name, "channels": g.channels, "damage": d}
+            for g, d in zip(space.groups, damages, strict=True)
+        )
+        print(f"seed {seed}: {epochs} of {of} epochs, accuracy {accuracy:.4f}", flush=True)
+
+    on_the_way = [epochs for epochs in args.checkpoints if epochs < args.epochs]
+    for schedule, of, looks in (
+        (ONE, args.epochs, [*on_the_way, args.epochs]),
+        *((OWN, epochs, [epochs]) for epochs in args.brief),
+    ):
+        model = _fresh(args, splits, seed)
+        each = splits.train.steps(_recipe(args, splits).batch_size)
+        wanted = {epochs * each: epochs for epochs in looks}
+
+        def look(step: int, _steps: int) -> None:
+            if step in wanted:  # noqa: B023 (called within this turn of the loop)
+                keep(model, schedule, wanted[step], of)  # noqa: B023
+
+        train(
+            model,
+            splits.train,
+            _recipe(args, splits),
+            epochs=of,
+            seed=seed,
+            device=_device(args),
+            on_step=look,
+        )
+    return pd.DataFrame(rows)
+
+
+def judged(
+    model: nn.Module, space: Space, batches: Sequence[tuple[Tensor, Tensor]], seed: int
+) -> tuple[float, list[float]]:
+    """The accuracy of the network and the damage of each group, as importance ``layer_damage``.
+
+    `prune_ops.measure` does the same by surgery. Here, to save time, channels are taken out of one
+    copy by zeroing what reads them, which is exact where no layer takes statistics over channels.
+    """
+    model = copied(model).eval()
+    tensors = dict(model.named_parameters())
+    whole = _accuracy(model, batches)
+    damages = []
+    for group in space.groups:
+        read = [member for member in group.members if member.kind == "in"]
+        originals = [tensors[member.parameter].detach().clone() for member in read]
+        cuts = itertools.chain(*IMPORTANCE.cuts(group, np.arange(group.channels), seed))
+        falls = []
+        for cut in cuts:
+            gone = np.setdiff1d(np.arange(group.channels), cut.kept)
+            for member, original in zip(read, originals, strict=True):
+                positions = torch.from_numpy(member.index[gone].ravel()).to(original.device)
+                masked = original.index_fill(member.dim, positions, 0)
+                tensors[member.parameter].data.copy_(masked)
+            falls.append(whole - _accuracy(model, batches))
+        for member, original in zip(read, originals, strict=True):
+            tensors[member.parameter].data.copy_(original)
+        damages.append(torch.stack(falls).mean().item())
+    return whole.item(), damages
+
+
+@torch.inference_mode()
+def _accuracy(model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """On the device, so that nothing waits for it."""
+    right = []
+    for inputs, targets in batches:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=inputs.is_cuda):
+            right.append((model(inputs).argmax(1) == targets).sum())
+    return torch.stack(right).sum() / sum(len(targets) for _, targets in batches)
+
+
+def correlated(damages: pd.DataFrame) -> pd.DataFrame:
+    """Rank correlations with the damages after the full training, mean over seeds.
+
+    The interval is a percentile bootstrap over layers, each resample the same for all seeds;
+    ``low_seed`` and ``high_seed`` are the ends of Kendall's tau over seeds.
+    """
+    full = damages[(damages.schedule == ONE) & (damages.epochs == damages.of)]
+    ends = {seed: rows.damage.to_numpy() for seed, rows in full.groupby("seed")}
+    found = []
+    for (schedule, epochs), rows in damages.groupby(["schedule", "epochs"], sort=False):
+        if schedule == ONE and epochs == full.of.iloc[0]:
+            continue
+        pairs = [(some.damage.to_numpy(), ends[seed]) for seed, some in rows.groupby("seed")]
+        found.append(_row(schedule, epochs, rows.accuracy.mean(), pairs))
+    pairs = list(itertools.combinations(ends.values(), 2))
+    if pairs:
+        found.append(_row(OTHER, full.of.iloc[0], full.accuracy.mean(), pairs))
+    return pd.DataFrame(found)
+
+
+def _row(
+    schedule: str, epochs: int, accuracy: float, pairs: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> dict[str, object]:
+    layers = len(pairs[0][0])
+    draws = np.random.default_rng(0).multinomial(layers, np.full(layers, 1 / layers), RESAMPLES)
+    counts = np.vstack([np.ones(layers), draws])
+    row = {"schedule": schedule, "epochs": epochs, "accuracy": accuracy, "pairs": len(pairs)}
+    row["layers"] = layers
+    for name, correlation in (("kendall", kendall), ("spearman", spearman)):
+        values = np.array([correlation(x, y, counts) for x, y in pairs])
+        mean = np.nanmean(values, axis=0) if np.isfinite(values).all(0).any() else values[0]
+        low, high = np.nanpercentile(mean[1:], [2.5, 97.5])
+        row |= {name: mean[0], f"{name}_low": low, f"{name}_high": high}
+        row |= {f"{name}_low_seed": values[:, 0].min(), f"{name}_high_seed": values[:, 0].max()}
+    return row
+
+
+def _splits(args: argparse.Namespace, seed: int) -> Splits:
+    return data.load(
+        f"imagefolder:{args.cifar}",
+        seed=seed,
+        device=_device(args),
+        train_images=args.images,
+        cache=Path(args.runs) / ".cache",
+    )
+
+
+def _fresh(args: argparse.Namespace, splits: Splits, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return models.build(args.model, splits.classes, splits.shape[0]).to(_device(args)).eval()
+
+
+def _device(args: argparse.Namespace) -> torch.device:
+    return pick_device(args.device)
+
+
+def _recipe(args: argparse.Namespace, splits: Splits) -> Recipe:
+    """The project's own from scratch, its rate in proportion to the batch."""
+    size = min(args.batch_size, len(splits.train))
+    lr = FROM_SCRATCH.lr * size / FROM_SCRATCH.batch_size
+    return Recipe(lr=lr, warmup=FROM_SCRATCH.warmup, batch_size=size)
+
+
+def _write(
+    damages: pd.DataFrame, correlations: pd.DataFrame, args: argparse.Namespace, seconds: float
+) -> None:
+    out = Path(args.out)
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    damages.to_csv(out / "damages.csv", index=False)
+    correlations.to_csv(out / "correlations.csv", index=False)
+    device = _device(args)
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    words = (
+        f"{args.model}, {correlations.layers.iloc[0]} groups, {args.images or 'all'} training "
+        f"images, {args.epochs} epochs, seeds 0 to {args.seeds - 1}, judged by {args.judged} "
+        f"validation images; device {name}, commit {commit()}, {seconds:.0f} s."
+    )
+    blocks = [
+        Paragraph(
+            f"Kendall's tau and Spearman's rho between the damages of the groups and those after "
+            f"all {args.epochs} epochs of the same seed, mean over seeds; in brackets 95 % "
+            "intervals from the bootstrap over groups. The last row compares fully trained "
+            "networks of two seeds."
+        ),
+        Bullets(list(said(correlations, args.epochs))),
+        Picture("correlation", _curve(correlations), "Rank correlation against epochs.",
+                _table(correlations)),
+        Picture("damages", _groups(damages), "Damage of each group, mean over seeds.",
+                _damage_table(damages)),
+    ]  # fmt: skip
+    title = "Layer damage after short and full training"
+    text, pictures = markdown(
+        Document(title, words, [Section("layer-damage", "Measured", blocks)]), "figures"
+    )
+    (out / "README.md").write_text(text)
+    for path, svg in pictures.items():
+        (out / path).write_text(svg)
+    print(words, *said(correlations, args.epochs), sep="\n")
+
+
+def said(correlations: pd.DataFrame, epochs: int) -> Iterator[str]:
+    """What the figures say, in words."""
+    for row in correlations.itertuples():
+        tau = between(row.kendall, row.kendall_low, row.kendall_high)
+        rho = between(row.spearman, row.spearman_low, row.spearman_high)
+        if row.schedule == OTHER:
+            yield f"Between two seeds, both after {plural(epochs, 'epoch')}: tau {tau}, rho {rho}."
+        else:
+            how = "of the same training" if row.schedule == ONE else "annealed by themselves"
+            yield f"After {plural(row.epochs, 'epoch')} {how}: tau {tau}, rho {rho}."
+
+
+def _table(correlations: pd.DataFrame) -> Table:
+    rows = [
+        [
+            f"{row.schedule}",
+            str(row.epochs),
+            f"{100 * row.accuracy:.2f}",
+            between(row.kendall, row.kendall_low, row.kendall_high),
+            between(row.spearman, row.spearman_low, row.spearman_high),
+        ]
+        for row in correlations.itertuples()
+    ]
+    titles = ("epochs", "accuracy, %", "Kendall's tau", "Spearman's rho")
+    columns = [Column("compared", label=True), *(Column(title, numeric=True) for title in titles)]
+    return Table(columns, rows)
+
+
+def _means(damages: pd.DataFrame) -> pd.DataFrame:
+    """Group × network: points of accuracy, groups in the order of the network."""
+    order = damages.group.unique()
+    keys = ["schedule", "epochs"]
+    means = 100 * damages.pivot_table(index="group", columns=keys, values="damage", sort=False)
+    return means.loc[order]
+
+
+def _damage_table(damages: pd.DataFrame) -> Table:
+    means = _means(damages)
+    titles = [f"{plural(epochs, 'epoch')}, {schedule}" for schedule, epochs in means.columns]
+    columns = [Column("group", label=True), *(Column(title, numeric=True) for title in titles)]
+    return Table(columns, [[name, *(f"{x:.2f}" for x in row)] for name, *row in means.itertuples()])
+
+
+def _curve(correlations: pd.DataFrame) -> str:
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, name in zip(panels, ("kendall", "spearman"), strict=True):
+            for schedule, (colour, marker, line) in LOOKS.items():
+                rows = correlations[correlations.schedule == schedule].sort_values("epochs")
+                reach = [rows[name] - rows[f"{name}_low"], rows[f"{name}_high"] - rows[name]]
+                axes.errorbar(
+                    rows.epochs, rows[name], np.maximum(reach, 0), color=colour, marker=marker,
+                    linestyle=line, capsize=2, markersize=5, label=schedule,
+                )  # fmt: skip
+            for row in correlations[correlations.schedule == OTHER].itertuples():
+                axes.axhline(getattr(row, name), color=GREY, linestyle=":", label="two seeds")
+            axes.set_xscale("log", base=2)
+            ticks = sorted(set(correlations[correlations.schedule != OTHER].epochs))
+            axes.set_xticks(ticks, [str(tick) for tick in ticks])
+            axes.set_title({"kendall": "Kendall's tau", "spearman": "Spearman's rho"}[name])
+            axes.axhline(0, color=BLACK, linewidth=0.6)
+        figure.supxlabel("epochs", fontsize=9)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=3)
+
+    return draw("layer-damage-correlation", 2.9, paint)
+
+
+def _groups(damages: pd.DataFrame) -> str:
+    means = _means(damages)
+    shades = np.linspace(0.75, 0.0, len(means[ONE].columns))
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for shade, epochs, marker in zip(shades, means[ONE].columns, itertools.cycle("o^vDs*")):
+            axes.plot(
+                range(len(means)), means[ONE][epochs], color=str(shade), marker=marker,
+                markersize=4, label=f"{epochs}",
+            )  # fmt: skip
+        axes.set_xticks(range(len(means)), means.index, rotation=60, ha="right", fontsize=8)
+        axes.set_ylabel("layer damage, points of accuracy")
+        figure.legend(loc="outside upper center", ncols=6, title="epochs of one training")
+
+    return draw("layer-damage-groups", 3.4, paint)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cifar", help="folder with train/<class>/ and val/<class>/")
+    parser.add_argument("--out", default="benchmarks/results/layer_damage")
+    parser.add_argument("--runs", default="runs", help="where decoded images are kept")
+    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--checkpoints", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--brief", type=int, nargs="*", default=[1, 2, 4])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--images", type=int, help="train on so many images (default: all)")
+    parser.add_argument("--judged", type=int, default=2000, help="validation images")
+    parser.add_argument("--judged-at-once", type=int, default=2000)
+    parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--workers", type=int, default=1, help="seeds at once, a process each")
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
