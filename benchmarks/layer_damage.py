@@ -64,7 +64,9 @@ def main() -> None:
 def measured(args: argparse.Namespace, seed: int) -> pd.DataFrame:
     """One row for each network and group of a seed."""
     splits = _splits(args, seed)
-    images = splits.validation.indexable().subset(torch.arange(args.judged))
+    images = splits.validation.indexable().subset(
+        torch.arange(min(args.judged, len(splits.validation)))
+    )
     batches = list(images.batches(args.judged_at_once))
     # Built from the first network; the groups are the same for all.
     space = spaces.discover(_fresh(args, splits, seed), (batches[0][0][:1],))

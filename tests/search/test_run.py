@@ -22,7 +22,7 @@ from search.task import Task, build_task
 from spaces import Budget, UserError, fvcore_flops
 
 PROXIES = ("predicted_damage", "adaptive_bn", "iso_damage")
-OPTIONS = {"trials": 8, "rungs": (1,), "final_epochs": 1, "final_seeds": 2, "proxies": PROXIES}
+OPTIONS = {"trials": 8, "rungs": (1,), "final_epochs": 1, "final_seeds": 2}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,8 @@ def task(runs: Path) -> Task:
 
 @pytest.fixture(scope="module")
 def run(task: Task, runs: Path) -> results.Run:
-    return search(task, budget=[0.5, 0.2], runs_dir=str(runs), name="two", **OPTIONS)
+    where = {"runs_dir": str(runs), "name": "two"}
+    return search(task, budget=[0.5, 0.2], proxies=PROXIES, **where, **OPTIONS)
 
 
 TABLES = ("trials", "pareto", "finals", "trust", "sensitivity")
