@@ -142,8 +142,12 @@ class Finals:
     def _save_network(self, job: FinalJob, outcome: FinalOutcome) -> None:
         network = self._climb.pruned(job.policy, job.source)
         network.load_state_dict(outcome.weights)
-        accuracy = outcome.val_accuracy
-        about = {"seed": job.seed, "epochs": outcome.epochs, "val_accuracy": accuracy}
+        about = {
+            "criterion": job.source,
+            "seed": job.seed,
+            "epochs": outcome.epochs,
+            "val_accuracy": outcome.val_accuracy,
+        }
         for finalist in self._having(job):
             if finalist.number is not None:
                 folder = self._models / str(finalist.number)

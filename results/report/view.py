@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,11 @@ class View:
         return dict(self.provenance.get("budgets") or {})
 
     @property
+    def criteria(self) -> list[str]:
+        """Who said which channels stay, in the order of the trials."""
+        return list(dict.fromkeys(r.criterion for r in self.records))
+
+    @property
     def budget_names(self) -> list[str]:
         """Every budget that the run or a final knows, in order."""
         return list(dict.fromkeys([*self.budgets, *(f.budget for f in self.finals if f.budget)]))
@@ -104,8 +109,11 @@ class View:
     def uniform_at(self, budget: str | None) -> FinalRecord | TrialRecord | None:
         """Uniform widths at a budget: the final when there is one, else the start of that name."""
         finals = (f for f in self.finals if f.role == "uniform" and f.budget == budget)
-        starts = (r for r in self.trials_at(budget) if r.origin == "uniform")
-        return next(finals, None) or next(starts, None)
+        return next(finals, None) or furthest(self.uniform_starts(budget))
+
+    def uniform_starts(self, budget: str | None) -> list[TrialRecord]:
+        """Uniform widths as the search tried them, under every criterion that it searched."""
+        return [r for r in self.trials_at(budget) if r.origin == "uniform"]
 
     def seen(self, tried: Tried | None) -> TrialRecord | None:
         """The trial that tried this policy under this criterion and climbed highest."""
@@ -159,10 +167,15 @@ class View:
         )
 
     def _name(self, what: FinalRecord | TrialRecord, role: Role, budget: str | None) -> str:
+        varies = len(self.criteria) > 1
         if role == "uniform":
-            return f"uniform at {budget}" if budget else "uniform"
+            name = f"uniform at {budget}" if budget else "uniform"
+            return f"{name} ({what.criterion})" if varies else name
         trial = self.seen(what.tried)
-        return f"trial {trial.number} ({trial.origin})" if trial else what_name(what)
+        if trial is None:
+            return what_name(what)
+        about = dict.fromkeys((trial.origin, trial.criterion) if varies else (trial.origin,))
+        return f"trial {trial.number} ({', '.join(about)})"
 
     def best_final(self, budget: str | None) -> FinalRecord | None:
         """The searched final that represents a budget in its verdict."""
@@ -204,6 +217,11 @@ class View:
         """Reasons of failed trials and how many gave each, most frequent first."""
         failed = (r for r in self.records if r.state == "failed")
         return Counter(r.reason or "no reason given" for r in failed).most_common()
+
+
+def furthest(trials: Iterable[TrialRecord]) -> TrialRecord | None:
+    """The trial that climbed highest, among equals the most accurate."""
+    return max(trials, key=lambda r: (r.rung, r.val_accuracy), default=None)
 
 
 def what_name(what: FinalRecord | TrialRecord) -> str:

@@ -47,6 +47,15 @@ def test_differences_are_named_and_free_options_are_none() -> None:
         ({"budget": "-0.5"}, "but got '-0.5'"),
         ({"budget": 1.5}, "but got 1.5"),
         ({"criterion": "second_ordr"}, "unknown criterion 'second_ordr', did you mean 'second_o"),
+        (
+            {"criteria": ["l1", "l2"]},
+            "--criteria are those of --criterion search, but got --criter",
+        ),
+        ({"criterion": "search", "criteria": ["l1"]}, "must name at least 2 different ones, but"),
+        ({"criterion": "search", "criteria": ["l1", "l1"]}, "2 different ones, but got l1 l1; na"),
+        ({"criterion": "search", "starts": ["second_order"]}, "2 different ones, but got second_"),
+        ({"criterion": "search", "criteria": ["l1", "l3"]}, "unknown criteria 'l3', did you mea"),
+        ({"criterion": "search", "train": "scratch-b"}, "--criterion search needs --train finet"),
         ({"sampler": "tp"}, "unknown sampler 'tp', did you mean 'tpe'?"),
         ({"train": "scratch"}, "unknown train 'scratch', did you mean 'scratch-"),
         ({"proxies": ["adaptivebn"]}, "unknown proxies 'adaptivebn', did you mean 'adaptive_bn'?"),
@@ -72,3 +81,13 @@ def test_what_cannot_be_is_refused_in_one_line(options: dict[str, Any], words: s
         SearchConfig.of(**options)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_the_criteria_that_are_searched_and_the_one_that_serves_all() -> None:
+    fixed = SearchConfig.of(criterion="l1")
+    assert (fixed.searched, fixed.reference) == ((), "l1")
+    usual = SearchConfig.of(criterion="search", starts=["l2", "l1"])
+    assert (usual.searched, usual.reference) == (("l2", "l1", "second_order"), "second_order")
+    named = SearchConfig.of(criterion="search", criteria=["l2", "l1"])
+    assert (named.searched, named.reference) == (("l2", "l1"), "l2")
+    assert SearchConfig.from_dict(named.to_dict()) == named

@@ -42,6 +42,24 @@ def begin(ledger: Ledger) -> TrialRecord:
     return record
 
 
+def test_the_same_widths_under_another_criterion_are_another_trial(
+    space: Space, tmp_path: Path
+) -> None:
+    criteria = ("l1", "second_order")
+    climb = toy(space, coin=1.0, criterion="search", criteria=criteria)
+    sampler = BudgetSampler(make("random", Plan(0, 8)), space, [HALF], seed=0, criteria=criteria)
+    with open_study(tmp_path / "study.db", sampler) as study:
+        for criterion in ("l1", "second_order", "l1"):
+            study.enqueue_trial({**space.uniform(HALF), "criterion": criterion})
+        ledger = Ledger(study, climb, 4, lambda _: None)
+        first, other = (climbed(ledger, climb, begin(ledger)) for _ in range(2))
+        assert begin(ledger).number == 3
+        twin = load_records(study)[2]
+    assert (first.policy, first.seed) == (other.policy, other.seed)
+    assert (first.criterion, other.criterion) == criteria
+    assert (other.reason, twin.reason) == ("", "as trial 0")
+
+
 def test_a_duplicate_of_a_complete_trial_ends_at_once_and_optuna_is_told(
     study: optuna.Study, space: Space
 ) -> None:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
-from search.sampler import SAMPLERS, BudgetSampler, Plan, distributions, drawn, make, trial_seed
+from search.sampler import (
+    SAMPLERS,
+    BudgetSampler,
+    Plan,
+    distributions,
+    drawn,
+    make,
+    parameters,
+    trial_seed,
+)
 from spaces import Budget, Policy, Space, UserError
+from spaces.errors import ModelError
 
 HALF = (Budget.parse("0.5"),)
 # The Gaussian process takes seconds a proposal once its start-up trials are over.
@@ -87,6 +100,89 @@ def test_a_trial_cut_short_gets_the_same_widths_again(space: Space) -> None:
     assert again.params == about["params"]
 
 
+CRITERIA = ("l1", "taylor_2019", "second_order")
+
+
+def searching(space: Space, name: str, seed: int = 0) -> optuna.Study:
+    sampler = BudgetSampler(
+        make(name, Plan(seed=seed, trials=20)), space, HALF, seed=seed, criteria=CRITERIA
+    )
+    return optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+
+
+def with_criterion(study: optuna.Study, space: Space) -> dict[str, Any]:
+    """What is proposed next; what it is told depends on the criterion and the widths alone."""
+    trial = study.ask(parameters(space, CRITERIA))
+    policy = widths(trial.params)
+    better = merit(policy) + 10 * CRITERIA.index(trial.params["criterion"])
+    study.tell(trial, (better, 1.0))
+    return trial.params
+
+
+def widths(params: dict[str, Any]) -> Policy:
+    return Policy({name: width for name, width in params.items() if name != "criterion"})
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_criterion_is_searched_beside_the_widths(space: Space, name: str) -> None:
+    seen = searching(space, name)
+    found = [with_criterion(seen, space) for _ in range(min(TRIALS[name], 20) - 1)]
+    assert {params["criterion"] for params in found} == set(CRITERIA)
+    assert len({tuple(params.items()) for params in found}) == len(found)
+    limit = HALF[0].limit(space.full_flops)
+    assert all(space.flops(widths(params)) <= limit for params in found)
+
+
+def test_qmc_has_every_criterion_equally_often(space: Space) -> None:
+    seen = searching(space, "qmc")
+    counted = Counter(with_criterion(seen, space)["criterion"] for _ in range(33))
+    # The first is drawn by the wrapper; of each 8 points of a Sobol sequence 2 or 3 are in a third.
+    assert all(8 <= counted[criterion] <= 14 for criterion in CRITERIA)
+
+
+def test_tpe_learns_which_criterion_is_better(space: Space) -> None:
+    seen = searching(space, "tpe")
+    later = [with_criterion(seen, space)["criterion"] for _ in range(40)][20:]
+    assert later.count("second_order") > 12  # a third would be 7
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "gp"])
+def test_criteria_too_depend_on_the_seed_and_the_study_alone(space: Space, name: str) -> None:
+    def found(seed: int, restart_at: int) -> list[dict[str, Any]]:
+        seen = searching(space, name, seed)
+        proposals = []
+        for number in range(14):
+            if number == restart_at:
+                seen.sampler = searching(space, name, seed).sampler
+            proposals.append(with_criterion(seen, space))
+        return proposals
+
+    assert found(0, restart_at=99) == found(0, restart_at=12)
+    assert found(0, restart_at=99) != found(1, restart_at=99)
+
+
+def test_the_same_widths_are_proposed_again_under_another_criterion_only(space: Space) -> None:
+    class OnePolicy:
+        groups = tuple(replace(g, choices=(g.channels,)) for g in space.groups)
+        project = staticmethod(space.project)
+
+    inner = make("tpe", Plan(seed=0, trials=20))
+    sampler = BudgetSampler(inner, OnePolicy(), [Budget.parse(1.0)], seed=0, criteria=CRITERIA)
+    seen = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    asked = [seen.ask(parameters(OnePolicy(), CRITERIA)).params["criterion"] for _ in CRITERIA]
+    assert sorted(asked) == sorted(CRITERIA)
+
+
+def test_a_group_that_is_called_like_the_parameter_is_refused(space: Space) -> None:
+    class Named:
+        groups = (replace(space.groups[0], name="criterion"), *space.groups[1:])
+        project = staticmethod(space.project)
+
+    with pytest.raises(ModelError, match="needs the name 'criterion' for itself"):
+        parameters(Named(), CRITERIA)
+    assert "criterion" in parameters(Named(), ())
+
+
 def test_what_was_drawn_at_random_is_known(space: Space) -> None:
     seen = study(space, "tpe")
     for _ in range(14):
@@ -122,8 +218,6 @@ def test_a_group_with_one_width_is_no_obstacle(space: Space) -> None:
 
 
 def _only_full(space: Space) -> object:
-    from dataclasses import replace
-
     group = space.groups[-1]
     return replace(group, choices=(group.channels,))
 

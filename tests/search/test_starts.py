@@ -37,6 +37,25 @@ def test_a_policy_found_twice_is_tried_once(space: Space) -> None:
     assert [s.policy for s in twice] == [s.policy for s in once]
 
 
+def test_where_criteria_are_searched_uniform_widths_are_tried_under_each(space: Space) -> None:
+    torch.manual_seed(0)
+    scores = {
+        name: {group.name: torch.rand(group.channels) for group in space.groups}
+        for name in ("l1", "taylor_2019")
+    }
+    found = starts(space, scores, [HALF], ("l1", "second_order"))
+    assert [(start.origin, start.criterion) for start in found] == [
+        ("uniform", "l1"),
+        ("uniform", "second_order"),
+        ("l1", "l1"),
+        ("taylor_2019", "l1"),  # not searched itself, so it is tried under those that are
+        ("taylor_2019", "second_order"),
+    ]
+    uniform = {**space.uniform(HALF)}
+    assert found[1].params == {**uniform, "criterion": "second_order"}
+    assert starts(space, {}, [HALF])[0].params == uniform
+
+
 def test_a_global_ranking_keeps_what_scores_highest(space: Space) -> None:
     scores = flat(space)
     scores["conv1"] = torch.full((16,), 9.0)

@@ -16,6 +16,7 @@ def sections(view: View) -> list[Section]:
     from results.report.sections import (
         beside,
         comparison,
+        criteria,
         front,
         provenance,
         search,
@@ -27,7 +28,7 @@ def sections(view: View) -> list[Section]:
     )
 
     ordered = (
-        *(summary, front, comparison, beside, widths, sensitivity),
+        *(summary, front, comparison, beside, widths, criteria, sensitivity),
         *(search, trust, spending, provenance),
     )
     return [made for made in (each.section(view) for each in ordered) if made]

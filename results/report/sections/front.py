@@ -15,6 +15,7 @@ from results.report.view import View
 TRIALS = (
     Column("trial", numeric=True, label=True),
     Column("origin"),
+    Column("criterion", minor=True),
     Column("FLOPs", numeric=True, minor=True),
     Column("% of FLOPs", numeric=True),
     Column("parameters", numeric=True, minor=True),
@@ -83,6 +84,7 @@ def _trials(view: View, trials: Sequence[TrialRecord], marked: Sequence[TrialRec
         [
             str(r.number),
             described(view, r),
+            r.criterion,
             text.count(r.flops),
             text.number(r.flops_fraction),
             text.count(r.params),

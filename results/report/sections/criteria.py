@@ -1,0 +1,71 @@
+"""Which criterion did best, where a search tried several."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+from results import text
+from results.record import TrialRecord
+from results.report.blocks import Block, Column, Paragraph, Section, Table
+from results.report.view import View, furthest
+from results.stops import once
+
+COLUMNS = (
+    Column("budget", minor=True),
+    Column("criterion", label=True),
+    Column("trials", numeric=True),
+    Column("at the top rung", numeric=True),
+    Column("best validation %", numeric=True),
+    Column("median", numeric=True),
+    Column("uniform widths", numeric=True),
+)
+CARE = (
+    "Which channels stay was searched beside the widths. Best and median are over the trials that "
+    "were trained to the top rung. A sampler proposes more of what did well, and the rungs stop "
+    "what does not, so they show where the search went; they are no fair comparison of the "
+    "criteria. Uniform widths are nearer to one: the same widths, trained with the same seed under "
+    "each criterion, as far as the rungs let them."
+)
+
+
+def section(view: View) -> Section:
+    """Empty where one criterion served all trials."""
+    return Section("criteria", "Which criterion", list(_blocks(view)))
+
+
+def _blocks(view: View) -> Iterator[Block]:
+    if len(view.criteria) < 2:
+        return
+    rows = [
+        _row(view, budget, criterion)
+        for budget in [*view.budget_names, None]
+        for criterion in view.criteria
+        if budget or view.trials_at(None)
+    ]
+    yield Table(COLUMNS, rows)
+    yield Paragraph(CARE, "soft")
+
+
+def _row(view: View, budget: str | None, criterion: str) -> list[str]:
+    def mine(records: list[TrialRecord]) -> list[TrialRecord]:
+        return [r for r in records if r.criterion == criterion]
+
+    reached = [r.val_accuracy for r in once(mine(view.compared_at(budget)))]
+    return [
+        budget or "above every budget",
+        criterion,
+        str(len(mine(view.trials_at(budget)))),
+        str(len(reached)),
+        text.number(max(reached, default=None)),
+        text.number(statistics.median(reached) if reached else None),
+        _uniform(furthest(mine(view.uniform_starts(budget)))),
+    ]
+
+
+def _uniform(trial: TrialRecord | None) -> str:
+    """``95.54``; with the rung where it ended, if that was not the top."""
+    if trial is None:
+        return text.NONE
+    known = text.number(trial.val_accuracy if trial.rung else None)
+    return known if trial.state == "complete" else f"{known} ({trial.state} at rung {trial.rung})"
