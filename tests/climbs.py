@@ -31,7 +31,10 @@ def none(_policy: Policy, _rung: int, _seed: int) -> Failure | None:
 
 @dataclass(frozen=True)
 class ToyClimb(Climb):
-    """The wider a policy is on average, the better it scores; ``trouble`` may strike first."""
+    """The wider a policy is on average, the better it scores; ``trouble`` may strike first.
+
+    Of criteria that are searched the later ones are better, each by 1.
+    """
 
     trouble: Trouble = none
 
@@ -45,8 +48,10 @@ class ToyClimb(Climb):
     def look(self) -> None:
         """There is nothing to read."""
 
-    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> Outcome:  # noqa: ARG002
+    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> Outcome:
         failure, score = self.trouble(policy, rung, seed), self.worth(policy)
+        if self.config.searched:
+            score += self.config.searched.index(criterion)
         if failure is not None:
             return Outcome(rung, 0.0, failure=failure)
         if rung == 0:

@@ -89,6 +89,22 @@ def test_every_trial_ends_and_optuna_knows_how(
             assert "with at most its flops do better" in record.reason
 
 
+def test_where_criteria_are_searched_each_trial_is_measured_under_its_own(
+    engine: Engine, space: Space, tmp_path: Path
+) -> None:
+    criteria = ("l1", "second_order")
+    climb = toy(space, coin=1.0, criterion="search", criteria=criteria)
+    sampler = BudgetSampler(make("random", Plan(0, 6)), space, [HALF], seed=0, criteria=criteria)
+    with open_study(tmp_path / "study.db", sampler) as study:
+        engine.run(study, climb, 6, lambda _: None)
+        records, trials = load_records(study), study.get_trials()
+    for record, trial in zip(records, trials, strict=True):
+        assert trial.params == {**record.policy, "criterion": record.criterion}
+        better = climb.worth(record.policy) + criteria.index(record.criterion)
+        assert record.proxies["adaptive_bn"] == record.accuracy[-1] == better
+    assert {record.criterion for record in records} == set(criteria)
+
+
 def test_starts_come_first_under_their_names_and_a_finished_study_is_left_alone(
     engine: Engine, study: optuna.Study, space: Space
 ) -> None:

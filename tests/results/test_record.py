@@ -73,3 +73,12 @@ def test_rung_and_val_accuracy_follow_the_climb(record) -> None:
     assert (record(1, (0.6, 0.8)).rung, record(1, (0.6, 0.8)).val_accuracy) == (2, 0.8)
     assert record(1).rung == 0
     assert math.isnan(record(1).val_accuracy)
+
+
+def test_a_record_from_before_criteria_were_searched_has_none(record, final) -> None:
+    for made in (record(1), final("trial 1", "searched", Policy({"stem": 8}))):
+        old = json.loads(made.to_json())
+        assert old.pop("criterion") == "second_order"
+        again = type(made).from_json(json.dumps(old))
+        assert (again.criterion, again.tried) == ("", (made.policy, ""))
+        assert again != made == type(made).from_json(made.to_json())

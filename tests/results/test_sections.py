@@ -109,6 +109,29 @@ def test_the_states_are_all_there(records, finals, provenance) -> None:
     assert list(states(records, finals, provenance)) == STATES
 
 
+def test_where_criteria_were_searched_it_says_which_did_best(record) -> None:
+    def made_by(number: int, criterion: str, accuracy: tuple[float, ...], **about: Any) -> Any:
+        return record(number, accuracy, criterion=criterion, flops=500_000, **about)
+
+    trials = [
+        made_by(0, "l1", (0.80, 0.86), origin="uniform"),
+        made_by(1, "thinet", (0.70,), origin="uniform", state="stopped"),
+        made_by(2, "thinet", (0.80, 0.90)),
+        made_by(3, "l1", (0.80, 0.88)),
+        made_by(4, "l1", (0.80, 0.83)),
+        made_by(5, "l1", (0.80, 0.83), policy=record(4).policy, seed=104, reason="as trial 4"),
+    ]
+    view = View(trials, [], {"budgets": {"0.5": 500_000}})
+    (table,) = tables(made("criteria", view))
+    assert table.rows == [
+        ["0.5", "l1", "4", "3", "88.00", "86.00", "86.00"],
+        ["0.5", "thinet", "2", "1", "90.00", "90.00", "70.00 (stopped at rung 1)"],
+    ]
+    assert [row.name for row in view.rows()] == ["uniform at 0.5 (l1)", "trial 2 (tpe, thinet)"]
+    assert not made("criteria", View(trials[3:], [], {}))
+    assert not made("criteria", View([], [], {}))
+
+
 def test_before_the_first_trial_only_what_must_speaks() -> None:
     view = View([], [], {})
     assert [name for name in NAMES if made(name, view)] == ["search", "trust"]

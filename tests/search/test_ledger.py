@@ -31,7 +31,8 @@ def study(space: Space, tmp_path: Path) -> Iterator[optuna.Study]:
 def climbed(ledger: Ledger, climb: ToyClimb, record: TrialRecord) -> TrialRecord:
     """To the end of its climb."""
     while record.state == "running":
-        outcome = climb.rung(record.policy, climb.next_rung(record), record.seed)
+        rung = climb.next_rung(record)
+        outcome = climb.rung(record.policy, rung, record.seed, record.criterion)
         record = ledger.add(record, outcome)
     return record
 
