@@ -121,6 +121,8 @@ class FinalRecord:
         seconds: wall time of each training; empty in records of older runs. Two records of the
             same results are equal, however long they took.
         epochs, mode: of the training.
+        layer_epochs: of training before that, after one group or another was pruned, in all.
+        layer_flops: what these took, in multiply-adds of forward passes of one image.
         best: whether this searched policy represents its budget in the verdict. It must have been
             chosen on the validation split.
     """
@@ -138,6 +140,8 @@ class FinalRecord:
     test_accuracy: tuple[float, ...] = ()
     seconds: tuple[float, ...] = field(default=(), compare=False)
     epochs: int = 0
+    layer_epochs: int = 0
+    layer_flops: int = 0
     mode: str = "finetune"
     best: bool = False
     criterion: str = ""

@@ -178,7 +178,10 @@ def _finals(finals: Sequence[FinalRecord], images: int | None) -> Spent:
     flops = (
         None
         if images is None
-        else sum(training_flops(f.flops, images, f.epochs) for f in trainings.values())
+        else sum(
+            training_flops(f.flops, images, f.epochs) + training_flops(f.layer_flops, images, 1)
+            for f in trainings.values()
+        )
     )
     timed = {
         (f.tried, seed): seconds

@@ -49,6 +49,8 @@ FINAL_COLUMNS = {
     "criterion": "string",
     "mode": "string",
     "epochs": "int64",
+    "layer_epochs": "int64",
+    "layer_flops": "int64",
     "seed": "int64",
     "flops": "int64",
     "flops_fraction": "float64",

@@ -35,6 +35,7 @@ def baseline(
     device: torch.device,
     folder: Path,
     epochs: float = EPOCHS,
+    sparsity: float = 0.0,
     progress: Progress = silent,
 ) -> nn.Module:
     """A trained network in eval mode on ``device``: from ``folder`` if it was trained before.
@@ -44,10 +45,14 @@ def baseline(
     The file in ``folder`` is a plain ``state_dict`` named by a hash of everything that the result
     depends on. A damaged one is trained again, with a line in the log.
 
+    Args:
+        sparsity: as ``Recipe.sparsity``.
+
     Raises:
-        ModelError: the loss diverges at every learning rate tried.
+        ModelError: the loss diverges at every learning rate tried, or sparsity is asked for and
+            no BatchNorm has a scale.
     """
-    recipe = FROM_SCRATCH.suited_to(len(splits.train))
+    recipe = dataclasses.replace(FROM_SCRATCH.suited_to(len(splits.train)), sparsity=sparsity)
     model = _fresh(fresh, seed)
     parts = (name, seed, epochs, recipe, device.type, torch.__version__)
     path = folder / f"{cache.key(*parts, _shapes(model), _fingerprint(splits.train))}.pt"

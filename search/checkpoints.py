@@ -145,9 +145,9 @@ class Saver:
         if state is None or state.get("made_by") != self._fingerprint():
             return 0, 0
         with torch.no_grad():
-            for name, tensor in _tensors(self._model).items():
+            for name, tensor in tensors_of(self._model).items():
                 tensor.copy_(state["model"][name])
-        self._optimizer.load_state_dict(_copied(state["optimizer"]))
+        self._optimizer.load_state_dict(copied_to_cpu(state["optimizer"]))
         self._set_random_state(state["random"])
         self._kept = True
         return state["step"], state["epoch"]
@@ -160,8 +160,8 @@ class Saver:
             "made_by": self._fingerprint(),
             "step": step,
             "epoch": epoch,
-            "model": _copied(_tensors(self._model)),
-            "optimizer": _copied(self._optimizer.state_dict()),
+            "model": copied_to_cpu(tensors_of(self._model)),
+            "optimizer": copied_to_cpu(self._optimizer.state_dict()),
             "random": self._random_state(),
         }
         self._place.save(self._key, state)
@@ -173,7 +173,7 @@ class Saver:
             self._place.drop(self._key)
 
     def _fingerprint(self) -> str:
-        shapes = [(name, tuple(tensor.shape)) for name, tensor in _tensors(self._model).items()]
+        shapes = [(name, tuple(tensor.shape)) for name, tensor in tensors_of(self._model).items()]
         return cache.key(shapes, self._recipe, self._steps, self._device.type)
 
     def _random_state(self) -> list[Tensor]:
@@ -190,17 +190,17 @@ class Saver:
         return self._device.type == "cuda"
 
 
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     """Also the buffers that are left out of a ``state_dict``."""
     return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
-def _copied(value: Any) -> Any:
+def copied_to_cpu(value: Any) -> Any:
     """The same on the CPU; it shares no memory with what training changes in place."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
+        return {key: copied_to_cpu(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_copied(item) for item in value]
+        return [copied_to_cpu(item) for item in value]
     return value

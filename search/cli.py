@@ -187,7 +187,7 @@ def _inspect(arguments: Sequence[str]) -> int:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    add_part(parser, TaskConfig(), skip=("train_images", "device"))
+    add_part(parser, TaskConfig(), skip=("train_images", "device", "sparsity"))
     options = vars(parser.parse_args(arguments))
     config = SearchConfig.of(**options)
     cache = Path(config.run.runs_dir) / ".cache"
@@ -226,8 +226,10 @@ def _compare_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run (default: search)")
-    for part in (CompareConfig(), *vars(SearchConfig()).values()):
-        add_part(parser, part)
+    add_part(parser, CompareConfig())
+    own = [option.name for option in dataclasses.fields(CompareConfig)]  # --sparsity of slimming
+    for part in vars(SearchConfig()).values():
+        add_part(parser, part, skip=own)
     return parser
 
 

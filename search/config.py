@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prune_ops import CRITERIA, IMPORTANCES, PROXIES, WAYS
+from prune_ops import CRITERIA, IMPORTANCES, PROXIES, SURGERIES, WAYS
 from results import database
 from search.engines import ENGINES
+from search.layerwise import SCHEDULES
 from search.sampler import SAMPLERS
 from search.train import MODES
 from spaces import Budget, UserError, unknown
@@ -40,6 +41,9 @@ class TaskConfig:
 
     model: str = option("digits_cnn", "a model by name, or package.module:function")
     weights: str | None = option(None, "its trained state_dict (default: train it here)")
+    sparsity: float = option(
+        0.0, "if trained here: L1 penalty on the scales of BatchNorm (slimming: 1e-4)"
+    )
     data: str = option(
         "digits", "digits, cifar10, fashion-mnist, imagefolder:PATH or package.module:function"
     )
@@ -98,6 +102,13 @@ class TrainConfig:
     train: str = option("finetune", "from inherited or from fresh weights", names=MODES)
     lr: float | None = option(None, "peak learning rate; it anneals to zero (default: the mode's)")
     batch_size: int | None = option(None, "images a step (default: 128, small data: 32)")
+    surgery: str = option("plain", "what becomes of the kept weights", names=SURGERIES)
+    schedule: str = option(
+        "one-shot",
+        "layerwise: finals are pruned group by group, trained after each",
+        names=SCHEDULES,
+    )
+    layer_epochs: int = option(1, "with layerwise: epochs after each group")
     final_epochs: int = option(12, "epochs of the final training of the front")
     final_seeds: int = option(3, "final trainings of each policy")
     beside: tuple[str, ...] = option(
@@ -150,6 +161,7 @@ class SearchConfig:
         _check_names(self)
         _check_criteria(self)
         _check_numbers(self)
+        _check_inheritance(self)
 
     @classmethod
     def of(cls, **options: Any) -> SearchConfig:
@@ -301,6 +313,7 @@ def _check_numbers(config: SearchConfig) -> None:
         ("repeats", config.judging.repeats, 0),
         ("image_size", config.task.image_size, 1),
         ("batch_size", config.training.batch_size, 1),
+        ("layer_epochs", config.training.layer_epochs, 1),
         ("final_epochs", config.training.final_epochs, 1),
         ("final_seeds", config.training.final_seeds, 1),
         ("workers", config.run.workers, 1),
@@ -337,3 +350,26 @@ def _check_numbers(config: SearchConfig) -> None:
     lr = config.training.lr
     if lr is not None and not 0 < lr < math.inf:
         raise UserError(f"--lr must be above 0, but got {lr}")
+    sparsity = config.task.sparsity
+    if not 0 <= sparsity < math.inf:
+        raise UserError(f"--sparsity must be at least 0, but got {sparsity}")
+
+
+def _check_inheritance(config: SearchConfig) -> None:
+    """What acts on weights that are inherited, or on a network that is trained here."""
+    asked = config.training
+    if MODES[asked.train].scratch:
+        for name, value, usual in (
+            ("surgery", asked.surgery, "plain"),
+            ("schedule", asked.schedule, "one-shot"),
+        ):
+            if value != usual:
+                raise UserError(
+                    f"{flag(name)} {value} acts on inherited weights, but --train {asked.train} "
+                    f"has none; use --train finetune or {flag(name)} {usual}"
+                )
+    if config.task.sparsity and config.task.weights is not None:
+        raise UserError(
+            "--sparsity is of the unpruned network's training, but --weights are trained already; "
+            "leave one of them out"
+        )

@@ -15,6 +15,7 @@ from results import FinalRecord, TrialRecord, trial_front
 from results.pareto import finished
 from results.record import Tried
 from search.engines import Engine
+from search.layerwise import layer_flops, stages
 from search.train import evaluate
 from search.trial import Climb, FinalJob, FinalOutcome
 from spaces import Budget, Policy, fvcore_flops
@@ -140,7 +141,7 @@ class Finals:
         self._keep(self._records())
 
     def _save_network(self, job: FinalJob, outcome: FinalOutcome) -> None:
-        network = self._climb.pruned(job.policy, job.source)
+        network = self._climb.pruned(job.policy, job.source, "plain")
         network.load_state_dict(outcome.weights)
         about = {
             "criterion": job.source,
@@ -174,6 +175,7 @@ class Finals:
         space, policy, seeds = self._climb.space, finalist.policy, self._seeds(finalist)
         gave = [self._gave[_job(finalist, seed)] for seed in seeds]
         flops = space.flops(policy)
+        each = self._climb.to_the_end(policy).layer_epochs
         return FinalRecord(
             name=finalist.name,
             role="uniform" if finalist.number is None else "searched",
@@ -188,6 +190,8 @@ class Finals:
             test_accuracy=tuple(outcome.test_accuracy for outcome in gave),
             seconds=tuple(outcome.seconds for outcome in gave),
             epochs=gave[0].epochs if gave else 0,
+            layer_epochs=each * len(list(stages(space, policy))),
+            layer_flops=layer_flops(space, policy, each),
             mode=self._climb.config.training.train,
             best=finalist.best,
             criterion=finalist.criterion,
@@ -231,7 +235,8 @@ def flops_check(finals: Sequence[FinalRecord], climb: Climb) -> Iterator[str]:
     for final in finals:
         if not final.best or final.policy is None:
             continue
-        counted = fvcore_flops(climb.pruned(final.policy, final.criterion), climb.task.example)
+        small = climb.pruned(final.policy, final.criterion, "plain")
+        counted = fvcore_flops(small, climb.task.example)
         if counted == final.flops:
             yield f"fvcore counts {counted:,} flops in {final.name}, exactly what the search did"
         else:

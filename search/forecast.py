@@ -12,6 +12,7 @@ import torch
 from search.beside import trainings
 from search.data.splits import Split
 from search.engines import Engine
+from search.layerwise import layer_flops
 from search.train import evaluate
 from search.trial import Climb, FinalJob
 from spaces import Budget
@@ -58,7 +59,11 @@ def foresee(climb: Climb, budgets: list[Budget], engine: Engine) -> Forecast:
         trial += climbing**rung * (epochs * epoch + evaluation)
     networks = FRONT * len(budgets) * config.training.final_seeds
     final = config.training.final_epochs * epoch + 2 * evaluation
-    unpruned = climb.space.full_flops / climb.space.flops(climb.space.uniform(budgets[0]))
+    uniform = climb.space.uniform(budgets[0])
+    flops = climb.space.flops(uniform)
+    gradual = layer_flops(climb.space, uniform, climb.to_the_end(uniform).layer_epochs)
+    final += epoch * gradual / flops
+    unpruned = climb.space.full_flops / flops
     beside = trainings(config) * (final + config.training.final_epochs * epoch * (unpruned - 1))
     again = config.judging.repeats * (config.judging.rungs[-1] * epoch + evaluation)
     return Forecast(

@@ -16,6 +16,7 @@ from search.layers import damages
 from search.progress import Progress
 from search.sampler import parameters
 from search.task import SCORING, Task, build_task, calibration_sizes
+from search.train import penalised_scales
 from search.trial import ADAPTING
 from spaces import Budget, Space
 
@@ -43,6 +44,7 @@ def build(config: SearchConfig, progress: Progress, check: Check = anything) -> 
         weights=config.task.weights,
         seed=config.policies.seed,
         device=config.task.device,
+        sparsity=config.task.sparsity,
         train_images=config.task.train_images,
         image_size=config.task.image_size,
         cache=cache,
@@ -55,6 +57,8 @@ def _refuse(config: SearchConfig, cache: Path, check: Check) -> None:
     model, example = untrained(config.task, splits)
     space = spaces.discover(model, example, config.task.round_to)
     check(model, space)
+    if config.task.sparsity:
+        penalised_scales(model)
     reachable(space, config)
     check_criteria(model, example, space, len(splits.train), config)
     check_proxies(model, len(splits.train), config)

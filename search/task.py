@@ -118,6 +118,7 @@ def build_task(
     train_images: int | None = None,
     image_size: int | None = None,
     baseline_epochs: float = EPOCHS,
+    sparsity: float = 0.0,
     cache: Path = CACHE,
     progress: Progress = silent,
 ) -> Task:
@@ -135,6 +136,7 @@ def build_task(
         validation_fraction: of the training images; None for the data's own (a tenth, mostly).
         train_images: train on a seeded subset of so many images; None for all.
         image_size: side in pixels, where the data leaves a choice.
+        sparsity: L1 penalty on the scales of BatchNorm while the baseline is trained.
         cache: folder for downloads, decoded images and baselines.
         progress: told of what takes time.
 
@@ -170,6 +172,7 @@ def build_task(
             device=on,
             folder=cache / "baselines",
             epochs=baseline_epochs,
+            sparsity=sparsity,
             progress=progress,
         )
     else:

@@ -125,7 +125,7 @@ def train(
     """
     steps = max(1, round(epochs * split.steps(recipe.batch_size)))
     model.to(device).train()
-    penalised = _scales(model) if recipe.sparsity else []
+    penalised = penalised_scales(model) if recipe.sparsity else []
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=recipe.lr,
@@ -185,8 +185,12 @@ def _lay_out(model: nn.Module, inputs: Tensor) -> None:
         prefer_channels_last(model, inputs)
 
 
-def _scales(model: nn.Module) -> list[nn.Parameter]:
-    """The scales of BatchNorm that are trained."""
+def penalised_scales(model: nn.Module) -> list[nn.Parameter]:
+    """The scales of BatchNorm that are trained: what sparsity acts on.
+
+    Raises:
+        ModelError: there are none.
+    """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.affine]
     found = list({id(m.weight): m.weight for m in norms if m.weight.requires_grad}.values())
     if not found:

@@ -14,13 +14,24 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from prune_ops import PROXIES, Candidate, Compression, Scores, Size, baked, prune
+from prune_ops import (
+    PROXIES,
+    SURGERIES,
+    Candidate,
+    Compression,
+    Scores,
+    Size,
+    baked,
+    prune,
+    select,
+)
 from results.record import TrialRecord
 from search import cache
 from search.callables import brief
 from search.checkpoints import NOWHERE, Checkpoint, Checkpoints
 from search.config import SearchConfig
 from search.data.splits import Batch
+from search.layerwise import Layerwise
 from search.models import reinitialise
 from search.rungs import DominanceRule
 from search.task import Task
@@ -32,6 +43,9 @@ TOLERANCE = 0.01
 
 ADAPTING = 2048, 64
 """Images that proxies calibrate on, and of one batch: adaptive BatchNorm takes all 32 batches."""
+
+STAGE_SEEDS = 2**32
+"""Between the seeds of the stages of one training, so that no two trainings share any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,8 @@ class Training:
         scratch: from fresh weights instead of those that were kept.
         epochs: as many, whatever the network's size.
         tested: whether the test split is read.
+        layer_epochs: of training after each group, pruned one after the other; 0 where all are
+            pruned at once.
         compression: of the network's weights, before the training and throughout it.
     """
 
@@ -69,6 +85,7 @@ class Training:
     epochs: int
     scratch: bool = False
     tested: bool = True
+    layer_epochs: int = 0
     compression: Compression | None = None
 
 
@@ -222,17 +239,33 @@ class Climb:
             outcome = FinalOutcome(0.0, failure=failure(error))
         return replace(outcome, seconds=time.perf_counter() - started)
 
-    def pruned(self, policy: Policy, source: str = "") -> nn.Module:
-        """The network of that policy, with the weights it inherits by that criterion or source."""
-        name = source or self.config.reference
-        from_ = self.sources.get(name) or Source(self.scores[name])
-        return prune(from_.model or self.task.model, self.space, policy, from_.scores)
+    def pruned(self, policy: Policy, source: str = "", surgery: str | None = None) -> nn.Module:
+        """The network of that policy, with the weights it inherits by that criterion or source.
+
+        Args:
+            surgery: None for the run's own; plain is quicker where only the shapes are wanted.
+        """
+        from_ = self._source(source)
+        surgery = surgery or self.config.training.surgery
+        batches = self._images if SURGERIES[surgery].needs_images else ()
+        model = from_.model or self.task.model
+        return prune(model, self.space, policy, from_.scores, surgery, batches)
+
+    def _source(self, name: str) -> Source:
+        name = name or self.config.reference
+        return self.sources.get(name) or Source(self.scores[name])
 
     def in_mode(self, policy: Policy, epochs: int) -> Training:
         """The run's own mode for ``epochs``, or for what these cost the unpruned network."""
         mode = MODES[self.config.training.train]
         taken = self.epochs_of_equal_cost(policy, epochs) if mode.equal_compute else epochs
         return Training(self.recipe, taken, mode.scratch)
+
+    def to_the_end(self, policy: Policy) -> Training:
+        """The run's own mode and schedule for ``final_epochs``; rungs are brief and one-shot."""
+        asked = self.config.training
+        each = asked.layer_epochs if asked.schedule == "layerwise" else 0
+        return replace(self.in_mode(policy, asked.final_epochs), layer_epochs=each)
 
     def epochs_of_equal_cost(self, policy: Policy, epochs: int) -> int:
         """So many epochs of the pruned network cost what ``epochs`` of the unpruned one do."""
@@ -246,9 +279,13 @@ class Climb:
         Raises:
             Diverged: the loss became NaN or infinite.
         """
-        network = self.pruned(policy, source)
-        if how.scratch:
-            network = reinitialise(network, seed)
+        gradual = self._layerwise(policy, how, seed, source) if how.layer_epochs else None
+        if gradual is not None:
+            network = gradual.run()
+        elif how.scratch:
+            network = reinitialise(self.pruned(policy, source, "plain"), seed)
+        else:
+            network = self.pruned(policy, source)
         if how.compression is not None:
             network = how.compression.of(network)
         train(
@@ -260,10 +297,37 @@ class Climb:
             device=self.task.device,
             checkpoint=self._checkpoint(policy, how, seed, source),
         )
+        if gradual is not None:
+            gradual.drop()
         return network if how.compression is None else baked(network)
 
-    def _checkpoint(self, policy: Policy, how: Training, seed: int, source: str) -> Checkpoint:
-        parts = (policy.key, source, how.scratch, how.recipe, how.epochs, how.compression, seed)
+    def _layerwise(self, policy: Policy, how: Training, seed: int, source: str) -> Layerwise:
+        def tune(network: nn.Module, stage: int) -> None:
+            train(
+                network,
+                self.task.train,
+                how.recipe,
+                epochs=how.layer_epochs,
+                seed=seed + (stage + 1) * STAGE_SEEDS,
+                device=self.task.device,
+                checkpoint=self._checkpoint(policy, how, seed, source, stage),
+            )
+
+        from_ = self._source(source)
+        return Layerwise(
+            from_.model or self.task.model,
+            self.space,
+            select(self.space, policy, from_.scores),
+            self.config.training.surgery,
+            self._images,
+            tune,
+            self._checkpoint(policy, how, seed, source, "stages"),
+        )
+
+    def _checkpoint(
+        self, policy: Policy, how: Training, seed: int, source: str, part: int | str = ""
+    ) -> Checkpoint:
+        parts = (policy.key, source, how, self.config.training.surgery, seed, part)
         return Checkpoint(self.checkpoints, cache.key(*parts))
 
     def _judge(self, policy: Policy, criterion: str) -> Outcome:
@@ -286,6 +350,11 @@ class Climb:
         images, batch_size = ADAPTING
         return self.task.calibration(images, batch_size=batch_size), self.task.held_out()
 
+    @cached_property
+    def _images(self) -> list[Batch]:
+        """What surgery looks at."""
+        return self.task.calibration()
+
     def _train(self, policy: Policy, rung: int, seed: int, criterion: str) -> Outcome:
         how = self.in_mode(policy, self.config.judging.rungs[rung - 1])
         network = self.trained(policy, how, seed, criterion)
@@ -293,7 +362,7 @@ class Climb:
         return Outcome(rung, 0.0, accuracy=accuracy, epochs=how.epochs)
 
     def _finish(self, job: FinalJob) -> FinalOutcome:
-        how = job.training or self.in_mode(job.policy, self.config.training.final_epochs)
+        how = job.training or self.to_the_end(job.policy)
         network = self.trained(job.policy, how, job.seed, job.source)
         weights = network.state_dict() if job.keep else {}
         return FinalOutcome(

@@ -183,6 +183,13 @@ def test_finals_and_the_unpruned_network() -> None:
     assert spent([], finals, ABOUT | {"base_epochs": None})[0].what == "finals"
 
 
+def test_layerwise_finals_count_the_larger_networks_on_the_way() -> None:
+    """One image costs 1,400 in the stages, so the three seeds cost 3 × 100 × 1,400 three times."""
+    gradual = final("trial 2", Policy({"a": 3}), layer_epochs=2, layer_flops=1400)
+    [*_, last] = spent([], [gradual], ABOUT)
+    assert last.flops == 3 * 3 * 100 * (500 * 12 + 1400)
+
+
 def arm(structure: str, seed: int, **changes: Any) -> ArmRecord:
     fields: dict[str, Any] = {
         "budget": "0.5",

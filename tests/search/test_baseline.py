@@ -68,7 +68,9 @@ def test_the_same_seed_gives_the_same_baseline_anywhere(make: Make, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "changed", [{"seed": 1}, {"epochs": 0.75}, {"name": "other"}], ids=lambda c: next(iter(c))
+    "changed",
+    [{"seed": 1}, {"epochs": 0.75}, {"name": "other"}, {"sparsity": 0.01}],
+    ids=lambda c: next(iter(c)),
 )
 def test_whatever_it_depends_on_makes_it_another(make: Make, changed: dict[str, Any]) -> None:
     first, _ = make()

@@ -133,6 +133,22 @@ def test_a_model_with_nothing_to_prune_is_refused_with_the_reasons(
     assert "all are frozen (1: network output" in line(capsys)
 
 
+def test_sparsity_without_batchnorm_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unnormed.py").write_text(
+        "from torch import nn\n"
+        "def convs(num_classes):\n"
+        "    layers = nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten()\n"
+        "    return nn.Sequential(*layers, nn.Linear(128, num_classes))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--model", "unnormed:convs", "--sparsity", "1e-4"]
+    assert main([*arguments, "--runs-dir", str(tmp_path / "runs")]) == 2
+    assert "error: sparsity must act on the scales of BatchNorm, but no layer has" in line(capsys)
+    assert not (tmp_path / "runs" / ".cache" / "baselines").exists()
+
+
 def test_a_run_goes_on_with_another_engine(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     began = SearchConfig.of(engine="ray", address="10.0.0.1:6379", name="mine")

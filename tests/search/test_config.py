@@ -72,6 +72,23 @@ def test_differences_are_named_and_free_options_are_none() -> None:
         ({"eta": 1.0}, "--eta must be above 1"),
         ({"coin": 1.5}, "--coin must be between 0 and 1"),
         ({"lr": 0.0}, "--lr must be above 0"),
+        ({"layer_epochs": 0}, "--layer-epochs must be at least 1, but got 0"),
+        ({"surgery": "fold"}, "unknown surgery 'fold', did you mean 'fold_beta'?"),
+        ({"schedule": "layer-wise"}, "unknown schedule 'layer-wise', did you mean 'layerwise'?"),
+        (
+            {"surgery": "scale", "train": "scratch-e"},
+            "--surgery scale acts on inherited weights, but --train scratch-e has none; use "
+            "--train finetune or --surgery plain",
+        ),
+        (
+            {"schedule": "layerwise", "train": "scratch-b"},
+            "--schedule layerwise acts on inherited weights, but --train scratch-b has none",
+        ),
+        ({"sparsity": -1.0}, "--sparsity must be at least 0, but got -1.0"),
+        (
+            {"sparsity": 1e-4, "weights": "r.pt"},
+            "--sparsity is of the unpruned network's training, but --weights are trained already",
+        ),
         ({"name": "a/b"}, "--name must name a folder in --runs-dir"),
         ({"trails": 5}, "unknown option 'trails', did you mean 'trials'?"),
     ],

@@ -16,6 +16,7 @@ from results import FinalRecord, TrialRecord
 from search.config import SearchConfig
 from search.engines.local import Local
 from search.finals import Finalist, Finals, finalists
+from search.layerwise import stages
 from search.task import build_task
 from search.trial import Climb, Failure, FinalJob, FinalOutcome
 from spaces import Budget
@@ -162,3 +163,20 @@ def test_of_each_budget_the_front_and_uniform_widths_are_trained(climb: Climb) -
         ("trial 3", "0.1", True),
         ("uniform@0.1", "0.1", False),
     ]
+
+
+def test_records_of_a_layerwise_run_say_what_the_stages_took(
+    climb: Climb, contenders: list[Finalist], tmp_path: Path
+) -> None:
+    """Two epochs after each of the groups that lose channels."""
+    config = climb.config.having(schedule="layerwise", layer_epochs=2)
+    gradual = dataclasses.replace(climb, config=config)
+    baseline, one, *_ = run(gradual, contenders[:1], tmp_path, Engine(), Kept())[0]
+    assert one.policy is not None
+    way = list(stages(climb.space, one.policy))
+    assert one.layer_epochs == 2 * len(way) > 2
+    assert one.layer_flops == 2 * sum(climb.space.flops(policy) for policy in way)
+    assert one.layer_flops > one.layer_epochs * one.flops
+    assert (baseline.layer_epochs, baseline.layer_flops) == (0, 0)
+    plain = run(climb, contenders[:1], tmp_path, Engine(), Kept())[0][1]
+    assert (plain.layer_epochs, plain.layer_flops) == (0, 0)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from results import text
 from results.pareto import UNIT_SQUARE, finished, hypervolume, trial_front
-from results.record import TrialRecord
+from results.record import FinalRecord, TrialRecord
 from results.report import plots
 from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
 from results.report.origins import described, origin_of
@@ -141,7 +141,7 @@ def _by_seed(view: View) -> Table:
         [
             final.name,
             final.budget or text.NONE,
-            f"{final.mode}, {text.plural(final.epochs, 'epoch')}" if final.epochs else text.NONE,
+            _training(final) if final.epochs else text.NONE,
             str(seed),
             text.number(_at(final.val_accuracy, i)),
             text.number(_at(final.test_accuracy, i)),
@@ -150,6 +150,13 @@ def _by_seed(view: View) -> Table:
         for i, seed in enumerate(final.seeds)
     ]
     return Table(columns, rows, folded="The final trainings, seed by seed")
+
+
+def _training(final: FinalRecord) -> str:
+    epochs = text.plural(final.epochs, "epoch")
+    gradual = text.plural(final.layer_epochs, "epoch")
+    before = f"{gradual} layer by layer, then " if final.layer_epochs else ""
+    return f"{final.mode}, {before}{epochs}"
 
 
 def _at(values: Sequence[float], place: int) -> float | None:

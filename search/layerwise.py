@@ -1,0 +1,102 @@
+"""Layer by layer: one group is pruned and the network trained a little, then the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from prune_ops import Selection
+from prune_ops.surgery import step
+from search import checkpoints
+from search.checkpoints import Checkpoint, State, copied_to_cpu, tensors_of
+from search.data.splits import Batch
+from spaces import ChannelGroup, Policy, Space
+
+SCHEDULES = ("one-shot", "layerwise")
+
+Tune = Callable[[nn.Module, int], None]
+"""Trains the network of stage 0, 1, ... in place."""
+
+
+@dataclass(frozen=True)
+class Layerwise:
+    """Prunes the groups that lose channels one at a time, in the network's order.
+
+    >>> pruning = Layerwise(model, space, selection, "scale", batches, tune, checkpoint)
+    >>> small = pruning.run()
+    >>> pruning.drop()
+
+    Which channels stay is settled before the first stage. How long a stage is trained is up to
+    ``tune``; the surgery of a stage looks at the network as it then is. From ``checkpoint`` it goes
+    on with the stage that was under way when it was cut short.
+
+    Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network Compression, ICCV
+    2017: one or two epochs of fine-tuning after each layer, more after the last.
+
+    Attributes:
+        model: stays as it is.
+        batches: for the surgery, on the model's device.
+    """
+
+    model: nn.Module
+    space: Space
+    selection: Selection
+    surgery: str
+    batches: Sequence[Batch]
+    tune: Tune
+    checkpoint: Checkpoint
+
+    def run(self) -> nn.Module:
+        """The pruned network, as the last stage's training left it."""
+        done, network, groups = self._restored()
+        saved_at = time.monotonic()
+        for stage, name in list(enumerate(self._names))[done:]:
+            chosen = {name: self.selection[name]}
+            network, groups = step(network, groups, chosen, self.surgery, self.batches)
+            self.tune(network, stage)
+            if time.monotonic() - saved_at >= checkpoints.EVERY_SECONDS:
+                self._save(stage + 1, network)
+                saved_at = time.monotonic()
+        return network
+
+    def drop(self) -> None:
+        """Forget the stages that were kept."""
+        self.checkpoint.checkpoints.drop(self.checkpoint.key)
+
+    @property
+    def _names(self) -> list[str]:
+        return [g.name for g in self.space.groups if len(self.selection[g.name]) < g.channels]
+
+    def _restored(self) -> tuple[int, nn.Module, tuple[ChannelGroup, ...]]:
+        """How many stages are done, and where they led."""
+        state = self.checkpoint.checkpoints.load(self.checkpoint.key)
+        done = state["stages"] if state else 0
+        chosen = {name: self.selection[name] for name in self._names[:done]}
+        network, groups = step(self.model, self.space.groups, chosen)
+        if state is not None:
+            with torch.no_grad():
+                for name, tensor in tensors_of(network).items():
+                    tensor.copy_(state["model"][name])
+        return done, network.eval(), groups
+
+    def _save(self, stages: int, network: nn.Module) -> None:
+        state: State = {"stages": stages, "model": copied_to_cpu(tensors_of(network))}
+        self.checkpoint.checkpoints.save(self.checkpoint.key, state)
+
+
+def stages(space: Space, policy: Policy) -> Iterator[Policy]:
+    """The policies on the way from the unpruned network to this one, each trained for a while."""
+    widths: Mapping[str, int] = space.full
+    for group in space.groups:
+        if policy[group.name] < group.channels:
+            widths = {**widths, group.name: policy[group.name]}
+            yield Policy(widths)
+
+
+def layer_flops(space: Space, policy: Policy, epochs: int) -> int:
+    """Multiply-adds of all stages for one image, ``epochs`` forward passes in each."""
+    return epochs * sum(space.flops(stage) for stage in stages(space, policy))
