@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 import search
+from search.data.splits import Split
 from search.provenance import commit
 from search.task import Task
 
@@ -32,7 +33,7 @@ def options(description: str, out: str) -> argparse.ArgumentParser:
 
 
 def task(args: argparse.Namespace) -> Task:
-    """ResNet-20 with the given weights, on CUDA where there is one.
+    """ResNet-20 with the given weights, on CUDA where there is one; all training images.
 
     The test split was never seen by the weights, nor is anything chosen by it in a benchmark.
     """
@@ -40,15 +41,23 @@ def task(args: argparse.Namespace) -> Task:
         "resnet20",
         f"imagefolder:{args.cifar}",
         weights=args.weights,
-        train_images=args.images,
         validation_fraction=0.02,
         cache=Path(args.runs) / ".cache",
     )
-    if args.test_images is None:
-        return whole
-    # A part of the test images, the same for every network; drawn, as the files lie class by class.
-    drawn = torch.randperm(len(whole.test), generator=torch.Generator().manual_seed(0))
-    return replace(whole, test=whole.test.indexable().subset(drawn[: args.test_images]))
+    return replace(whole, test=_some(whole.test, args.test_images))
+
+
+def to_train(whole: Task, args: argparse.Namespace) -> Task:
+    """The same with as many training images as are asked for."""
+    return replace(whole, train=_some(whole.train, args.images))
+
+
+def _some(split: Split, images: int | None) -> Split:
+    """A part of the images, the same for every network; drawn, as files lie class by class."""
+    if images is None:
+        return split
+    drawn = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
+    return split.indexable().subset(drawn[:images])
 
 
 def settings(task: Task) -> str:

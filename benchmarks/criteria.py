@@ -5,7 +5,8 @@
 Every criterion prunes ResNet-20 to uniform widths at each budget, with several seeds: of the
 calibration images, of what is drawn, and of the training. Accuracy on the test split directly after
 pruning, with BatchNorm statistics taken anew, and after one annealed epoch of fine-tuning; nothing
-is chosen by it. The last pairs are differences from ``random`` and of ``second_order`` from ``l1``,
+is chosen by it. Scores and statistics come from all training images, epochs are over ``--images``
+of them. The last pairs are differences from ``random`` and of ``second_order`` from ``l1``,
 paired by seed. Scores are kept in ``--runs``. Written are ``criteria.csv`` and ``README.md``.
 """
 
@@ -28,7 +29,7 @@ from search import cache
 from search.config import SearchConfig
 from search.engines.local import Local
 from search.task import Task
-from search.train import FINETUNE, evaluate
+from search.train import evaluate
 from search.trial import ADAPTING, Climb, FinalJob, Source, Training
 from spaces import Policy, Space
 
@@ -55,6 +56,7 @@ def main() -> None:
     ]
     table = pd.DataFrame(rows)
     _write(table, task, space, policies, args)
+    task = cifar.to_train(task, args)
     climb = Climb(task, space, {}, SearchConfig(), sources=sources)
     for budget, name, seed, accuracy in _trained(climb, policies, args):
         place = (table.budget == budget) & (table.criterion == name) & (table.seed == seed)
@@ -86,7 +88,7 @@ def _trained(
     climb: Climb, policies: dict[str, Policy], args: argparse.Namespace
 ) -> Iterator[tuple[str, str, int, float]]:
     """Budget, criterion, seed and accuracy of every training as it ends."""
-    how = Training(FINETUNE, args.epochs)
+    how = Training(climb.recipe, args.epochs)
     budget_of = {policy: budget for budget, policy in policies.items()}
     jobs = [
         FinalJob(policy, int(key.split(":")[1]), how, source=key, keep=False)

@@ -35,7 +35,6 @@ from search.engines.crew import Crew, Rungs
 from search.engines.local import Local
 from search.engines.workers import Processes
 from search.prepare import in_one_unit
-from search.train import FINETUNE
 from search.trial import Climb, FinalJob, Outcome, Training
 from spaces import Budget, Policy, Space
 
@@ -74,7 +73,7 @@ def _climb(args: argparse.Namespace) -> Climb:
         )
         damages = measured["iso_damage"]
     unit = {name: in_one_unit(scores[name], name)}
-    return Climb(task, space, unit, config, damages=damages)
+    return Climb(cifar.to_train(task, args), space, unit, config, damages=damages)
 
 
 def drawn(space: Space, budget: Budget, count: int, seed: int = 0) -> list[Policy]:
@@ -116,7 +115,7 @@ def _trained(
 ) -> Iterator[tuple[tuple[int, int], float]]:
     """(policy, seed) → accuracy; one seed for all, more for the first few."""
     number_of = {record.policy: record.number for record in records}
-    how = Training(FINETUNE, args.epochs)
+    how = Training(climb.recipe, args.epochs)
     pairs = [(r, 0) for r in records]
     pairs += [(r, seed) for r in records[: args.repeated] for seed in range(1, args.seeds)]
     jobs = [FinalJob(r.policy, seed, how, keep=False) for r, seed in pairs]
