@@ -7,6 +7,8 @@ is frozen.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,10 @@ class SelfCheck:
 
     def failing(self, groups: tuple[ChannelGroup, ...]) -> dict[str, str]:
         """Group name → reason, for every group that surgery would break."""
+        with full_precision():
+            return self._failing(groups)
+
+    def _failing(self, groups: tuple[ChannelGroup, ...]) -> dict[str, str]:
         self._perturb(groups)
         bad: dict[str, str] = {}
         self._bisect(groups, bad)
@@ -145,6 +151,19 @@ class SelfCheck:
         except Exception as error:
             return error
         return None
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Without TF32: on a GPU convolutions round to 10 bits by default, far above `TOLERANCE`."""
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])
 
 
 def _cuda_devices(model: nn.Module) -> list[int]:

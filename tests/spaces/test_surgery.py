@@ -127,3 +127,32 @@ def test_space_refuses_the_policy_of_another_model():
         space.flops(spaces.Policy({"a.0": 4, "c.0": 4}))
     with pytest.raises(spaces.UserError, match="at most 32"):
         space.flops(spaces.Policy({"a.0": 4, "b.0": 40}))
+
+
+def test_the_self_check_computes_in_full_precision_and_puts_back_what_was(monkeypatch):
+    """TF32, a GPU's default for convolutions, is off by more than the check tolerates."""
+    seen = []
+
+    class Watched(SMALL["Plain"]):
+        def forward(self, x):
+            seen.append((torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()))
+            return super().forward(x)
+
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch.set_float32_matmul_precision("high")
+    try:
+        spaces.discover(Watched(), (torch.zeros(1, 3, 8, 8),))
+        after = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert (False, "highest") in seen
+    assert after == (True, "high")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("name", ["Plain", "Residual", "Grouped", "Separable"])
+def test_the_same_groups_on_cuda_as_on_the_cpu(name):
+    model = SMALL[name]()
+    here = spaces.discover(model, (torch.zeros(1, 3, 8, 8),))
+    there = spaces.discover(model.cuda(), (torch.zeros(1, 3, 8, 8, device="cuda"),))
+    assert [g.name for g in there.groups] == [g.name for g in here.groups]
