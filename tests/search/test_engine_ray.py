@@ -271,7 +271,7 @@ def test_a_trial_that_kills_every_worker_fails_and_the_others_go_on(
 class Training(ToyClimb):
     """A rung that keeps a checkpoint, is killed, and finds it again, maybe on another node."""
 
-    def rung(self, _policy: Policy, rung: int, seed: int) -> Outcome:
+    def rung(self, _policy: Policy, rung: int, seed: int, _criterion: str = "") -> Outcome:
         kept = self.checkpoints.load(f"{seed}-{rung}")
         if kept is None:
             self.checkpoints.save(f"{seed}-{rung}", {"epoch": 7})

@@ -79,7 +79,7 @@ def test_a_run_killed_twice_ends_as_if_nothing_had_happened(runs: Path, whole: P
     folder = runs / "killed"
     for reached in (trained(3), in_finals):
         process = start(runs, "--name", "killed")
-        wait_until(folder, reached)
+        wait_until(folder, reached, process)
         assert kill(process)[0] == -signal.SIGKILL
     before = results.load(folder)
     code, errors = finish(start(runs, "--resume", "--name", "killed"))
@@ -95,7 +95,7 @@ def test_a_run_killed_twice_ends_as_if_nothing_had_happened(runs: Path, whole: P
 
 def test_ctrl_c_keeps_the_record_and_says_how_to_go_on(runs: Path, whole: Path) -> None:
     process = start(runs, "--name", "interrupted")
-    wait_until(runs / "interrupted", trained(1))
+    wait_until(runs / "interrupted", trained(1), process)
     code, errors = interrupt(process)
     assert code == 130
     command = f"python search.py --resume --name interrupted --runs-dir {runs}"
@@ -112,7 +112,7 @@ def test_a_disturbed_run_with_workers_loses_no_trial(runs: Path, whole: Path) ->
     ended: list[results.TrialRecord] = []
     for number, disturb in ((1, interrupt), (4, kill)):
         process = start(runs, "--name", "workers", "--workers", "2")
-        wait_until(folder, trained(number))
+        wait_until(folder, trained(number), process)
         code, errors = disturb(process)
         assert code in (130, -signal.SIGKILL)
         assert "Traceback" not in errors
