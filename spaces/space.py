@@ -166,7 +166,7 @@ class Space:
 
 
 def discover(
-    model: nn.Module, example_inputs: tuple[Any, ...], round_to: int | None = None
+    model: nn.Module, example_inputs: tuple[Any, ...] | Tensor, round_to: int | None = None
 ) -> Space:
     """Find what can be pruned in ``model`` and prove that it survives surgery.
 
@@ -174,7 +174,8 @@ def discover(
 
     Args:
         model: any module that ``torch.export`` can trace; it is left as it was.
-        example_inputs: positional inputs of its forward; flops are counted for their first item.
+        example_inputs: positional inputs of its forward, or the only one; flops are counted for
+            their first item.
         round_to: widths are multiples of this; by default 8 for wide groups, finer for narrow ones.
 
     Raises:
@@ -184,6 +185,8 @@ def discover(
     """
     if round_to is not None and round_to < 1:
         raise UserError(f"round_to must be an integer >= 1, but got {round_to}")
+    if isinstance(example_inputs, Tensor):
+        example_inputs = (example_inputs,)
     inputs = tuple(x[:1] if isinstance(x, Tensor) and x.dim() else x for x in example_inputs)
     with torch.random.fork_rng(devices=[]):
         traced = trace(model, inputs)

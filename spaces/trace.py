@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from spaces.errors import ModelError
 from spaces.rules import apply
 from spaces.slicing import copied, named_tensors
 from spaces.walk import Trace, Walk
+
+NO_GRAD = torch.ops.higher_order.wrap_with_set_grad_enabled
 
 
 def trace(model: nn.Module, example_inputs: tuple[Any, ...]) -> Trace:
@@ -59,13 +61,34 @@ def twice(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def _export(model: nn.Module, example_inputs: tuple[Any, ...]) -> torch.export.ExportedProgram:
     try:
         with _quiet():
-            return torch.export.export(model, example_inputs, strict=False)
+            program = torch.export.export(model, example_inputs, strict=False)
     except Exception as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             "the model must run on one example input and be traceable by torch.export, but got "
             f"{type(error).__name__}: {line}"
         ) from error
+    _inline(program.graph_module)
+    return program
+
+
+def _inline(module: fx.GraphModule) -> None:
+    """Puts the operations of every ``torch.no_grad()`` region in the place of the region."""
+    graph = module.graph
+    for node in graph.find_nodes(op="call_function", target=NO_GRAD):
+        _, region, *inputs = node.args
+        inner: Any = module.get_submodule(region.target)
+        _inline(inner)
+        if inner.graph.find_nodes(op="get_attr"):  # another region, an autocast one say
+            continue
+        given = dict(zip(inner.graph.find_nodes(op="placeholder"), inputs, strict=True))
+        with graph.inserting_before(node):
+            found: Any = graph.graph_copy(inner.graph, given)
+        for item in list(node.users):
+            item.replace_all_uses_with(found[item.args[1]])
+            graph.erase_node(item)
+        graph.erase_node(node)
+        graph.erase_node(region)
 
 
 @contextlib.contextmanager
@@ -89,6 +112,8 @@ def _walk(result: Trace, program: torch.export.ExportedProgram) -> None:
     for node in program.graph_module.graph.nodes:
         if node.op == "call_function":
             apply(walk, node)
+        elif node.op == "get_attr":
+            walk.values[node] = None  # a subgraph
         elif node.op == "output":
             for leaf in node.all_input_nodes:
                 walk.freeze(leaf, "network output")

@@ -15,7 +15,7 @@ from torch import Tensor, fx
 
 from spaces.activations import ACTIVATIONS
 from spaces.rules import layers, moves, pointwise, products, reductions
-from spaces.rules.table import RULES, freeze_all, operation
+from spaces.rules.table import RULES, freeze_all, operation, written
 from spaces.walk import Walk
 
 __all__ = ["RULES", "apply", "layers", "moves", "products", "reductions"]
@@ -40,14 +40,14 @@ def _label(walk: Walk, node: fx.Node) -> None:
         walk.values[node] = None
         return
     walk.values[node] = _labels(walk, node)
-    if operation(node) != node.target.overloadpacket.__name__:  # type: ignore[union-attr]
+    if operation(node) != written(node):
         walk.values[node.args[0]] = walk.values[node]  # type: ignore[index]
 
 
 def _labels(walk: Walk, node: fx.Node) -> Any:
     name = operation(node)
     known = RULES.get(name)
-    if known is None and torch.Tag.pointwise in node.target.tags:  # type: ignore[union-attr]
+    if known is None and torch.Tag.pointwise in getattr(node.target, "tags", ()):
         known = pointwise.pointwise
     if known is None:
         return freeze_all(walk, node, f"enters {name}, an operation without a rule")

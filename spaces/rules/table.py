@@ -23,9 +23,15 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return enter
 
 
+def written(node: fx.Node) -> str:
+    """The operation's name as the graph has it."""
+    # A higher-order operation (torch.cond, say) has no overloads.
+    return getattr(node.target, "overloadpacket", node.target).__name__  # type: ignore[union-attr]
+
+
 def operation(node: fx.Node) -> str:
     """The operation's name, the in-place form under that of the ordinary one."""
-    name = node.target.overloadpacket.__name__  # type: ignore[union-attr]
+    name = written(node)
     return name if name.startswith("_") else name.rstrip("_")
 
 

@@ -6,7 +6,8 @@ import torch
 from networks import SMALL, Literal, PadShortcut, Plain, SelfAttention
 
 import spaces
-from spaces.groups import lattice
+from spaces.groups import find_groups, lattice
+from spaces.trace import trace
 
 OUTPUT = "network output"
 
@@ -30,6 +31,7 @@ GROUPS = {
     "PadShortcut": {"stem.0": 16},
     "Grouped": {"a.0": 8, "b.0": 16},
     "Depthwise": {"a.0": 16, "point": 24},
+    "Separable": {"a.0": 16, "c.0": 24},
     "Transposed": {"a.0": 16, "up": 8, "grouped": 4},
     "Concat": {"a.0": 16, "b.0": 24, "fc1": 32},
     "Shuffle": {"a.0": 16, "conv.0": 16},
@@ -159,6 +161,79 @@ def test_discover_twice_gives_the_same_space():
         for g, h in zip(first.groups, second.groups, strict=True)
         for a, b in zip(g.members, h.members, strict=True)
     )
+
+
+class Region(torch.nn.Module):
+    """Two layers with something in between, and a LayerNorm after it."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.a, self.b, self.c = (torch.nn.Linear(*io) for io in ((6, 16), (16, 24), (24, 10)))
+        self.norm = torch.nn.LayerNorm(24)
+        self.between = between
+
+    def forward(self, x):
+        return self.c(self.between(self, self.a(x).relu()))
+
+
+def without_gradients(model, x):
+    with torch.no_grad():
+        x.mul_(2)
+        with torch.enable_grad():
+            y = model.b(x)
+        return model.norm(y).relu()
+
+
+def test_layers_without_gradients_are_like_any_other():
+    """The LayerNorm's statistic is over what stays: only so does the cut agree with the mask."""
+    torch.manual_seed(0)
+    model, x = Region(without_gradients), torch.randn(2, 6)
+    space = spaces.discover(model, (x,))
+    assert {g.name: g.channels for g in space.groups} == {"a": 16, "b": 24}
+    assert {f.name: f.reason for f in space.frozen} == {"c": OUTPUT}
+    assert space.full_flops == 6 * 16 + 16 * 24 + 24 * 10
+    small = spaces.slice_model(model, space, {"a": np.arange(4), "b": np.arange(8)})
+    hidden = model.a(x).relu()[:, :4] * 2 @ model.b.weight[:8, :4].T + model.b.bias[:8]
+    hidden = torch.nn.functional.layer_norm(hidden, (8,), *(p[:8] for p in model.norm.parameters()))
+    wanted = hidden.relu() @ model.c.weight[:, :8].T + model.c.bias
+    torch.testing.assert_close(small(x), wanted)
+
+
+def rounded(model, x):
+    b = model.b(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return (b @ b.T @ b).float()
+
+
+def branched(model, x):
+    return torch.cond(x.sum() > 0, lambda b: b.relu(), lambda b: b.abs(), (model.b(x),))
+
+
+def rounded_without_gradients(model, x):
+    with torch.no_grad():
+        return rounded(model, x)
+
+
+@pytest.mark.parametrize(
+    ("between", "layer", "operation"),
+    [
+        (rounded, "b", "wrap_with_autocast"),
+        (branched, "b", "cond"),
+        (rounded_without_gradients, "a", "wrap_with_set_grad_enabled"),
+    ],
+)
+def test_what_enters_an_operation_on_graphs_stays_and_says_so(between, layer, operation):
+    torch.manual_seed(0)
+    traced = trace(Region(between), (torch.randn(2, 6),))
+    _, frozen = find_groups(traced, None)
+    reasons = {f.name: f.reason for f in frozen}
+    assert reasons[layer] == f"enters {operation}, an operation without a rule"
+
+
+def test_one_input_needs_no_tuple():
+    torch.manual_seed(0)
+    model, x = Plain(), torch.zeros(2, 3, 8, 8)
+    assert spaces.discover(model, x).full_flops == spaces.discover(model, (x,)).full_flops
 
 
 def test_a_model_that_cannot_be_traced_is_one_line():
