@@ -17,7 +17,9 @@ class HRank(Criterion):
 
     The map is what comes out of the activation function; where a group passes several (a residual
     stream, one a block) it is the mean over them. A map without height, as after a linear layer, is
-    a matrix of one row, whose rank is 1 wherever it is not all zero.
+    a matrix of one row, whose rank is 1 wherever it is not all zero. It is the zeros
+    that ReLU leaves that make ranks differ: the map of a smooth activation (GELU, SiLU) has nearly
+    always full rank, so the score then hardly tells channels apart.
 
     The largest possible rank differs between layers, hence ``comparable`` is false.
 

@@ -54,7 +54,7 @@ def prune(
 
     Raises:
         UserError: the policy or the scores were made for another space, an unknown surgery, or no
-            images for one that needs them.
+            images for one that needs them, or such as give nan or inf.
         ModelError: the model is not the one that the space was discovered on.
     """
     return operate(model, space.groups, select(space, policy, scores), surgery, batches)
@@ -70,7 +70,8 @@ def operate(
     """The surgery on groups of ``model``, of which a selection stays; others stay whole.
 
     Raises:
-        UserError: an unknown surgery, or no images for one that needs them.
+        UserError: an unknown surgery, or no images for one that needs them, or such as give nan or
+            inf.
     """
     if surgery not in SURGERIES:
         raise unknown("surgery", surgery, SURGERIES)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prune_ops.following import Call, Followed
-from prune_ops.surgery.protocol import Batch, readers, removed, watched
+from prune_ops.surgery.protocol import Batch, finite, readers, removed, watched
 from spaces import copied
 from spaces.groups import ChannelGroup
 from spaces.slicing import Selection, cut
@@ -57,7 +57,7 @@ class FoldBeta:
         with torch.no_grad():
             for key, (total, calls) in found.shifts.items():
                 if key in names:
-                    tensors[names[key]] += total / calls
+                    tensors[names[key]] += finite(total) / calls
         return cut(folded, groups, selection)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prune_ops.contributions import TRANSPOSED, Layer, patches
 from prune_ops.following import Call, Followed
-from prune_ops.surgery.protocol import Batch, readers, removed, watched
+from prune_ops.surgery.protocol import Batch, least_squares, readers, removed, watched
 from spaces.groups import ChannelGroup
 from spaces.labels import Place
 from spaces.slicing import Selection, cut, kept_positions
@@ -22,8 +22,6 @@ SAMPLES = 10
 """Positions of each image, as in the paper; more if there are few images."""
 EQUATIONS = 10
 """At least so many sampled positions an unknown, where a layer has them."""
-RTOL = 1e-10
-"""Of squares: along what the images vary in by less, weights are left as they are."""
 CHUNK = 4096
 """Positions looked at at once."""
 
@@ -178,7 +176,7 @@ def _change(layer: Layer, at: Tensor, error: Tensor) -> Tensor:
             x = _met(layer, some, q)
             normal.addmm_(x.T, x)
             right.addmm_(x.T, rows)
-        solved = torch.linalg.pinv(normal, rtol=RTOL, hermitian=True) @ right
+        solved = least_squares(normal, right)
         changes.append(solved.T.reshape(wanted.shape[1], -1, *layer.weight.shape[2:]))
     if layer.transposed:
         return torch.cat([change.transpose(0, 1) for change in changes])

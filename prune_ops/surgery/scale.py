@@ -8,13 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from prune_ops.contributions import SAMPLES, Layer, Readers, by_channel, by_input, sampled
-from prune_ops.surgery.protocol import Batch, readers, removed, watched
+from prune_ops.surgery.protocol import Batch, least_squares, readers, removed, watched
 from spaces import copied
 from spaces.groups import ChannelGroup, Member
 from spaces.slicing import Selection, cut
-
-RTOL = 1e-10
-"""Of squares: along what the images vary in by less, scales are left as they are."""
 
 Read = Mapping[nn.Parameter, list[tuple[ChannelGroup, Member]]]
 """Weight → the groups that it reads, and where."""
@@ -101,7 +98,7 @@ def _scales(gram: Tensor, stays: Tensor) -> Tensor:
     scales = torch.ones_like(gram[0])
     among = gram[stays][:, stays]
     missing = gram[stays][:, ~stays].sum(1)
-    scales[stays] += torch.linalg.pinv(among, rtol=RTOL, hermitian=True) @ missing
+    scales[stays] += least_squares(among, missing)
     return scales
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -85,6 +86,19 @@ def test_names_and_shapes_are_those_of_the_plain_cut_and_values_are_finite(
     parameters = [[(n, p.requires_grad) for n, p in m.named_parameters()] for m in (small, plain)]
     assert parameters[0] == parameters[1]
     assert all(tensor.device.type == device for tensor in small.state_dict().values())
+
+
+@pytest.mark.parametrize("broken", ["images", "weights"])
+@pytest.mark.parametrize("surgery", [n for n, s in prune_ops.SURGERIES.items() if s.needs_images])
+def test_what_is_not_finite_is_one_line(surgery, broken):
+    model, space = discovered("Plain")
+    model, images = copy.deepcopy(model), batches()
+    with torch.no_grad():
+        (model.a[0].weight if broken == "weights" else images[0][0])[0] = math.nan
+    selection = {g.name: np.arange(g.channels // 2) for g in space.groups}
+    with pytest.raises(spaces.UserError, match="weights and the calibration images") as caught:
+        operate(model, space.groups, selection, surgery, images)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("surgery", "network"), PAIRS)
