@@ -51,9 +51,11 @@ def score(
         seed: for criteria that draw.
 
     Raises:
-        UserError: an unknown criterion, one that cannot judge this network or lacks images, or
-            scores that are not finite.
+        UserError: no list, an unknown criterion, one that cannot judge this network or lacks
+            images, or scores that are not finite.
     """
+    if isinstance(criteria, str):
+        raise UserError(f"criteria must be a list of names, but got a string; use [{criteria!r}]")
     chosen = [_criterion(name) for name in criteria]
     check_criteria(criteria, model, space)
     required = frozenset[str]().union(*(criterion.requires for criterion in chosen))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from results.paired import Paired, holm, paired
 from results.record import FinalRecord
@@ -28,22 +28,22 @@ class Verdict:
 def verdicts(finals: Sequence[FinalRecord], budgets: Iterable[str] = ()) -> list[Verdict]:
     """One verdict a budget, in the order of ``budgets`` and then of the finals."""
     named = dict.fromkeys([*budgets, *(f.budget for f in finals if f.budget is not None)])
-    alone = [_verdict(budget, [f for f in finals if f.budget == budget]) for budget in named]
+    of = {budget: [f for f in finals if f.budget == budget] for budget in named}
+    alone = [_verdict(budget, mine) for budget, mine in of.items()]
     adjusted = holm([v.comparison.p_value if v.comparison else math.nan for v in alone])
     m = sum(not math.isnan(p) for p in adjusted)
     if m < 2:
         return alone
-    return [_corrected(v, p, m) for v, p in zip(alone, adjusted, strict=True)]
+    corrected = [None if math.isnan(p) else p for p in adjusted]
+    return [_verdict(b, mine, p, m) for (b, mine), p in zip(of.items(), corrected, strict=True)]
 
 
-def _corrected(verdict: Verdict, adjusted: float, comparisons: int) -> Verdict:
-    if verdict.comparison is None or math.isnan(adjusted):
-        return verdict
-    sentence = _sentence(verdict.budget, verdict.comparison, adjusted, comparisons)
-    return replace(verdict, sentence=sentence)
-
-
-def _verdict(budget: str, finals: Sequence[FinalRecord]) -> Verdict:
+def _verdict(
+    budget: str,
+    finals: Sequence[FinalRecord],
+    adjusted: float | None = None,
+    comparisons: int = 1,
+) -> Verdict:
     uniform = next((f for f in finals if f.role == "uniform"), None)
     searched = chosen(finals)
     if uniform is None or searched is None:
@@ -54,21 +54,25 @@ def _verdict(budget: str, finals: Sequence[FinalRecord]) -> Verdict:
         clause = "the search found nothing better than uniform widths"
         return Verdict(budget, None, f"At budget {budget} {clause}.")
     comparison = paired(_by_seed(searched), _by_seed(uniform))
-    return Verdict(budget, comparison, _sentence(budget, comparison))
-
-
-def _sentence(
-    budget: str, comparison: Paired, adjusted: float | None = None, comparisons: int = 1
-) -> str:
+    left, right, both = sides(searched.criterion, uniform.criterion)
     clause = comparison.sentence(
-        "the searched widths",
-        "uniform ones",
-        plural=True,
-        both="searched and uniform widths",
-        adjusted=adjusted,
-        comparisons=comparisons,
+        left, right, plural=True, both=both, adjusted=adjusted, comparisons=comparisons
     )
-    return f"At budget {budget} {clause}."
+    return Verdict(budget, comparison, f"At budget {budget} {clause}.")
+
+
+def sides(searched: str, uniform: str) -> tuple[str, str, str]:
+    """Both sides and the two together, as `Paired.sentence` takes them.
+
+    Where two criteria chose the channels, the widths alone must not be given the credit.
+
+    >>> sides("thinet", "l1")[:2]
+    ('the searched widths under thinet', 'uniform ones under l1')
+    """
+    if searched == uniform:
+        return "the searched widths", "uniform ones", "searched and uniform widths"
+    left, right = f"the searched widths under {searched}", f"uniform ones under {uniform}"
+    return left, right, f"{left} and {right}"
 
 
 def chosen(finals: Iterable[FinalRecord]) -> FinalRecord | None:

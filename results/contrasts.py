@@ -26,6 +26,7 @@ from typing import Any, Literal
 from results import text
 from results.arms import ARMS, Arm, Comparison
 from results.board import Board, By
+from results.compare import sides
 from results.paired import Paired, holm, paired
 
 Family = Literal["planned", "further"]
@@ -207,7 +208,10 @@ def _widths(board: Board) -> Contrast:
         return replace(empty, where="", note=same)
     searched = _mean(cells["searched", "inherited"], cells["searched", "fresh"])
     uniform = _mean(cells["uniform", "inherited"], cells["uniform", "fresh"])
-    return replace(empty, paired=board.paired(searched, uniform))
+    chosen = board.criterion(board.best or "", INHERITED)
+    left, right, both = sides(chosen, board.criterion("uniform", INHERITED))
+    found = board.paired(searched, uniform)
+    return replace(empty, left=left, right=right, both=both, paired=found)
 
 
 def _channels(board: Board) -> Contrast:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from prune_ops import CRITERIA, IMPORTANCES, PROXIES, SURGERIES, WAYS
+from prune_ops.criteria import ALIASES
 from results import database
 from search.engines import ENGINES
 from search.layerwise import SCHEDULES
@@ -275,6 +276,11 @@ def _check_names(config: SearchConfig) -> None:
         for one in value if isinstance(value, tuple) else (value,):
             if names and one not in names:
                 raise unknown(flag(option.name).strip("-"), one, names)
+        if names and isinstance(value, tuple) and len(set(value)) < len(value):
+            raise UserError(
+                f"{flag(option.name)} must name different ones, but got {_shown(value)}; "
+                "name each once"
+            )
     if config.judging.rank_by not in config.judging.proxies:
         raise UserError(
             f"--rank-by must be one of the --proxies ({_shown(config.judging.proxies)}), "
@@ -293,11 +299,17 @@ def _check_criteria(config: SearchConfig) -> None:
         )
     if criterion != SEARCH:
         return
-    if len(set(config.searched)) < max(2, len(config.searched)):
+    if len(config.searched) < 2:
         raise UserError(
             f"--criteria must name at least 2 different ones, but got {_shown(config.searched)}; "
             "name more, or give that one as --criterion"
         )
+    for alias, name in ALIASES.items():
+        if {alias, name} <= {*config.searched}:
+            raise UserError(
+                f"--criteria must name different ones, but got {_shown(config.searched)}, and "
+                f"{alias} is {name} by another name; leave one of the two out"
+            )
     if MODES[config.training.train].scratch:
         raise UserError(
             f"--criterion search needs --train finetune, but got {config.training.train}: fresh "
@@ -368,6 +380,11 @@ def _check_inheritance(config: SearchConfig) -> None:
                     f"{flag(name)} {value} acts on inherited weights, but --train {asked.train} "
                     f"has none; use --train finetune or {flag(name)} {usual}"
                 )
+    if asked.layer_epochs != TrainConfig.layer_epochs and asked.schedule != "layerwise":
+        raise UserError(
+            f"--layer-epochs are of --schedule layerwise, but got --schedule {asked.schedule}; add "
+            "--schedule layerwise, or leave --layer-epochs out"
+        )
     if config.task.sparsity and config.task.weights is not None:
         raise UserError(
             "--sparsity is of the unpruned network's training, but --weights are trained already; "

@@ -55,7 +55,7 @@ from search.progress import Progress
 from search.provenance import provenance, tested
 from search.repeats import repeat
 from search.sampler import BudgetSampler, Plan, make
-from search.starts import Start, starts
+from search.starts import Start, crowding, starts
 from search.study.company import company_of, until_ended
 from search.study.connection import DatabaseLost
 from search.study.founding import begun, check_storage, end, ended, fingerprint, opened
@@ -134,7 +134,7 @@ def _search(
             folder,
             fingerprint(task, space),
             score=partial(score, task, space, config, progress),
-            starts=partial(_starts, space, budgets, config),
+            starts=partial(_starts, space, budgets, config, progress.say),
             say=progress.say,
         )
         company = company_of(study)
@@ -194,7 +194,7 @@ def _finals(
     models = folder.path / "models"
     finals = Finals(contenders, climb, models, _known(study, models), partial(save_finals, study))
     trained = finals.run(engine, progress.final)
-    return [*flops_check(trained, climb), *finals.failures, *_doubts(climb.config)]
+    return [*flops_check(trained, climb), *finals.failures, *_doubts(study, climb.config)]
 
 
 def _beside(study: Study, climb: Climb, engine: Engine, progress: Progress) -> list[str]:
@@ -212,8 +212,11 @@ def _known(study: Study, models: Path) -> list[FinalRecord]:
     return [f for f in load_finals(study) if f.number is None or (models / str(f.number)).is_dir()]
 
 
-def _doubts(config: SearchConfig) -> Iterator[str]:
+def _doubts(study: Study, config: SearchConfig) -> Iterator[str]:
     """What a reader should know before believing the figures."""
+    origins = {"uniform", *config.policies.starts}
+    if crowded := crowding(sum(r.origin in origins for r in load_records(study)), config):
+        yield crowded
     if config.task.weights is not None:
         yield (
             "the weights were given: if they were trained on images that are now in the "
@@ -232,10 +235,17 @@ def _sampler(
 
 
 def _starts(
-    space: Space, budgets: Sequence[Budget], config: SearchConfig, scores: Mapping[str, Scores]
+    space: Space,
+    budgets: Sequence[Budget],
+    config: SearchConfig,
+    say: Callable[[str], None],
+    scores: Mapping[str, Scores],
 ) -> list[Start]:
     ranked = {name: scores[name] for name in config.policies.starts}
-    return starts(space, ranked, budgets, config.searched)
+    found = starts(space, ranked, budgets, config.searched)
+    if crowded := crowding(len(found), config):
+        say(crowded)
+    return found
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from prune_ops import CRITERIA, IMPORTANCES, Scores, normalised
+from results.text import plural
+from search.config import SearchConfig
 from search.sampler import CRITERION
 from spaces import Budget, Policy, Space
 
@@ -64,6 +66,24 @@ def starts(
                 start = Start(policy, budget, origin, criterion)
                 found.setdefault((policy, criterion), start)
     return list(found.values())
+
+
+def crowding(starts: int, config: SearchConfig) -> str:
+    """One line for who should know that starts take most of the trials; empty where they do not.
+
+    >>> crowding(30, SearchConfig.of(trials=40))
+    '30 starts leave tpe 10 of 40 trials; give more --trials or fewer --starts'
+    """
+    trials = config.policies.trials
+    left = max(0, trials - starts)
+    if 3 * left >= trials:
+        return ""
+    untried = f", and {starts - trials} of them are not tried" if starts > trials else ""
+    fewer = "--criteria or --starts" if config.searched else "--starts"
+    return (
+        f"{plural(starts, 'start')} leave {config.policies.sampler} {left} of "
+        f"{plural(trials, 'trial')}{untried}; give more --trials or fewer {fewer}"
+    )
 
 
 def _by(name: str, space: Space, found: Scores, budget: Budget) -> Policy:

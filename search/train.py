@@ -196,7 +196,7 @@ def penalised_scales(model: nn.Module) -> list[nn.Parameter]:
     if not found:
         raise ModelError(
             "sparsity must act on the scales of BatchNorm, but no layer has one that is trained; "
-            "train with sparsity 0"
+            "leave --sparsity out"
         )
     return found
 

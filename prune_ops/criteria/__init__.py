@@ -46,3 +46,6 @@ _ALL: tuple[Criterion, ...] = (
 
 CRITERIA: dict[str, Criterion] = {criterion.name: criterion for criterion in _ALL}
 """Every criterion by its name."""
+
+ALIASES = {"weight_sum": "l1"}
+"""Second names of a criterion, with the first."""

@@ -187,6 +187,12 @@ def test_an_unknown_criterion_names_the_nearest(everything):
         prune_ops.score(*everything, [], ["tailor_2019"])
 
 
+def test_a_single_name_is_no_list(everything):
+    with pytest.raises(UserError) as caught:
+        prune_ops.score(*everything, [], "l1")
+    assert str(caught.value) == ("criteria must be a list of names, but got a string; use ['l1']")
+
+
 def test_a_diverged_model_is_one_line(everything):
     model, space = everything
     nn.init.constant_(model.conv.bias, float("nan"))

@@ -66,6 +66,24 @@ def test_the_sentence_that_the_readme_prints(final) -> None:
     )
 
 
+def test_where_the_criteria_differ_the_widths_are_not_credited_alone(final) -> None:
+    def at(budget: str, *accuracy: float, criterion: str = "thinet") -> list[FinalRecord]:
+        about = {"budget": budget, "test_accuracy": accuracy, "criterion": criterion}
+        uniform = final("uniform", "uniform", Policy({"stem": 8}), budget=budget, criterion="l1")
+        return [uniform, final("trial 2", "searched", Policy({"stem": 7}), **about)]
+
+    better, same = verdicts(at("0.5", 0.950, 0.9521, 0.954) + at("0.7", 0.902, 0.902, 0.902))
+    assert better.sentence.startswith(
+        "At budget 0.5 the searched widths under thinet are better than uniform ones under l1: +5"
+    )
+    assert same.sentence.startswith(
+        "At budget 0.7 no difference between the searched widths under thinet and uniform ones "
+        "under l1 could be shown: +0.00 "
+    )
+    (alike,) = verdicts(at("0.5", 0.950, 0.9521, 0.954, criterion="l1"))
+    assert alike.sentence.startswith("At budget 0.5 the searched widths are better than uniform o")
+
+
 def test_verdict_when_the_best_policy_is_the_uniform_one(final) -> None:
     uniform = final("uniform@0.5", "uniform", Policy({"stem": 8}))
     searched = final("trial 0", "searched", Policy({"stem": 8}), best=True)

@@ -233,6 +233,15 @@ def test_the_verdict_by_hand() -> None:
     assert verdict(Comparison()) == contrasts(Comparison()) == []
 
 
+def test_where_the_criteria_differ_the_widths_are_not_credited_alone() -> None:
+    one = make_comparison(FOUR)
+    arms = [replace(r, criterion="l1") if r.structure == "uniform" else r for r in one.arms]
+    _, widths, _ = verdict(replace(one, arms=tuple(arms)))
+    assert (
+        "the searched widths under second_order are better than uniform ones under l1: +1.77 "
+    ) in widths
+
+
 def test_the_two_by_two() -> None:
     cells = made.two_by_two(make_comparison(FOUR), "0.5")
     assert [(c.widths, c.weights) for c in cells] == [

@@ -145,7 +145,9 @@ def test_sparsity_without_batchnorm_is_refused_before_anything_is_trained(
     monkeypatch.chdir(tmp_path)
     arguments = ["--model", "unnormed:convs", "--sparsity", "1e-4"]
     assert main([*arguments, "--runs-dir", str(tmp_path / "runs")]) == 2
-    assert "error: sparsity must act on the scales of BatchNorm, but no layer has" in line(capsys)
+    refusal = line(capsys)
+    assert "error: sparsity must act on the scales of BatchNorm, but no layer has" in refusal
+    assert refusal.rstrip().endswith("; leave --sparsity out")
     assert not (tmp_path / "runs" / ".cache" / "baselines").exists()
 
 

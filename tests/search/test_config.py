@@ -52,7 +52,11 @@ def test_differences_are_named_and_free_options_are_none() -> None:
             "--criteria are those of --criterion search, but got --criter",
         ),
         ({"criterion": "search", "criteria": ["l1"]}, "must name at least 2 different ones, but"),
-        ({"criterion": "search", "criteria": ["l1", "l1"]}, "2 different ones, but got l1 l1; na"),
+        ({"criterion": "search", "criteria": ["l1", "l1"]}, "--criteria must name different ones,"),
+        (
+            {"criterion": "search", "criteria": ["l1", "weight_sum"]},
+            "but got l1 weight_sum, and weight_sum is l1 by another name; leave one of the two out",
+        ),
         ({"criterion": "search", "starts": ["second_order"]}, "2 different ones, but got second_"),
         ({"criterion": "search", "criteria": ["l1", "l3"]}, "unknown criteria 'l3', did you mea"),
         ({"criterion": "search", "train": "scratch-b"}, "--criterion search needs --train finet"),
@@ -73,6 +77,14 @@ def test_differences_are_named_and_free_options_are_none() -> None:
         ({"coin": 1.5}, "--coin must be between 0 and 1"),
         ({"lr": 0.0}, "--lr must be above 0"),
         ({"layer_epochs": 0}, "--layer-epochs must be at least 1, but got 0"),
+        (
+            {"layer_epochs": 2},
+            "--layer-epochs are of --schedule layerwise, but got --schedule one-shot; add --sched",
+        ),
+        (
+            {"beside": ["magnitude", "magnitude"]},
+            "--beside must name different ones, but got magnitude magnitude; name each once",
+        ),
         ({"surgery": "fold"}, "unknown surgery 'fold', did you mean 'fold_beta'?"),
         ({"schedule": "layer-wise"}, "unknown schedule 'layer-wise', did you mean 'layerwise'?"),
         (

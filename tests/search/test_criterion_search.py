@@ -120,8 +120,17 @@ def test_on_the_command_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> 
     trials = pd.read_csv(runs / "cli" / "trials.csv")
     assert trials["criterion"].tolist()[:2] == ["l2", "l1"]
     scored = torch.load(runs / "cli" / "scores.pt", weights_only=True)
-    assert scored.keys() == {"l1", "l2", "taylor_2019", "second_order"}  # with those of --starts
-    assert "trial" in capsys.readouterr().out
+    of_starts = {"l1", "taylor_2019", "second_order", "iso_damage"}
+    assert scored.keys() == {"l2", *of_starts}
+    printed = capsys.readouterr()
+    assert "trial" in printed.out
+    crowded = (
+        "9 starts leave tpe 0 of 6 trials, and 3 of them are not tried; give more --trials or "
+        "fewer --criteria or --starts"
+    )
+    assert crowded in printed.err.splitlines()
+    checks = results.load(runs / "cli").provenance["checks"]
+    assert "6 starts leave tpe 0 of 6 trials; give more --trials or fewer --c" in checks[-1]
     assert main(["--criteria", "l1", "l2"]) == 2
     assert capsys.readouterr().err.startswith("error: --criteria are those of --criterion search")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from prune_ops import IMPORTANCES
-from search.starts import global_ranking, starts
+from search.config import SearchConfig
+from search.starts import crowding, global_ranking, starts
 from spaces import Budget, Space
 
 HALF = Budget.parse("0.5")
@@ -54,6 +57,25 @@ def test_where_criteria_are_searched_uniform_widths_are_tried_under_each(space: 
     uniform = {**space.uniform(HALF)}
     assert found[1].params == {**uniform, "criterion": "second_order"}
     assert starts(space, {}, [HALF])[0].params == uniform
+
+
+@pytest.mark.parametrize(
+    ("starts", "options", "line"),
+    [
+        (20, {}, ""),  # a third of 30 is left
+        (21, {}, "21 starts leave nsga2 9 of 30 trials; give more --trials or fewer --starts"),
+        (
+            32,
+            {"criterion": "search"},
+            "32 starts leave nsga2 0 of 30 trials, and 2 of them are not tried; give more "
+            "--trials or fewer --criteria or --starts",
+        ),
+    ],
+)
+def test_starts_that_take_most_of_the_trials(
+    starts: int, options: dict[str, Any], line: str
+) -> None:
+    assert crowding(starts, SearchConfig.of(trials=30, sampler="nsga2", **options)) == line
 
 
 def test_a_global_ranking_keeps_what_scores_highest(space: Space) -> None:
