@@ -34,6 +34,7 @@ def provenance(
         "task": task.name,
         "fresh": _fresh(config.task.model, task),
         "config": config.to_dict(),
+        "reference": config.reference,
         "versions": versions(),
         "commit": commit(),
         "device": device(task.device),

@@ -11,6 +11,7 @@ on it is then left out.
 | ``run`` | name of the run |
 | ``task`` | what was pruned, for people: ``"resnet20 on cifar10"`` |
 | ``config`` | dict of the configuration, nested dicts allowed |
+| ``reference`` | the criterion that serves where a trial has none of its own |
 | ``versions`` | dict: package to version |
 | ``commit`` | of the source tree |
 | ``device`` | what it ran on |

@@ -7,11 +7,12 @@ from typing import Literal
 from results.record import TrialRecord
 from results.report.view import View
 
-Origin = Literal["uniform", "ranking", "random", "searched"]
+Origin = Literal["uniform", "ranking", "importance", "random", "searched"]
 
 NAMES: dict[Origin, str] = {
     "uniform": "uniform widths",
     "ranking": "global rankings",
+    "importance": "widths by importance",
     "random": "random policies",
     "searched": "searched",
 }
@@ -19,8 +20,10 @@ NAMES: dict[Origin, str] = {
 
 
 def origin_of(view: View, record: TrialRecord) -> Origin:
-    """Rankings are the starts that the run was given, importances' widths among them; who is
-    nothing else was searched."""
+    """Importances are those that the run measured, rankings the other starts that it was given;
+    who is nothing else was searched."""
+    if record.origin in {measured.importance for measured in view.measured}:
+        return "importance"
     policies = (view.provenance.get("config") or {}).get("policies") or {}
     if record.origin in (policies.get("starts") or ()):
         return "ranking"
@@ -30,8 +33,8 @@ def origin_of(view: View, record: TrialRecord) -> Origin:
 
 def described(view: View, record: TrialRecord) -> str:
     """``global ranking (l1)``, ``widths by iso_damage``, or the origin's own name."""
-    if record.origin in {measured.importance for measured in view.measured}:
-        return f"widths by {record.origin}"
-    if origin_of(view, record) == "ranking":
-        return f"global ranking ({record.origin})"
-    return record.origin
+    said = {
+        "importance": f"widths by {record.origin}",
+        "ranking": f"global ranking ({record.origin})",
+    }
+    return said.get(origin_of(view, record), record.origin)

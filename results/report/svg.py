@@ -24,6 +24,7 @@ MARKERS: dict[str, dict[str, Any]] = {
     "baseline": {"marker": "*", "color": BLACK, "markersize": 12},
     "uniform": {"marker": "s", "color": ORANGE, "markeredgecolor": BLACK, "markersize": 7},
     "ranking": {"marker": "^", "color": GREEN, "markeredgecolor": BLACK, "markersize": 7},
+    "importance": {"marker": "P", "color": VERMILION, "markeredgecolor": BLACK, "markersize": 7},
     "random": {"marker": "v", "color": PURPLE, "markeredgecolor": BLACK, "markersize": 7},
     "coin": {"marker": "^", "color": ORANGE, "markeredgecolor": BLACK, "markersize": 5},
     "searched": {"marker": "D", "color": BLUE, "markeredgecolor": "white", "markersize": 7},

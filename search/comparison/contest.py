@@ -100,6 +100,18 @@ class Contest:
                 f"the search's own final trainings were at a learning rate of {own:g}: they and "
                 "the verdict on them are not those of this comparison"
             )
+        training = self._climb.config.training
+        if training.surgery != "plain":
+            yield (
+                f"inherited weights, those of random channels too, went through the surgery of the "
+                f"search, {training.surgery}"
+            )
+        if training.schedule != "one-shot":
+            yield (
+                "networks of this comparison are pruned at one stroke; the search's finals were "
+                "pruned layer by layer and trained after each: they and the verdict on them are "
+                "not those of this comparison"
+            )
         ends = {min(self._asked.rates), max(self._asked.rates)}
         for point in points:
             if point.chosen and point.lr in ends:

@@ -139,6 +139,18 @@ def test_the_section_speaks_of_what_is_there_and_of_nothing_before(
     assert "Ternary" not in "".join(b.text for b in sparse.blocks if isinstance(b, Paragraph))
 
 
+def test_it_says_whose_training_had_more_epochs(records, finals, others) -> None:
+    same = "the searched one where the run trains from scratch"
+    (last,) = beside.section(View(records, finals, {}, others=others)).blocks[-1:]
+    assert last.text.endswith(f"{same}.")
+    gradual = [replace(f, layer_epochs=3 * (f.role == "searched")) for f in finals]
+    (last,) = beside.section(View(records, gradual, {}, others=others)).blocks[-1:]
+    assert last.text.endswith(
+        f"{same}, and trial 5, which was pruned layer by layer and trained for 3 epochs more on "
+        "the way."
+    )
+
+
 def test_it_stands_in_both_reports(records, finals, provenance, others) -> None:
     made = document(View(records, finals, provenance, others=others))
     assert [s.anchor for s in made.sections][:3] == ["summary", "front", "beside"]

@@ -80,6 +80,18 @@ def test_the_page_is_quiet_drawn_and_no_wider_than_its_window(browser, path, wid
     assert page.evaluate(FAINT) == []
 
 
+def test_on_a_phone_all_of_a_criterion_is_in_sight(browser, path, record) -> None:
+    """Also where uniform widths ended below the top, which takes a word more than a number."""
+    ended = {"origin": "uniform", "state": "stopped"}
+    records = [record(0, (0.8,), criterion="taylor_2019", **ended), record(1, (0.8, 0.9))]
+    budgets = {"budgets": {"0.5": 500_000}}
+    results.Run(path.parent, tuple(records), (), budgets).report()
+    page = browser.open(path, 390)
+    table = "document.querySelector('#criteria .scroll')"
+    assert "stopped at rung 1" in page.evaluate(f"{table}.textContent")
+    assert page.evaluate(f"{table}.scrollWidth - {table}.clientWidth") == 0
+
+
 def anchors(page: Page) -> list[str]:
     found: list[str] = page.evaluate(
         "[...document.querySelectorAll('nav a')].map(a => a.getAttribute('href'))"

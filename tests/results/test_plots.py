@@ -10,9 +10,11 @@ import pytest
 
 from results import TrialRecord
 from results.report import plots
+from results.report.plots.axes import shorten_about
 from results.report.plots.widths import SCALE, numbers_fit
 from results.report.svg import BLACK, HATCHES, MARKERS
 from results.report.view import View
+from results.sensitivity import SensitivityRecord
 from results.trust import proxy_trust, trained_to
 from spaces import Policy
 
@@ -38,11 +40,14 @@ def luminance(colour: tuple[float, ...]) -> float:
 def test_the_front_draws_every_kind_apart(records, finals, provenance) -> None:
     provenance["config"] = {"policies": {"starts": ["l1"]}}
     plain = View(records, finals, provenance)
-    changed = [replace(r, origin={1: "l1", 2: "random"}.get(r.number, r.origin)) for r in records]
-    legend = words(plots.front(View(changed, finals, provenance)))
+    origins = {1: "l1", 2: "random", 3: "iso_damage"}
+    changed = [replace(r, origin=origins.get(r.number, r.origin)) for r in records]
+    measured = [SensitivityRecord("iso_damage", "loss", "stem", 16, (8,), (0.5,))]
+    legend = words(plots.front(View(changed, finals, provenance, measured=measured)))
     for label in (
         "uniform widths",
         "global rankings",
+        "widths by importance",
         "random policies",
         "searched",
         "front",
@@ -50,7 +55,20 @@ def test_the_front_draws_every_kind_apart(records, finals, provenance) -> None:
         "trained for less",
     ):
         assert label in legend
-    assert "global rankings" not in words(plots.front(plain))
+    assert not {"global rankings", "widths by importance"} & set(words(plots.front(plain)))
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("trial 9 (l1)", "trial 9 (l1)"),
+        ("trial 9 (iso_damage, l1)", "trial 9 (…_damage, l1)"),
+        ("uniform at 0.123456 (taylor_2019)", "uniform at 0.123456 (…2019)"),
+        ("a_name_of_a_final_without_brackets", "…inal_without_brackets"),
+    ],
+)
+def test_a_long_label_keeps_its_trial(name: str, label: str) -> None:
+    assert shorten_about(name, 22) == label
 
 
 def test_a_close_up_has_its_budget(records, finals, provenance) -> None:

@@ -11,7 +11,7 @@ import pytest
 import results
 from results.record import TrialRecord
 from results.report import plots
-from results.report.blocks import Bullets, Figure, Table
+from results.report.blocks import Bullets, Figure, Paragraph, Table
 from results.report.origins import described, origin_of
 from results.report.sections.sensitivity import AT_ONCE, section
 from results.report.view import View
@@ -75,20 +75,41 @@ def test_it_names_who_is_hurt_most_and_whom_to_blame(records, finals, provenance
         "least (0.12 of loss).",
         "By layer_damage, stem is hurt most (37.5 points on average over its widths), layer1.conv1 "
         "least (5.0 points).",
-        "Of the cuts of trial 5 at 0.5 these cost most alone: stem from 16 to 8 (0.5 of loss), "
-        "layer1.conv1 from 16 to 7 (0.25 of loss), layer2.conv1 from 32 to 16 (0.12 of loss).",
+        "By iso_damage, of the cuts of trial 5 at 0.5 these cost most alone: stem from 16 to 8 "
+        "(0.5 of loss), layer1.conv1 from 16 to 7 (0.25 of loss, as at 8, the least that was "
+        "measured), layer2.conv1 from 32 to 16 (0.12 of loss).",
     ]
 
 
+def test_damage_between_two_measured_widths_is_said_to_be_interpolated(
+    records, finals, provenance
+) -> None:
+    between = replace(STEM, widths=(4, 12), damages=(2.0, 0.5))
+    view = View(records, finals, provenance, measured=[between])
+    (bullets,) = [b for b in section(view).blocks if isinstance(b, Bullets)]
+    assert bullets.lines[-1].endswith("stem from 16 to 8 (1.2 of loss, interpolated).")
+
+
+def test_worst_channels_are_those_of_the_reference_criterion(measured) -> None:
+    drop = [replace(r, importance="accuracy_drop") for r in measured if r.unit == "accuracy"]
+    view = View([], [], {"reference": "l1"}, measured=[*measured, *drop])
+    loss, accuracy = (b for b in section(view).blocks if isinstance(b, Figure))
+    assert "one panel a group: worst channels by l1 (iso_damage)." in loss.caption
+    for label in ("worst channels by l1", "random channels"):
+        assert f">{label}<" in accuracy.svg
+
+
 def test_the_summary_sets_off_the_most_sensitive_group(measured) -> None:
-    table = next(b for b in section(View([], [], {}, measured=measured)).blocks
-                 if isinstance(b, Table))  # fmt: skip
+    blocks = section(View([], [], {}, measured=measured)).blocks
+    table = next(b for b in blocks if isinstance(b, Table))
     assert [list(row) for row in table.rows] == [
         ["stem", "16", "0.750", "37.50"],
         ["layer1.conv1", "16", "0.250", "5.00"],
         ["layer2.conv1", "32", "0.125", "15.00"],
     ]
     assert table.marked == {0}
+    said = [b.text for b in blocks if isinstance(b, Paragraph)]
+    assert said[1].startswith("The coloured row is the group that is hurt most by iso_damage.")
 
 
 def test_each_unit_has_its_picture_and_all_that_is_drawn_in_a_table(measured) -> None:
@@ -135,6 +156,7 @@ def test_a_start_by_an_importance_is_no_ranking(record, measured) -> None:
     config = {"policies": {"starts": ["l1", "iso_damage"]}}
     view = View([], [], {"config": config}, measured=measured)
     trial: TrialRecord = record(0, origin="iso_damage")
-    assert origin_of(view, trial) == "ranking"
+    assert origin_of(view, trial) == "importance"
     assert described(view, trial) == "widths by iso_damage"
     assert described(view, record(1, origin="l1")) == "global ranking (l1)"
+    assert described(view, record(2, origin="tpe")) == "tpe"

@@ -48,10 +48,18 @@ def finish(
 
 def legend(figure: Figure, columns: int = 3, **what: Any) -> None:
     """Above everything that is drawn."""
-    look: dict[str, Any] = {"handletextpad": 0.4, "columnspacing": 1.2}
+    look: dict[str, Any] = {"handletextpad": 0.4, "columnspacing": 0.9}
     figure.legend(loc="outside upper center", ncols=columns, **look | what)
 
 
 def shorten(name: str, length: int = 28) -> str:
     """The end of a long name: that is where layers of one network differ."""
     return name if len(name) <= length else "\N{HORIZONTAL ELLIPSIS}" + name[1 - length :]
+
+
+def shorten_about(name: str, length: int) -> str:
+    """``trial 9 (…_damage, l1)``: the trial stays, what is said about it in brackets is shortened;
+    at least its last letters are left."""
+    trial, bracket, about = name.rpartition(" (")
+    before = trial + bracket
+    return before + shorten(about, max(length - len(before), 6))

@@ -12,11 +12,11 @@ from results.intervals import half_width
 from results.pareto import finished, trial_front
 from results.record import TrialRecord
 from results.report.origins import NAMES, Origin, origin_of
-from results.report.plots.axes import dot, finish, mark, others, shorten
+from results.report.plots.axes import dot, finish, mark, others, shorten_about
 from results.report.svg import BLACK, MARKERS, draw
 from results.report.view import Row, View
 
-BASELINES: tuple[Origin, ...] = ("random", "ranking", "uniform")
+BASELINES: tuple[Origin, ...] = ("random", "ranking", "importance", "uniform")
 
 
 def front(view: View) -> str:
@@ -72,7 +72,7 @@ def final_accuracy(view: View) -> str:
             if row.val_accuracy is not None:
                 before.plot(100 * row.val_accuracy, place, **MARKERS[row.role])
             _interval(after, place, row)
-        before.set_yticks(range(len(rows)), [shorten(row.name, 22) for row in rows])
+        before.set_yticks(range(len(rows)), [shorten_about(row.name, 22) for row in rows])
         before.set_ylim(len(rows) - 0.3, -0.6)
         for axes, what in ((before, "validation, %\n(search)"), (after, "test, %\n(final)")):
             axes.margins(x=0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from results import text
 from results.beside import BesideRecord, Way, trainings
@@ -45,7 +45,7 @@ def _blocks(view: View) -> Iterator[Block]:
     )
     channels = [place for place, (way, _) in enumerate(networks) if way == "channels"]
     yield Table(COLUMNS, [_row(each) for each in networks.values()], frozenset(channels))
-    yield from (Paragraph(line, "soft") for line in _notes({way for way, _ in networks}))
+    yield from (Paragraph(line, "soft") for line in _notes(view, networks))
 
 
 def _row(records: Sequence[BesideRecord]) -> list[str]:
@@ -62,7 +62,8 @@ def _row(records: Sequence[BesideRecord]) -> list[str]:
     ]
 
 
-def _notes(ways: set[Way]) -> Iterator[str]:
+def _notes(view: View, networks: Collection[tuple[Way, str]]) -> Iterator[str]:
+    ways = {way for way, _ in networks}
     if "magnitude" in ways:
         yield (
             "Magnitude pruning (Han et al. 2015) leaves the largest weights of the whole network, "
@@ -81,5 +82,16 @@ def _notes(ways: set[Way]) -> Iterator[str]:
         "and a bitmap, or the indices of CSR, whichever is smaller in that layer; ternary ones 2 "
         "bits. Accuracy is the mean over seeds with its 95 % Student-t interval; all were "
         "fine-tuned with the same seeds and epochs, but for the unpruned network, and the searched "
-        "one where the run trains from scratch."
+        f"one where the run trains from scratch{_gradual(view, networks)}."
+    )
+
+
+def _gradual(view: View, networks: Collection[tuple[Way, str]]) -> str:
+    """Whose training began before the epochs that all have."""
+    more = {f.name: f.layer_epochs for f in view.finals if ("channels", f.name) in networks}
+    return "".join(
+        f", and {name}, which was pruned layer by layer and trained for "
+        f"{text.plural(epochs, 'epoch')} more on the way"
+        for name, epochs in more.items()
+        if epochs
     )

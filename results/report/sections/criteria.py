@@ -14,11 +14,11 @@ from results.stops import once
 COLUMNS = (
     Column("budget", minor=True),
     Column("criterion", label=True),
-    Column("trials", numeric=True),
+    Column("trials", numeric=True, minor=True),
     Column("at the top rung", numeric=True),
     Column("best validation %", numeric=True),
     Column("median", numeric=True),
-    Column("uniform widths", numeric=True),
+    Column("uniform widths"),
 )
 CARE = (
     "Which channels stay was searched beside the widths. Best and median are over the trials that "

@@ -99,9 +99,9 @@ def _pictures(view: View) -> Iterator[Figure]:
             plots.volumes(lines),
             "Hypervolume of the front against trials that ended, whether complete, stopped or "
             "failed: the share of the square of FLOPs and accuracy that the front dominates. "
-            "Higher is better; it never falls. Beside all trials, what the starts (uniform widths "
-            "and global rankings) and policies drawn at random had reached alone by then; the "
-            "search had more trials than either, so this is no race.",
+            "Higher is better; it never falls. Beside all trials, what the starts (uniform "
+            "widths, global rankings and widths by importances) and policies drawn at random had "
+            "reached alone by then; the search had more trials than either, so this is no race.",
             _volume_table(lines),
         )
 
@@ -109,7 +109,7 @@ def _pictures(view: View) -> Iterator[Figure]:
 def _volumes(view: View) -> list[tuple[str, list[float]]]:
     """The lines that have anything to show."""
     starts = hypervolume_history(
-        view.records, lambda r: origin_of(view, r) in ("uniform", "ranking")
+        view.records, lambda r: origin_of(view, r) in ("uniform", "ranking", "importance")
     )
     drawn = hypervolume_history(view.records, lambda r: origin_of(view, r) == "random")
     lines = [

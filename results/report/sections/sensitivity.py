@@ -14,12 +14,13 @@ AT_ONCE = 24
 """Groups in one picture: as many panels as fit on a page."""
 NAMED = 3
 """Groups that are named for a policy."""
+WORST = "worst channels"
 LABELS = {
-    "iso_damage": "worst channels",
-    "accuracy_drop": "worst channels",
+    "iso_damage": WORST,
+    "accuracy_drop": WORST,
     "layer_damage": "random channels",
 }
-"""Which channels were cut."""
+"""Which channels were cut, the worst by the criterion that serves the whole run."""
 UNITS = {"loss": "rise of the loss", "accuracy": "accuracy lost, points"}
 
 
@@ -37,9 +38,14 @@ def _blocks(view: View) -> Iterator[Block]:
     )
     yield Bullets([*map(_extremes, _by_importance(view.measured).values()), *_blamed(view)])
     yield _summary(view.measured)
+    yield Paragraph(
+        f"The coloured row is the group that is hurt most by {view.measured[0].importance}. "
+        "Figures are means over the widths that were measured.",
+        "soft",
+    )
     for unit in UNITS:
         if some := [r for r in view.measured if r.unit == unit]:
-            yield from _pictures(some)
+            yield from _pictures(some, view.provenance.get("reference"))
 
 
 def _by_importance(
@@ -74,12 +80,22 @@ def _blamed(view: View) -> Iterator[str]:
         worst = sorted(costs, key=lambda name: -costs[name])[:NAMED]
         if said := [_cut(groups[name], widths, costs[name]) for name in worst if costs[name] > 0]:
             at = f" at {widths.budget}" if widths.budget else ""
-            yield f"Of the cuts of {widths.title}{at} these cost most alone: {', '.join(said)}."
+            by, cuts = view.measured[0].importance, f"the cuts of {widths.title}{at}"
+            yield f"By {by}, of {cuts} these cost most alone: {', '.join(said)}."
 
 
 def _cut(group: SensitivityRecord, widths: Widths, cost: float) -> str:
     width = widths.policy[group.group]
-    return f"{group.group} from {group.channels} to {width} ({_shown(cost, group.unit)})"
+    cost_of_it = _shown(cost, group.unit) + _inferred(group, width)
+    return f"{group.group} from {group.channels} to {width} ({cost_of_it})"
+
+
+def _inferred(group: SensitivityRecord, width: int) -> str:
+    """How the damage is known at a width that was not measured."""
+    if width in group.widths:
+        return ""
+    least = min(group.widths)
+    return f", as at {least}, the least that was measured" if width < least else ", interpolated"
 
 
 def _summary(measured: Sequence[SensitivityRecord]) -> Table:
@@ -110,10 +126,10 @@ def _number(damage: float, unit: str) -> str:
     return value.replace("-", text.MINUS)
 
 
-def _pictures(measured: Sequence[SensitivityRecord]) -> Iterator[Figure]:
+def _pictures(measured: Sequence[SensitivityRecord], reference: str | None) -> Iterator[Figure]:
     """All of one unit."""
     names = list(dict.fromkeys(r.group for r in measured))
-    labels = {name: LABELS.get(name, name) for name in _by_importance(measured)}
+    labels = {name: _label(name, reference) for name in _by_importance(measured)}
     unit = measured[0].unit
     parts = -(-len(names) // AT_ONCE)
     size = -(-len(names) // parts)
@@ -123,6 +139,11 @@ def _pictures(measured: Sequence[SensitivityRecord]) -> Iterator[Figure]:
         where = f"{unit}-{place}"
         picture = plots.damages(some, shown, labels, UNITS[unit], where)
         yield Figure(f"sensitivity-{where}", picture, _caption(unit, labels), _table(shown, labels))
+
+
+def _label(importance: str, reference: str | None) -> str:
+    label = LABELS.get(importance, importance)
+    return f"{label} by {reference}" if reference and label == WORST else label
 
 
 def _caption(unit: str, labels: dict[str, str]) -> str:

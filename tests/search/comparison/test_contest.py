@@ -180,6 +180,19 @@ def test_weights_of_unknown_training_are_said_to_be(
     assert any("is not known: its training is counted as 1 epoch " in note for note in notes)
 
 
+def test_another_surgery_and_schedule_of_the_search_are_said(
+    whole, climb: Climb, contenders: list[Finalist], tmp_path: Path
+) -> None:
+    training = replace(climb.config.training, surgery="scale", schedule="layerwise")
+    given = replace(climb, config=replace(climb.config, training=training))
+    asked = CompareConfig.of(**{**vars(ASKED), "arms": ("scratch-e",), "structures": ("uniform",)})
+    made = Contest(asked, given, contenders, Counted(), Progress(), tmp_path)
+    notes = made.run(Comparison(), lambda _: None).notes
+    for said in ("went through the surgery of the search, scale", "are pruned at one stroke; the"):
+        assert any(said in note for note in notes)
+        assert not any(said in note for note in whole[0].notes)
+
+
 def test_a_training_that_diverges_leaves_the_others_alone(
     climb: Climb, contenders: list[Finalist], tmp_path: Path
 ) -> None:
