@@ -15,6 +15,7 @@ from results.report.blocks import Bullets, Figure, Paragraph, Section, Table
 from results.report.origins import described, origin_of
 from results.report.sections import front, search, spending, trust, widths
 from results.report.view import View
+from results.sensitivity import SensitivityRecord
 from spaces import Policy
 
 NAMES = ("front", "widths", "search", "trust", "spending")
@@ -223,6 +224,15 @@ def test_hypervolume_has_a_row_wherever_a_line_rises(record, provenance) -> None
         ["3", "0.45000", "0.40000", "0.45000"],
         ["4", "0.45000", "0.40000", "0.45000"],
     ]
+
+
+def test_widths_by_an_importance_are_starts(record, provenance) -> None:
+    trials = [record(0, (0.5, 0.80), flops=500_000, origin="iso_damage")]
+    measured = [SensitivityRecord("iso_damage", "loss", "stem", 16, (8,), (0.5,))]
+    section = search.section(View(trials, [], provenance, measured=measured))
+    assert table_with(section, "starts alone").rows == [["1", "0.40000", "0.40000"]]
+    (caption,) = [f.caption for f in section.blocks if getattr(f, "name", "") == "hypervolume"]
+    assert "(uniform widths, global rankings and widths by importances)" in caption
 
 
 def test_rungs_say_who_was_stopped_where(records, provenance) -> None:

@@ -59,6 +59,7 @@ def test_the_folder_holds_what_the_design_lists(run: results.Run) -> None:
         assert f"trial {record.number} {record.state} {record.reason}\n" in log
     assert about["config"]["policies"]["budget"] == ["0.5", "0.2"]
     assert about["versions"]["torch"] == torch.__version__
+    assert run.provenance["reference"] == about["config"]["judging"]["criterion"]
 
 
 def test_every_trial_meets_its_budget_and_the_table_has_one_row_each(run: results.Run) -> None:
