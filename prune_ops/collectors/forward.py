@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from prune_ops.channels import weights
 from prune_ops.collectors.collector import Collector
+from prune_ops.collectors.maps import OfMaps
 from prune_ops.collectors.subject import Subject
 from prune_ops.contributions import SAMPLES, Layer, Readers, by_channel, by_input, sampled
 from prune_ops.watching import Activations, of_channels
@@ -57,13 +58,8 @@ class Contributions(Collector):
         return self._gram
 
 
-class _OfMaps(Collector):
-    """The mean over images of a number a channel, at every activation that its group passes."""
-
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self._sums: dict[str, dict[int, Tensor]] = {g.name: {} for g in subject.groups}
-        self._images = 0
+class _Looking(OfMaps):
+    """The mean over images of what is seen in the outputs themselves."""
 
     @contextmanager
     def watching(self, images: int) -> Iterator[None]:
@@ -73,9 +69,7 @@ class _OfMaps(Collector):
         def found(activation: Activation, output: Tensor) -> None:
             use = next(uses)
             for group in self._looked_at(activation):
-                values = self._of(activation, group, output.detach()) * images
-                sums = self._sums[group]
-                sums[use] = sums[use] + values if use in sums else values
+                self._add(group, use, self._of(activation, group, output.detach()) * images)
 
         with Activations(self.subject.activations, found):
             yield
@@ -87,15 +81,8 @@ class _OfMaps(Collector):
     def _of(self, activation: Activation, group: str, output: Tensor) -> Tensor:
         """``(channels,)`` float64, the mean over the batch."""
 
-    def result(self) -> dict[str, Tensor]:
-        return {
-            name: torch.stack([sums[use] for use in sorted(sums)]) / self._images
-            for name, sums in self._sums.items()
-            if sums
-        }
 
-
-class Zeros(_OfMaps):
+class Zeros(_Looking):
     """``Evidence.zeros``."""
 
     def _looked_at(self, activation: Activation) -> Iterable[str]:
@@ -105,7 +92,7 @@ class Zeros(_OfMaps):
         return (of_channels(activation, group, output) == 0).double().mean(1)
 
 
-class Ranks(_OfMaps):
+class Ranks(_Looking):
     """``Evidence.ranks``: singular values of every map, by far the dearest of this pass."""
 
     def _of(self, activation: Activation, group: str, output: Tensor) -> Tensor:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 
 import torch
 from torch import Tensor
 
 from prune_ops.channels import PRODUCERS, channel_sums, weights
 from prune_ops.collectors.collector import Collector
+from prune_ops.collectors.maps import OfMaps
 from prune_ops.collectors.subject import Subject
 from prune_ops.watching import Activations, of_channels
 from spaces import Activation
@@ -65,36 +67,23 @@ class Fisher(Collector):
         return {name: total / self._samples for name, total in self._squares.items()}
 
 
-class Saliencies(Collector):
+class Saliencies(OfMaps):
     """``Evidence.saliencies``, by hooks on what comes out of the activation functions."""
-
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self._sums: dict[str, dict[int, Tensor]] = {g.name: {} for g in subject.groups}
-        self._images = 0
 
     @contextmanager
     def watching(self, images: int) -> Iterator[None]:
         self._images += images
-        uses = iter(range(len(self.subject.activations)))
+        uses = count()
 
         def found(activation: Activation, output: Tensor) -> None:
             use, values = next(uses), output.detach()
             if activation.channels and output.requires_grad:
-                output.register_hook(lambda g: self._add(use, activation, values * g))
+                output.register_hook(lambda g: self._multiplied(use, activation, values * g))
 
         with Activations(self.subject.activations, found):
             yield
 
-    def _add(self, use: int, activation: Activation, products: Tensor) -> None:
+    def _multiplied(self, use: int, activation: Activation, products: Tensor) -> None:
         for group in activation.channels:
-            mean = of_channels(activation, group, products).mean(1).abs().double()
-            sums = self._sums[group]
-            sums[use] = sums[use] + mean if use in sums else mean
-
-    def result(self) -> dict[str, Tensor]:
-        return {
-            name: torch.stack([sums[use] for use in sorted(sums)]) / self._images
-            for name, sums in self._sums.items()
-            if sums
-        }
+            mean = of_channels(activation, group, products).mean(1)
+            self._add(group, use, mean.abs().double())
