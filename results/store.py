@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
+import sqlalchemy
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -84,6 +85,8 @@ def open_study(path: Path) -> Iterator[optuna.Study]:
         # The timeout waits out the writes of a search that is still running.
         storage = _reader(f"sqlite:///{path.resolve()}", {"connect_args": {"timeout": 60}})
         names = optuna.get_all_study_names(storage)
+    except UserError:
+        raise
     except Exception as error:  # those of SQLAlchemy, of Optuna, and of a version table's JSON
         raise _damaged(path, error) from error
     if not names:
@@ -106,11 +109,16 @@ def _damaged(path: Path, error: Exception) -> UserError:
 
 
 def _reader(url: str, options: dict[str, Any]) -> RDBStorage:
-    # skip_table_creation: reading must not turn a stranger's file into an Optuna database.
     # NullPool leaves no connection behind.
-    return RDBStorage(
-        url, engine_kwargs=options | {"poolclass": NullPool}, skip_table_creation=True
-    )
+    options = options | {"poolclass": NullPool}
+    engine = sqlalchemy.create_engine(url, **options)
+    with engine.connect() as connection:
+        made = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).all()
+    if not made:
+        # Optuna would write the version that is missing, and whoever makes the study fail at it.
+        raise UserError("the study is only being made; try again in a moment")
+    # skip_table_creation: reading must not turn a stranger's file into an Optuna database.
+    return RDBStorage(url, engine_kwargs=options, skip_table_creation=True)
 
 
 def _kept_in(folder: Path) -> tuple[str | None, str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.trial import TrialState
 from sqlalchemy import event
 
@@ -242,3 +243,16 @@ def test_finals_are_replaced_not_appended(study, finals: list[FinalRecord]) -> N
     store.save_finals(study, finals)
     store.save_finals(study, finals[:1])
     assert store.load_finals(study) == finals[:1]
+
+
+def test_a_study_that_is_only_being_made_is_left_to_its_maker(tmp_path: Path) -> None:
+    """Optuna writes its version last; a reader that wrote it first would end the search."""
+    path = tmp_path / "study.db"
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    with storage.engine.begin() as connection:
+        connection.execute(sqlalchemy.text("DELETE FROM alembic_version"))
+    with pytest.raises(UserError, match="the study is only being made; try again"):
+        store.open_study(path).__enter__()
+    with storage.engine.connect() as connection:
+        assert connection.execute(sqlalchemy.text("SELECT * FROM alembic_version")).all() == []
+    storage.engine.dispose()

@@ -383,7 +383,8 @@ def test_a_killed_driver_resumes_with_every_finished_trial(
 ) -> None:
     arguments = ["--name", "r", "--engine", "ray", "--address", cluster.address]
     process = start(tmp_path, *arguments)
-    wait_until(tmp_path / "r", lambda run: sum(r.state != "running" for r in run.records) >= 3)
+    enough = lambda run: sum(r.state != "running" for r in run.records) >= 3  # noqa: E731
+    wait_until(tmp_path / "r", enough, process)
     process.kill()
     assert finish(process)[0] == -signal.SIGKILL
     before = [r for r in results.load(tmp_path / "r").records if r.state != "running"]
@@ -407,7 +408,7 @@ def test_ctrl_c_ends_with_the_command_to_go_on(cluster: Cluster, tmp_path: Path)
     process = start(
         tmp_path, "--name", "c", "--engine", "ray", "--address", cluster.address, "--trials", "40"
     )
-    wait_until(tmp_path / "c", lambda run: any(r.state != "running" for r in run.records))
+    wait_until(tmp_path / "c", lambda run: any(r.state != "running" for r in run.records), process)
     os.killpg(process.pid, signal.SIGINT)
     code, errors = finish(process)
     assert code == 130

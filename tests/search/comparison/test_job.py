@@ -182,7 +182,7 @@ def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(folder: Path) -> No
     command = [sys.executable, "search.py", "compare", str(folder), *flags]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    wait_until(folder, lambda run: len(run.compared.arms) >= 5)
+    wait_until(folder, lambda run: len(run.compared.arms) >= 5, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
