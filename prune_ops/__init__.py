@@ -11,19 +11,19 @@ from __future__ import annotations
 from prune_ops.artifact import load, load_policy, save
 from prune_ops.calibrate import check_criteria, score
 from prune_ops.compression import WAYS, Compression
+from prune_ops.compression.magnitude import sparsified
+from prune_ops.compression.sizes import Size, size
+from prune_ops.compression.ternary import ternarised
 from prune_ops.criteria import CRITERIA
 from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
 from prune_ops.greedy import GreedyScores
 from prune_ops.importances import IMPORTANCES, Importance
-from prune_ops.magnitude import sparsified
 from prune_ops.measure import Damages, measure
 from prune_ops.proxies import PROXIES, Candidate, Proxy, check_proxies
 from prune_ops.scores import Scores, normalised
 from prune_ops.select import Selection, select
-from prune_ops.sizes import Size, size
 from prune_ops.surgery import SURGERIES, Surgery, prune
-from prune_ops.ternary import ternarised
 from prune_ops.weights import baked, layer_weights
 
 __all__ = [

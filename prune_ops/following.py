@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -51,7 +52,7 @@ class Call:
         return values.reshape(-1, *[1] * (self.weight.ndim - 2))
 
 
-class Followed(TorchFunctionMode):
+class Followed(TorchFunctionMode, ABC):
     """While entered, says where the outputs of layers with the given weights go *directly*.
 
     ``used`` may return a trail, anything. It is handed to ``normalised`` when the outputs go into
@@ -68,9 +69,9 @@ class Followed(TorchFunctionMode):
         self._ids = {id(weight) for weight in weights}
         self._trails = WeakIdKeyDictionary()
 
+    @abstractmethod
     def used(self, call: Call, result: Tensor) -> Any:
         """A layer was called; the trail to follow, or None."""
-        raise NotImplementedError
 
     def normalised(self, trail: Any, given: Mapping[str, Any]) -> None:
         """Its outputs went into ``batch_norm`` with these arguments."""

@@ -8,6 +8,7 @@ from functools import cache
 
 import pytest
 import torch
+from looking import look_at
 from networks import SMALL
 
 import prune_ops
@@ -127,21 +128,6 @@ def test_the_model_is_untouched(criterion, network):
     score(criterion, model, space)
     assert look_at(model) == before
     assert torch.equal(torch.get_rng_state(), drawn)
-
-
-def look_at(model):
-    """All that could have changed, as plain values."""
-    return {
-        "state": {name: value.tolist() for name, value in model.state_dict().items()},
-        "parameters": [
-            (n, id(p), p.requires_grad, None if p.grad is None else p.grad.tolist())
-            for n, p in model.named_parameters()
-        ],
-        "modules": [
-            (n, m.training, len(m._forward_hooks), len(m._backward_hooks))
-            for n, m in model.named_modules()
-        ],
-    }
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from functools import cache
 
 import pytest
 import torch
+from looking import look_at
 from networks import SMALL
 
 import prune_ops
@@ -115,25 +116,15 @@ def test_the_candidate_is_untouched(proxy, network):
     first = next(candidate.pruned.parameters())
     first.grad = torch.ones_like(first)
     first.requires_grad_(False)
-    before, drawn = look_at(candidate), torch.get_rng_state()
+    before, drawn = looked_at(candidate), torch.get_rng_state()
     prune_ops.PROXIES[proxy](candidate)
-    assert look_at(candidate) == before
+    assert looked_at(candidate) == before
     assert torch.equal(torch.get_rng_state(), drawn)
 
 
-def look_at(candidate):
-    """All that could have changed, as plain values."""
-    model = candidate.pruned
-    return {
-        "state": {name: value.tolist() for name, value in model.state_dict().items()},
-        "parameters": [
-            (n, id(p), p.requires_grad, None if p.grad is None else p.grad.tolist())
-            for n, p in model.named_parameters()
-        ],
-        "modules": [
-            (n, m.training, len(m._forward_hooks), len(m._backward_hooks))
-            for n, m in model.named_modules()
-        ],
+def looked_at(candidate):
+    """The pruned model, and all that is judged by."""
+    return look_at(candidate.pruned) | {
         "scores": {name: values.tolist() for name, values in candidate.scores.items()},
         "images": [
             (x.tolist(), x.requires_grad, y.tolist())

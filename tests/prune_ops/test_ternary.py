@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from prune_ops import baked, ternarised
-from prune_ops.ternary import ternary
+from prune_ops.compression.ternary import ternary
 
 
 def test_numbers_worked_out_by_hand():

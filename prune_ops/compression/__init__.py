@@ -8,9 +8,9 @@ from typing import Literal
 
 from torch import nn
 
-from prune_ops.magnitude import sparsified
-from prune_ops.sizes import Encoding, Size, size
-from prune_ops.ternary import ternarised
+from prune_ops.compression.magnitude import sparsified
+from prune_ops.compression.sizes import Encoding, Size, size
+from prune_ops.compression.ternary import ternarised
 
 Way = Literal["magnitude", "ternary"]
 WAYS: Mapping[Way, Encoding] = {"magnitude": "sparse", "ternary": "ternary"}
