@@ -2,18 +2,20 @@
 
     PYTHONPATH=. python benchmarks/calibration.py --images 256
 
-Both go over the same images at 224x224, in turn, and the ratio of their times is printed: of the
-criteria that share the passes (weights, feature maps, gradients, per-sample Fisher), and of those
-that need more: ThiNet and LASSO (one Gram matrix of contributions), HRank, Hutchinson.
+Both go over the same images at 224x224, in turn, and the ratio of their times is taken: of the
+criteria that share the passes (weights, feature maps, gradients, per-sample Fisher), and, with
+``--more``, of those that need more: ThiNet and LASSO (one Gram matrix of contributions), HRank,
+Hutchinson. Written are ``calibration.csv`` and ``README.md``.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
+import pandas as pd
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -22,8 +24,10 @@ from torch.nn.functional import cross_entropy
 import prune_ops
 import spaces
 from prune_ops import CRITERIA
+from search.provenance import commit
 from spaces import Space
 
+SHARED = "what share the passes"
 MORE = {
     "thinet and lasso": ("contributions",),
     "hrank": ("ranks",),
@@ -43,13 +47,21 @@ def main() -> None:
     images = torch.randn(args.images, 3, side, side, device=device)
     targets = torch.randint(1000, (args.images,), device=device)
     batches = list(zip(images.split(32), targets.split(32), strict=True))
+    print(_settings(args), flush=True)
+    rows: list[dict[str, object]] = []
+    for name, criteria in _measured(args.more).items():
+        scoring = _scoring(model, space, batches, criteria)
+        rows += _compare(name, scoring, model, batches, args)
+    _write(pd.DataFrame(rows), args)
+
+
+def _measured(more: bool) -> dict[str, list[str]]:
+    """What is measured together → the criteria."""
     apart = {field for fields in MORE.values() for field in fields}
-    shared = [c.name for c in CRITERIA.values() if not c.requires & apart]
-    print(f"{args.model}, {args.images} images of {side}x{side}, {device}; {', '.join(shared)}")
-    _compare("shared by all these", _scoring(model, space, batches, shared), model, batches, args)
-    for name, fields in MORE.items() if args.more else ():
-        names = [c.name for c in CRITERIA.values() if c.requires & set(fields)]
-        _compare(name, _scoring(model, space, batches, names), model, batches, args)
+    found = {SHARED: [c.name for c in CRITERIA.values() if not c.requires & apart]}
+    for name, fields in MORE.items() if more else ():
+        found[name] = [c.name for c in CRITERIA.values() if c.requires & set(fields)]
+    return found
 
 
 def _scoring(
@@ -64,16 +76,13 @@ def _compare(
     model: nn.Module,
     batches: Sequence[Batch],
     args: argparse.Namespace,
-) -> None:
-    ratios = []
+) -> Iterator[dict[str, object]]:
     _seconds(lambda: _plain(model, batches[:1]), args.device)  # warm
-    for _ in range(args.rounds):
+    for turn in range(args.rounds):
         plain = _seconds(lambda: _plain(model, batches), args.device)
         scored = _seconds(scoring, args.device)
-        ratios.append(scored / plain)
-        print(f"  {name}: {scored:.1f} s against {plain:.1f} s plain: {ratios[-1]:.2f}", flush=True)
-    middle = statistics.median(ratios)
-    print(f"{name}: {middle:.2f} times ({min(ratios):.2f} to {max(ratios):.2f}, n {len(ratios)})")
+        print(f"  {name}: {scored:.1f} s, plain {plain:.1f} s: {scored / plain:.2f}", flush=True)
+        yield {"measured": name, "round": turn, "seconds": scored, "seconds_plain": plain}
 
 
 def _plain(model: nn.Module, batches: Sequence[Batch]) -> None:
@@ -95,6 +104,34 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
+def _write(rows: pd.DataFrame, args: argparse.Namespace) -> None:
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(out / "calibration.csv", index=False)
+    text = "\n".join(_text(rows.assign(times=rows.seconds / rows.seconds_plain), args))
+    (out / "README.md").write_text(text)
+    print(text)
+
+
+def _text(rows: pd.DataFrame, args: argparse.Namespace) -> Iterator[str]:
+    yield f"# The cost of calibration\n\n{_settings(args)}\n"
+    yield "| criteria | times a plain forward and backward pass | lowest to highest, rounds |"
+    yield "| --- | ---: | ---: |"
+    for name, own in rows.groupby("measured", sort=False).times:
+        criteria = ", ".join(_measured(True)[str(name)])
+        spread = f"{own.min():.2f} to {own.max():.2f}, {len(own)}"
+        yield f"| {name}: {criteria} | {own.median():.2f} | {spread} |"
+    yield ""
+
+
+def _settings(args: argparse.Namespace) -> str:
+    device = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
+    return (
+        f"{args.model}, {args.images} images of {args.side}x{args.side}, device {device}, "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}, commit {commit()}."
+    )
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="resnet50")
@@ -102,6 +139,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", default="benchmarks/results/calibration")
     parser.add_argument("--more", action="store_true", help="the dearer criteria too")
     return parser.parse_args()
 
