@@ -40,6 +40,7 @@ def provenance(
         "device": device(task.device),
         "budgets": {str(budget): budget.limit(space.full_flops) for budget in budgets},
         "full_flops": space.full_flops,
+        "baseline": {"flops": space.full_flops, "params": space.full_params},
         "train_images": len(task.train),
         "val_images": len(task.validation),
         "test_images": len(task.test),
@@ -56,7 +57,7 @@ def tested(finals: Sequence[FinalRecord], others: Sequence[BesideRecord]) -> dic
     """What of the provenance is known only from the finals and what was set beside them."""
     networks = {(final.tried, seed) for final in finals for seed in final.seeds}
     reads = len(networks) + len(trainings(others))
-    return {"baseline": _baseline(finals), "test_reads": reads}
+    return _baseline(finals) | {"test_reads": reads}
 
 
 def versions() -> dict[str, str]:
@@ -94,10 +95,11 @@ def _fresh(model: str, task: Task) -> str:
 def _baseline(finals: Sequence[FinalRecord]) -> dict[str, Any]:
     for final in finals:
         if final.role == "baseline":
-            return {
+            known = {
                 "flops": final.flops,
                 "params": final.params,
                 "val_accuracy": final.val_accuracy[0],
                 "test_accuracy": final.test_accuracy[0],
             }
+            return {"baseline": known}
     return {}

@@ -248,6 +248,14 @@ def test_a_running_study_shows_the_front_without_test_accuracy(records, provenan
     ]
 
 
+def test_before_the_finals_the_unpruned_network_has_its_size_and_no_accuracy(
+    records, provenance
+) -> None:
+    provenance["baseline"] = {"flops": 1_000_000, "params": 40_000}
+    page = Page(html(records, [], provenance))
+    assert "baseline 1.00 M 100.0 40.0 k – – –" in page.text
+
+
 def test_trained_trials_without_a_complete_one(records, provenance) -> None:
     page = Page(html([records[6], records[8]], [], provenance))
     assert "2 trials" in page.text
