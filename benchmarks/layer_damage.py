@@ -6,9 +6,10 @@ That is the claim of the sensitiveness strategy (importance ``layer_damage``). `
 with ``train/<class>/`` and ``val/<class>/``, here the JPEG copy of CIFAR-10; only ``train/`` is
 looked at. For each seed one network is trained for ``--epochs`` with an annealed learning rate and
 measured on the way, and others are trained for ``--brief`` epochs, each annealed by itself. All are
-measured on validation images, by the same random cuts for every network of a seed. Written into
+measured on validation images, by the same random cuts for every network of a seed. ``--weights``
+are those of a network of another training, to the end; all are compared with it too. Written into
 ``OUT``: every damage and every correlation as CSV, ``README.md`` and its figures. Two networks of
-different seeds, both fully trained, say how far any two orders can agree.
+different seeds, both after all epochs, say how far any two orders can agree.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from prune_ops import IMPORTANCES
 from results.report.blocks import Bullets, Column, Document, Paragraph, Section, Table
 from results.report.blocks import Figure as Picture
 from results.report.markdown import markdown
-from results.report.svg import BLACK, BLUE, GREY, VERMILION, draw
+from results.report.svg import BLACK, BLUE, GREEN, GREY, PURPLE, VERMILION, draw
 from results.text import between, plural
 from results.trust import kendall, spearman
 from search import data, models
@@ -43,9 +44,16 @@ from search.provenance import commit
 from search.train import FROM_SCRATCH, Recipe, train
 from spaces import Space, copied
 
-ONE, OWN, OTHER = "one training", "its own schedule", "another seed"
-"""What the fully trained network of a seed is compared with."""
-LOOKS = {ONE: (BLUE, "o", "-"), OWN: (VERMILION, "s", "--")}
+ONE, OWN, GIVEN = "one training", "its own schedule", "given weights"
+"""How a network was trained."""
+END, OTHER = "the end", "another seed's end"
+"""What it is compared with, beside the given weights: the network after all epochs."""
+LOOKS = {
+    (ONE, END): (BLUE, "o", "-"),
+    (OWN, END): (VERMILION, "s", "--"),
+    (ONE, GIVEN): (GREEN, "^", "-"),
+    (OWN, GIVEN): (PURPLE, "v", "--"),
+}
 RESAMPLES = 2000
 IMPORTANCE = IMPORTANCES["layer_damage"]
 
@@ -81,6 +89,10 @@ def measured(args: argparse.Namespace, seed: int) -> pd.DataFrame:
         )
         print(f"seed {seed}: {epochs} of {of} epochs, accuracy {accuracy:.4f}", flush=True)
 
+    if args.weights:
+        given = _fresh(args, splits, seed)
+        models.load_weights(given, args.weights)
+        keep(given, GIVEN, 0, 0)
     on_the_way = [epochs for epochs in args.checkpoints if epochs < args.epochs]
     for schedule, of, looks in (
         (ONE, args.epochs, [*on_the_way, args.epochs]),
@@ -152,28 +164,37 @@ def correlated(damages: pd.DataFrame) -> pd.DataFrame:
     The interval is a percentile bootstrap over layers, each resample the same for all seeds;
     ``low_seed`` and ``high_seed`` are the ends of Kendall's tau over seeds.
     """
-    full = damages[(damages.schedule == ONE) & (damages.epochs == damages.of)]
-    ends = {seed: rows.damage.to_numpy() for seed, rows in full.groupby("seed")}
+    own = damages[damages.schedule != GIVEN]
+    last = (ONE, own.of.max())
+    full = own[(own.schedule == ONE) & (own.epochs == own.of)]
+    references = {END: _by_seed(full), GIVEN: _by_seed(damages[damages.schedule == GIVEN])}
     found = []
-    for (schedule, epochs), rows in damages.groupby(["schedule", "epochs"], sort=False):
-        if schedule == ONE and epochs == full.of.iloc[0]:
-            continue
-        pairs = [(some.damage.to_numpy(), ends[seed]) for seed, some in rows.groupby("seed")]
-        found.append(_row(schedule, epochs, rows.accuracy.mean(), pairs))
-    pairs = list(itertools.combinations(ends.values(), 2))
+    for network, rows in own.groupby(["schedule", "epochs"], sort=False):
+        for name, reference in references.items():
+            if reference and not (name == END and network == last):
+                pairs = [(x, reference[seed]) for seed, x in _by_seed(rows).items()]
+                found.append(_row(network, name, rows.accuracy.mean(), pairs))
+    pairs = list(itertools.combinations(references[END].values(), 2))
     if pairs:
-        found.append(_row(OTHER, full.of.iloc[0], full.accuracy.mean(), pairs))
+        found.append(_row(last, OTHER, full.accuracy.mean(), pairs))
     return pd.DataFrame(found)
 
 
+def _by_seed(rows: pd.DataFrame) -> dict[int, np.ndarray]:
+    return {seed: some.damage.to_numpy() for seed, some in rows.groupby("seed")}
+
+
 def _row(
-    schedule: str, epochs: int, accuracy: float, pairs: Sequence[tuple[np.ndarray, np.ndarray]]
+    network: tuple[str, int],
+    reference: str,
+    accuracy: float,
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> dict[str, object]:
     layers = len(pairs[0][0])
     draws = np.random.default_rng(0).multinomial(layers, np.full(layers, 1 / layers), RESAMPLES)
     counts = np.vstack([np.ones(layers), draws])
-    row = {"schedule": schedule, "epochs": epochs, "accuracy": accuracy, "pairs": len(pairs)}
-    row["layers"] = layers
+    row = dict(zip(("schedule", "epochs"), network, strict=True))
+    row |= {"with": reference, "accuracy": accuracy, "pairs": len(pairs), "layers": layers}
     for name, correlation in (("kendall", kendall), ("spearman", spearman)):
         values = np.array([correlation(x, y, counts) for x, y in pairs])
         mean = np.nanmean(values, axis=0) if np.isfinite(values).all(0).any() else values[0]
@@ -227,8 +248,8 @@ def _write(
         Paragraph(
             f"Kendall's tau and Spearman's rho between the damages of the groups and those after "
             f"all {args.epochs} epochs of the same seed, mean over seeds; in brackets 95 % "
-            "intervals from the bootstrap over groups. The last row compares fully trained "
-            "networks of two seeds."
+            f"intervals from the bootstrap over groups.{_given(damages)} The last row compares "
+            "networks of two seeds after all epochs."
         ),
         Bullets(list(said(correlations, args.epochs))),
         Picture("correlation", _curve(correlations), "Rank correlation against epochs.",
@@ -246,32 +267,45 @@ def _write(
     print(words, *said(correlations, args.epochs), sep="\n")
 
 
+def _given(damages: pd.DataFrame) -> str:
+    """About the given weights, if there were any."""
+    accuracy = damages[damages.schedule == GIVEN].accuracy.mean()
+    if np.isnan(accuracy):
+        return ""
+    return (
+        " All are compared with given weights too, the network of another training, which has "
+        f"{accuracy:.1%} on these images."
+    )
+
+
 def said(correlations: pd.DataFrame, epochs: int) -> Iterator[str]:
     """What the figures say, in words."""
-    for row in correlations.itertuples():
-        tau = between(row.kendall, row.kendall_low, row.kendall_high)
-        rho = between(row.spearman, row.spearman_low, row.spearman_high)
-        if row.schedule == OTHER:
-            yield f"Between two seeds, both after {plural(epochs, 'epoch')}: tau {tau}, rho {rho}."
+    for row in correlations.to_dict("records"):
+        tau = between(row["kendall"], row["kendall_low"], row["kendall_high"])
+        rho = between(row["spearman"], row["spearman_low"], row["spearman_high"])
+        figures = f"tau {tau}, rho {rho}."
+        if row["with"] == OTHER:
+            yield f"Between two seeds, both after {plural(epochs, 'epoch')}: {figures}"
         else:
-            how = "of the same training" if row.schedule == ONE else "annealed by themselves"
-            yield f"After {plural(row.epochs, 'epoch')} {how}: tau {tau}, rho {rho}."
+            how = "of one training" if row["schedule"] == ONE else "annealed by themselves"
+            yield f"After {plural(row['epochs'], 'epoch')} {how}, with {row['with']}: {figures}"
 
 
 def _table(correlations: pd.DataFrame) -> Table:
     rows = [
         [
-            f"{row.schedule}",
-            str(row.epochs),
-            f"{100 * row.accuracy:.2f}",
-            between(row.kendall, row.kendall_low, row.kendall_high),
-            between(row.spearman, row.spearman_low, row.spearman_high),
+            row["schedule"],
+            row["with"],
+            str(row["epochs"]),
+            f"{100 * row['accuracy']:.2f}",
+            between(row["kendall"], row["kendall_low"], row["kendall_high"]),
+            between(row["spearman"], row["spearman_low"], row["spearman_high"]),
         ]
-        for row in correlations.itertuples()
+        for row in correlations.to_dict("records")
     ]
     titles = ("epochs", "accuracy, %", "Kendall's tau", "Spearman's rho")
-    columns = [Column("compared", label=True), *(Column(title, numeric=True) for title in titles)]
-    return Table(columns, rows)
+    labels = [Column("trained", label=True), Column("compared with", label=True)]
+    return Table([*labels, *(Column(title, numeric=True) for title in titles)], rows)
 
 
 def _means(damages: pd.DataFrame) -> pd.DataFrame:
@@ -284,7 +318,10 @@ def _means(damages: pd.DataFrame) -> pd.DataFrame:
 
 def _damage_table(damages: pd.DataFrame) -> Table:
     means = _means(damages)
-    titles = [f"{plural(epochs, 'epoch')}, {schedule}" for schedule, epochs in means.columns]
+    titles = [
+        f"{plural(epochs, 'epoch')}, {schedule}" if epochs else schedule
+        for schedule, epochs in means.columns
+    ]
     columns = [Column("group", label=True), *(Column(title, numeric=True) for title in titles)]
     return Table(columns, [[name, *(f"{x:.2f}" for x in row)] for name, *row in means.itertuples()])
 
@@ -293,25 +330,32 @@ def _curve(correlations: pd.DataFrame) -> str:
     def paint(figure: Figure) -> None:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, name in zip(panels, ("kendall", "spearman"), strict=True):
-            for schedule, (colour, marker, line) in LOOKS.items():
-                rows = correlations[correlations.schedule == schedule].sort_values("epochs")
+            for (schedule, reference), (colour, marker, line) in LOOKS.items():
+                rows = _of(correlations, schedule, reference)
+                if rows.empty:
+                    continue
                 reach = [rows[name] - rows[f"{name}_low"], rows[f"{name}_high"] - rows[name]]
                 axes.errorbar(
                     rows.epochs, rows[name], np.maximum(reach, 0), color=colour, marker=marker,
-                    linestyle=line, capsize=2, markersize=5, label=schedule,
+                    linestyle=line, capsize=2, markersize=5, label=f"{schedule}, with {reference}",
                 )  # fmt: skip
-            for row in correlations[correlations.schedule == OTHER].itertuples():
-                axes.axhline(getattr(row, name), color=GREY, linestyle=":", label="two seeds")
+            for value in correlations[correlations["with"] == OTHER][name]:
+                axes.axhline(value, color=GREY, linestyle=":", label="two seeds")
             axes.set_xscale("log", base=2)
-            ticks = sorted(set(correlations[correlations.schedule != OTHER].epochs))
+            ticks = sorted(set(correlations.epochs))
             axes.set_xticks(ticks, [str(tick) for tick in ticks])
             axes.set_title({"kendall": "Kendall's tau", "spearman": "Spearman's rho"}[name])
             axes.axhline(0, color=BLACK, linewidth=0.6)
         figure.supxlabel("epochs", fontsize=9)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=3)
+        figure.legend(handles, labels, loc="outside upper center", ncols=2)
 
-    return draw("layer-damage-correlation", 2.9, paint)
+    return draw("layer-damage-correlation", 3.2, paint)
+
+
+def _of(correlations: pd.DataFrame, schedule: str, reference: str) -> pd.DataFrame:
+    chosen = (correlations.schedule == schedule) & (correlations["with"] == reference)
+    return correlations[chosen].sort_values("epochs")
 
 
 def _groups(damages: pd.DataFrame) -> str:
@@ -335,6 +379,7 @@ def _groups(damages: pd.DataFrame) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cifar", help="folder with train/<class>/ and val/<class>/")
+    parser.add_argument("--weights", help="state_dict of a network trained to the end")
     parser.add_argument("--out", default="benchmarks/results/layer_damage")
     parser.add_argument("--runs", default="runs", help="where decoded images are kept")
     parser.add_argument("--model", default="resnet20")
