@@ -337,7 +337,7 @@ def _curve(correlations: pd.DataFrame) -> str:
                 reach = [rows[name] - rows[f"{name}_low"], rows[f"{name}_high"] - rows[name]]
                 axes.errorbar(
                     rows.epochs, rows[name], np.maximum(reach, 0), color=colour, marker=marker,
-                    linestyle=line, capsize=2, markersize=5, label=f"{schedule}, with {reference}",
+                    linestyle=line, capsize=2, markersize=5, label=f"{schedule}: {reference}",
                 )  # fmt: skip
             for value in correlations[correlations["with"] == OTHER][name]:
                 axes.axhline(value, color=GREY, linestyle=":", label="two seeds")
@@ -348,7 +348,7 @@ def _curve(correlations: pd.DataFrame) -> str:
             axes.axhline(0, color=BLACK, linewidth=0.6)
         figure.supxlabel("epochs", fontsize=9)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=2)
+        figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=8)
 
     return draw("layer-damage-correlation", 3.2, paint)
 
