@@ -7,8 +7,8 @@ proxy, and fine-tuned for ``--epochs``; some of them again with another seed, fo
 Kendall and Spearman with bootstrap intervals over policies; parameters are the control. Accuracy is
 that on the test split, which nothing was chosen by. Combinations are means of ranks of up to three
 proxies: chosen on one random half of the policies and judged on the other, many times, so that
-the figure is not that of the luckiest. Written are ``policies.csv``, ``trust.csv``,
-``combinations.csv`` and ``README.md``.
+the figure is not that of the luckiest. Trainings are kept in ``--runs``. Written are
+``policies.csv``, ``trust.csv``, ``combinations.csv`` and ``README.md``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import spaces
 from prune_ops import PROXIES
 from results import TrialRecord
 from results.trust import noise_ceiling, trust_table
+from search import cache
 from search.config import SearchConfig
 from search.engines.crew import Crew, Rungs
 from search.engines.local import Local
@@ -47,16 +48,9 @@ def main() -> None:
     climb = _climb(args)
     policies = drawn(climb.space, Budget.parse(args.budget), args.policies)
     records = [_record(climb.space, k, policy) for k, policy in enumerate(policies)]
-    records = list(_judged(climb, records, args.workers))
-    trained = dict(_trained(climb, records, args))
-    first = [
-        replace(r, accuracy=(trained[r.number, 0],)) for r in records if (r.number, 0) in trained
-    ]
-    again = [
-        replace(records[number], accuracy=(accuracy,), seed=seed)
-        for (number, seed), accuracy in trained.items()
-        if seed
-    ]
+    records = sorted(_judged(climb, records, args.workers), key=lambda record: record.number)
+    trained = list(_trained(climb, records, args))
+    first, again = ([r for r in trained if bool(r.seed) == repeat] for repeat in (False, True))
     _write(first, again, climb, args)
 
 
@@ -112,21 +106,32 @@ def _judged(climb: Climb, records: Sequence[TrialRecord], workers: int) -> Itera
 
 def _trained(
     climb: Climb, records: Sequence[TrialRecord], args: argparse.Namespace
-) -> Iterator[tuple[tuple[int, int], float]]:
-    """(policy, seed) → accuracy; one seed for all, more for the first few."""
-    number_of = {record.policy: record.number for record in records}
+) -> Iterator[TrialRecord]:
+    """With its accuracy, each policy; the last few once more for every further seed."""
     how = Training(climb.recipe, args.epochs)
-    pairs = [(r, 0) for r in records]
-    pairs += [(r, seed) for r in records[: args.repeated] for seed in range(1, args.seeds)]
-    jobs = [FinalJob(r.policy, seed, how, keep=False) for r, seed in pairs]
+    about = Path(args.cifar).resolve(), Path(args.weights).resolve(), args.criterion, how
+    images = len(climb.task.train), len(climb.task.test)
+    path = Path(args.runs) / f"trust-{cache.key(about, images)}.pt"
+    accuracies: dict[str, float] = cache.load(path) or {}
+    wanted = [replace(r, seed=0) for r in records]
+    again = records[len(records) - args.repeated :]
+    wanted += [replace(r, seed=seed) for r in again for seed in range(1, args.seeds)]
+    record_of = {(r.policy, r.seed): r for r in wanted}
+    missing = [r for r in wanted if _key(r.policy, r.seed) not in accuracies]
+    jobs = [FinalJob(r.policy, r.seed, how, keep=False) for r in missing]
     for job, outcome in Local(args.workers).finals(climb, jobs):
+        record = record_of[job.policy, job.seed]
         if outcome.failure is not None:
-            raise SystemExit(f"policy {number_of[job.policy]}: {outcome.failure.reason}")
-        print(
-            f"policy {number_of[job.policy]} seed {job.seed}: {outcome.test_accuracy:.4f}",
-            flush=True,
-        )
-        yield (number_of[job.policy], job.seed), outcome.test_accuracy
+            raise SystemExit(f"policy {record.number}: {outcome.failure.reason}")
+        accuracies[_key(job.policy, job.seed)] = outcome.test_accuracy
+        cache.save(path, accuracies)
+        print(f"policy {record.number} seed {job.seed}: {outcome.test_accuracy:.4f}", flush=True)
+    for record in wanted:
+        yield replace(record, accuracy=(accuracies[_key(record.policy, record.seed)],))
+
+
+def _key(policy: Policy, seed: int) -> str:
+    return f"{policy.key}:{seed}"
 
 
 def combined(records: Sequence[TrialRecord], splits: int = 200, seed: int = 0) -> pd.DataFrame:

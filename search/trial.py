@@ -340,6 +340,7 @@ class Climb:
             *self._proxy_data,
             judge=self.scores[reference],
             damages=self.damages,
+            model=self.task.model,
         )
         proxies = {name: PROXIES[name](candidate) for name in self.config.judging.proxies}
         return Outcome(0, 0.0, proxies=proxies)

@@ -20,6 +20,7 @@ from prune_ops.proxies.jacob_cov import JacobCov
 from prune_ops.proxies.params import Params
 from prune_ops.proxies.passes import require
 from prune_ops.proxies.predicted_damage import PredictedDamage
+from prune_ops.proxies.reconstructed import Reconstructed
 from prune_ops.proxies.snip import Snip
 from prune_ops.proxies.synflow import SynFlow
 from prune_ops.proxies.zico import ZiCo
@@ -49,6 +50,7 @@ _ALL: tuple[Proxy, ...] = (
     PredictedDamage(),
     IsoDamage(),
     AdaptiveBN(),
+    Reconstructed(),
     Snip(),
     GraSP(),
     SynFlow(),

@@ -28,6 +28,8 @@ class Candidate:
         held_out: batches of other training data, for a score that calibration must not have seen.
         damages: of every group of the unpruned network, as importance ``iso_damage`` measured them;
             empty if it was not asked.
+        model: the unpruned network, for a proxy that cuts it in a way of its own; None if no such
+            one is asked.
         judge: scores by which candidates of several criteria can be compared; None for ``scores``.
     """
 
@@ -39,6 +41,7 @@ class Candidate:
     held_out: Sequence[tuple[Tensor, Tensor]]
     damages: Mapping[str, Tensor] = field(default_factory=dict)
     judge: Scores | None = None
+    model: nn.Module | None = None
 
     def require(self, proxy: Needs) -> None:
         """Refuse what the proxy cannot do without.

@@ -15,7 +15,7 @@ on it is then left out.
 | ``versions`` | dict: package to version |
 | ``commit`` | of the source tree |
 | ``device`` | what it ran on |
-| ``baseline`` | dict of ``flops``, ``params`` and, once tested, ``val_accuracy``, ``test_accuracy`` |
+| ``baseline`` | dict of ``flops``, ``params``; once tested, ``val_accuracy``, ``test_accuracy`` |
 | ``budgets`` | dict: budget name, as in `FinalRecord.budget`, to the most flops it allows (int) |
 | ``full_flops`` | flops of the unpruned network |
 | ``groups`` | list of dicts ``name``, ``channels``, in the order of the network |

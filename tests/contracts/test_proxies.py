@@ -32,6 +32,7 @@ LINES = {
     "jacob_cov": Line(falls=False),
     "params": Line(),
     "predicted_damage": Line(),
+    "reconstructed": Line(falls=False),  # the unpruned network is right only once adapted
     "snip": Line(falls=False),
     "synflow": Line(),
     "zico": Line(falls=False),
@@ -60,7 +61,9 @@ def unpruned(network):
     scores = prune_ops.score(model, space, calibration, ["second_order"])["second_order"]
     own = [(x, model(x).argmax(1)) for x, _ in held_out]
     damages = prune_ops.measure(model, space, scores, own, ["iso_damage"])["iso_damage"]
-    return prune_ops.Candidate(space.full, space, scores, model, calibration, held_out, damages)
+    return prune_ops.Candidate(
+        *(space.full, space, scores, model, calibration, held_out, damages), model=model
+    )
 
 
 @torch.no_grad()
@@ -81,7 +84,8 @@ def cut(network, budget, device="cpu"):
         part: [(x.to(device), y.to(device)) for x, y in getattr(full, part)]
         for part in ("calibration", "held_out")
     }
-    return dataclasses.replace(full, policy=policy, pruned=pruned, **moved)
+    model = copy.deepcopy(full.pruned).to(device)
+    return dataclasses.replace(full, policy=policy, pruned=pruned, model=model, **moved)
 
 
 def test_every_proxy_has_a_line():
@@ -124,7 +128,8 @@ def test_the_candidate_is_untouched(proxy, network):
 
 def looked_at(candidate):
     """The pruned model, and all that is judged by."""
-    return look_at(candidate.pruned) | {
+    return {
+        "models": [look_at(candidate.pruned), look_at(candidate.model)],
         "scores": {name: values.tolist() for name, values in candidate.scores.items()},
         "images": [
             (x.tolist(), x.requires_grad, y.tolist())

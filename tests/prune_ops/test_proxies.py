@@ -131,6 +131,43 @@ def test_adaptive_bn_is_accuracy_after_recalibration(network):
     assert PROXIES["adaptive_bn"](candidate(network, data, held_out)) == hits.sum().item() / 8
 
 
+@pytest.fixture
+def redundant():
+    """Channels 2 and 3 are copies of 0 and 1, and their readers turn the others' votes around."""
+    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0], [0, 1], [1, 0], [0, 1]]))
+        model[2].weight.copy_(torch.tensor([[-1.0, 0, 3, 0], [0, -1, 0, 3]]))
+        for layer in (model[0], model[2]):
+            layer.bias.zero_()
+    space = discover(model, (torch.zeros(1, 2),), round_to=1)
+    scores = {"0": torch.tensor([4.0, 3.0, 2.0, 1.0])}
+    policy = Policy({"0": 2})
+    pruned = prune_ops.prune(model, space, policy, scores)
+    inputs = torch.rand(300, 2, generator=torch.Generator().manual_seed(0))
+    images = [(inputs, inputs.argmax(1))]
+    judged = candidate(pruned, images, images, policy, space, scores)
+    return dataclasses.replace(judged, model=model)
+
+
+def test_reconstructed_is_right_where_least_squares_mends_what_the_plain_cut_broke(redundant):
+    assert accuracy(redundant.model, redundant.held_out) == 1
+    assert accuracy(redundant.pruned, redundant.held_out) == 0
+    assert PROXIES["reconstructed"](redundant) == 1
+
+
+def test_reconstructed_looks_at_256_calibration_images(redundant):
+    inputs, targets = redundant.calibration[0]
+    unusable = torch.where(torch.arange(300)[:, None] < 256, inputs, torch.nan)
+    batches = list(zip(unusable.split(100), targets.split(100), strict=True))
+    assert PROXIES["reconstructed"](dataclasses.replace(redundant, calibration=batches)) == 1
+
+
+def test_reconstructed_without_the_unpruned_network_is_one_line(redundant):
+    with pytest.raises(UserError, match=r"cuts the unpruned network itself.* give it as model$"):
+        PROXIES["reconstructed"](dataclasses.replace(redundant, model=None))
+
+
 def test_without_batchnorm_it_is_the_accuracy_as_it_stands():
     model = nn.Sequential(nn.Flatten(1), nn.Linear(75, 3))
     with torch.no_grad():

@@ -1,0 +1,54 @@
+"""reconstructed: accuracy before any training, once least squares has mended what was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from torch import Tensor
+
+from prune_ops.proxies.adaptive_bn import accuracy
+from prune_ops.proxies.candidate import Candidate
+from prune_ops.surgery import prune
+from spaces.errors import UserError
+
+IMAGES = 256
+"""To reconstruct from; as many as calibration has by default."""
+
+
+class Reconstructed:
+    """The accuracy (0..1), on held-out training data, of the policy cut by surgery ``reconstruct``.
+
+    What a brief training mends first is what a linear map of the kept channels can mend, and
+    reconstruction finds the best such map of every layer. So this tells what the widths
+    leave to be learnt, where the accuracy of the plain cut tells little but that it was cut. The
+    surgery is this proxy's own, whatever that of the search.
+
+    Reconstruction: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV
+    2017; see the surgery. That its accuracy judges widths is our own finding, measured in
+    ``benchmarks/trust.py``.
+
+    Raises:
+        UserError: the candidate has no unpruned network, no calibration image or no held-out one.
+    """
+
+    name = "reconstructed"
+    batches = 0
+
+    def __call__(self, candidate: Candidate) -> float:
+        if candidate.model is None:
+            raise UserError(
+                "proxy 'reconstructed' cuts the unpruned network itself, but the candidate has "
+                "none; give it as model"
+            )
+        cut = candidate.model, candidate.space, candidate.policy, candidate.scores
+        images = _first(candidate.calibration)
+        return accuracy(prune(*cut, "reconstruct", images).eval(), candidate.held_out)
+
+
+def _first(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The first ``IMAGES`` images."""
+    left = IMAGES
+    for inputs, targets in batches:
+        if left > 0:
+            yield inputs[:left], targets[:left]
+            left -= len(inputs)
