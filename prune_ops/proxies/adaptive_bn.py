@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from prune_ops.proxies.accuracy import accuracy
 from prune_ops.proxies.candidate import Candidate
 from spaces import copied
 from spaces.errors import UserError
@@ -63,15 +64,3 @@ def recalibrated(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> 
             "give more training data"
         )
     return model.eval()
-
-
-@torch.no_grad()
-def accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """The share of images whose highest output is their class; the model runs in its own mode."""
-    hits = [model(inputs).argmax(1) == targets for inputs, targets in batches]
-    if not hits:
-        raise UserError(
-            "accuracy needs at least one held-out image, but got none; give more training data"
-        )
-    correct = torch.cat(hits)
-    return correct.sum().item() / len(correct)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
-from prune_ops.proxies.adaptive_bn import accuracy
+from prune_ops.proxies.accuracy import accuracy
 from prune_ops.proxies.candidate import Candidate
 from prune_ops.surgery import prune
 from spaces.errors import UserError

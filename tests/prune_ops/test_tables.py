@@ -12,7 +12,7 @@ from prune_ops.criteria import ALIASES
 
 HOME = Path(prune_ops.__file__).parent
 TABLES = {"criteria": prune_ops.CRITERIA, "proxies": prune_ops.PROXIES}
-HELPERS = {"__init__", "candidate", "passes"}
+HELPERS = {"__init__", "accuracy", "candidate", "passes"}
 
 
 def strategies(folder):
