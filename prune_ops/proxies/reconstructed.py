@@ -49,6 +49,7 @@ def _first(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, T
     """The first ``IMAGES`` images."""
     left = IMAGES
     for inputs, targets in batches:
-        if left > 0:
-            yield inputs[:left], targets[:left]
-            left -= len(inputs)
+        yield inputs[:left], targets[:left]
+        left -= len(inputs)
+        if left <= 0:
+            return
