@@ -16,7 +16,7 @@ COLUMNS = (
     Column("non-zero weights", numeric=True),
     Column("bytes", numeric=True),
     Column("% of FLOPs", numeric=True),
-    Column("test %", numeric=True),
+    Column("test %, mean and interval", numeric=True),
     Column("seeds", numeric=True, minor=True),
 )
 SAID: dict[Way, str] = {
