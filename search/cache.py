@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from search.callables import brief
+from spaces.errors import brief
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from spaces.errors import UserError
+from spaces.errors import UserError, brief
 
 
 def resolve(spec: str) -> Callable[..., Any]:
@@ -54,12 +54,6 @@ def call(spec: str, **optional: Any) -> Any:
         raise
     except Exception as error:
         raise UserError(f"{spec!r} must return, but it failed with {brief(error)}") from error
-
-
-def brief(error: BaseException) -> str:
-    """An exception as one short line: its kind and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _accepted(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:

@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from search import data as sources
 from search import models
 from search.baseline import EPOCHS, baseline
-from search.callables import brief
 from search.data.source import Progress, Splits, silent
 from search.data.splits import Batch, Split
 from search.hardware import pick_device
 from search.models.weights import read_state_dict
 from spaces import copied
-from spaces.errors import DataError
+from spaces.errors import DataError, brief
 
 CACHE = Path("runs/.cache")
 

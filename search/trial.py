@@ -27,7 +27,6 @@ from prune_ops import (
 )
 from results.record import TrialRecord
 from search import cache
-from search.callables import brief
 from search.checkpoints import NOWHERE, Checkpoint, Checkpoints
 from search.config import SearchConfig
 from search.data.splits import Batch
@@ -37,6 +36,7 @@ from search.rungs import DominanceRule
 from search.task import Task
 from search.train import MODES, Diverged, Recipe, evaluate, train
 from spaces import Policy, Space, copied
+from spaces.errors import brief
 
 TOLERANCE = 0.01
 """Share of the unpruned network's flops within which two policies count as equally large."""

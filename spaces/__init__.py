@@ -7,6 +7,7 @@ space.flops(policy), space.params(policy)
 
 from spaces.activations import Activation
 from spaces.budget import Budget
+from spaces.copies import copied
 from spaces.cost import fvcore_flops
 from spaces.errors import (
     BudgetError,
@@ -18,7 +19,7 @@ from spaces.errors import (
 )
 from spaces.groups import ChannelGroup, Frozen, Member, module_of
 from spaces.policy import Policy
-from spaces.slicing import Selection, copied, fit_to_state
+from spaces.slicing import Selection, fit_to_state
 from spaces.space import Space, discover, slice_model
 
 __all__ = [

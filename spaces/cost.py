@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from spaces.groups import ChannelGroup
 from spaces.labels import Place
+from spaces.slicing import named_tensors
 from spaces.walk import Cost
 
 
@@ -55,6 +56,19 @@ def compile_flops(
         total[cost.parameter] += cost.constant
     terms = [(count, name) for name, count in total.items()]
     return _compile(terms, groups, tensors)
+
+
+def layer_flops(costs: Iterable[Cost], model: nn.Module) -> dict[str, int]:
+    """Module → multiply-adds of what it calls itself, in ``model`` as it is, pruned or not.
+
+    Args:
+        costs: of the unpruned network.
+    """
+    sizes = {name: p.numel() for name, p in named_tensors(model).items()}
+    total: Counter[str] = Counter()
+    for cost in costs:
+        total[cost.module] += cost.constant * (sizes[cost.parameter] if cost.parameter else 1)
+    return dict(total)
 
 
 def compile_params(groups: tuple[ChannelGroup, ...], model: nn.Module) -> Polynomial:

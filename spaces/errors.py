@@ -49,3 +49,13 @@ def unknown(kind: str, name: str, options: Iterable[str]) -> UserError:
         listed = ", ".join(difflib.get_close_matches(name, known, n=MANY, cutoff=0.0))
         return UserError(f"unknown {kind} {name!r}{hint} Nearest of {len(known)}: {listed}")
     return UserError(f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}")
+
+
+def brief(error: BaseException) -> str:
+    """An exception as one short line: its kind and the first line of its message.
+
+    >>> brief(ValueError("no\\nway"))
+    'ValueError: no'
+    """
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spaces.copies import copied
 from spaces.errors import ModelError
 from spaces.groups import ChannelGroup
 from spaces.masked import MaskedReference, outputs, relative_error
-from spaces.slicing import copied, cut, named_tensors
+from spaces.slicing import cut, named_tensors
 from spaces.trace import twice
 from spaces.walk import Trace
 

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
+from spaces.copies import copied
 from spaces.errors import ModelError
 from spaces.groups import ChannelGroup
+from spaces.inputs import Inputs
 from spaces.labels import Place
 
 Selection = Mapping[str, np.ndarray]
 """Group name → ascending indices of the channels that stay; groups left out stay whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a pruned network knows of the unpruned one; see `origin`.
+
+    Attributes:
+        kept: place → ascending positions in the unpruned tensor that stayed, for every dim of
+            every parameter and buffer that was cut.
+        example: what the network is called with, one item, if that is known.
+    """
+
+    kept: Mapping[Place, np.ndarray]
+    example: Inputs | None = None
+
+
+def origin(model: nn.Module) -> Origin | None:
+    """Where a network that ``cut`` made comes from; None for any other."""
+    return getattr(model, _ORIGIN, None)
+
+
+_ORIGIN = "_pruned_from"
 
 
 def kept_positions(
@@ -37,19 +59,41 @@ def kept_positions(
     return {place: np.flatnonzero(mask) for place, mask in masks.items()}
 
 
-def cut(model: nn.Module, groups: tuple[ChannelGroup, ...], selection: Selection) -> nn.Module:
-    """A new, smaller module; ``model`` is untouched, and shares no tensor with the result."""
+def cut(
+    model: nn.Module,
+    groups: tuple[ChannelGroup, ...],
+    selection: Selection,
+    example: Inputs | None = None,
+) -> nn.Module:
+    """A new, smaller module; ``model`` is untouched, and shares no tensor with the result.
+
+    The result remembers what stayed, and ``example``: see `origin`.
+    """
     tensors = named_tensors(model)
     small: dict[str, Tensor] = {}
-    for (name, dim), keep in kept_positions(groups, selection, tensors).items():
+    places = kept_positions(groups, selection, tensors)
+    for (name, dim), keep in places.items():
         source = small.get(name, tensors[name].detach())
         small[name] = source.index_select(dim, torch.from_numpy(keep).to(source.device))
     # Through deepcopy's memo the copy takes the cut tensors where it would copy the large ones.
     made = {id(tensors[name]): _like(tensors[name], tensor) for name, tensor in small.items()}
-    result = copied(model, made)
+    result = copied(model, made, apart=False)
+    setattr(result, _ORIGIN, _origin(origin(model), places, example))
     reading = {m.parameter for group in groups for m in group.members if m.kind == "in"}
     _follow(result, made.values(), {id(made[id(tensors[n])]) for n in reading & small.keys()})
     return result
+
+
+def _origin(
+    before: Origin | None, places: Mapping[Place, np.ndarray], example: Inputs | None
+) -> Origin:
+    """Of a cut after others: positions as they were in the first network."""
+    if before is None:
+        return Origin(dict(places), example)
+    kept = dict(before.kept)
+    for place, keep in places.items():
+        kept[place] = kept[place][keep] if place in kept else keep
+    return Origin(kept, before.example if example is None else example)
 
 
 def narrowed(
@@ -122,20 +166,6 @@ def _adopt(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def _like(old: Tensor, values: Tensor) -> Tensor:
     return nn.Parameter(values, old.requires_grad) if isinstance(old, nn.Parameter) else values
-
-
-def copied(model: nn.Module, instead: Mapping[int, Tensor] | None = None) -> nn.Module:
-    """A deep copy that takes, for the tensors whose ids are given, those of ``instead``.
-
-    Outputs that a module keeps from its last forward (a hook's, say) belong to an autograd graph
-    and refuse to be copied; the copy gets their values.
-    """
-    memo: dict[int, Any] = dict(instead or {})
-    for module in model.modules():
-        for value in tree_leaves(vars(module)):
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo.setdefault(id(value), value.detach().clone())
-    return copy.deepcopy(model, memo)
 
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -15,10 +15,12 @@ from spaces.budget import Budget, Lattice, project
 from spaces.cost import Polynomial, compile_flops, compile_params
 from spaces.errors import BudgetError, NothingToPruneError, UserError
 from spaces.groups import ChannelGroup, Frozen, find_groups
+from spaces.inputs import Inputs
 from spaces.policy import Policy
 from spaces.selfcheck import SelfCheck
 from spaces.slicing import Selection, cut
 from spaces.trace import trace
+from spaces.walk import Cost, Uncounted
 
 Widths = Policy | np.ndarray
 
@@ -35,6 +37,11 @@ class Space:
         groups: what can be pruned; G of them.
         frozen: what must stay, with reasons.
         activations: every use of an activation function, in the order of a forward pass.
+        example: what the network was called with: one item, where its inputs come in batches.
+        batched: whether items of a batch lie along the first dim of its inputs.
+        costs: of every operation that is counted, by the module that calls it.
+        uncounted: operations that multiply weights and are in no count.
+        fingerprint: a hash of what the network computes, whatever its weights are.
     """
 
     groups: tuple[ChannelGroup, ...]
@@ -42,6 +49,11 @@ class Space:
     flops_of: Polynomial = field(repr=False)
     params_of: Polynomial = field(repr=False)
     activations: tuple[Activation, ...] = field(default=(), repr=False)
+    example: Inputs = field(default=(), repr=False)
+    batched: bool = field(default=True, repr=False)
+    costs: tuple[Cost, ...] = field(default=(), repr=False)
+    uncounted: tuple[Uncounted, ...] = ()
+    fingerprint: str = field(default="", repr=False)
 
     @overload
     def flops(self, widths: Policy) -> int: ...
@@ -198,7 +210,16 @@ def discover(
         raise NothingToPruneError(_nothing(frozen))
     flops = compile_flops(traced.costs, groups, traced.tensors)
     activations = find_activations(traced, groups)
-    return Space(groups, frozen, flops, compile_params(groups, model), activations)
+    return Space(
+        groups,
+        frozen,
+        flops,
+        compile_params(groups, model),
+        activations,
+        example=inputs,
+        costs=tuple(traced.costs),
+        uncounted=tuple(traced.uncounted),
+    )
 
 
 def _nothing(frozen: tuple[Frozen, ...]) -> str:
@@ -228,7 +249,7 @@ def slice_model(model: nn.Module, space: Space, selection: Selection) -> nn.Modu
                 f"selection of {name!r} must keep channels within 0..{known[name].channels - 1}, "
                 f"at least one, but got {keep.tolist()[:8]}"
             )
-    return cut(model, space.groups, selection)
+    return cut(model, space.groups, selection, space.example)
 
 
 def _evaluate(polynomial: Polynomial, widths: np.ndarray) -> Any:

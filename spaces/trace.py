@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from spaces.copies import copied
 from spaces.errors import ModelError
 from spaces.rules import apply
-from spaces.slicing import copied, named_tensors
+from spaces.slicing import named_tensors
 from spaces.walk import Trace, Walk
 
 NO_GRAD = torch.ops.higher_order.wrap_with_set_grad_enabled

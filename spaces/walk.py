@@ -18,10 +18,20 @@ class Cost:
     """One operation's flops: ``constant`` times the kept size of each axis of ``parameter``.
 
     ``parameter`` is None for an operation between activations, whose flops no policy changes.
+    ``module`` is the innermost module that called it.
     """
 
     constant: int
     parameter: str | None = None
+    module: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Uncounted:
+    """An operation that multiplies weights, and nobody knows how often."""
+
+    module: str
+    operation: str
 
 
 @dataclass(slots=True)
@@ -41,6 +51,7 @@ class Trace:
     """(module, reason) → channels, for layers that stay whole and have no labels of their own."""
     statistics: dict[str, tuple[int, Tensor]] = field(default_factory=dict)
     """Operation → the dim it takes a statistic over, and the labels along that dim."""
+    uncounted: list[Uncounted] = field(default_factory=list)
     activations: list[tuple[str, Tensor]] = field(default_factory=list)
     """Every use of an activation function, in order, with the labels of its output."""
 
@@ -114,15 +125,13 @@ class Walk:
             elif isinstance(one, Tensor):
                 self.labels.freeze(one, reason)
 
-    def cost(self, constant: int, parameter: str | None = None) -> None:
+    def cost(self, node: fx.Node, constant: int, parameter: str | None = None) -> None:
         """Count one operation; ``constant`` is what its flops are beside the parameter's size."""
-        self.result.costs.append(Cost(constant, parameter))
+        self.result.costs.append(Cost(constant, parameter, module(node)))
 
     def hold(self, node: fx.Node, channels: int, reason: str) -> None:
         """Name the layer of ``node``, whose ``channels`` outputs must stay."""
-        stack = node.meta.get("nn_module_stack") or {"": ("the model", None)}
-        name = list(stack.values())[-1][0] or node.name
-        self.result.held[name, reason] = channels
+        self.result.held[module(node) or node.name, reason] = channels
 
     def statistic(self, node: fx.Node, dim: int, labels: Tensor) -> None:
         """The operation takes a statistic over the channels that lie along ``dim``."""
@@ -147,6 +156,13 @@ class Walk:
         for (name, _), labels in self.result.axes.items():
             if name == parameter:
                 self.labels.freeze(labels, reason)
+
+
+def module(node: fx.Node) -> str:
+    """The innermost module that called the node's operation; empty for the model itself."""
+    stack = node.meta.get("nn_module_stack") or {"": ("", None)}
+    name: str = list(stack.values())[-1][0]
+    return name
 
 
 def neutral(shape: tuple[int, ...]) -> Tensor:

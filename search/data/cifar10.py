@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from search.callables import brief
 from search.data.source import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -18,7 +17,7 @@ from search.data.source import (
     own_size_only,
 )
 from search.data.splits import Augment
-from spaces.errors import DataError
+from spaces.errors import DataError, brief
 
 
 def load(request: Request) -> Splits:

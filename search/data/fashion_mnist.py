@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search.callables import brief
 from search.data.source import Images, Request, Splits, own_size_only
 from search.data.splits import Augment
-from spaces.errors import DataError
+from spaces.errors import DataError, brief
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts them."""

@@ -12,9 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from search.callables import brief
 from search.data.source import Progress
-from spaces.errors import DataError
+from spaces.errors import DataError, brief
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 REPORT_EVERY = 1000

@@ -23,7 +23,7 @@ def _weight(walk: Walk, args: dict[str, Any]) -> str:
 
 def _computed(walk: Walk, node: fx.Node, args: dict[str, Any], positions: int, out: int) -> Any:
     """A layer whose weight is no parameter is counted whole and stays whole."""
-    walk.cost(positions * prod(walk.shape(args["weight"])))
+    walk.cost(node, positions * prod(walk.shape(args["weight"])))
     walk.hold(node, walk.shape(node)[out], COMPUTED)
     return freeze_all(walk, node, f"meets a layer that stays whole: {COMPUTED}")
 
@@ -49,7 +49,7 @@ def _linear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     walk.labels.tie(walk.axis(weight, 1, "in"), line)
     out = walk.axis(weight, 0, "out")
     _attach(walk, args["bias"], out, "out")
-    walk.cost(prod(shape[:-1]), weight)
+    walk.cost(node, prod(shape[:-1]), weight)
     return out.expand(shape)
 
 
@@ -66,7 +66,7 @@ def _conv(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     channels_out = _transposed_conv if transposed else _plain_conv
     out = channels_out(walk, weight, line, groups, shape[1])
     _attach(walk, args["bias"], out, "out")
-    walk.cost(positions, weight)
+    walk.cost(node, positions, weight)
     return out.view(-1, *(1 for _ in shape[2:])).expand(shape)
 
 
@@ -149,6 +149,6 @@ def _recurrent(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     steps = prod(walk.shape(args["input"])[:-1])
     matrices = [walk.shape(weight) for weight in args["params"] if len(walk.shape(weight)) == 2]
     for matrix in matrices:
-        walk.cost(steps * prod(matrix))
+        walk.cost(node, steps * prod(matrix))
     walk.hold(node, walk.shape(node)[-1], f"{operation(node)} stays whole")
     return freeze_all(walk, node, f"enters {operation(node)}, which stays whole")

@@ -1,0 +1,106 @@
+"""What a network is called with: one tensor, several by position, or several by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from spaces.errors import UserError
+
+Inputs = tuple[Any, ...] | dict[str, Any]
+"""Positional arguments of a forward, or its keyword arguments."""
+
+
+def arguments(model: nn.Module, given: Any) -> Inputs:
+    """What ``model`` is to be called with, from a tensor, a tuple or list, or a dict.
+
+    >>> arguments(nn.Linear(2, 2), torch.zeros(1, 2))
+    (tensor([[0., 0.]]),)
+
+    A dict is arguments by name; if the forward has no such names and takes one argument, it is that
+    argument.
+
+    Raises:
+        UserError: something else, or without any tensor in it.
+    """
+    if isinstance(given, Tensor):
+        found: Inputs = (given,)
+    elif isinstance(given, Mapping):
+        found = dict(given) if _by_name(model, given) else (given,)
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        found = tuple(given)
+    else:
+        raise UserError(
+            "example_inputs must be a tensor, a tuple of positional inputs or a dict of inputs by "
+            f"name, but got {_kind(given)}; give what the model is called with"
+        )
+    if not tensors(found):
+        raise UserError(
+            "example_inputs must hold at least one tensor, but hold none; give what the model is "
+            "called with"
+        )
+    return found
+
+
+def call(model: nn.Module, inputs: Any) -> Any:
+    """The network's outputs: a tensor is its only argument, a tuple several, a dict by name."""
+    if isinstance(inputs, Tensor):
+        return model(inputs)
+    if isinstance(inputs, Mapping):
+        return model(**inputs) if _by_name(model, inputs) else model(inputs)
+    return model(*inputs)
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """The tensors in nested tuples, lists and dicts, in order; those of a forward's outputs too."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
+def items(inputs: Any) -> int:
+    """How many items lie along the first dim: 1 where tensors do not share one."""
+    sizes = {len(tensor) if tensor.dim() else 0 for tensor in tensors(inputs)}
+    return sizes.pop() if len(sizes) == 1 and min(sizes) > 0 else 1
+
+
+def part(inputs: Any, start: int, stop: int) -> Any:
+    """The same with only these items of the first dim of every tensor."""
+    return tree_map(lambda x: x[start:stop] if isinstance(x, Tensor) and x.dim() else x, inputs)
+
+
+def joined(several: Sequence[Any]) -> Any:
+    """One set of inputs with the items of all; what is no tensor is taken from the first."""
+    if len(several) == 1:
+        return several[0]
+
+    def join(*values: Any) -> Any:
+        first = values[0]
+        return torch.cat(values) if isinstance(first, Tensor) and first.dim() else first
+
+    return tree_map(join, *several)
+
+
+def moved(inputs: Any, device: torch.device) -> Any:
+    """The same on another device."""
+    return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, inputs)
+
+
+def _by_name(model: nn.Module, given: Mapping[Any, Any]) -> bool:
+    """Whether a forward takes the dict's keys as names of its arguments."""
+    if not all(isinstance(key, str) for key in given):
+        return False
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return True
+    return set(given) <= {p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY}
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else type(value).__name__
