@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -60,7 +61,8 @@ def check_takes(model: nn.Module, example: tuple[Any, ...], name: str, of: str =
 def _run(model: nn.Module, images: tuple[Any, ...], name: str, of: str) -> Any:
     devices = [images[0].device] if images[0].is_cuda else []
     try:
-        with torch.inference_mode(), torch.random.fork_rng(devices=devices):
+        with torch.inference_mode(), torch.random.fork_rng(devices), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whoever goes on hears them then
             return model(*images)
     except Exception as error:  # the model is anybody's, and so is what it raises
         raise DataError(
