@@ -13,6 +13,7 @@ import spaces
 from search import data, models
 from search.config import TaskConfig
 from search.data.source import Splits
+from search.fit import check_takes
 from spaces import Space
 
 
@@ -36,18 +37,26 @@ def untrained(config: TaskConfig, splits: Splits) -> tuple[nn.Module, tuple[Tens
     """The model with fresh weights, on the CPU, and one image of the data as its input.
 
     Raises:
-        UserError: as ``build_task``.
+        UserError: as ``build_task``, but for what the model gives.
     """
     image, _ = next(iter(splits.validation.batches(1)))
-    return _built(config, splits.classes, splits.shape[0]), (image[:1],)
+    model, example = _built(config, splits.classes, splits.shape[0]), (image[:1],)
+    check_takes(model, example, config.model, f" of data {config.data!r}")
+    return model, example
 
 
 def without_data(config: TaskConfig) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """The model as it was made for, or for ``image_size``, and a blank image as its input."""
+    """The model as it was made for, or for ``image_size``, and a blank image as its input.
+
+    Raises:
+        UserError: no such model, or it does not take that image.
+    """
     models.check(config.model)
     (channels, side, _), classes = models.usual(config.model)
     side = config.image_size or side
-    return _built(config, classes, channels), (torch.zeros(1, channels, side, side),)
+    model, example = _built(config, classes, channels), (torch.zeros(1, channels, side, side),)
+    check_takes(model, example, config.model)
+    return model, example
 
 
 def _built(config: TaskConfig, classes: int, channels: int) -> nn.Module:

@@ -11,6 +11,7 @@ import prune_ops
 import spaces
 from prune_ops import CRITERIA, Scores, normalised
 from search.config import SearchConfig
+from search.fit import check_fit
 from search.inspect import loaded, untrained
 from search.layers import damages
 from search.progress import Progress
@@ -52,9 +53,20 @@ def build(config: SearchConfig, progress: Progress, check: Check = anything) -> 
     )
 
 
+def given(task: Task) -> Task:
+    """The user's own task, if it is one that a search takes.
+
+    Raises:
+        DataError: its model takes other inputs than one image, or gives no logits.
+    """
+    check_fit(task.model, task.example, task.classes, task.name, "the task")
+    return task
+
+
 def _refuse(config: SearchConfig, cache: Path, check: Check) -> None:
     splits = loaded(config.task, cache)
     model, example = untrained(config.task, splits)
+    check_fit(model, example, splits.classes, config.task.model, f"data {config.task.data!r}")
     space = spaces.discover(model, example, config.task.round_to)
     check(model, space)
     if config.task.sparsity:

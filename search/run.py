@@ -48,6 +48,7 @@ from search.prepare import (
     check_criteria,
     check_proxies,
     choosers,
+    given,
     reachable,
     score,
 )
@@ -115,7 +116,7 @@ def _search(
 ) -> Run:
     config = folder.config
     command = {} if task else {"command": config.command}
-    task = task or build(config, progress, check)
+    task = given(task) if task else build(config, progress, check)
     space = spaces.discover(task.model, task.example, config.task.round_to)
     check(task.model, space)
     budgets = reachable(space, config)

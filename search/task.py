@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from search import data as sources
 from search import models
 from search.baseline import EPOCHS, baseline
-from search.data.source import Progress, Splits, silent
+from search.data.source import Progress, silent
 from search.data.splits import Batch, Split
+from search.fit import check_fit
 from search.hardware import pick_device
 from search.models.weights import read_state_dict
 from spaces import copied
-from spaces.errors import DataError, brief
 
 CACHE = Path("runs/.cache")
 
@@ -162,7 +162,7 @@ def build_task(
     fresh = partial(models.build, model, splits.classes, splits.shape[0])
     example = next(iter(splits.validation.batches(1)))[0][:1]
     if weights is None:
-        _check_fit(fresh().to(on), example, splits, model, data)
+        check_fit(fresh().to(on), (example,), splits.classes, model, f"data {data!r}")
         trained = baseline(
             fresh,
             splits,
@@ -176,7 +176,7 @@ def build_task(
         )
     else:
         trained = fresh().to(on).eval()
-        _check_fit(trained, example, splits, model, data)
+        check_fit(trained, (example,), splits.classes, model, f"data {data!r}")
         models.load_weights(trained, weights)
     return Task(
         _slug(f"{model}-{data}"),
@@ -191,30 +191,6 @@ def build_task(
         seed,
         baseline_epochs if weights is None else None,
     )
-
-
-def _check_fit(model: nn.Module, example: Tensor, splits: Splits, name: str, data: str) -> None:
-    """Run one image, so that a model and data that do not fit are told apart from bugs.
-
-    Raises:
-        DataError: the model cannot take the images, or gives another number of classes.
-    """
-    try:
-        with torch.inference_mode():
-            logits = model.eval()(example)
-    except Exception as error:  # the model is anybody's, and so is what it raises
-        raise DataError(
-            f"model {name!r} must take images {tuple(example.shape[1:])} of data {data!r}, but "
-            f"it fails with {brief(error)}; choose another model or image size"
-        ) from error
-    if splits.classes < 2:
-        raise DataError(f"data {data!r} must have at least 2 classes, but has {splits.classes}")
-    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if shape != (1, splits.classes):
-        raise DataError(
-            f"model {name!r} must give {splits.classes} outputs, one a class of data {data!r}, "
-            f"but for one image it gives {shape}; choose another model or data"
-        )
 
 
 def _slug(text: str) -> str:

@@ -36,7 +36,7 @@ from search.rungs import DominanceRule
 from search.task import Task
 from search.train import MODES, Diverged, Recipe, evaluate, train
 from spaces import Policy, Space, copied
-from spaces.errors import brief
+from spaces.errors import ModelError, brief
 
 TOLERANCE = 0.01
 """Share of the unpruned network's flops within which two policies count as equally large."""
@@ -380,6 +380,7 @@ def failure(error: Exception) -> Failure:
     """What went wrong in training or judging one network, in one line."""
     if isinstance(error, Diverged):
         return Failure("diverged", f"diverged: {error}")
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+    cause = error.__cause__ if isinstance(error, ModelError) else error
+    if isinstance(cause, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
         return Failure("out of memory", f"out of memory: {brief(error)}")
     return Failure(type(error).__name__, brief(error))

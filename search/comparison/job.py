@@ -33,7 +33,7 @@ from search.finals import finalists
 from search.folder import Folder, place
 from search.hardware import threads_suited_to
 from search.interrupt import interrupts_heard
-from search.prepare import Check, build, choosers, reachable, score
+from search.prepare import Check, build, choosers, given, reachable, score
 from search.progress import Progress
 from search.run import execute
 from search.sampler import BudgetSampler, Plan, make
@@ -152,7 +152,7 @@ def _compare(
         _check_network(run.provenance, folder, space)
         fit_for(asked, folder)(model, space)
 
-    task = task or build(config, progress, check)
+    task = given(task) if task else build(config, progress, check)
     space = spaces.discover(task.model, task.example, config.task.round_to)
     check(task.model, space)
     budgets = reachable(space, config)

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from search import callables
 from search.data.loaders import LoaderSplit, StreamSplit
+from search.data.pairs import images_and_labels
 from search.data.source import Request, Splits
 from search.data.splits import Split, TensorSplit
 from spaces.errors import DataError
@@ -29,7 +30,8 @@ def load(request: Request) -> Splits:
     where train is a loader. A ``Splits`` is taken as it is.
 
     Raises:
-        DataError: the function returns something else, or a part is empty.
+        DataError: the function returns something else, a part is empty, or its batches are not a
+            tensor of images and one of labels.
     """
     spec = request.argument
     parts = callables.call(spec, seed=request.seed, image_size=request.image_size)
@@ -43,6 +45,7 @@ def load(request: Request) -> Splits:
         )
     train, validation, test = (_split(part, spec, request) for part in parts)
     inputs, _ = next(iter(validation.batches(1)))
+    next(iter(test.batches(1)))  # what is wrong with it must not wait until the search has ended
     classes = _classes(parts, train, validation)
     train = _limited(train, spec, request)
     return Splits(train, validation, test, classes, tuple(inputs.shape[1:]))
@@ -58,14 +61,14 @@ def _split(part: Any, spec: str, request: Request) -> Split:
 def _wrapped(part: Any, spec: str, request: Request) -> Split:
     device = request.device
     if isinstance(part, TensorDataset):
-        inputs, labels = part.tensors
+        inputs, labels = images_and_labels(part.tensors)
         return TensorSplit(inputs.to(device), labels.to(device).long())
     if isinstance(part, DataLoader):
         return StreamSplit(part, device, len(part.dataset))  # type: ignore[arg-type]
     if isinstance(part, Dataset) and isinstance(part, Sized):
         return LoaderSplit(part, part, torch.arange(len(part)), device, workers=request.workers)
     if isinstance(part, Iterable) and isinstance(part, Sized) and not isinstance(part, tuple):
-        return StreamSplit(part, device, sum(len(labels) for _, labels in part))
+        return StreamSplit(part, device, sum(len(images_and_labels(batch)[1]) for batch in part))
     raise DataError(
         f"{spec!r} must return data sets or loaders with a length, but one of them is "
         f"{type(part).__name__}"
