@@ -182,7 +182,8 @@ def coarse(values: Iterable[Tensor]) -> bool:
 
 def tolerance(dtypes: Iterable[torch.dtype]) -> float:
     """The largest relative error that rounding explains, of numbers of these types."""
-    return max((TOLERANCES.get(dtype, 0.0) for dtype in dtypes), default=0.0) or 1e-4
+    known = [TOLERANCES[dtype] for dtype in dtypes if dtype in TOLERANCES]
+    return max(known, default=TOLERANCES[torch.float32])
 
 
 @contextmanager

@@ -39,6 +39,12 @@ def origin(model: nn.Module) -> Origin | None:
     return getattr(model, _ORIGIN, None)
 
 
+def remember(model: nn.Module, example: Inputs) -> None:
+    """Have a network that ``cut`` made know what it is called with."""
+    if (before := origin(model)) is not None:
+        setattr(model, _ORIGIN, replace(before, example=example))
+
+
 _ORIGIN = "_pruned_from"
 
 
@@ -59,15 +65,10 @@ def kept_positions(
     return {place: np.flatnonzero(mask) for place, mask in masks.items()}
 
 
-def cut(
-    model: nn.Module,
-    groups: tuple[ChannelGroup, ...],
-    selection: Selection,
-    example: Inputs | None = None,
-) -> nn.Module:
+def cut(model: nn.Module, groups: tuple[ChannelGroup, ...], selection: Selection) -> nn.Module:
     """A new, smaller module; ``model`` is untouched, and shares no tensor with the result.
 
-    The result remembers what stayed, and ``example``: see `origin`.
+    The result remembers what stayed: see `origin`.
     """
     tensors = named_tensors(model)
     small: dict[str, Tensor] = {}
@@ -78,22 +79,20 @@ def cut(
     # Through deepcopy's memo the copy takes the cut tensors where it would copy the large ones.
     made = {id(tensors[name]): _like(tensors[name], tensor) for name, tensor in small.items()}
     result = copied(model, made, apart=False)
-    setattr(result, _ORIGIN, _origin(origin(model), places, example))
+    setattr(result, _ORIGIN, _origin(origin(model), places))
     reading = {m.parameter for group in groups for m in group.members if m.kind == "in"}
     _follow(result, made.values(), {id(made[id(tensors[n])]) for n in reading & small.keys()})
     return result
 
 
-def _origin(
-    before: Origin | None, places: Mapping[Place, np.ndarray], example: Inputs | None
-) -> Origin:
+def _origin(before: Origin | None, places: Mapping[Place, np.ndarray]) -> Origin:
     """Of a cut after others: positions as they were in the first network."""
     if before is None:
-        return Origin(dict(places), example)
+        return Origin(dict(places))
     kept = dict(before.kept)
     for place, keep in places.items():
         kept[place] = kept[place][keep] if place in kept else keep
-    return Origin(kept, before.example if example is None else example)
+    return replace(before, kept=kept)
 
 
 def narrowed(

@@ -19,7 +19,7 @@ from spaces.inputs import Inputs, arguments, one_item
 from spaces.models import check_model
 from spaces.policy import Policy
 from spaces.selfcheck import SelfCheck
-from spaces.slicing import Selection, cut
+from spaces.slicing import Selection, cut, remember
 from spaces.trace import trace
 from spaces.walk import Cost, Uncounted
 
@@ -247,7 +247,9 @@ def slice_model(model: nn.Module, space: Space, selection: Selection) -> nn.Modu
                 f"selection of {name!r} must keep channels within 0..{known[name].channels - 1}, "
                 f"at least one, but got {keep.tolist()[:8]}"
             )
-    return cut(model, space.groups, selection, space.example)
+    small = cut(model, space.groups, selection)
+    remember(small, space.example)
+    return small
 
 
 def _evaluate(polynomial: Polynomial, widths: np.ndarray) -> Any:

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from spaces.copies import copied
 from spaces.errors import ModelError
+from spaces.export import AUTOCAST
 from spaces.groups import ChannelGroup
 from spaces.inputs import Inputs, call
 from spaces.masked import MaskedReference, relative_error
-from spaces.probe import Probe, coarse, tolerance
+from spaces.probe import Probe, tolerance
 from spaces.slicing import Selection, cut, named_tensors
 from spaces.trace import train_trace
 from spaces.walk import Trace
@@ -146,21 +147,22 @@ class Verdict:
         """How much of each output depends on the input, from `LEAST` to 1: the rest comes from
         biases, would be there whatever is cut, and so must not hide an error."""
         probe = self._probe
-        pairs = zip(
-            probe.outputs(lambda: call(probe.model, probe.inputs)),
-            probe.outputs(lambda: call(probe.model, probe.others)),
-            strict=True,
-        )
+        one = probe.outputs(lambda: call(probe.model, probe.inputs))
+        try:
+            other = probe.outputs(lambda: call(probe.model, probe.others))
+        except Exception:  # the network is choosy: then all of each output counts
+            other = []
+        pairs = zip(one, other, strict=True) if len(one) == len(other) else ()
         shares = [_share(a, b) for a, b in pairs]
         return [min(1.0, max(share, LEAST)) if share > 0 else 1.0 for share in shares]
 
     def _rounding(self) -> float:
         kinds = {p.dtype for p in self._probe.model.parameters()}
-        values = [n.meta.get("val") for n in self._trace.program.graph_module.graph.nodes]
-        halves = [v for v in values if isinstance(v, Tensor) and coarse([v])]
-        if not self._probe.single:
-            kinds |= {v.dtype for v in halves}
-        return tolerance(kinds)
+        nodes = self._trace.program.graph_module.graph.nodes
+        # In single precision nothing rounds to half but what a region asks for.
+        own = [n for n in nodes if AUTOCAST in n.meta or not self._probe.single]
+        values = [n.meta.get("val") for n in own]
+        return tolerance(kinds | {v.dtype for v in values if isinstance(v, Tensor)})
 
 
 def _share(one: Tensor, other: Tensor) -> float:

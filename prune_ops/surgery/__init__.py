@@ -23,7 +23,7 @@ from spaces import Space
 from spaces.errors import UserError, unknown
 from spaces.groups import ChannelGroup
 from spaces.policy import Policy
-from spaces.slicing import Selection, named_tensors, narrowed
+from spaces.slicing import Selection, named_tensors, narrowed, remember
 
 __all__ = ["SURGERIES", "Surgery", "operate", "prune", "step"]
 
@@ -61,7 +61,9 @@ def prune(
             the batches.
     """
     selection = select(space, policy, scores)
-    return operate(model, space.groups, selection, surgery, batches, space.batched)
+    small = operate(model, space.groups, selection, surgery, batches, space.batched)
+    remember(small, space.example)
+    return small
 
 
 def operate(
