@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from search import cache
 from search.data.source import Progress, Splits, silent
@@ -17,6 +17,7 @@ from search.hardware import threads_suited_to
 from search.models import load_weights
 from search.train import FROM_SCRATCH, Diverged, Recipe, train
 from spaces.errors import DataError, ModelError
+from spaces.state import state_of
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,9 @@ def baseline(
 
     >>> model = baseline(fresh, splits, name="digits_cnn digits", seed=0, device=device, folder=f)
 
-    The file in ``folder`` is a plain ``state_dict`` named by a hash of everything that the result
-    depends on. A damaged one is trained again, with a line in the log.
+    The file in ``folder`` is a ``state_dict``, with the tensors that such leaves out, named by a
+    hash of everything that the result depends on. A damaged one is trained again, with a line in
+    the log.
 
     Args:
         sparsity: as ``Recipe.sparsity``.
@@ -59,7 +61,7 @@ def baseline(
     if not _restore(model, path):
         with threads_suited_to(splits.shape):
             model = _trained(fresh, splits.train, recipe, seed, device, epochs, progress)
-        cache.save(path, model.state_dict())
+        cache.save(path, state_of(model))
     return model.to(device).eval()
 
 
@@ -114,7 +116,8 @@ def _restore(model: nn.Module, path: Path) -> bool:
 
 
 def _shapes(model: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
-    return [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
+    state = model.state_dict()
+    return [(key, tuple(value.shape)) for key, value in state.items() if isinstance(value, Tensor)]
 
 
 def _fingerprint(split: Split) -> tuple[object, ...]:

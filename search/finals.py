@@ -19,6 +19,7 @@ from search.layerwise import layer_flops, stages
 from search.train import evaluate
 from search.trial import Climb, FinalJob, FinalOutcome
 from spaces import Budget, Policy, fvcore_flops
+from spaces.state import set_state
 
 MOST = 4
 """So many policies of each budget's front are trained to the end, the best one among them."""
@@ -142,7 +143,7 @@ class Finals:
 
     def _save_network(self, job: FinalJob, outcome: FinalOutcome) -> None:
         network = self._climb.pruned(job.policy, job.source, "plain")
-        network.load_state_dict(outcome.weights)
+        set_state(network, outcome.weights)
         about = {
             "criterion": job.source,
             "seed": job.seed,
@@ -152,7 +153,7 @@ class Finals:
         for finalist in self._having(job):
             if finalist.number is not None:
                 folder = self._models / str(finalist.number)
-                prune_ops.save(folder, network, job.policy, about)
+                prune_ops.save(folder, network, job.policy, about, self._climb.task.example)
 
     def _show(self, job: FinalJob, watch: Callable[[FinalRecord], None]) -> None:
         for finalist in self._having(job):

@@ -17,9 +17,10 @@ from spaces.errors import (
     UserError,
     unknown,
 )
+from spaces.fitting import fit_to_state
 from spaces.groups import ChannelGroup, Frozen, Member, module_of
 from spaces.policy import Policy
-from spaces.slicing import Selection, fit_to_state
+from spaces.slicing import Selection
 from spaces.space import Space, discover, slice_model
 
 __all__ = [

@@ -8,6 +8,7 @@ another.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from torch import nn
 
@@ -22,7 +23,7 @@ from spaces import Space
 from spaces.errors import UserError, unknown
 from spaces.groups import ChannelGroup
 from spaces.policy import Policy
-from spaces.slicing import Selection, named_tensors, narrowed
+from spaces.slicing import Selection, named_tensors, narrowed, origin, remember
 
 __all__ = ["SURGERIES", "Surgery", "operate", "prune", "step"]
 
@@ -57,7 +58,11 @@ def prune(
             images for one that needs them, or such as give nan or inf.
         ModelError: the model is not the one that the space was discovered on.
     """
-    return operate(model, space.groups, select(space, policy, scores), surgery, batches)
+    small = operate(model, space.groups, select(space, policy, scores), surgery, batches)
+    came = origin(small)
+    if came is not None and space.example is not None:
+        remember(small, replace(came, example=space.example))
+    return small
 
 
 def operate(

@@ -29,6 +29,7 @@ from search.study.company import company_of
 from search.study.storage import enqueue, open_study, peek, share_study
 from search.task import Task
 from spaces import Space, UserError
+from spaces.state import as_bytes
 
 BEGUN, SCORES, ENDED = "begun", "scores", "ended"
 """Attributes of the study: config and network, the criteria's scores, that the finals are done."""
@@ -103,7 +104,7 @@ def fingerprint(task: Task, space: Space) -> dict[str, Any]:
     digest = hashlib.sha256()
     for name, values in sorted(task.model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(values.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(as_bytes(values))
     return {
         "groups": {group.name: list(group.choices) for group in space.groups},
         "flops": space.full_flops,
