@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from search import cache
 from search.data.source import Progress, Splits, silent
@@ -17,6 +17,7 @@ from search.hardware import threads_suited_to
 from search.models import load_weights
 from search.train import FROM_SCRATCH, Diverged, Recipe, train
 from spaces.errors import DataError, ModelError
+from spaces.fingerprint import graph_fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def baseline(
     recipe = dataclasses.replace(FROM_SCRATCH.suited_to(len(splits.train)), sparsity=sparsity)
     model = _fresh(fresh, seed)
     parts = (name, seed, epochs, recipe, device.type, torch.__version__)
-    path = folder / f"{cache.key(*parts, _shapes(model), _fingerprint(splits.train))}.pt"
+    made_from = (_shapes(model), _fingerprint(splits.train), _graph(model, splits))
+    path = folder / f"{cache.key(*parts, *made_from)}.pt"
     if not _restore(model, path):
         with threads_suited_to(splits.shape):
             model = _trained(fresh, splits.train, recipe, seed, device, epochs, progress)
@@ -114,10 +116,20 @@ def _restore(model: nn.Module, path: Path) -> bool:
 
 
 def _shapes(model: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
-    return [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
+    held = model.state_dict().items()
+    return [(key, tuple(value.shape)) for key, value in held if isinstance(value, Tensor)]
 
 
 def _fingerprint(split: Split) -> tuple[object, ...]:
     """What tells one training set from another: its length and its first images."""
     inputs, targets = next(iter(split.batches(64)))
     return len(split), round(inputs.double().mean().item(), 6), targets.tolist()
+
+
+def _graph(model: nn.Module, splits: Splits) -> str:
+    """What tells the code from another, one with other activations say; empty if untraceable."""
+    images, _ = next(iter(splits.validation.batches(1)))
+    try:
+        return graph_fingerprint(model, images[:1].cpu())
+    except ModelError:
+        return ""

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 import prune_ops
 import spaces
 from prune_ops import CRITERIA, Scores, normalised
+from results import text
+from search import provenance
 from search.config import SearchConfig
 from search.inspect import loaded, untrained
 from search.layers import damages
@@ -28,6 +30,16 @@ def anything(_model: nn.Module, _space: Space) -> None:
     """Whatever can be searched is welcome."""
 
 
+def every(*checks: Check) -> Check:
+    """All of them, one after another."""
+
+    def check(model: nn.Module, space: Space) -> None:
+        for each in checks:
+            each(model, space)
+
+    return check
+
+
 def build(config: SearchConfig, progress: Progress, check: Check = anything) -> Task:
     """The task that the config names; ``check`` comes before anything is trained.
 
@@ -37,7 +49,7 @@ def build(config: SearchConfig, progress: Progress, check: Check = anything) -> 
     cache = Path(config.run.runs_dir) / ".cache"
     if config.task.weights is None:
         # The baseline may take long; what cannot be searched is refused before it is trained.
-        _refuse(config, cache, check)
+        _refuse(config, cache, check, progress)
     return build_task(
         config.task.model,
         config.task.data,
@@ -52,11 +64,18 @@ def build(config: SearchConfig, progress: Progress, check: Check = anything) -> 
     )
 
 
-def _refuse(config: SearchConfig, cache: Path, check: Check) -> None:
+def tell_uncounted(space: Space, progress: Progress) -> None:
+    """Name what multiplies weights and is in no count, before anything is trained."""
+    if line := text.not_counted(provenance.uncounted(space)):
+        progress.say_once(line)
+
+
+def _refuse(config: SearchConfig, cache: Path, check: Check, progress: Progress) -> None:
     splits = loaded(config.task, cache)
-    model, example = untrained(config.task, splits)
+    model, example = untrained(config.task, splits, config.policies.seed)
     space = spaces.discover(model, example, config.task.round_to)
     check(model, space)
+    tell_uncounted(space, progress)
     if config.task.sparsity:
         penalised_scales(model)
     reachable(space, config)
