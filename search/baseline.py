@@ -17,6 +17,7 @@ from search.hardware import threads_suited_to
 from search.models import load_weights
 from search.train import FROM_SCRATCH, Diverged, Recipe, train
 from spaces.errors import DataError, ModelError
+from spaces.fingerprint import graph_fingerprint
 from spaces.state import state_of
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ def baseline(
     recipe = dataclasses.replace(FROM_SCRATCH.suited_to(len(splits.train)), sparsity=sparsity)
     model = _fresh(fresh, seed)
     parts = (name, seed, epochs, recipe, device.type, torch.__version__)
-    path = folder / f"{cache.key(*parts, _shapes(model), _fingerprint(splits.train))}.pt"
+    made_from = (_shapes(model), _fingerprint(splits.train), _graph(model, splits))
+    path = folder / f"{cache.key(*parts, *made_from)}.pt"
     if not _restore(model, path):
         with threads_suited_to(splits.shape):
             model = _trained(fresh, splits.train, recipe, seed, device, epochs, progress)
@@ -116,11 +118,20 @@ def _restore(model: nn.Module, path: Path) -> bool:
 
 
 def _shapes(model: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
-    state = model.state_dict()
-    return [(key, tuple(value.shape)) for key, value in state.items() if isinstance(value, Tensor)]
+    held = model.state_dict().items()
+    return [(key, tuple(value.shape)) for key, value in held if isinstance(value, Tensor)]
 
 
 def _fingerprint(split: Split) -> tuple[object, ...]:
     """What tells one training set from another: its length and its first images."""
     inputs, targets = next(iter(split.batches(64)))
     return len(split), round(inputs.double().mean().item(), 6), targets.tolist()
+
+
+def _graph(model: nn.Module, splits: Splits) -> str:
+    """What tells the code from another, one with other activations say; empty if untraceable."""
+    images, _ = next(iter(splits.validation.batches(1)))
+    try:
+        return graph_fingerprint(model, images[:1].cpu())
+    except ModelError:
+        return ""

@@ -18,7 +18,7 @@ from search.engines import Engine
 from search.layerwise import layer_flops, stages
 from search.train import evaluate
 from search.trial import Climb, FinalJob, FinalOutcome
-from spaces import Budget, Policy, fvcore_flops
+from spaces import Budget, Policy
 from spaces.state import set_state
 
 MOST = 4
@@ -229,16 +229,3 @@ def _baseline(climb: Climb) -> FinalRecord:
         val_accuracy=(evaluate(task.model, task.validation),),
         test_accuracy=(evaluate(task.model, task.test),),
     )
-
-
-def flops_check(finals: Sequence[FinalRecord], climb: Climb) -> Iterator[str]:
-    """Whether fvcore counts what the search counted, for the best network of every budget."""
-    for final in finals:
-        if not final.best or final.policy is None:
-            continue
-        small = climb.pruned(final.policy, final.criterion, "plain")
-        counted = fvcore_flops(small, climb.task.example)
-        if counted == final.flops:
-            yield f"fvcore counts {counted:,} flops in {final.name}, exactly what the search did"
-        else:
-            yield f"fvcore counts {counted:,} flops in {final.name}, the search {final.flops:,}"

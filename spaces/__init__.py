@@ -8,7 +8,7 @@ space.flops(policy), space.params(policy)
 from spaces.activations import Activation
 from spaces.budget import Budget
 from spaces.copies import copied
-from spaces.cost import fvcore_flops
+from spaces.counters import fvcore_flops
 from spaces.errors import (
     BudgetError,
     DataError,

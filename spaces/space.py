@@ -14,6 +14,7 @@ from spaces.activations import Activation, find_activations
 from spaces.budget import Budget, Lattice, project
 from spaces.cost import Polynomial, compile_flops, compile_params
 from spaces.errors import BudgetError, NothingToPruneError, UserError
+from spaces.fingerprint import fingerprint
 from spaces.groups import ChannelGroup, Frozen, find_groups
 from spaces.inputs import Inputs
 from spaces.policy import Policy
@@ -219,6 +220,7 @@ def discover(
         example=inputs,
         costs=tuple(traced.costs),
         uncounted=tuple(traced.uncounted),
+        fingerprint=fingerprint(traced.program),
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten
 
 from spaces.errors import DataError, ModelError, brief
 from spaces.inputs import moved, tensors
@@ -158,15 +157,3 @@ def become(old: Tensor, value: Tensor) -> None:
     # The tensor stays the same object: lists of weights (an LSTM has one) go on holding it.
     old.data = value.detach().to(old.device, copy=True)
     old.grad = None
-
-
-def as_bytes(value: Any) -> bytes:
-    """What tells one value of a ``state_dict`` from another: a tensor's bits, else its repr."""
-    if not isinstance(value, Tensor):
-        leaves, shape = tree_flatten(value)
-        parts = (as_bytes(x) if isinstance(x, Tensor) else repr(x).encode() for x in leaves)
-        return b"\0".join((repr(shape).encode(), *parts))
-    value = value.detach().cpu()
-    value = value if value.layout == torch.strided else value.to_dense()
-    value = value.resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return value.view(torch.uint8).numpy().tobytes()
