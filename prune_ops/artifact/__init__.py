@@ -22,6 +22,7 @@ from torch import nn
 from prune_ops.artifact.check import verified
 from prune_ops.artifact.files import must_exist, on_cpu, packed, read, write
 from prune_ops.artifact.kept import Kept, kept_in, kept_of
+from prune_ops.artifact.passes import Pass
 from spaces import copied, fit_to_state
 from spaces.errors import DataError, ModelError
 from spaces.policy import Policy
@@ -141,7 +142,7 @@ def _read_about(folder: Path) -> tuple[int, Policy]:
 def _verify(model: nn.Module, kept: Kept, path: Path) -> None:
     if kept.inputs is None or kept.outputs is None:
         return
-    if wrong := verified(model, kept.inputs, kept.outputs):
+    if wrong := verified(model, kept.inputs, Pass(kept.outputs, kept.tolerance)):
         raise DataError(
             f"the network loaded from {path} must compute what was saved, but {wrong}; build the "
             "architecture that was pruned, or give load(..., verify=False)"

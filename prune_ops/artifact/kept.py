@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prune_ops.artifact.check import outputs_of, usable
+from prune_ops.artifact.check import repeated
 from prune_ops.artifact.files import on_cpu, packed, read
+from prune_ops.artifact.passes import usable
 from spaces.errors import DataError
 from spaces.inputs import Inputs, arguments
 from spaces.slicing import Origin, origin
@@ -28,12 +29,14 @@ class Kept:
         buffers: the tensors that no ``state_dict`` holds, and buffers that are None, by name.
         inputs: of a forward pass in eval mode; None where no example is known.
         outputs: all its tensors; None where there is nothing to compare with.
+        tolerance: see `Pass`.
     """
 
     cut: list[tuple[str, int, Tensor]] | None = None
     buffers: Mapping[str, Tensor | None] = field(default_factory=dict)
     inputs: Inputs | None = None
     outputs: list[Tensor] | None = None
+    tolerance: float = 0.0
 
     @property
     def origin(self) -> Origin | None:
@@ -61,8 +64,12 @@ def kept_of(model: nn.Module, saved: Mapping[str, Any], example: Any) -> Kept:
     buffers = on_cpu(unsaved(model, saved))
     if inputs is None:
         return Kept(cut, buffers)
-    outputs = outputs_of(model, inputs)
-    return Kept(cut, buffers, on_cpu(inputs), outputs) if is_plain(inputs) else Kept(cut, buffers)
+    found = repeated(model, inputs)
+    if not is_plain(inputs):
+        return Kept(cut, buffers)
+    if found is None:
+        return Kept(cut, buffers, on_cpu(inputs))
+    return Kept(cut, buffers, on_cpu(inputs), found.outputs, found.tolerance)
 
 
 def kept_in(path: Path) -> Kept:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import prune_ops
 import spaces
 from prune_ops.artifact.check import difference
+from prune_ops.artifact.passes import Pass, run
 from spaces import DataError, ModelError
 
 ZEROS = torch.zeros(1, 3, 8, 8)
@@ -165,29 +166,37 @@ def test_neither_the_network_nor_the_random_state_is_touched(tmp_path):
         assert [module.training for module in network] == [True, False, True]
 
 
+class Autocast(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return super().forward(x).float()
+
+
 @pytest.mark.parametrize(
-    ("dtype", "fits", "fails"),
+    ("model", "dtype", "tolerance"),
     [
-        (torch.float64, 1e-7, 1e-5),
-        (torch.float32, 5e-4, 5e-3),
-        (torch.float16, 1e-2, 4e-2),
-        (torch.bfloat16, 3e-2, 1e-1),
-        (torch.complex64, 5e-4, 5e-3),
+        (nn.Linear(3, 2), torch.float64, 1e-6),
+        (nn.Linear(3, 2), torch.float32, 1e-3),
+        (nn.Linear(3, 2), torch.float16, 2e-2),
+        (nn.Linear(3, 2), torch.bfloat16, 5e-2),
+        (nn.Tanh(), torch.complex64, 1e-3),
+        (Autocast(3, 2), torch.float32, 5e-2),
+        (nn.Identity(), torch.int64, 0.0),
     ],
 )
-def test_the_tolerance_is_that_of_the_dtype(dtype, fits, fails):
-    model, wanted = nn.Module(), torch.tensor([-4.0, 1.0], dtype=dtype)
-    wide = wanted.to(torch.promote_types(dtype, torch.float64))
-    for share, expected in ((fits, True), (fails, False)):
-        got = wide + 4 * share
-        assert (difference(model, [got], [wanted]) is None) is expected
+def test_the_tolerance_is_that_of_the_coarsest_dtype_computed_in(model, dtype, tolerance):
+    model = model.to(dtype) if isinstance(model, nn.Linear) else model
+    assert run(model, (torch.ones(1, 3, dtype=dtype),)).tolerance == tolerance
 
 
-def test_a_coarse_network_is_given_its_own_tolerance():
-    """Its last layer gives float32, of numbers that were rounded to bfloat16."""
-    wanted = torch.tensor([1.0])
-    assert difference(nn.Linear(1, 1), [wanted * 1.02], [wanted]) is not None
-    assert difference(nn.Linear(1, 1).bfloat16(), [wanted * 1.02], [wanted]) is None
+@pytest.mark.parametrize(("share", "fits"), [(0.009, True), (0.011, False)])
+def test_the_difference_is_a_share_of_the_largest_value(share, fits):
+    got, wanted = torch.tensor([-4.0, 1.0 + 4 * share]), torch.tensor([-4.0, 1.0])
+    for one, other in (([0.01, 0.0]), ([0.0, 0.01])):
+        found = difference(Pass([got], one), Pass([wanted], other))
+        assert found == (
+            None if fits else "output 1 of 1 is off by 0.011 of its largest value (at most 0.01)"
+        )
 
 
 @pytest.mark.parametrize(
@@ -201,7 +210,7 @@ def test_a_coarse_network_is_given_its_own_tolerance():
     ],
 )
 def test_what_differs_is_said(got, wanted, said):
-    assert re.search(said, difference(nn.Module(), got, wanted) or "")
+    assert re.search(said, difference(Pass(got, 1e-3), Pass(wanted, 1e-3)) or "")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +224,7 @@ def test_what_differs_is_said(got, wanted, said):
 )
 def test_what_is_the_same_is_let_in(output):
     same = output + 1e-9 if output.is_floating_point() else output
-    assert difference(nn.Module(), [same], [output]) is None
+    assert difference(Pass([same], 1e-3), Pass([output], 1e-3)) is None
 
 
 class Holder(nn.Module):
