@@ -23,7 +23,7 @@ from spaces import Space
 from spaces.errors import UserError, unknown
 from spaces.groups import ChannelGroup
 from spaces.policy import Policy
-from spaces.slicing import Selection, named_tensors, narrowed, remember
+from spaces.slicing import Selection, named_tensors, narrowed, remember_example
 
 __all__ = ["SURGERIES", "Surgery", "operate", "prune", "step"]
 
@@ -62,7 +62,7 @@ def prune(
     """
     selection = select(space, policy, scores)
     small = operate(model, space.groups, selection, surgery, batches, space.batched)
-    remember(small, space.example)
+    remember_example(small, space.example)
     return small
 
 

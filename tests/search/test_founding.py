@@ -18,7 +18,8 @@ from search.folder import Folder
 from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start
 from search.study import lease
-from search.study.founding import BEGUN, begun, check_storage, fingerprint
+from search.study.founding import BEGUN, begun, check_storage
+from search.study.network import fingerprint
 from search.study.storage import peek, share_study
 from search.task import build_task
 from spaces import Space, UserError
