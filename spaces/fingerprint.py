@@ -22,6 +22,9 @@ from spaces.copies import copied
 from spaces.export import AUTOCAST, exported
 from spaces.inputs import arguments
 
+DEVICES = ("cpu", "cuda")
+"""What autocast regions call them."""
+
 
 def graph_fingerprint(model: nn.Module, example: Any) -> str:
     """The hash of what ``model``, which is left as it was, computes in eval mode.
@@ -104,4 +107,5 @@ def _plain(value: Any, positions: dict[fx.Node, int]) -> Any:
         return {str(key): _plain(each, positions) for key, each in value.items()}
     if isinstance(value, slice):
         return [_plain(each, positions) for each in (value.start, value.stop, value.step)]
-    return "device" if isinstance(value, torch.device) else str(value)
+    is_device = isinstance(value, torch.device) or str(value) in DEVICES
+    return "device" if is_device else str(value)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+import results
 import spaces
+from search.cli import main
 from search.flops_check import compared
 from spaces import Space
 from spaces.counters import Count, opinions
@@ -77,6 +82,40 @@ def test_a_counter_that_fails_says_so_and_the_other_still_counts() -> None:
     first, second = lines(model)
     assert first == f"torch counts {flops:,} flops in trial 7, exactly what the search did"
     assert second.startswith("fvcore cannot count the flops of trial 7 (RuntimeError: ")
+
+
+THEIRS = """
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.stem, self.block = nn.Conv2d(1, 16, 3), nn.Conv2d(16, 16, 3, padding="same")
+        self.fc = nn.Linear(16, classes)
+
+    def forward(self, x):
+        x = self.stem(x).relu()
+        return self.fc(checkpoint(self.block, x, use_reentrant=True).relu().mean((2, 3)))
+
+def net(num_classes):
+    return Net(num_classes)
+"""
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+def test_a_search_ends_well_where_a_counter_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "checkpointed.py").write_text(THEIRS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    options = ["--trials", "2", "--criterion", "l1", "--starts", "l1", "--train-images", "128"]
+    options += ["--rungs", "1", "--final-epochs", "1", "--final-seeds", "1", "--name", "mine"]
+    assert main(["--model", "checkpointed:net", *options]) == 0
+    agreeing, failing = results.load(Path("runs/mine")).provenance["checks"][:2]
+    assert re.fullmatch(r"torch counts [\d,]+ flops in .*, exactly what the search did", agreeing)
+    assert re.fullmatch(r"fvcore cannot count the flops of .* \(RuntimeError: .*\)", failing)
 
 
 def test_a_layer_in_two_places_is_one_layer() -> None:
