@@ -54,7 +54,7 @@ def test_three_that_agree_are_one_line() -> None:
 
 def test_padding_by_name_is_told_with_its_layers() -> None:
     model = convolutions("same")
-    _, small, _ = halved(model)
+    flops, small, _ = halved(model)
     left = small[12].in_features * 4
     assert lines(model) == [
         f"torch counts {flops:,} flops in trial 7, exactly what the search did",

@@ -165,7 +165,7 @@ def test_it_is_the_same_in_every_process() -> None:
 
 
 def test_a_network_that_cannot_be_traced_is_told_in_one_line() -> None:
-    with pytest.raises(ModelError, match="be traceable by torch.export, but got"):
+    with pytest.raises(ModelError, match=r"be traceable by torch\.export, but got"):
         graph_fingerprint(Net(lambda x: x if bool(x.sum() > 0) else -x), IMAGE)
 
 
