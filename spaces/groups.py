@@ -117,8 +117,8 @@ def in_step(groups: Sequence[ChannelGroup]) -> ChannelGroup | None:
         for (parameter, dim, kind), index in members.items()
     )
     narrowest = min(groups, key=lambda group: group.channels)
-    names = tuple(group.name for group in groups)
-    return ChannelGroup(names[0], count, together, narrowest.choices, names)
+    names = tuple(name for group in groups for name in group.bundled or (group.name,))
+    return ChannelGroup(groups[0].name, count, together, narrowest.choices, names)
 
 
 def find_groups(

@@ -119,21 +119,15 @@ class SelfCheck:
     def _mended(self, good: Groups, blamed: dict[str, str], broken: dict[str, str]) -> Groups:
         """Without those that are to blame, but for what can be saved of them."""
         bad = [group for group in good if group.name in blamed]
-        narrower = {g.name: narrow for g in bad if (narrow := self._narrowed(g)) is not None}
-        bundles = self._bundled([group for group in bad if group.name not in narrower])
-        saved = {name: bundle for bundle in bundles for name in bundle.bundled}
+        saved = {name: bundle for bundle in self._bundled(bad) for name in bundle.bundled}
         for group in bad:
-            if group.name not in narrower and group.name not in saved:
+            if group.name not in saved and (narrow := self._narrowed(group)) is not None:
+                saved[group.name] = narrow
+        for group in bad:
+            if group.name not in saved:
                 broken |= dict.fromkeys(group.bundled or (group.name,), blamed[group.name])
-        found = []
-        for group in good:
-            if group.name not in blamed:
-                found.append(group)
-            elif group.name in narrower:
-                found.append(narrower[group.name])
-            elif group.name in saved and saved[group.name].name == group.name:
-                found.append(saved[group.name])
-        return tuple(found)
+        kept = [saved.get(g.name, g) for g in good if g.name not in blamed or g.name in saved]
+        return tuple({group.name: group for group in kept}.values())
 
     def _blame(self, groups: Groups, draw: Draw) -> dict[str, str]:
         """Name → reason: those without which the others survive the draw."""
@@ -197,7 +191,7 @@ class SelfCheck:
         return self._problem((group,), alone) is not None
 
     def _bundled(self, bad: list[ChannelGroup]) -> list[ChannelGroup]:
-        """Of groups that no cut survives those that survive when cut in step."""
+        """Of groups that do not survive alone those that survive when cut in step."""
         found: list[ChannelGroup] = []
         for several in _candidates(bad):
             free = [g for g in several if not any(g.name in b.bundled for b in found)]
