@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from spaces.groups import ChannelGroup
+from spaces.groups import ChannelGroup, positions
 from spaces.walk import Trace
 
 ACTIVATIONS = frozenset(
@@ -73,6 +73,10 @@ def _activation(
 
 def _positions(line: np.ndarray, roots: np.ndarray) -> np.ndarray | None:
     """``(channels, r)``: where each root lies on the line; None unless all lie there alike."""
-    own = [np.flatnonzero(line == root) for root in roots] if np.isin(roots, line).all() else []
-    alike = len({len(each) for each in own}) == 1
-    return np.stack(own) if own and alike else None
+    if not len(roots):
+        return None
+    rank = np.full(1 + max(line.max(), roots.max()), -1, dtype=np.int64)
+    rank[roots] = np.arange(len(roots))
+    ranks = rank[line]
+    counts = np.bincount(ranks[ranks >= 0], minlength=len(roots))
+    return positions(ranks, int(counts[0])) if counts[0] and (counts == counts[0]).all() else None

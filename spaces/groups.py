@@ -125,34 +125,54 @@ def find_groups(
     trace: Trace, round_to: int | None = None
 ) -> tuple[tuple[ChannelGroup, ...], tuple[Frozen, ...]]:
     """Channels with the same set of places form one group; what must stay comes with its reason."""
-    classes = _classes(trace)
+    alike = _alike(trace)
     frozen = trace.labels.frozen()
-    together: dict[tuple[tuple[Place, int], ...], list[int]] = {}
-    for root, touches in classes.items():
-        if root not in frozen:
-            signature = tuple((place, len(index)) for place, index in touches)
-            together.setdefault(signature, []).append(root)
-    held = {root: frozen[root] for root in classes if root in frozen}
+    held = {root: frozen[root] for kind in alike for root in kind.roots if root in frozen}
     groups = []
-    for signature, roots in together.items():
-        reason = _obstacle(trace, signature, roots, round_to)
+    for kind in alike:
+        free = [root for root in kind.roots if root not in frozen]
+        if not free:
+            continue
+        reason = _obstacle(trace, kind, len(free), round_to)
         if reason is None:
-            groups.append(_group(trace, classes, signature, roots, round_to))
+            groups.append(_group(trace, kind, free, round_to))
         else:
-            held |= dict.fromkeys(roots, reason)
-    return _named(groups), _frozen(trace, classes, held)
+            held |= dict.fromkeys(free, reason)
+    return _named(groups), _frozen(trace, alike, held)
 
 
-def _classes(trace: Trace) -> dict[int, list[tuple[Place, np.ndarray]]]:
-    """Representative → the places it occupies, in the network's order, with its positions there."""
-    classes: dict[int, list[tuple[Place, np.ndarray]]] = {}
-    for place, labels in _lines(trace).items():
-        roots = trace.labels.find(labels).numpy()
-        order = np.argsort(roots, kind="stable")
-        unique, starts = np.unique(roots[order], return_index=True)
-        for root, index in zip(unique.tolist(), np.split(order, starts[1:]), strict=True):
-            classes.setdefault(root, []).append((place, index))
-    return classes
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Channels, by their representatives, that occupy the same places in the same numbers.
+
+    Attributes:
+        places: in the network's order, each with how many positions a channel has there and with
+            the representative of every position.
+    """
+
+    roots: list[int]
+    places: list[tuple[Place, int, np.ndarray]]
+
+
+def _alike(trace: Trace) -> list[_Kind]:
+    """All channels, sorted by the places they occupy; in the order in which they are met.
+
+    Place by place, those that had one code and are there in one number get a new one in common.
+    """
+    lines = {place: trace.labels.find(line).numpy() for place, line in _lines(trace).items()}
+    codes = np.zeros(1 + max((int(line.max()) for line in lines.values()), default=0), np.int64)
+    for line in lines.values():
+        roots, counts = np.unique(line, return_counts=True)
+        _, code = np.unique(np.stack([codes[roots], counts]), axis=1, return_inverse=True)
+        codes[roots] = codes.max() + 1 + code.reshape(-1)
+    kinds: dict[int, _Kind] = {}
+    for place, line in lines.items():
+        roots, counts = np.unique(line, return_counts=True)
+        for code in np.unique(codes[roots]).tolist():
+            mine = codes[roots] == code
+            kind = kinds.setdefault(code, _Kind(roots[mine].tolist(), []))
+            kind.places.append((place, int(counts[mine][0]), line))
+    return list(kinds.values())
 
 
 def _lines(trace: Trace) -> dict[Place, Tensor]:
@@ -168,37 +188,34 @@ def _lines(trace: Trace) -> dict[Place, Tensor]:
     return lines
 
 
-def _obstacle(
-    trace: Trace,
-    signature: tuple[tuple[Place, int], ...],
-    roots: list[int],
-    round_to: int | None,
-) -> str | None:
-    if not any(trace.kinds[place] == "out" for place, _ in signature):
+def _obstacle(trace: Trace, kind: _Kind, count: int, round_to: int | None) -> str | None:
+    if not any(trace.kinds[place] == "out" for place, _, _ in kind.places):
         return "no layer produces them"
-    if len(roots) == 1:
-        count = signature[0][1]
-        return "a single channel" if count == 1 else f"all {count} can only be removed together"
-    if len(lattice(len(roots), round_to)) == 1:
-        return f"{len(roots)} channels leave no choice on a lattice of {round_to}"
+    if count == 1:
+        size = kind.places[0][1]
+        return "a single channel" if size == 1 else f"all {size} can only be removed together"
+    if len(lattice(count, round_to)) == 1:
+        return f"{count} channels leave no choice on a lattice of {round_to}"
     return None
 
 
-def _group(
-    trace: Trace,
-    classes: dict[int, list[tuple[Place, np.ndarray]]],
-    signature: tuple[tuple[Place, int], ...],
-    roots: list[int],
-    round_to: int | None,
-) -> ChannelGroup:
-    first = next(k for k, (place, _) in enumerate(signature) if trace.kinds[place] == "out")
-    roots = sorted(roots, key=lambda root: classes[root][first][1][0])
+def _group(trace: Trace, kind: _Kind, roots: list[int], round_to: int | None) -> ChannelGroup:
+    """Its channels are numbered as they lie where they are produced first."""
+    produced, _, line = next(each for each in kind.places if trace.kinds[each[0]] == "out")
+    rank = np.full(int(max(each[2].max() for each in kind.places)) + 1, -1, dtype=np.int64)
+    rank[list(dict.fromkeys(line[np.isin(line, roots)].tolist()))] = np.arange(len(roots))
     members = tuple(
-        Member(*place, np.stack([classes[root][k][1] for root in roots]), trace.kinds[place])
-        for k, (place, _) in enumerate(signature)
+        Member(*place, positions(rank[line], count), trace.kinds[place])
+        for place, count, line in kind.places
     )
-    name = module_of(signature[first][0][0])
-    return ChannelGroup(name, len(roots), members, lattice(len(roots), round_to))
+    choices = lattice(len(roots), round_to)
+    return ChannelGroup(module_of(produced[0]), len(roots), members, choices)
+
+
+def positions(ranks: np.ndarray, count: int) -> np.ndarray:
+    """``(channels, count)``: where every channel lies, of the channel at each position or -1."""
+    own = np.flatnonzero(ranks >= 0)
+    return own[np.argsort(ranks[own], kind="stable")].reshape(-1, count)
 
 
 def _named(groups: list[ChannelGroup]) -> tuple[ChannelGroup, ...]:
@@ -211,16 +228,17 @@ def _named(groups: list[ChannelGroup]) -> tuple[ChannelGroup, ...]:
     return tuple(named)
 
 
-def _frozen(
-    trace: Trace, classes: dict[int, list[tuple[Place, np.ndarray]]], held: dict[int, str]
-) -> tuple[Frozen, ...]:
+def _frozen(trace: Trace, alike: list[_Kind], held: dict[int, str]) -> tuple[Frozen, ...]:
     """Frozen channels by producer and reason; places that no layer produces are left out."""
     counts = dict(trace.held)
-    for root, touches in classes.items():
-        produced = next(((p, len(i)) for p, i in touches if trace.kinds[p] == "out"), None)
-        if root in held and produced is not None:
-            key = (module_of(produced[0][0]), held[root])
-            counts[key] = counts.get(key, 0) + produced[1]
+    for kind in alike:
+        produced = next((each for each in kind.places if trace.kinds[each[0]] == "out"), None)
+        if produced is None:
+            continue
+        for root in kind.roots:
+            if root in held:
+                key = (module_of(produced[0][0]), held[root])
+                counts[key] = counts.get(key, 0) + produced[1]
     return tuple(Frozen(name, channels, reason) for (name, reason), channels in counts.items())
 
 

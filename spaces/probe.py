@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ class Probe:
         model: in eval mode.
         single: whether ``model`` is of half precision and is tried in single, where it runs so.
         inputs: noise if its outputs are numbers, else the example.
+        whole: what the uncut network gives for them.
         others: inputs that differ from them, but for integers.
         several: the inputs with every item twice, the second one changed.
     """
@@ -58,17 +60,33 @@ class Probe:
             ModelError: it does not run, or its outputs are no numbers.
         """
         self.model, self.single = self._as_it_came, False
-        self.inputs = self._usable()
+        self.inputs, self.whole = self._usable()
         self._vary()
+
+    def doubled(self) -> Probe:
+        """The same in double precision, in which rounding is too small to be taken for an error.
+
+        Raises:
+            Exception: what the network raises, where its code fixes another type.
+        """
+        other = copy.copy(self)
+        vars(other).pop("training", None)  # what it keeps of before
+        other.model = copied(self.model).double()
+        other.inputs, other.others, other.several = (
+            tree_map(_double, given) for given in (self.inputs, self.others, self.several)
+        )
+        other.whole = other.outputs(lambda: call(other.model, other.inputs))
+        return other
 
     def _in_single(self) -> bool:
         model, inputs = copied(self.model).float(), tree_map(_single, self._given[0])
         try:
-            if _has_nan(model, inputs):
-                return False
+            whole = self.outputs(lambda: call(model, inputs))
         except Exception:  # a type fixed in the user's code
             return False
-        self.model, self.inputs, self.single = model, inputs, True
+        if _has_nan(whole):
+            return False
+        self.model, self.inputs, self.whole, self.single = model, inputs, whole, True
         self._vary()
         return True
 
@@ -98,32 +116,35 @@ class Probe:
             return value
         return torch.randn(value.shape, generator=self._generator).to(value)
 
-    def _usable(self) -> Inputs:
-        """The first inputs for which the network's outputs are numbers."""
+    def _usable(self) -> tuple[Inputs, list[Tensor]]:
+        """The first inputs for which the network's outputs are numbers, and these."""
         for inputs in self._given:
             try:
-                if not _has_nan(self.model, inputs):
-                    return inputs
+                whole = self.outputs(partial(call, self.model, inputs))
             except Exception as error:  # the model is anybody's, and so is what it raises
                 raise ModelError(
                     f"the model must run on one example input in eval mode, but it fails with "
                     f"{brief(error)}"
                 ) from error
+            if not _has_nan(whole):
+                return inputs, whole
         raise ModelError("the model's outputs must be numbers, but they are nan; check its weights")
 
     @cached_property
     def training(self) -> Inputs | None:
         """What the uncut network trains on; None if it does not. BatchNorm cannot train on one
         value a channel, and where the first dim is no batch there may be no second item."""
-        works = (
-            x for x in (self.several, self.inputs) if isinstance(self.step(self.model, x), list)
-        )
+        works = (x for x in (self.several, self.inputs) if isinstance(self.uncut(x), list))
         return next(works, None)
 
     def _varied(self, value: Any) -> Any:
         if not isinstance(value, Tensor) or not value.is_floating_point():
             return value
         return value + 0.5 * self._noise(value)
+
+    def uncut(self, inputs: Inputs, backward: bool = True) -> list[Tensor] | Exception:
+        """A training step of the uncut network, or what it raised."""
+        return self.step(copied(self.model), inputs, backward)
 
     def trained(self, model: nn.Module) -> tuple[list[Tensor] | Exception, Inputs]:
         """What a training step of a cut gives, and on which inputs. Only where it fails it is asked
@@ -142,8 +163,11 @@ class Probe:
 
     @staticmethod
     def step(model: nn.Module, inputs: Inputs, backward: bool = True) -> list[Tensor] | Exception:
-        """The outputs of a training step, forward and backward, of a copy; or what it raised."""
-        model = copied(model).train()
+        """The outputs of a training step, forward and backward; or what it raised.
+
+        ``model`` is not what it was afterwards.
+        """
+        model.train()
         try:
             with torch.random.fork_rng(_cuda_devices(model)), torch.enable_grad(), NoDropout():
                 torch.manual_seed(0)
@@ -204,14 +228,16 @@ def _hides(tensor: Tensor) -> bool:
     return is_weight and float(tensor.float().square().mean().sqrt()) < HIDES
 
 
+def _double(value: Any) -> Any:
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
 def _single(value: Any) -> Any:
     return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
-def _has_nan(model: nn.Module, inputs: Inputs) -> bool:
-    with torch.no_grad():
-        found: Sequence[Tensor] = tensors(call(model, inputs))
-    return any(bool(x.isnan().any()) for x in found)
+def _has_nan(values: Sequence[Tensor]) -> bool:
+    return any(bool(x.isnan().any()) for x in values)
 
 
 def _cuda_devices(model: nn.Module) -> list[int]:

@@ -13,14 +13,17 @@ in train mode, is offered less, or not at all:
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
+from spaces.cost import layer_flops
 from spaces.groups import ChannelGroup, in_step, sublattice
 from spaces.inputs import Inputs
 from spaces.probe import Probe, full_precision
@@ -29,6 +32,9 @@ from spaces.walk import Trace
 
 MANY = 32
 """Of more widths than this not every one is tried alone."""
+
+MORE = ((20e6, 8), (200e6, 4), (1e9, 1), (math.inf, 0))
+"""Below so many flops → so many draws of random widths: what is quick is proven more often."""
 
 Groups = tuple[ChannelGroup, ...]
 
@@ -59,10 +65,6 @@ def _less(group: ChannelGroup, rng: np.random.Generator) -> int:
     return int(rng.choice(group.choices[:-1]))
 
 
-def _end(group: ChannelGroup, rng: np.random.Generator) -> int:
-    return int(rng.choice([group.choices[0], *group.choices[-2:]]))
-
-
 def _least(group: ChannelGroup, _: np.random.Generator) -> int:
     return group.choices[0]
 
@@ -78,12 +80,42 @@ def _shifted(channels: int, width: int, rng: np.random.Generator) -> np.ndarray:
     return np.sort([*inner, channels - 1, 0][:width])
 
 
-DRAWS = (
-    Draw("less", _less, _shifted, trained=True, compared=True),
-    Draw("any", _any, _scattered),
-    Draw("ends", _end, _scattered),
-    Draw("least", _least, _scattered, trained=True),
-)
+LESS = Draw("less", _less, _shifted, trained=True, compared=True)
+LEAST = Draw("least", _least, _scattered, trained=True)
+ALL_LEAST = replace(LEAST, trained=False)
+
+
+def draws(groups: Groups, more: int) -> list[Draw]:
+    """The draws that prove these groups.
+
+    Beside random widths and the least ones, every group is whole while a neighbour of it is at its
+    least, and the other way round: where two must keep step, no luck hides it. Neighbours have a
+    parameter in common; colours, no two neighbours alike, say in their bits who is least when.
+
+    Args:
+        more: draws of random widths.
+    """
+    colours = coloured(groups)
+    bits = range(max(colours.values(), default=0).bit_length())
+    return [
+        LESS,
+        *(Draw(f"bit {bit}", partial(_by_bit, colours, bit), _scattered) for bit in bits),
+        *(Draw(f"any {number}", _any, _scattered) for number in range(more)),
+        LEAST,
+    ]
+
+
+def _by_bit(colours: dict[str, int], bit: int, group: ChannelGroup, _: np.random.Generator) -> int:
+    return group.choices[0 if colours[group.name] >> bit & 1 else -1]
+
+
+def coloured(groups: Groups) -> dict[str, int]:
+    """Name → the least number that no neighbour before it has."""
+    colours: dict[str, int] = {}
+    for k, group in enumerate(groups):
+        taken = {colours[other.name] for other in groups[:k] if _share(group, other)}
+        colours[group.name] = next(c for c in range(len(groups)) if c not in taken)
+    return colours
 
 
 class SelfCheck:
@@ -97,6 +129,8 @@ class SelfCheck:
     def __init__(self, model: nn.Module, trace: Trace, inputs: Inputs, groups: Groups) -> None:
         generator = torch.Generator().manual_seed(0)
         self._groups = groups
+        flops = sum(layer_flops(trace.costs, model).values())
+        self._more = next(more for limit, more in MORE if flops < limit)
         self._verdict = Verdict(Probe(model, inputs, groups, generator), trace)
 
     def run(self) -> tuple[Groups, dict[str, str]]:
@@ -109,7 +143,8 @@ class SelfCheck:
     def _run(self) -> tuple[Groups, dict[str, str]]:
         good, broken = self._groups, dict[str, str]()
         while good:
-            draw = next((d for d in DRAWS if self._problem(good, d) is not None), None)
+            several = draws(good, self._more)
+            draw = next((d for d in several if self._problem(good, d) is not None), None)
             if draw is None:
                 break
             blamed = self._blame(good, draw)
@@ -119,7 +154,8 @@ class SelfCheck:
     def _mended(self, good: Groups, blamed: dict[str, str], broken: dict[str, str]) -> Groups:
         """Without those that are to blame, but for what can be saved of them."""
         bad = [group for group in good if group.name in blamed]
-        saved = {name: bundle for bundle in self._bundled(bad) for name in bundle.bundled}
+        suspects = self._suspects(good, bad)
+        saved = {name: bundle for bundle in self._bundled(suspects) for name in bundle.bundled}
         for group in bad:
             if group.name not in saved and (narrow := self._narrowed(group)) is not None:
                 saved[group.name] = narrow
@@ -128,6 +164,17 @@ class SelfCheck:
                 broken |= dict.fromkeys(group.bundled or (group.name,), blamed[group.name])
         kept = [saved.get(g.name, g) for g in good if g.name not in blamed or g.name in saved]
         return tuple({group.name: group for group in kept}.values())
+
+    def _suspects(self, good: Groups, bad: list[ChannelGroup]) -> list[ChannelGroup]:
+        """Those to blame, and neighbours that fail without them too: which a draw had left whole,
+        say."""
+        names = {g.name for g in bad}
+        rest = tuple(g for g in good if g.name not in names)
+        if not rest or self._problem(rest, ALL_LEAST) is None:
+            return bad
+        near = [g for g in rest if any(_share(g, other) for other in bad)]
+        names |= {g.name for g in near if self._problem((g,), ALL_LEAST) is not None}
+        return [g for g in good if g.name in names]
 
     def _blame(self, groups: Groups, draw: Draw) -> dict[str, str]:
         """Name → reason: those without which the others survive the draw."""
@@ -187,7 +234,7 @@ class SelfCheck:
         return low
 
     def _fails(self, group: ChannelGroup, width: int) -> bool:
-        alone = Draw("alone", lambda *_: width, _shifted, trained=True, compared=True)
+        alone = replace(LESS, width=lambda *_: width)
         return self._problem((group,), alone) is not None
 
     def _bundled(self, bad: list[ChannelGroup]) -> list[ChannelGroup]:
@@ -196,7 +243,7 @@ class SelfCheck:
         for several in _candidates(bad):
             free = [g for g in several if not any(g.name in b.bundled for b in found)]
             bundle = in_step(free) if len(free) == len(several) else None
-            if bundle and all(self._problem((bundle,), draw) is None for draw in DRAWS):
+            if bundle and all(self._problem((bundle,), d) is None for d in draws((bundle,), 2)):
                 found.append(bundle)
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -14,10 +15,12 @@ from spaces.export import AUTOCAST
 from spaces.groups import ChannelGroup
 from spaces.inputs import Inputs, call
 from spaces.masked import MaskedReference, relative_error
-from spaces.probe import Probe, tolerance
+from spaces.probe import TOLERANCES, Probe, tolerance
 from spaces.slicing import Selection, cut, named_tensors
 from spaces.trace import train_trace
 from spaces.walk import Trace
+
+OTHERWISE = "computes something else"
 
 LEAST = 1 / 30
 """Of an output that hardly depends on the input so much is taken for its size: rounding is as large
@@ -36,17 +39,23 @@ class Verdict:
     'breaks when cut (shape [-1, 1024] is invalid for input of size 512, net.py:12)'
     """
 
-    def __init__(self, probe: Probe, trace: Trace) -> None:
-        self._probe, self._trace = probe, trace
+    def __init__(self, probe: Probe, trace: Trace, exact: bool = False) -> None:
+        self._probe, self._trace, self._exact = probe, trace, exact
         self._graph: tuple[Trace | None] | None = None
         self._tolerance, self._scales = self._rounding(), self._responses()
-        if probe.single and self._alike_uncut() is not None:
+        if probe.single and self.unfit() is not None:
             probe.as_it_came()  # types that the user's code fixes
             self._tolerance, self._scales = self._rounding(), self._responses()
 
     def unfit(self) -> str | None:
-        """Why no cut of this network can be judged, if that is so."""
-        return self._alike_uncut()
+        """Why no cut of this network can be judged, if that is so: the reference must compute what
+        the whole network does, or it can judge no part of it."""
+        try:
+            got = self._masked(self._trace, (), {}, self._probe.inputs)
+        except Exception as error:  # a graph with types of its own, run on others
+            return f"cannot be checked ({_told(error)})"
+        problem = self._differs(got, self._probe.whole, self._tolerance, "")
+        return problem and "gives other outputs each time, or depends on more than its inputs"
 
     def of(
         self,
@@ -56,6 +65,9 @@ class Verdict:
         compared: bool = True,
     ) -> str | None:
         """Why cutting these groups together fails, or None when it works.
+
+        What is computed otherwise is computed again in double precision, where that can be:
+        BatchNorm of a few values, say, makes more of rounding than any tolerance could allow for.
 
         Args:
             trained: whether a training step is tried too.
@@ -68,9 +80,23 @@ class Verdict:
         except Exception as error:
             return f"breaks when cut ({_told(error)})"
         wanted = self._masked(self._trace, groups, selection, self._probe.inputs)
-        if (problem := self._differs(got, wanted, self._tolerance)) is not None:
-            return f"{problem} when cut (a size fixed in the code?)"
-        return self._in_training(small, groups, selection, compared) if trained else None
+        problem = self._differs(got, wanted, self._tolerance, "")
+        if problem is None and trained:
+            problem = self._in_training(small, groups, selection, compared)
+        if problem is not None and problem.startswith(OTHERWISE) and self._in_double is not None:
+            return self._in_double.of(groups, selection, trained, compared)
+        return problem
+
+    @cached_property
+    def _in_double(self) -> Verdict | None:
+        """The same in double precision, if the network and its graph can be run so."""
+        if self._exact:
+            return None
+        try:
+            exact = Verdict(self._probe.doubled(), self._trace, exact=True)
+        except Exception:  # whatever the network raises on other types than its own
+            return None
+        return exact if exact.unfit() is None else None
 
     def _in_training(
         self, small: nn.Module, groups: Groups, selection: Selection, compared: bool
@@ -81,16 +107,16 @@ class Verdict:
             return None if untrainable else f"cannot be trained when cut ({_told(got)})"
         if not compared:
             return None
+        allowed, mode = self._tolerance if self._exact else TRAINING, " in training"
         problem = None
         if not self._trace.statistics:
             whole = self._probe.step(self._zeroed(groups, selection), inputs, backward=False)
-            problem = (
-                "fails" if isinstance(whole, Exception) else self._differs(got, whole, TRAINING)
-            )
+            if isinstance(whole, list):
+                problem = self._differs(got, whole, allowed, mode)
         if (problem or self._trace.statistics) and (graph := self._training_graph(inputs)):
             wanted = self._masked(graph, groups, selection, inputs)
-            problem = self._differs(got, wanted, TRAINING)
-        return problem and f"{problem} in training when cut (a size fixed in the code?)"
+            problem = self._differs(got, wanted, allowed, mode)
+        return problem
 
     def _zeroed(self, groups: Groups, selection: Selection) -> nn.Module:
         """The uncut network without what reads the removed channels: quicker than a graph, and the
@@ -111,22 +137,11 @@ class Verdict:
             graph = train_trace(self._probe.model, inputs, self._trace)
         except ModelError:
             return None
-        wanted = self._probe.step(self._probe.model, inputs, backward=False)
+        wanted = self._probe.uncut(inputs, backward=False)
         if isinstance(wanted, Exception):
             return None
         got = self._masked(graph, (), {}, inputs)
-        return graph if self._differs(got, wanted, TRAINING) is None else None
-
-    def _alike_uncut(self) -> str | None:
-        """The reference must compute what the whole network does, or it can judge no part of it."""
-        probe = self._probe
-        try:
-            wanted = probe.outputs(lambda: call(probe.model, probe.inputs))
-            got = self._masked(self._trace, (), {}, probe.inputs)
-        except Exception as error:  # a graph with types of its own, run on others
-            return f"cannot be checked ({_told(error)})"
-        problem = self._differs(got, wanted, self._tolerance)
-        return problem and "gives other outputs each time, or depends on more than its inputs"
+        return graph if self._differs(got, wanted, TRAINING, "") is None else None
 
     def _masked(
         self, trace: Trace, groups: Groups, selection: Selection, inputs: Inputs
@@ -136,18 +151,21 @@ class Verdict:
         args, named = ((), inputs) if isinstance(inputs, dict) else (inputs, {})
         return self._probe.outputs(lambda: reference(*args, **named))
 
-    def _differs(self, got: list[Tensor], wanted: list[Tensor], tolerance: float) -> str | None:
+    def _differs(
+        self, got: list[Tensor], wanted: list[Tensor], allowed: float, mode: str
+    ) -> str | None:
         if [x.shape for x in got] != [x.shape for x in wanted]:
-            return "changes the shape of the output"
+            return f"changes the shape of the output{mode} when cut"
         scales = self._scales if len(self._scales) == len(wanted) else None
-        close = relative_error(got, wanted, scales) < tolerance
-        return None if close else "computes something else"
+        if relative_error(got, wanted, scales) < allowed:
+            return None
+        return f"{OTHERWISE}{mode} when cut (a size fixed in the code?)"
 
     def _responses(self) -> list[float]:
         """How much of each output depends on the input, from `LEAST` to 1: the rest comes from
         biases, would be there whatever is cut, and so must not hide an error."""
         probe = self._probe
-        one = probe.outputs(lambda: call(probe.model, probe.inputs))
+        one = probe.whole
         try:
             other = probe.outputs(lambda: call(probe.model, probe.others))
         except Exception:  # the network is choosy: then all of each output counts
@@ -157,6 +175,8 @@ class Verdict:
         return [min(1.0, max(share, LEAST)) if share > 0 else 1.0 for share in shares]
 
     def _rounding(self) -> float:
+        if self._exact:
+            return TOLERANCES[torch.float64]
         kinds = {p.dtype for p in self._probe.model.parameters()}
         nodes = self._trace.program.graph_module.graph.nodes
         # In single precision nothing rounds to half but what a region asks for.
