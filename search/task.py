@@ -160,9 +160,9 @@ def build_task(
         progress=progress,
     )
     fresh = partial(models.build, model, splits.classes, splits.shape[0])
-    example = next(iter(splits.validation.batches(1)))[0][:1]
+    images = _unlike_images(splits)
     if weights is None:
-        _check_fit(fresh().to(on), example, splits, model, data)
+        _check_fit(fresh().to(on), images, splits, model, data)
         trained = baseline(
             fresh,
             splits,
@@ -176,13 +176,13 @@ def build_task(
         )
     else:
         trained = fresh().to(on).eval()
-        _check_fit(trained, example, splits, model, data)
+        _check_fit(trained, images, splits, model, data)
         models.load_weights(trained, weights)
     return Task(
         _slug(f"{model}-{data}"),
         trained,
         fresh,
-        (example,),
+        (images[0],),
         splits.train,
         splits.validation,
         splits.test,
@@ -193,28 +193,38 @@ def build_task(
     )
 
 
-def _check_fit(model: nn.Module, example: Tensor, splits: Splits, name: str, data: str) -> None:
-    """Run one image, so that a model and data that do not fit are told apart from bugs.
+def _unlike_images(splits: Splits) -> list[Tensor]:
+    """The first image of validation, and of train and test where those have other shapes."""
+    found: dict[tuple[int, ...], Tensor] = {}
+    for split in (splits.validation, splits.train, splits.test):
+        image = next(iter(split.batches(1)))[0][:1]
+        found.setdefault(tuple(image.shape), image)
+    return list(found.values())
+
+
+def _check_fit(
+    model: nn.Module, images: list[Tensor], splits: Splits, name: str, data: str
+) -> None:
+    """Run one image of each shape, so that a model and data that do not fit are told from bugs.
 
     Raises:
         DataError: the model cannot take the images, or gives another number of classes.
     """
-    try:
-        with torch.inference_mode():
-            logits = model.eval()(example)
-    except Exception as error:  # the model is anybody's, and so is what it raises
-        raise DataError(
-            f"model {name!r} must take images {tuple(example.shape[1:])} of data {data!r}, but "
-            f"it fails with {brief(error)}; choose another model or image size"
-        ) from error
-    if splits.classes < 2:
-        raise DataError(f"data {data!r} must have at least 2 classes, but has {splits.classes}")
-    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if shape != (1, splits.classes):
-        raise DataError(
-            f"model {name!r} must give {splits.classes} outputs, one a class of data {data!r}, "
-            f"but for one image it gives {shape}; choose another model or data"
-        )
+    for image in images:
+        try:
+            with torch.inference_mode():
+                logits = model.eval()(image)
+        except Exception as error:  # the model is anybody's, and so is what it raises
+            raise DataError(
+                f"model {name!r} must take images {tuple(image.shape[1:])} of data {data!r}, but "
+                f"it fails with {brief(error)}; choose another model or image size"
+            ) from error
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        if shape != (1, splits.classes):
+            raise DataError(
+                f"model {name!r} must give {splits.classes} outputs, one a class of data {data!r}, "
+                f"but for one image it gives {shape}; choose another model or data"
+            )
 
 
 def _slug(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,12 @@ from search.cli import main
 from search.flags import USER_ERROR
 
 CODES = 0, 1, USER_ERROR, 130
+PROGRESS = re.compile(
+    r"(forecast: |(trials|finals|repeats|training the baseline|decoding the images) \d+/\d+ "
+    r"|\d+ starts? leave |looking$)"
+)
+"""What a search says while it is at work, and a model that prints."""
+
 LAST = ("error: ", "stopped: ", "interrupted")
 """How the line begins that says why a command did not do what was asked."""
 
@@ -67,12 +74,12 @@ def check(arguments: Sequence[str], folder: Path) -> str:
     came = called(arguments, folder)
     assert came.code in CODES, f"exit code {came.code!r}"
     assert "Traceback" not in came.err + came.out, came.err
-    lines = came.err.splitlines()
+    lines = [line for line in came.err.split("\n")[:-1] if not PROGRESS.match(line)]
     said = [line for line in lines if line.startswith(LAST)]
     if came.code == 0:
         assert not said, came.err
     else:
         assert came.err.endswith("\n"), "the last line does not end"
-        assert said == lines[-1:], f"not one line at the end: {came.err!r}"
+        assert said == lines and len(said) == 1, f"not one line: {came.err!r}"
         assert "internal error" not in came.err, came.err
     return f"exit {came.code}"

@@ -8,19 +8,12 @@ import typing
 from collections.abc import Callable, Sequence
 
 from fuzz.draw import Draw
-from fuzz.folders import CONFIGS, MODULES, SPOILED
+from fuzz.folders import CONFIGS, MODULES, SMALL, SPOILED
 from fuzz.strange_data import DATA
 from fuzz.strange_models import MODELS
 
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig, fields, flag
-
-SMALL = (
-    *("--trials", "1", "--rungs", "1", "--final-epochs", "1", "--final-seeds", "1"),
-    *("--repeats", "0", "--train-images", "48", "--starts", "l1", "--criterion", "l1"),
-    *("--proxies", "adaptive_bn", "--budget", "0.9", "--layer-epochs", "1"),
-)
-"""A search of a few seconds; what is drawn comes after it and wins."""
 
 ODD = (
     *("", " ", "abc", "-1", "0", "-0", "1.5", "nan", "-nan", "inf", "-inf", "1e400", "1e-400"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,14 @@ from fuzz.strange_models import Base
 from PIL import Image
 
 from search import models
+from search.cli import main
+
+SMALL = (
+    *("--trials", "1", "--rungs", "1", "--final-epochs", "1", "--final-seeds", "1"),
+    *("--repeats", "0", "--train-images", "48", "--starts", "l1", "--criterion", "l1"),
+    *("--proxies", "adaptive_bn", "--budget", "0.9", "--layer-epochs", "1"),
+)
+"""A search of a few seconds."""
 
 MODULES = {
     "broken_syntax": "def model(:\n",
@@ -39,7 +49,15 @@ def furnished(root: Path) -> Path:
     (root / "runs" / "thesis" / "thesis.tex").write_text("x")
     (root / "runs" / "a_file").write_text("x")
     (root / "empty").mkdir()
+    _finished(root)
     return root
+
+
+def _finished(root: Path) -> None:
+    """The run ``runs/done``, and a baseline of digits in the cache."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        code = main([*SMALL, "--runs-dir", str(root / "runs"), "--name", "done"])
+    assert code == 0
 
 
 def _weights(root: Path) -> None:
