@@ -100,7 +100,8 @@ def _trained(
                 log.warning("the baseline was trained at a lower rate: %s", reason)
             return model
     raise ModelError(
-        f"the baseline must train, but at every rate tried {reasons[-1]}; give trained weights"
+        f"the baseline must train, but at every rate tried {', '.join(reasons)}; give trained "
+        "weights"
     )
 
 
