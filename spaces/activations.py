@@ -63,7 +63,9 @@ def _activation(
     dims = trace.labels.varying(labels)
     if len(dims) != 1:
         return Activation(function)
-    line = trace.labels.find(labels.movedim(dims[0], 0).flatten(1)[:, 0]).numpy()
+    line = trace.labels.find(
+        labels.movedim(dims[0], 0).reshape(labels.shape[dims[0]], -1)[:, 0]
+    ).numpy()
     found = {name: _positions(line, of_group) for name, of_group in roots.items()}
     whole = {name: index for name, index in found.items() if index is not None}
     return Activation(function, dims[0], whole)

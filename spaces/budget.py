@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,19 +62,34 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
-    """The widths of all groups: multiples of ``step`` below ``top``, and ``top``; all ``(G,)``."""
+    """The widths of all groups: from ``low`` in steps, ``last`` the widest below ``top``, and that.
 
+    All ``(G,)`` float64.
+    """
+
+    low: np.ndarray
     step: np.ndarray
+    last: np.ndarray
     top: np.ndarray
 
+    @classmethod
+    def of(cls, choices: Sequence[Sequence[int]]) -> Lattice:
+        """From the widths of each group, ascending, evenly spaced but for the last."""
+        low, last, top = (
+            np.array([each[place] for each in choices], dtype=np.float64) for place in (0, -2, -1)
+        )
+        step = np.array([each[1] - each[0] if len(each) > 2 else 1 for each in choices], float)
+        return cls(low, step, last, top)
+
     def floor(self, widths: np.ndarray) -> np.ndarray:
-        """The nearest lattice widths not above ``(..., G)`` real ones, at least one step."""
-        down = np.maximum(np.floor(widths / self.step), 1.0) * self.step
-        return np.where(widths >= self.top, self.top, np.minimum(down, self.top))
+        """The nearest lattice widths not above ``(..., G)`` real ones, at least the lowest."""
+        steps = np.maximum(np.floor((widths - self.low) / self.step), 0.0)
+        down = np.minimum(self.low + steps * self.step, self.last)
+        return np.where(widths >= self.top, self.top, down)
 
     def step_up(self, widths: np.ndarray) -> np.ndarray:
         """What the next width adds, 0 at the top."""
-        return np.minimum(self.step, self.top - widths)
+        return np.where(widths < self.last, self.step, self.top - widths)
 
 
 def project(widths: np.ndarray, limit: int, flops: Polynomial, lattice: Lattice) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,13 +39,16 @@ class ChannelGroup:
         name: the module that produces the channels first in the network's order.
         channels: how many there are in the unpruned network.
         members: every place they occupy.
-        choices: the widths on the lattice, ascending; the last is ``channels``.
+        choices: the widths that can be chosen, ascending and evenly spaced; the last is
+            ``channels``.
+        bundled: names of the groups that were put together here, since they must keep step.
     """
 
     name: str
     channels: int
     members: tuple[Member, ...]
     choices: tuple[int, ...]
+    bundled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,48 @@ def lattice(channels: int, round_to: int | None = None) -> tuple[int, ...]:
     """
     step = round_to or next((s for c, s in ((64, 8), (32, 4), (16, 2)) if channels >= c), 1)
     return (*range(step, channels, step), channels)
+
+
+def sublattice(choices: tuple[int, ...], passing: Sequence[int]) -> tuple[int, ...] | None:
+    """The most of the widths in ``passing`` that are evenly spaced up to the top, and the top.
+
+    None if there is none.
+
+    >>> sublattice((2, 4, 6, 8, 10, 12), [4, 8, 10])
+    (4, 8, 12)
+    """
+    below = choices[:-1]
+    found: list[tuple[int, ...]] = []
+    for every in range(1, len(below) + 1):
+        for start in range(every):
+            line = below[start::every]
+            good = next((k for k in range(len(line)) if set(line[k:]) <= set(passing)), len(line))
+            found.append(line[good:])
+    best = max(found, key=lambda line: (len(line), sum(line)), default=())
+    return (*best, choices[-1]) if best else None
+
+
+def in_step(groups: Sequence[ChannelGroup]) -> ChannelGroup | None:
+    """One group of several that must lose the same share: channel c of each goes with c of all.
+
+    Where one has k times the channels of another, k of its neighbours go with each of the other's.
+    None if their numbers of channels are no multiples of the least.
+    """
+    count = min(group.channels for group in groups)
+    if any(group.channels % count for group in groups):
+        return None
+    members: dict[tuple[str, int, Kind], list[np.ndarray]] = {}
+    for group in groups:
+        for member in group.members:
+            index = member.index.reshape(count, -1)
+            members.setdefault((member.parameter, member.dim, member.kind), []).append(index)
+    together = tuple(
+        Member(parameter, dim, np.concatenate(index, 1), kind)
+        for (parameter, dim, kind), index in members.items()
+    )
+    narrowest = min(groups, key=lambda group: group.channels)
+    names = tuple(group.name for group in groups)
+    return ChannelGroup(names[0], count, together, narrowest.choices, names)
 
 
 def find_groups(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from spaces.copies import copied
 from spaces.errors import UserError
 
 Inputs = tuple[Any, ...] | dict[str, Any]
@@ -56,6 +57,47 @@ def call(model: nn.Module, inputs: Any) -> Any:
     return model(*inputs)
 
 
+def one_item(model: nn.Module, inputs: Inputs) -> tuple[Inputs, bool]:
+    """The first item of a batch, and whether the inputs are one: else all of them.
+
+    They are a batch if every tensor has as many items along its first dim, and so has every output,
+    and the outputs of the first and of the last item alone are those of the whole. Of a single
+    item, or where the outputs cannot tell, a shared first dim is taken for a batch.
+    """
+    count = items(inputs)
+    alone = part(inputs, 0, 1)
+    if count == 1:
+        return inputs, _shared(inputs)
+    whole, first, last = (
+        _outputs(model, given) for given in (inputs, alone, part(inputs, count - 1, count))
+    )
+    if not whole or not first or not last:
+        return (alone, True) if first else (inputs, False)
+    same = _alike(first, whole, slice(0, 1)) and _alike(last, whole, slice(count - 1, count))
+    return (alone, True) if same else (inputs, False)
+
+
+def _shared(inputs: Inputs) -> bool:
+    return {len(x) if x.dim() else 0 for x in tensors(inputs)} == {1}
+
+
+def _outputs(model: nn.Module, inputs: Inputs) -> list[Tensor]:
+    """In eval mode, of a copy; none if the model does not take these inputs."""
+    try:
+        with torch.no_grad():
+            return tensors(call(copied(model).eval(), inputs))
+    except Exception:  # the model is anybody's, and so is what it raises
+        return []
+
+
+def _alike(own: Sequence[Tensor], whole: Sequence[Tensor], place: slice) -> bool:
+    return len(own) == len(whole) and all(
+        a.shape == b[place].shape and torch.allclose(a.float(), b[place].float(), 1e-2, 1e-3)
+        for a, b in zip(own, whole, strict=True)
+        if b.dim()
+    )
+
+
 def tensors(value: Any) -> list[Tensor]:
     """The tensors in nested tuples, lists and dicts, in order; those of a forward's outputs too."""
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
@@ -82,6 +124,11 @@ def joined(several: Sequence[Any]) -> Any:
         return torch.cat(values) if isinstance(first, Tensor) and first.dim() else first
 
     return tree_map(join, *several)
+
+
+def repeated(inputs: Any) -> Any:
+    """The same with every item twice."""
+    return tree_map(lambda x: torch.cat([x, x]) if isinstance(x, Tensor) and x.dim() else x, inputs)
 
 
 def moved(inputs: Any, device: torch.device) -> Any:

@@ -11,6 +11,8 @@ from typing import Literal
 
 import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 NEUTRAL = 0
@@ -33,29 +35,35 @@ class Labels:
     """
 
     def __init__(self) -> None:
-        self._parent = np.zeros(1, dtype=np.int64)
-        self._fixed: dict[int, str] = {}
+        self._count = 1
+        self._room = np.zeros(1024, dtype=np.int64)  # NEUTRAL is its own parent
+        self._is_fixed = np.zeros(1024, dtype=bool)
+        self._fixed: dict[str, int] = {}
         self._frozen: list[tuple[np.ndarray, str]] = []
 
     def fresh(self, count: int) -> Tensor:
         """``count`` new labels, tied to nothing."""
-        first = len(self._parent)
-        new = np.arange(first, first + count, dtype=np.int64)
-        self._parent = np.concatenate([self._parent, new])
-        return torch.from_numpy(new.copy())
+        first, self._count = self._count, self._count + count
+        if self._count > len(self._room):
+            more = max(self._count, 2 * len(self._room)) - len(self._room)
+            self._room = np.concatenate([self._room, np.zeros(more, dtype=np.int64)])
+            self._is_fixed = np.concatenate([self._is_fixed, np.zeros(more, dtype=bool)])
+        new = np.arange(first, self._count, dtype=np.int64)
+        self._room[first : self._count] = new
+        return torch.from_numpy(new)
 
     def fixed(self, reason: str) -> Tensor:
         """A 0-dim label that freezes, for ``reason``, whatever is tied to it."""
-        for label, known in self._fixed.items():
-            if known == reason:
-                return torch.tensor(label)
-        fixed = self.fresh(1)[0]
-        self._fixed[int(fixed)] = reason
-        return fixed
+        if reason not in self._fixed:
+            label = int(self.fresh(1)[0])
+            self._fixed[reason] = label
+            self._is_fixed[label] = True
+        return torch.tensor(self._fixed[reason])
 
     def find(self, labels: Tensor) -> Tensor:
         """The representative of each label's class, in the same shape."""
-        return torch.from_numpy(self._find(labels.numpy()))
+        roots = self._find(labels.reshape(-1).numpy())
+        return torch.from_numpy(roots).view(labels.shape)
 
     def tie(self, a: Tensor, b: Tensor) -> None:
         """The labels that meet at one position, after broadcasting, become one class."""
@@ -70,7 +78,7 @@ class Labels:
 
     def frozen(self) -> dict[int, str]:
         """Representative → reason, for every class with a label that was frozen."""
-        reasons = dict(self._fixed)
+        reasons = {label: reason for reason, label in self._fixed.items()}
         for labels, reason in self._frozen:
             for root in self._find(labels).tolist():
                 reasons.setdefault(root, reason)
@@ -100,33 +108,44 @@ class Labels:
         return line
 
     def _find(self, labels: np.ndarray) -> np.ndarray:
-        roots = self._parent[labels]
+        roots = self._room[labels]
         while True:
-            above = self._parent[roots]
+            above = self._room[roots]
             if np.array_equal(above, roots):
                 break
             roots = above
-        self._parent[labels] = roots
+        self._room[labels] = roots
         return roots
 
     def _union(self, a: np.ndarray, b: np.ndarray) -> None:
-        while True:
-            a, b = self._find(a), self._find(b)
-            open_ = (a != b) & (a != NEUTRAL) & (b != NEUTRAL)
-            a, b = a[open_], b[open_]
-            a, b = self._meet_fixed(a, b)
-            if not len(a):
-                return
-            # Of several writes to one place the last wins; the loop ties those that lost.
-            self._parent[np.maximum(a, b)] = np.minimum(a, b)
+        """All pairs at once: the classes become the connected components of what was tied.
+
+        One pass over the pairs, whatever their order: a chain or a star of ties, as in a
+        normalised weight whose every element meets one mean, costs no more than the same number
+        of pairs of its own.
+        """
+        a, b = self._find(a), self._find(b)
+        differ = (a != b) & (a != NEUTRAL) & (b != NEUTRAL)
+        a, b = self._meet_fixed(a[differ], b[differ])
+        if not len(a):
+            return
+        roots, place = np.unique(np.concatenate([a, b]), return_inverse=True)
+        ties = (np.ones(len(a), dtype=bool), (place[: len(a)], place[len(a) :]))
+        graph = coo_array(ties, shape=(len(roots), len(roots)))
+        count, component = connected_components(graph, directed=False)
+        least = np.empty(count, dtype=np.int64)
+        least[component[::-1]] = roots[::-1]  # roots ascend: the last write is the least of each
+        self._room[roots] = least[component]
 
     def _meet_fixed(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        fixed = np.fromiter(self._fixed, dtype=np.int64)
-        at_a, at_b = np.isin(a, fixed), np.isin(b, fixed)
-        for mine, other, here in ((a, b, at_a), (b, a, at_b)):
-            for root in np.unique(mine[here]):
+        at_a, at_b = self._is_fixed[a], self._is_fixed[b]
+        if not (at_a.any() or at_b.any()):
+            return a, b
+        reasons = {label: reason for reason, label in self._fixed.items()}
+        for mine, other, here in ((a, b, at_a & ~at_b), (b, a, at_b & ~at_a)):
+            for root in np.unique(mine[here]).tolist():
                 met = np.unique(other[here & (mine == root)])
-                self._frozen.append((np.setdiff1d(met, fixed), self._fixed[int(root)]))
+                self._frozen.append((met, reasons[root]))
         free = ~(at_a | at_b)
         return a[free], b[free]
 

@@ -1,63 +1,148 @@
 """Proof before use: groups are cut on a copy and the cut is held against a masked original.
 
-Literals in the user's code (``view(-1, 1024)``, ``split(x, 64)``) cannot be seen in a graph. What
-cannot be cut so that it runs forward and backward and computes what the masked original computes
-is frozen.
+Literals in the user's code (``view(-1, 1024)``, ``split(x, 64)``) cannot be seen in a graph, nor
+can sizes that the code counts from a shape and uses elsewhere. So every group is cut to widths
+drawn for it alone, together with all others; several times, and once to the least. What cannot be
+cut so that it runs forward and backward and computes what the masked original computes, in eval and
+in train mode, is offered less, or not at all:
+
+- a group that survives some of its widths keeps those (``narrowing``);
+- groups that survive together, but only at equal widths, become one (``in_step``);
+- the rest is frozen, with what went wrong as the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from spaces.copies import copied
-from spaces.errors import ModelError
-from spaces.groups import ChannelGroup
-from spaces.masked import MaskedReference, outputs, relative_error
-from spaces.slicing import cut, named_tensors
-from spaces.trace import twice
+from spaces.groups import ChannelGroup, in_step, sublattice
+from spaces.inputs import Inputs
+from spaces.probe import Probe, full_precision
+from spaces.verdict import Verdict
 from spaces.walk import Trace
 
-TOLERANCE = 1e-4
-"""Largest relative error between the cut and the masked network, in float32."""
+MANY = 32
+"""Of more widths than this not every one is tried alone."""
+
+Groups = tuple[ChannelGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A way to draw a width for every group.
+
+    Attributes:
+        width: of a group and a generator.
+        kept: which channels stay, of so many and to that width.
+        trained: whether a training step of the cut is tried too.
+        compared: whether its outputs are checked as well.
+    """
+
+    name: str
+    width: Callable[[ChannelGroup, np.random.Generator], int]
+    kept: Callable[[int, int, np.random.Generator], np.ndarray]
+    trained: bool = False
+    compared: bool = False
+
+
+def _any(group: ChannelGroup, rng: np.random.Generator) -> int:
+    return int(rng.choice(group.choices))
+
+
+def _end(group: ChannelGroup, rng: np.random.Generator) -> int:
+    return int(rng.choice([group.choices[0], *group.choices[-2:]]))
+
+
+def _least(group: ChannelGroup, _: np.random.Generator) -> int:
+    return group.choices[0]
+
+
+def _scattered(channels: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    return np.sort(rng.permutation(channels)[:width])
+
+
+def _first(_: int, width: int, __: np.random.Generator) -> np.ndarray:
+    return np.arange(width)
+
+
+def _last(channels: int, width: int, _: np.random.Generator) -> np.ndarray:
+    return np.arange(channels - width, channels)
+
+
+DRAWS = (
+    Draw("any", _any, _scattered, trained=True, compared=True),
+    Draw("another", _any, _scattered),
+    Draw("ends", _end, _last),
+    Draw("least", _least, _scattered, trained=True),
+)
 
 
 class SelfCheck:
-    """Cuts groups on a probe copy of the model and says which ones do not survive.
+    """Cuts groups on a probe of the model and says which survive, and at which widths.
 
-    The probe's normalisation parameters, statistics and scales are drawn anew, so that a block
-    that a tiny layer scale or a zero gamma hides is seen. The global random state is left alone.
+    >>> proven, broken = SelfCheck(model, trace, inputs, groups).run()       # doctest: +SKIP
+
+    The same for the same network; the global random state is left alone.
     """
 
-    def __init__(self, model: nn.Module, trace: Trace, example_inputs: tuple[Any, ...]) -> None:
-        self._trace = trace
-        self._random = np.random.default_rng(0)
-        self._torch = torch.Generator().manual_seed(0)
-        self._probe = copied(model).eval()
-        self._inputs = self._usable(tuple(self._noise(x) for x in example_inputs), example_inputs)
-        self._trains = self._run_backward(copied(self._probe)) is None
+    def __init__(self, model: nn.Module, trace: Trace, inputs: Inputs, groups: Groups) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self._groups = groups
+        self._verdict = Verdict(Probe(model, inputs, groups, generator), trace)
 
-    def failing(self, groups: tuple[ChannelGroup, ...]) -> dict[str, str]:
-        """Group name → reason, for every group that surgery would break."""
+    def run(self) -> tuple[Groups, dict[str, str]]:
+        """The groups that surgery survives, and name → reason of those that it would break."""
         with full_precision():
-            return self._failing(groups)
+            if reason := self._verdict.unfit():
+                return (), {group.name: reason for group in self._groups}
+            return self._run()
 
-    def _failing(self, groups: tuple[ChannelGroup, ...]) -> dict[str, str]:
-        self._perturb(groups)
+    def _run(self) -> tuple[Groups, dict[str, str]]:
+        good, broken = self._groups, dict[str, str]()
+        while good:
+            draw = next((d for d in DRAWS if self._problem(good, d) is not None), None)
+            if draw is None:
+                break
+            blamed = self._blame(good, draw)
+            good = self._mended(good, blamed, broken)
+        return good, broken
+
+    def _mended(self, good: Groups, blamed: dict[str, str], broken: dict[str, str]) -> Groups:
+        """Without those that are to blame, but for what can be saved of them."""
+        bad = [group for group in good if group.name in blamed]
+        narrower = {g.name: narrow for g in bad if (narrow := self._narrowed(g)) is not None}
+        bundles = self._bundled([group for group in bad if group.name not in narrower])
+        saved = {name: bundle for bundle in bundles for name in bundle.bundled}
+        for group in bad:
+            if group.name not in narrower and group.name not in saved:
+                broken |= dict.fromkeys(group.bundled or (group.name,), blamed[group.name])
+        found = []
+        for group in good:
+            if group.name not in blamed:
+                found.append(group)
+            elif group.name in narrower:
+                found.append(narrower[group.name])
+            elif group.name in saved and saved[group.name].name == group.name:
+                found.append(saved[group.name])
+        return tuple(found)
+
+    def _blame(self, groups: Groups, draw: Draw) -> dict[str, str]:
+        """Name → reason: those without which the others survive the draw."""
         bad: dict[str, str] = {}
-        self._bisect(groups, bad)
+        self._bisect(groups, draw, bad)
         good = tuple(g for g in groups if g.name not in bad)
-        if bad and good and self._problem(good) is not None:
-            bad |= self._one_by_one(good)
+        if bad and good and self._problem(good, draw) is not None:
+            bad |= self._one_by_one(good, draw)
         return bad
 
-    def _bisect(self, groups: tuple[ChannelGroup, ...], bad: dict[str, str]) -> None:
-        problem = self._problem(groups) if groups else None
+    def _bisect(self, groups: Groups, draw: Draw, bad: dict[str, str]) -> None:
+        problem = self._problem(groups, draw) if groups else None
         if problem is None:
             return
         if len(groups) == 1:
@@ -65,113 +150,90 @@ class SelfCheck:
             return
         middle = len(groups) // 2
         before = len(bad)
-        self._bisect(groups[:middle], bad)
-        self._bisect(groups[middle:], bad)
+        self._bisect(groups[:middle], draw, bad)
+        self._bisect(groups[middle:], draw, bad)
         if len(bad) == before:  # each half passes, only together they fail
-            bad |= self._one_by_one(groups)
+            bad |= self._one_by_one(groups, draw)
 
-    def _one_by_one(self, groups: tuple[ChannelGroup, ...]) -> dict[str, str]:
-        accepted: tuple[ChannelGroup, ...] = ()
+    def _one_by_one(self, groups: Groups, draw: Draw) -> dict[str, str]:
+        accepted: Groups = ()
         bad = {}
         for group in groups:
-            problem = self._problem((*accepted, group))
+            problem = self._problem((*accepted, group), draw)
             if problem is None:
                 accepted = (*accepted, group)
             else:
                 bad[group.name] = problem
         return bad
 
-    def _problem(self, groups: tuple[ChannelGroup, ...]) -> str | None:
-        """Why cutting these groups together fails, or None when it works."""
-        selection = {g.name: self._some(g) for g in groups}
-        small = cut(self._probe, groups, selection)
-        tensors = named_tensors(self._probe)
-        wanted = MaskedReference(self._trace, groups, selection, tensors)(*self._inputs)
-        try:
-            with torch.no_grad():
-                got = outputs(small(*self._inputs))
-        # Whatever the user's forward raises on fewer channels is the reason to freeze them.
-        except Exception as error:
-            return f"breaks when cut ({_first_line(error)})"
-        if [x.shape for x in got] != [x.shape for x in wanted]:
-            return "changes the shape of the output when cut"
-        if not relative_error(got, wanted) < TOLERANCE:
-            return "computes something else when cut (a size fixed in the code?)"
-        if self._trains:
-            failure = self._run_backward(small)
-            return failure and f"cannot be trained when cut ({_first_line(failure)})"
-        return None
+    def _narrowed(self, group: ChannelGroup) -> ChannelGroup | None:
+        """The group with the widths that it survives alone, if they are fewer."""
+        below = group.choices[:-1]
+        if all(self._fails(group, width) for width in {below[-1], below[len(below) // 2]}):
+            return None
+        if len(below) <= MANY:
+            passing = [width for width in below if not self._fails(group, width)]
+        else:
+            passing = list(below[self._first_passing(group, below) :])
+        choices = sublattice(group.choices, passing)
+        return None if choices in (None, group.choices) else replace(group, choices=choices)
 
-    def _some(self, group: ChannelGroup) -> np.ndarray:
-        """About three quarters of the channels, on the lattice and never all."""
-        below = [width for width in group.choices[:-1] if width <= 0.75 * group.channels]
-        width = below[-1] if below else group.choices[0]
-        return np.sort(self._random.permutation(group.channels)[:width])
+    def _first_passing(self, group: ChannelGroup, below: Sequence[int]) -> int:
+        """By bisection, as if all wider ones passed too; the draws have the last word."""
+        low, high = 0, len(below) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if self._fails(group, below[middle]):
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
-    def _perturb(self, groups: tuple[ChannelGroup, ...]) -> None:
-        names = {m.parameter for g in groups for m in g.members if m.kind in ("norm", "scale")}
-        tensors = named_tensors(self._probe)
-        with torch.no_grad():
-            for name in sorted(names & tensors.keys()):
-                tensor = tensors[name]
-                noise = torch.rand(tensor.shape, generator=self._torch)
-                small = name.endswith(("bias", "running_mean"))
-                tensor.copy_(0.2 * noise - 0.1 if small else 0.5 + noise)
+    def _fails(self, group: ChannelGroup, width: int) -> bool:
+        """Whichever channels stay: some literals meet only the first, some only the last."""
+        return any(
+            self._problem((group,), Draw("alone", lambda *_: width, kept, trained=True)) is not None
+            for kept in (_first, _last, _scattered)
+        )
 
-    def _noise(self, value: Any) -> Any:
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            return value
-        return torch.randn(value.shape, generator=self._torch).to(value)
+    def _bundled(self, bad: list[ChannelGroup]) -> list[ChannelGroup]:
+        """Of groups that no cut survives those that survive when cut in step."""
+        found: list[ChannelGroup] = []
+        for several in _candidates(bad):
+            free = [g for g in several if not any(g.name in b.bundled for b in found)]
+            bundle = in_step(free) if len(free) == len(several) else None
+            if bundle and all(self._problem((bundle,), draw) is None for draw in DRAWS):
+                found.append(bundle)
+        return found
 
-    def _usable(self, *candidates: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The first inputs for which the network's outputs are numbers.
-
-        Raises:
-            ModelError: there are none, or the model does not run.
-        """
-        for inputs in candidates:
-            try:
-                with torch.no_grad():
-                    found = outputs(self._probe(*inputs))
-            except Exception as error:  # the model is anybody's, and so is what it raises
-                raise ModelError(
-                    f"the model must run on one example input in eval mode, but it fails with "
-                    f"{type(error).__name__}: {_first_line(error)}"
-                ) from error
-            if not any(x.isnan().any() for x in found):
-                return inputs
-        raise ModelError("the model's outputs must be numbers, but they are nan; check its weights")
-
-    def _run_backward(self, model: nn.Module) -> Any:
-        model.train()
-        try:
-            with torch.random.fork_rng(_cuda_devices(model)), torch.enable_grad():
-                sums = [x.float().sum() for x in outputs(model(*twice(self._inputs)))]
-                torch.stack([x for x in sums if x.requires_grad]).sum().backward()
-        # As above: anything that training raises counts as the answer.
-        except Exception as error:
-            return error
-        return None
+    def _problem(self, groups: Groups, draw: Draw) -> str | None:
+        selection = {group.name: _selected(group, draw) for group in groups}
+        return self._verdict.of(groups, selection, draw.trained, draw.compared)
 
 
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Without TF32: on a GPU convolutions round to 10 bits by default, far above `TOLERANCE`."""
-    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before[0]
-        torch.set_float32_matmul_precision(before[1])
+def _selected(group: ChannelGroup, draw: Draw) -> np.ndarray:
+    """The same channels for the same group and draw, whoever else is cut."""
+    rng = np.random.default_rng(zlib.crc32(f"{draw.name} {group.name}".encode()))
+    return draw.kept(group.channels, draw.width(group, rng), rng)
 
 
-def _cuda_devices(model: nn.Module) -> list[int]:
-    """The GPUs that the model lives on: dropout would draw from their generators."""
-    return sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
+def _candidates(groups: list[ChannelGroup]) -> Iterable[list[ChannelGroup]]:
+    """Sets of groups that may have to keep step: all that hang together by a common parameter, then
+    the pairs of those."""
+    for together in _components(groups):
+        if len(together) > 2:
+            yield together
+        for k, one in enumerate(together):
+            yield from ([one, other] for other in together[k + 1 :] if _share(one, other))
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _components(groups: list[ChannelGroup]) -> list[list[ChannelGroup]]:
+    found: list[list[ChannelGroup]] = []
+    for group in groups:
+        near = [c for c in found if any(_share(group, other) for other in c)]
+        found = [c for c in found if c not in near] + [[*(g for c in near for g in c), group]]
+    return found
+
+
+def _share(one: ChannelGroup, other: ChannelGroup) -> bool:
+    return not {m.parameter for m in one.members}.isdisjoint(m.parameter for m in other.members)

@@ -8,14 +8,15 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from spaces.activations import Activation, find_activations
 from spaces.budget import Budget, Lattice, project
 from spaces.cost import Polynomial, compile_flops, compile_params
 from spaces.errors import BudgetError, NothingToPruneError, UserError
 from spaces.groups import ChannelGroup, Frozen, find_groups
-from spaces.inputs import Inputs
+from spaces.inputs import Inputs, arguments, one_item
+from spaces.models import check_model
 from spaces.policy import Policy
 from spaces.selfcheck import SelfCheck
 from spaces.slicing import Selection, cut
@@ -73,9 +74,8 @@ class Space:
 
     @cached_property
     def lattice(self) -> Lattice:
-        """Step and top of every group."""
-        step = np.array([g.choices[0] for g in self.groups], dtype=np.float64)
-        return Lattice(step, np.array([g.channels for g in self.groups], dtype=np.float64))
+        """The widths of every group."""
+        return Lattice.of([g.choices for g in self.groups])
 
     @cached_property
     def full(self) -> Policy:
@@ -95,7 +95,7 @@ class Space:
     @cached_property
     def floor_flops(self) -> int:
         """Flops of the smallest policy: no budget below can be met."""
-        return self.flops(self.lattice.step)
+        return self.flops(self.lattice.low)
 
     def widths(self, policy: Policy) -> np.ndarray:
         """The policy as int64 ``(G,)`` in the order of ``groups``.
@@ -146,7 +146,7 @@ class Space:
 
     def floor_setters(self, count: int = 3) -> list[str]:
         """What spends most of the floor: the groups that cost most at their least width."""
-        low = self.lattice.step
+        low = self.lattice.low
         shares = [
             (self.floor_flops - self.flops(low * (np.arange(len(low)) != g)), group.name)
             for g, group in enumerate(self.groups)
@@ -177,48 +177,46 @@ class Space:
         return self.widths(widths) if isinstance(widths, Policy) else np.asarray(widths)
 
 
-def discover(
-    model: nn.Module, example_inputs: tuple[Any, ...] | Tensor, round_to: int | None = None
-) -> Space:
+def discover(model: nn.Module, example_inputs: Any, round_to: int | None = None) -> Space:
     """Find what can be pruned in ``model`` and prove that it survives surgery.
 
     >>> space = discover(model, (torch.zeros(1, 3, 224, 224),))  # doctest: +SKIP
+    >>> space = discover(model, {"ids": ids, "mask": mask})      # doctest: +SKIP
 
     Args:
         model: any module that ``torch.export`` can trace; it is left as it was.
-        example_inputs: positional inputs of its forward, or the only one; flops are counted for
-            their first item.
+        example_inputs: what the model is called with: a tensor, a tuple of positional inputs, or a
+            dict of inputs by name. Where they are a batch of independent items, flops are counted
+            for the first item.
         round_to: widths are multiples of this; by default 8 for wide groups, finer for narrow ones.
 
     Raises:
-        ModelError: the model cannot be traced.
+        ModelError: the model cannot be copied, run or traced.
         NothingToPruneError: every channel is frozen.
-        UserError: ``round_to`` is below 1.
+        UserError: ``round_to`` is below 1, or the inputs are none of these.
     """
     if round_to is not None and round_to < 1:
         raise UserError(f"round_to must be an integer >= 1, but got {round_to}")
-    if isinstance(example_inputs, Tensor):
-        example_inputs = (example_inputs,)
-    inputs = tuple(x[:1] if isinstance(x, Tensor) and x.dim() else x for x in example_inputs)
+    check_model(model)
+    given = arguments(model, example_inputs)
     with torch.random.fork_rng(devices=[]):
+        inputs, batched = one_item(model, given)
         traced = trace(model, inputs)
-        groups, frozen = find_groups(traced, round_to)
-        broken = SelfCheck(model, traced, inputs).failing(groups) if groups else {}
-    frozen += tuple(Frozen(g.name, g.channels, broken[g.name]) for g in groups if g.name in broken)
-    groups = tuple(g for g in groups if g.name not in broken)
+        found, frozen = find_groups(traced, round_to)
+        groups, broken = SelfCheck(model, traced, inputs, found).run() if found else ((), {})
+    frozen += tuple(Frozen(g.name, g.channels, broken[g.name]) for g in found if g.name in broken)
     if not groups:
         raise NothingToPruneError(_nothing(frozen))
-    flops = compile_flops(traced.costs, groups, traced.tensors)
-    activations = find_activations(traced, groups)
     return Space(
         groups,
         frozen,
-        flops,
+        compile_flops(traced.costs, groups, traced.tensors),
         compile_params(groups, model),
-        activations,
-        example=inputs,
-        costs=tuple(traced.costs),
-        uncounted=tuple(traced.uncounted),
+        find_activations(traced, groups),
+        inputs,
+        batched,
+        tuple(traced.costs),
+        tuple(traced.uncounted),
     )
 
 

@@ -7,44 +7,97 @@ lies at which index of which parameter, and what each costed operation costs.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Iterator
-from typing import Any
-
 import torch
-from torch import Tensor, fx, nn
+from torch import nn
 
 from spaces.copies import copied
 from spaces.errors import ModelError
+from spaces.export import exported
+from spaces.inputs import Inputs, call, repeated
 from spaces.rules import apply
 from spaces.slicing import named_tensors
 from spaces.walk import Trace, Walk
 
-NO_GRAD = torch.ops.higher_order.wrap_with_set_grad_enabled
 
-
-def trace(model: nn.Module, example_inputs: tuple[Any, ...]) -> Trace:
+def trace(model: nn.Module, inputs: Inputs) -> Trace:
     """Labels of every parameter of ``model``, which is left as it was.
 
     Parameters that the eval-mode graph does not use (auxiliary heads, say) are looked for in the
     train-mode graph as well, so that what only training uses is kept whole too.
 
     Raises:
-        ModelError: ``torch.export`` cannot trace the model.
+        ModelError: ``torch.export`` cannot trace the model in eval mode; or, where only training
+            uses some of it, neither trace nor run it in train mode.
     """
     model = copied(model)
-    result = Trace(_export(model.eval(), example_inputs), named_tensors(model), _canonical(model))
+    result = Trace(exported(model.eval(), inputs), named_tensors(model), _canonical(model))
     _walk(result, result.program)
-    used = {name for name, _ in result.axes} | result.elements.keys()
-    if any(name not in used and p.dim() > 0 for name, p in model.named_parameters()):
-        costs, statistics = list(result.costs), dict(result.statistics)
-        activations = list(result.activations)
-        with contextlib.suppress(ModelError):
-            _walk(result, _export(model.train(), twice(example_inputs)))
-        result.costs, result.statistics, result.activations = costs, statistics, activations
+    if unused := _unused(result, model):
+        _walk_training(result, model.train(), inputs, unused)
     return result
+
+
+def train_trace(model: nn.Module, inputs: Inputs, like: Trace) -> Trace:
+    """The train-mode graph with the labels of the eval-mode one: what a check of training needs.
+
+    Raises:
+        ModelError: it cannot be traced.
+    """
+    model = copied(model).train()
+    program = exported(model, inputs)
+    result = Trace(program, like.tensors, like.names, like.labels, like.axes, like.kinds)
+    result.elements = like.elements
+    _walk(result, program)
+    return result
+
+
+def _walk_training(result: Trace, model: nn.Module, inputs: Inputs, unused: list[str]) -> None:
+    """Ties and freezes what training does; costs and activations are those of eval mode."""
+    several = [repeated(inputs), inputs]  # BatchNorm cannot train on one value a channel
+    reason = ""
+    for given in several:
+        try:
+            program = exported(model, given)
+        except ModelError as error:
+            reason = reason or str(error.__cause__).strip().partition("\n")[0][:200]
+            continue
+        training = Trace(program, result.tensors, result.names, result.labels)
+        training.axes, training.kinds = result.axes, result.kinds
+        training.elements, training.held = result.elements, result.held
+        _walk(training, program)
+        return
+    _hold_untraceable(result, model, several, unused, reason)
+
+
+def _hold_untraceable(
+    result: Trace, model: nn.Module, several: list[Inputs], unused: list[str], reason: str
+) -> None:
+    """What only training uses is named; if it does not even run, nobody could tell what breaks."""
+    modules = sorted({name.rpartition(".")[0] or name for name in unused})
+    if not any(_runs(model, given) for given in several):
+        raise ModelError(
+            f"what only training uses must run on the example inputs, but {', '.join(modules[:3])} "
+            f"does not ({reason}); give larger example inputs, or a model without it"
+        )
+    for name in unused:
+        owner = name.rpartition(".")[0] or name
+        shape = result.tensors[name].shape
+        told = f"only training uses it, and the train-mode graph cannot be traced ({reason})"
+        result.held.setdefault((owner, told), shape[0] if len(shape) else 1)
+
+
+def _runs(model: nn.Module, inputs: Inputs) -> bool:
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            call(copied(model), inputs)
+    except Exception:  # the model is anybody's, and so is what it raises
+        return False
+    return True
+
+
+def _unused(result: Trace, model: nn.Module) -> list[str]:
+    used = {name for name, _ in result.axes} | result.elements.keys()
+    return [name for name, p in model.named_parameters() if name not in used and p.dim() > 0]
 
 
 def _canonical(model: nn.Module) -> dict[str, str]:
@@ -52,60 +105,6 @@ def _canonical(model: nn.Module) -> dict[str, str]:
     first = {id(tensor): name for name, tensor in named_tensors(model).items()}
     shared = [model.named_parameters, model.named_buffers]
     return {name: first[id(t)] for each in shared for name, t in each(remove_duplicate=False)}
-
-
-def twice(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The inputs with their batch repeated: BatchNorm cannot train on one value per channel."""
-    return tuple(torch.cat([x, x]) if isinstance(x, Tensor) and x.dim() else x for x in inputs)
-
-
-def _export(model: nn.Module, example_inputs: tuple[Any, ...]) -> torch.export.ExportedProgram:
-    try:
-        with _quiet():
-            program = torch.export.export(model, example_inputs, strict=False)
-    except Exception as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            "the model must run on one example input and be traceable by torch.export, but got "
-            f"{type(error).__name__}: {line}"
-        ) from error
-    _inline(program.graph_module)
-    return program
-
-
-def _inline(module: fx.GraphModule) -> None:
-    """Puts the operations of every ``torch.no_grad()`` region in the place of the region."""
-    graph = module.graph
-    for node in graph.find_nodes(op="call_function", target=NO_GRAD):
-        _, region, *inputs = node.args
-        inner: Any = module.get_submodule(region.target)
-        _inline(inner)
-        if inner.graph.find_nodes(op="get_attr"):  # another region, an autocast one say
-            continue
-        given = dict(zip(inner.graph.find_nodes(op="placeholder"), inputs, strict=True))
-        with graph.inserting_before(node):
-            found: Any = graph.graph_copy(inner.graph, given)
-        for item in list(node.users):
-            item.replace_all_uses_with(found[item.args[1]])
-            graph.erase_node(item)
-        graph.erase_node(node)
-        graph.erase_node(region)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """torch.export logs its own errors in full; ours say it in one line."""
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 def _walk(result: Trace, program: torch.export.ExportedProgram) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, fx
 from torch.export.graph_signature import InputKind
 
 from spaces.labels import NEUTRAL, Kind, Labels, Place
+from spaces.nodes import module, operation, source
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,23 @@ class Uncounted:
     operation: str
 
 
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A parameter as an operation meets it: dim ``d`` there is dim ``dims[d]`` of the parameter."""
+
+    parameter: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A place where channels are read: the operation takes ``weight``, whose ``dim`` meets them."""
+
+    weight: fx.Node
+    dim: int
+    place: Place
+
+
 @dataclass(slots=True)
 class Trace:
     """What a walk leaves behind."""
@@ -46,21 +64,24 @@ class Trace:
     axes: dict[Place, Tensor] = field(default_factory=dict)
     kinds: dict[Place, Kind] = field(default_factory=dict)
     elements: dict[str, Tensor] = field(default_factory=dict)
-    costs: list[Cost] = field(default_factory=list)
     held: dict[tuple[str, str], int] = field(default_factory=dict)
     """(module, reason) → channels, for layers that stay whole and have no labels of their own."""
-    statistics: dict[str, tuple[int, Tensor]] = field(default_factory=dict)
-    """Operation → the dim it takes a statistic over, and the labels along that dim."""
+    costs: list[Cost] = field(default_factory=list)
     uncounted: list[Uncounted] = field(default_factory=list)
     activations: list[tuple[str, Tensor]] = field(default_factory=list)
     """Every use of an activation function, in order, with the labels of its output."""
+    statistics: dict[str, tuple[int, Tensor]] = field(default_factory=dict)
+    """Node of the graph → the dim it takes a statistic over, and the labels along that dim."""
+    reads: dict[str, list[Read]] = field(default_factory=dict)
+    """Node of the graph → where it reads channels."""
 
 
 class Walk:
     """The state of one pass over one graph; the rules read and write it.
 
     ``values`` holds, for each node, its label tensor, a list of them, or None for what is no
-    tensor; ``constants`` the numbers of nodes that depend on no input and no parameter.
+    tensor; ``constants`` the numbers of nodes that depend on no input and no parameter; ``weights``
+    the nodes that are a parameter, or one with its dims in another order.
     """
 
     def __init__(self, result: Trace, program: torch.export.ExportedProgram) -> None:
@@ -68,30 +89,39 @@ class Walk:
         self.labels = result.labels
         self.values: dict[fx.Node, Any] = {}
         self.constants: dict[fx.Node, Any] = {}
-        self._parameters: dict[fx.Node, str] = {}
+        self.weights: dict[fx.Node, Weight] = {}
         specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
         for node in program.graph_module.graph.nodes:
             if node.op == "placeholder":
                 self._place(node, specs[node.name], program)
 
     def _place(self, node: fx.Node, spec: Any, program: torch.export.ExportedProgram) -> None:
+        value = node.meta.get("val")
         if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
             name = self.result.names[spec.target]
             tensor = self.result.tensors[name]
-            if tensor.is_floating_point():
-                self._parameters[node] = name
+            if tensor.is_floating_point() or tensor.is_complex():
+                self.weights[node] = Weight(name, tuple(range(tensor.dim())))
             else:
                 self.constants[node] = tensor.detach().cpu()
         elif spec.kind is InputKind.CONSTANT_TENSOR:
             self.constants[node] = program.constants[spec.target].detach().cpu()
-        elif isinstance(node.meta.get("val"), Tensor):
-            self.values[node] = self.labels.fixed("network input").expand(node.meta["val"].shape)
+        elif isinstance(value, Tensor):
+            self.values[node] = self.labels.fixed("network input").expand(value.shape)
+        else:
+            self.values[node] = None
+
+    def weight(self, node: Any) -> Weight | None:
+        """The parameter that this node is, if it is one."""
+        return self.weights.get(node)
 
     def parameter(self, node: Any) -> str | None:
-        """The name of the parameter that this node is, if it is one."""
-        return self._parameters.get(node)
+        """The name of the parameter that this node is, if it is one with its dims in order."""
+        weight = self.weights.get(node)
+        in_order = weight is not None and weight.dims == tuple(range(len(weight.dims)))
+        return weight.parameter if weight is not None and in_order else None
 
-    def shape(self, node: fx.Node) -> tuple[int, ...]:
+    def shape(self, node: Any) -> tuple[int, ...]:
         """The shape of the node's (first) tensor."""
         value = node.meta["val"]
         return tuple((value if isinstance(value, Tensor) else value[0]).shape)
@@ -106,15 +136,28 @@ class Walk:
                 self._used_twice(parameter)
         return self.result.axes[place]
 
+    def reads(self, node: fx.Node, weight_node: Any, dim: int, line: Tensor) -> None:
+        """The operation reads channels ``line`` ``(size,)`` along a dim of a weight it takes."""
+        weight = self.weights[weight_node]
+        place = (weight.parameter, weight.dims[dim])
+        self.labels.tie(self.axis(*place, "in"), line)
+        self.result.reads.setdefault(node.name, []).append(Read(weight_node, dim, place))
+
+    def writes(self, weight_node: Any, dim: int) -> Tensor:
+        """The channels that an operation makes along a dim of a weight it takes, ``(size,)``."""
+        weight = self.weights[weight_node]
+        return self.axis(weight.parameter, weight.dims[dim], "out")
+
     def label(self, node: Any) -> Tensor:
         """The label tensor of a node, in the shape of its value."""
         if node in self.values:
-            return self.values[node]
-        if node in self._parameters:
-            return self._label_elements(self._parameters[node])
+            found: Tensor = self.values[node]
+            return found
+        if node in self.weights:
+            weight = self.weights[node]
+            return self._label_elements(weight.parameter).permute(weight.dims)
         constant = self.constants[node]
-        fixed = self.labels.fixed("meets a constant whose size is fixed in the code")
-        return fixed.expand(constant.shape)
+        return self.labels.fixed(self.because(node, CONSTANT)).expand(constant.shape)
 
     def freeze(self, node: Any, reason: str) -> None:
         """Whatever labels this node carries must stay."""
@@ -124,6 +167,15 @@ class Walk:
                 self.labels.freeze(self.label(one), reason)
             elif isinstance(one, Tensor):
                 self.labels.freeze(one, reason)
+
+    def because(self, node: fx.Node, reason: str) -> str:
+        """The reason with where it arises: operation, module, the user's file and line."""
+        where = [operation(node)] if node.op == "call_function" else [node.name]
+        if name := module(node):
+            where.append(f"in {name}")
+        if line := source(node):
+            where.append(f"at {line}")
+        return f"{reason} ({' '.join(where)})"
 
     def cost(self, node: fx.Node, constant: int, parameter: str | None = None) -> None:
         """Count one operation; ``constant`` is what its flops are beside the parameter's size."""
@@ -145,7 +197,9 @@ class Walk:
     def _label_elements(self, parameter: str) -> Tensor:
         if parameter not in self.result.elements:
             shape = self.result.tensors[parameter].shape
-            self.result.elements[parameter] = self.labels.fresh(prod(shape)).view(shape)
+            # A single number belongs to no channel: it meets all of them alike.
+            new = self.labels.fresh(prod(shape)) if prod(shape) > 1 else neutral((1,))
+            self.result.elements[parameter] = new.view(shape)
             if any(name == parameter for name, _ in self.result.axes):
                 self._used_twice(parameter)
         return self.result.elements[parameter]
@@ -158,11 +212,7 @@ class Walk:
                 self.labels.freeze(labels, reason)
 
 
-def module(node: fx.Node) -> str:
-    """The innermost module that called the node's operation; empty for the model itself."""
-    stack = node.meta.get("nn_module_stack") or {"": ("", None)}
-    name: str = list(stack.values())[-1][0]
-    return name
+CONSTANT = "meets a constant whose size is fixed in the code"
 
 
 def neutral(shape: tuple[int, ...]) -> Tensor:

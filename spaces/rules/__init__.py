@@ -2,7 +2,8 @@
 
 Operations that only move data run on the labels as they are. Pointwise ones tie what meets. Layers
 with weights take labels on their input dim and make new ones on their output dim. Anything else
-freezes what enters it and says its own name, so an unknown operation never stops a search.
+freezes what enters it and says its own name, so an unknown operation never stops a search; what it
+costs is counted all the same, or it is named as uncounted.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import torch
 from torch import Tensor, fx
 
 from spaces.activations import ACTIVATIONS
+from spaces.nodes import operation, written
 from spaces.rules import layers, moves, pointwise, products, reductions
-from spaces.rules.table import RULES, freeze_all, operation, written
+from spaces.rules.counting import count
+from spaces.rules.table import RULES, freeze_all
 from spaces.walk import Walk
 
-__all__ = ["RULES", "apply", "layers", "moves", "products", "reductions"]
+__all__ = ["RULES", "apply", "layers", "moves", "pointwise", "products", "reductions"]
 
 
 def apply(walk: Walk, node: fx.Node) -> None:
@@ -39,9 +42,11 @@ def _label(walk: Walk, node: fx.Node) -> None:
     if not _has_tensor(node):
         walk.values[node] = None
         return
-    walk.values[node] = _labels(walk, node)
+    labels = _labels(walk, node)
+    if node not in walk.weights:
+        walk.values[node] = labels
     if operation(node) != written(node):
-        walk.values[node.args[0]] = walk.values[node]  # type: ignore[index]
+        walk.values[node.args[0]] = labels  # type: ignore[index]
 
 
 def _labels(walk: Walk, node: fx.Node) -> Any:
@@ -50,15 +55,20 @@ def _labels(walk: Walk, node: fx.Node) -> Any:
     if known is None and torch.Tag.pointwise in getattr(node.target, "tags", ()):
         known = pointwise.pointwise
     if known is None:
-        return freeze_all(walk, node, f"enters {name}, an operation without a rule")
+        count(walk, node)
+        return freeze_all(walk, node, "enters an operation without a rule")
+    costs = len(walk.result.costs)
     try:
         value = known(walk, node, _arguments(node))
+        if value is not None and not _fits(value, node.meta["val"]):
+            raise ValueError("its outputs have other shapes")
     # A rule that fails on a form of its operation nobody has met must not stop the search:
     # freezing is always right.
     except (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        return freeze_all(walk, node, f"enters {name} in a form without a rule ({error})")
-    if not _fits(value, node.meta["val"]):
-        return freeze_all(walk, node, f"enters {name} in a form without a rule")
+        del walk.result.costs[costs:]
+        count(walk, node)
+        line = str(error).partition("\n")[0]
+        return freeze_all(walk, node, f"enters an operation in a form without a rule: {line}")
     return value
 
 
@@ -69,16 +79,17 @@ def _function(node: fx.Node) -> str:
 
 
 def _fold(walk: Walk, node: fx.Node) -> bool:
-    """Compute a node that depends on constants only; False when it does not."""
+    """Compute a node that depends on constants only; False when it does not, or cannot be."""
     if not all(source in walk.constants for source in node.all_input_nodes):
-        return False
-    if any(walk.parameter(source) for source in node.all_input_nodes):
         return False
     numbers = fx.map_arg((node.args, dict(node.kwargs)), lambda n: walk.constants[n])
     args, kwargs = numbers
     kwargs = {key: torch.device("cpu") if key == "device" else v for key, v in kwargs.items()}
-    with torch.random.fork_rng(devices=[]):
-        walk.constants[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            walk.constants[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+    except Exception:  # an operation for another device, say: its numbers stay unknown
+        return False
     return True
 
 

@@ -8,48 +8,47 @@ from typing import Any
 from torch import Tensor, fx
 
 from spaces.labels import Kind
-from spaces.rules.table import freeze_all, operation, rule
+from spaces.nodes import operation
+from spaces.rules.table import freeze_all, rule
 from spaces.walk import Walk
 
 COMPUTED = "its weight is computed from others (a parametrization?)"
 
 
-def _weight(walk: Walk, args: dict[str, Any]) -> str:
-    name = walk.parameter(args["weight"])
-    if name is None:
-        raise ValueError(COMPUTED)
-    return name
-
-
 def _computed(walk: Walk, node: fx.Node, args: dict[str, Any], positions: int, out: int) -> Any:
     """A layer whose weight is no parameter is counted whole and stays whole."""
     walk.cost(node, positions * prod(walk.shape(args["weight"])))
-    walk.hold(node, walk.shape(node)[out], COMPUTED)
+    walk.hold(node, walk.shape(node)[out], walk.because(node, COMPUTED))
     return freeze_all(walk, node, f"meets a layer that stays whole: {COMPUTED}")
 
 
-def _attach(walk: Walk, node: Any, labels: Tensor, kind: Kind) -> None:
-    """Tie a 1-d parameter (bias, BatchNorm statistics, …), where there is one, to its channels."""
+def attach(walk: Walk, node: Any, labels: Tensor, kind: Kind) -> None:
+    """Tie a 1-d parameter (bias, BatchNorm statistics, …), where there is one, to its channels.
+
+    One that is computed, from other parameters say, is tied by its own labels.
+    """
     if node is None:
         return
     name = walk.parameter(node)
-    if name is None:
-        walk.labels.freeze(labels, "meets a bias or statistic that is computed")
-    else:
+    if name is not None:
         walk.labels.tie(walk.axis(name, 0, kind), labels)
+    elif node in walk.constants:
+        walk.labels.freeze(labels, walk.because(node, "meets a bias or statistic of a fixed size"))
+    else:
+        walk.labels.tie(walk.label(node), labels)
 
 
 @rule("linear")
 def _linear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
-    shape = walk.shape(node)
-    if walk.parameter(args["weight"]) is None:
+    shape, weight = walk.shape(node), walk.weight(args["weight"])
+    if weight is None:
         return _computed(walk, node, args, prod(shape[:-1]), -1)
-    weight = _weight(walk, args)
-    line = walk.labels.along(walk.label(args["input"]), -1)
-    walk.labels.tie(walk.axis(weight, 1, "in"), line)
-    out = walk.axis(weight, 0, "out")
-    _attach(walk, args["bias"], out, "out")
-    walk.cost(node, prod(shape[:-1]), weight)
+    if len(weight.dims) != 2:
+        raise ValueError("a weight of one dim")
+    walk.reads(node, args["weight"], 1, walk.labels.along(walk.label(args["input"]), -1))
+    walk.cost(node, prod(shape[:-1]), weight.parameter)
+    out = walk.writes(args["weight"], 0)
+    attach(walk, args["bias"], out, "out")
     return out.expand(shape)
 
 
@@ -58,38 +57,45 @@ def _linear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
 def _conv(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     source, shape = walk.label(args["input"]), walk.shape(node)
     transposed = args.get("transposed", "transpose" in operation(node))
-    positions = shape[0] * prod((source.shape if transposed else shape)[2:])
-    if walk.parameter(args["weight"]) is None:
-        return _computed(walk, node, args, positions, 1)
-    weight, groups = _weight(walk, args), args["groups"]
-    line = walk.labels.along(source, 1)
+    space = len(walk.shape(args["weight"])) - 2
+    channels = source.dim() - space - 1  # 0 where there is no batch
+    positions = prod(shape[:channels]) * prod((source.shape if transposed else shape)[-space:])
+    weight = walk.weight(args["weight"])
+    if weight is None:
+        return _computed(walk, node, args, positions, channels)
+    line, groups = walk.labels.along(source, channels), args["groups"]
     channels_out = _transposed_conv if transposed else _plain_conv
-    out = channels_out(walk, weight, line, groups, shape[1])
-    _attach(walk, args["bias"], out, "out")
-    walk.cost(node, positions, weight)
-    return out.view(-1, *(1 for _ in shape[2:])).expand(shape)
+    out = channels_out(walk, node, args["weight"], line, groups, shape[channels])
+    attach(walk, args["bias"], out, "out")
+    walk.cost(node, positions, weight.parameter)
+    return out.view(-1, *(1 for _ in range(space))).expand(shape)
 
 
-def _plain_conv(walk: Walk, weight: str, line: Tensor, groups: int, outputs: int) -> Tensor:
+def _plain_conv(
+    walk: Walk, node: fx.Node, weight: fx.Node, line: Tensor, groups: int, outputs: int
+) -> Tensor:
     """Weight of shape (O, I/groups, …). Grouped: every group loses the same positions."""
-    out = walk.axis(weight, 0, "out")
+    out = walk.writes(weight, 0)
     if groups == len(line) > 1:
         walk.labels.tie(out, line.repeat_interleave(outputs // groups))
         return out
-    walk.labels.tie(walk.axis(weight, 1, "in"), line.view(groups, -1))
+    parts = line.view(groups, -1)
+    walk.labels.tie(parts, parts[:1])
+    walk.reads(node, weight, 1, parts[0])
     _tie_groups(walk, out, groups)
     return out
 
 
-def _transposed_conv(walk: Walk, weight: str, line: Tensor, groups: int, outputs: int) -> Tensor:
+def _transposed_conv(
+    walk: Walk, node: fx.Node, weight: fx.Node, line: Tensor, groups: int, outputs: int
+) -> Tensor:
     """Weight of shape (I, O/groups, …)."""
     if groups == len(line) > 1:
-        walk.labels.tie(walk.axis(weight, 0, "out"), line)
+        walk.labels.tie(walk.writes(weight, 0), line)
         return line.repeat_interleave(outputs // groups)
-    rows = walk.axis(weight, 0, "in")
-    walk.labels.tie(rows, line)
-    _tie_groups(walk, rows, groups)
-    return walk.axis(weight, 1, "out").repeat(groups)
+    walk.reads(node, weight, 0, line)
+    _tie_groups(walk, line, groups)
+    return walk.writes(weight, 1).repeat(groups)
 
 
 def _tie_groups(walk: Walk, line: Tensor, groups: int) -> None:
@@ -100,14 +106,16 @@ def _tie_groups(walk: Walk, line: Tensor, groups: int) -> None:
 
 @rule("embedding")
 def _embedding(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
-    return walk.axis(_weight(walk, args), 1, "out").expand(walk.shape(node))
+    if walk.weight(args["weight"]) is None:
+        raise ValueError(COMPUTED)
+    return walk.writes(args["weight"], 1).expand(walk.shape(node))
 
 
 @rule("prelu")
 def _prelu(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
-    labels, weight = walk.label(node.args[0]), _weight(walk, args)
-    if walk.result.tensors[weight].numel() > 1:
-        walk.labels.tie(walk.axis(weight, 0, "scale"), walk.labels.along(labels, 1))
+    labels, weight = walk.label(node.args[0]), args["weight"]
+    if prod(walk.shape(weight)) > 1:
+        attach(walk, weight, walk.labels.along(labels, 1), "scale")
     return labels
 
 
@@ -116,7 +124,7 @@ def _batch_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     labels = walk.label(args["input"])
     line = walk.labels.along(labels, 1)
     for part in ("weight", "bias", "running_mean", "running_var"):
-        _attach(walk, args[part], line, "norm")
+        attach(walk, args[part], line, "norm")
     return labels
 
 
@@ -127,7 +135,7 @@ def _layer_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
         raise ValueError("normalises over several dims")
     line = walk.labels.along(labels, -1)
     for part in ("weight", "bias"):
-        _attach(walk, args.get(part), line, "norm")
+        attach(walk, args.get(part), line, "norm")
     walk.statistic(node, labels.dim() - 1, line)
     return labels
 
@@ -138,7 +146,7 @@ def _group_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     line = walk.labels.along(labels, 1)
     _tie_groups(walk, line, args["num_groups"])
     for part in ("weight", "bias"):
-        _attach(walk, args[part], line, "norm")
+        attach(walk, args[part], line, "norm")
     walk.statistic(node, 1, line)
     return labels
 
@@ -146,9 +154,40 @@ def _group_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
 @rule("lstm", "gru", "rnn_tanh", "rnn_relu")
 def _recurrent(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     """Every weight matrix is used once at every step of the sequence; nothing is pruned."""
+    if "input" not in args:
+        raise ValueError("a packed sequence")
     steps = prod(walk.shape(args["input"])[:-1])
-    matrices = [walk.shape(weight) for weight in args["params"] if len(walk.shape(weight)) == 2]
-    for matrix in matrices:
-        walk.cost(node, steps * prod(matrix))
-    walk.hold(node, walk.shape(node)[-1], f"{operation(node)} stays whole")
-    return freeze_all(walk, node, f"enters {operation(node)}, which stays whole")
+    for weight in args["params"]:
+        if len(walk.shape(weight)) == 2:
+            walk.cost(node, steps * prod(walk.shape(weight)))
+    return _whole(walk, node, walk.shape(node)[-1])
+
+
+@rule("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
+def _cell(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
+    """One step of a recurrent layer; nothing is pruned."""
+    for weight in (args["w_ih"], args["w_hh"]):
+        walk.cost(node, prod(walk.shape(args["input"])[:-1]) * prod(walk.shape(weight)))
+    return _whole(walk, node, walk.shape(node)[-1])
+
+
+@rule("deform_conv2d")
+def _deform_conv(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
+    """torchvision's: a convolution at positions that are computed; nothing is pruned."""
+    shape = walk.shape(node)
+    walk.cost(node, shape[0] * prod(shape[2:]) * prod(walk.shape(args["weight"])))
+    return _whole(walk, node, shape[1])
+
+
+@rule("bilinear")
+def _bilinear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
+    """x·W_o·y for every output o; nothing is pruned."""
+    shape = walk.shape(node)
+    walk.cost(node, prod(shape[:-1]) * prod(walk.shape(args["weight"])))
+    return _whole(walk, node, shape[-1])
+
+
+def _whole(walk: Walk, node: fx.Node, channels: int) -> Any:
+    name = operation(node)
+    walk.hold(node, channels, walk.because(node, f"{name} stays whole"))
+    return freeze_all(walk, node, f"enters {name}, which stays whole")

@@ -8,26 +8,42 @@ import torch
 from torch import Tensor, fx
 
 from spaces.rules.table import rule
-from spaces.walk import Walk
+from spaces.walk import Walk, Weight
 
 
-@rule("permute", "transpose", "t", "numpy_T", "squeeze", "unsqueeze", "expand", "slice")
-@rule("select", "narrow", "movedim", "swapaxes", "swapdims", "unbind", "index")
+@rule("permute", "transpose", "t", "numpy_T", "swapaxes", "swapdims", "movedim", "mT", "matrix_H")
+def _transpose(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
+    """Of a parameter a layer may still take it as its weight."""
+    weight = walk.weight(node.args[0])
+    if weight is None:
+        return _move(walk, node, args)
+    sizes = torch.empty(range(2, 2 + len(weight.dims)), device="meta")
+    moved = node.target(sizes, *node.args[1:], **node.kwargs)  # type: ignore[operator]
+    walk.weights[node] = Weight(weight.parameter, tuple(weight.dims[n - 2] for n in moved.shape))
+    return None
+
+
+@rule("squeeze", "unsqueeze", "expand", "slice", "select", "narrow", "unbind", "index")
 @rule("index_select", "roll", "flip", "rot90", "pixel_shuffle", "pixel_unshuffle")
 @rule("channel_shuffle", "native_channel_shuffle", "repeat", "repeat_interleave", "tile")
-@rule("diagonal", "unfold", "tensor_split", "split_with_sizes", "expand_as")
+@rule("diagonal", "unfold", "tensor_split", "split_with_sizes")
 def _move(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Any:
-    args, kwargs = fx.map_arg(
-        (node.args, dict(node.kwargs)),
-        lambda n: walk.constants[n] if n in walk.constants and n != _data(node) else walk.label(n),
-    )
-    moved = node.target(*args, **kwargs)  # type: ignore[operator]
+    data, *rest = node.args
+    rest, kwargs = fx.map_arg((rest, dict(node.kwargs)), lambda n: _number(walk, n))
+    moved = node.target(walk.label(data), *rest, **kwargs)  # type: ignore[operator]
     return list(moved) if isinstance(moved, (list, tuple)) else moved
 
 
-def _data(node: fx.Node) -> Any:
-    """The argument whose elements an operation moves; the others (indices) stay numbers."""
-    return node.args[0]
+def _number(walk: Walk, node: fx.Node) -> Any:
+    """An index or a size that is known."""
+    if node not in walk.constants:
+        raise ValueError("at positions that are computed")
+    return walk.constants[node]
+
+
+@rule("expand_as")
+def _expand_as(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Tensor:
+    return walk.label(node.args[0]).expand(walk.shape(node))
 
 
 @rule("contiguous", "clone", "detach", "alias", "lift_fresh_copy", "to", "_to_copy", "type_as")
@@ -40,6 +56,8 @@ def _same(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
 
 @rule("view", "reshape", "_unsafe_view", "flatten", "unflatten", "view_as", "reshape_as")
 def _reshape(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
+    if "dtype" in args:
+        raise ValueError("the same bytes as other numbers")
     before = walk.label(node.args[0])
     after = before.reshape(walk.shape(node))
     split = walk.labels.varying(after)
@@ -85,7 +103,8 @@ def _pad(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     labels = walk.label(node.args[0])
     amounts = args["pad"] if "pad" in args else args["padding"]
     channels = walk.labels.varying(labels)
-    zeros = walk.labels.fixed("meets the zeros of a pad whose amount is fixed in the code")
+    reason = "meets the zeros of a pad whose amount is fixed in the code"
+    zeros = walk.labels.fixed(walk.because(node, reason))
     for k in range(len(amounts) // 2):
         low, high = amounts[2 * k], amounts[2 * k + 1]
         dim = labels.dim() - 1 - k

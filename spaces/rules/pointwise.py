@@ -9,35 +9,40 @@ import torch
 from torch import Tensor, fx
 
 from spaces.rules.table import rule
-from spaces.walk import Walk, neutral
+from spaces.walk import CONSTANT, Walk, neutral
 
 
 @rule("hardswish", "relu6", "hardtanh", "silu", "gelu", "selu", "celu", "elu", "mish", "softplus")
 @rule("leaky_relu", "rrelu", "threshold", "hardshrink", "logsigmoid", "log_sigmoid", "where")
 @rule("clamp", "softsign", "copy", "hardsigmoid", "masked_fill", "fill", "square", "rsub")
 def pointwise(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Tensor:
+    """What meets is tied, in the shapes that the operands have: each is stretched by the others."""
     shape = walk.shape(node)
     sources = node.all_input_nodes
-    labels = neutral(shape)
+    labels = neutral(())
     for source in sources:
         if source not in walk.constants:
-            labels = _meet(walk, labels, walk.label(source), shape)
+            labels = _meet(walk, node, labels, walk.label(source))
+    labels = labels.expand(shape)
     for source in sources:
         if source in walk.constants and isinstance(walk.constants[source], Tensor):
-            _meet_constant(walk, labels, walk.constants[source])
+            _meet_constant(walk, node, labels, walk.constants[source])
     return labels
 
 
-def _meet(walk: Walk, a: Tensor, b: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The labels of a pointwise operation between two tensors that broadcast to ``shape``."""
+def _meet(walk: Walk, node: fx.Node, a: Tensor, b: Tensor) -> Tensor:
+    """The labels of a pointwise operation between two tensors that broadcast."""
+    shape = tuple(torch.broadcast_shapes(a.shape, b.shape))
     a, b = (x.reshape((1,) * (len(shape) - x.dim()) + tuple(x.shape)) for x in (a, b))
     repeats_a = any(a.shape[d] == 1 < shape[d] for d in walk.labels.varying(b))
     repeats_b = any(b.shape[d] == 1 < shape[d] for d in walk.labels.varying(a))
     for one, repeats in ((a, repeats_a), (b, repeats_b)):
         if repeats:
-            walk.labels.freeze(one, "one channel meets many (broadcast over channels)")
+            reason = walk.because(node, "one channel meets many, broadcast over channels")
+            walk.labels.freeze(one, reason)
     if repeats_a and repeats_b:
-        return walk.labels.fixed("outer product of two channel dims").expand(shape)
+        reason = walk.because(node, "an outer product of two channel dims")
+        return walk.labels.fixed(reason).expand(shape)
     if repeats_a or repeats_b:
         return (b if repeats_a else a).expand(shape)
     walk.labels.tie(a, b)
@@ -56,11 +61,11 @@ def _larger(a: Tensor, b: Tensor) -> Tensor:
     return torch.maximum(a, b).expand(shape)
 
 
-def _meet_constant(walk: Walk, labels: Tensor, constant: Tensor) -> None:
+def _meet_constant(walk: Walk, node: fx.Node, labels: Tensor, constant: Tensor) -> None:
     """A constant as long as the channels are many cannot follow their width."""
     lead = labels.dim() - constant.dim()
     if any(d >= lead and constant.shape[d - lead] > 1 for d in walk.labels.varying(labels)):
-        walk.labels.freeze(labels, "meets a constant whose size is fixed in the code")
+        walk.labels.freeze(labels, walk.because(node, CONSTANT))
 
 
 @rule("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like")
@@ -70,7 +75,6 @@ def _like(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Tensor:
 
 @rule("new_zeros", "new_ones", "new_full", "new_empty")
 def _new(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Tensor:
-    fixed = walk.labels.fixed("meets a constant whose size is fixed in the code")
-    return (
-        neutral(walk.shape(node)) if prod(walk.shape(node)) == 1 else fixed.expand(walk.shape(node))
-    )
+    shape = walk.shape(node)
+    fixed = walk.labels.fixed(walk.because(node, CONSTANT))
+    return neutral(shape) if prod(shape) == 1 else fixed.expand(shape)

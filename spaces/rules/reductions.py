@@ -6,49 +6,86 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from spaces.rules.table import operation, rule
+from spaces.nodes import operation
+from spaces.rules.pointwise import pointwise
+from spaces.rules.table import rule
 from spaces.walk import Walk, neutral
 
 
 @rule("mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "linalg_vector_norm")
-@rule("logsumexp", "prod", "argmax", "argmin", "var_mean", "std_mean")
+@rule("logsumexp", "prod", "argmax", "argmin", "var_mean", "std_mean", "all", "any")
 def _reduce(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
+    if "other" in args:  # torch.max(a, b)
+        return pointwise(walk, node, args)
     labels = walk.label(node.args[0])
-    dims = args.get("dim")
-    dims = list(range(labels.dim())) if dims is None or dims == [] else dims
-    dims = [d % labels.dim() for d in (dims if isinstance(dims, (list, tuple)) else [dims])]
+    dims = _dims(args.get("dim"), labels.dim())
     channels = [d for d in walk.labels.varying(labels) if d in dims]
     if channels:
-        walk.statistic(node, channels[0], walk.labels.along(labels, channels[0]))
-        if len(walk.labels.varying(labels)) > 1 or (
-            len(dims) > 1 and operation(node) not in ("mean", "sum")
-        ):
-            raise ValueError("a statistic over channels and more")
-        labels = neutral(tuple(labels.shape))
+        if args.get("dim") is None and operation(node) in ("argmax", "argmin"):
+            raise ValueError("an index that counts channels and more")
+        labels = _over(walk, node, labels, channels)
     for dim in sorted(dims, reverse=True):
         labels = labels.narrow(dim, 0, 1) if args.get("keepdim") else labels.select(dim, 0)
     value = node.meta["val"]
     return labels if isinstance(value, Tensor) else [labels for _ in value]
 
 
+def _dims(given: Any, count: int) -> list[int]:
+    """The dims that are reduced; all of them where none is named."""
+    if given is None or given == []:
+        return list(range(count))
+    listed = given if isinstance(given, (list, tuple)) else [given]
+    return [d % count for d in listed] if count else []
+
+
+def _over(walk: Walk, node: fx.Node, labels: Tensor, dims: list[int]) -> Tensor:
+    """What a reduction over dims along which channels differ leaves.
+
+    Where they differ along another dim too, they lie along that one, and what is reduced are pieces
+    put side by side, by ``torch.stack`` say: the pieces meet as in a sum of them. Else the channels
+    themselves are reduced, to a statistic of them.
+    """
+    others = [d for d in walk.labels.varying(labels) if d not in dims]
+    line = max(dims, key=lambda d: (labels.shape[d], d)) if not others else None
+    for dim in dims:
+        if dim != line:
+            walk.labels.tie(labels, labels.narrow(dim, 0, 1))
+    if line is None:
+        return labels
+    walk.statistic(node, line, walk.labels.along(labels, line))
+    return neutral(tuple(labels.shape))
+
+
 @rule("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin", "cumsum", "normalize")
 def _along(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     labels = walk.label(node.args[0])
     dim = args["dim"] % labels.dim()
-    if dim in walk.labels.varying(labels):
+    varying = walk.labels.varying(labels)
+    if dim in varying and len(varying) > 1:  # over pieces put side by side
+        walk.labels.tie(labels, labels.narrow(dim, 0, 1))
+    elif dim in varying:
         walk.statistic(node, dim, walk.labels.along(labels, dim))
     return labels
 
 
-@rule("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
-@rule("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d")
-@rule("max_pool2d_with_indices", "upsample_nearest1d", "upsample_nearest2d", "upsample_bilinear2d")
-@rule("upsample_bicubic2d", "upsample_linear1d", "upsample_trilinear3d", "upsample_nearest3d")
-@rule("lp_pool2d", "adaptive_max_pool1d", "_upsample_nearest_exact2d", "_upsample_bilinear2d_aa")
+_SPATIAL = {
+    1: "max_pool1d avg_pool1d adaptive_avg_pool1d adaptive_max_pool1d upsample_nearest1d "
+    "upsample_linear1d lp_pool1d max_pool1d_with_indices",
+    2: "max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d upsample_nearest2d "
+    "upsample_bilinear2d upsample_bicubic2d lp_pool2d max_pool2d_with_indices "
+    "_upsample_nearest_exact2d _upsample_bilinear2d_aa",
+    3: "max_pool3d avg_pool3d adaptive_avg_pool3d adaptive_max_pool3d upsample_nearest3d "
+    "upsample_trilinear3d max_pool3d_with_indices",
+}
+"""How many dims of space an operation has → those that look at each channel for itself."""
+
+_SPACE = {name: space for space, names in _SPATIAL.items() for name in names.split()}
+
+
+@rule(*_SPACE)
 def _spatial(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Any:
-    labels = walk.label(node.args[0])
-    shape = walk.shape(node)
-    line = walk.labels.along(labels, 1)
-    pooled = line.view(-1, *(1 for _ in shape[2:])).expand(shape)
+    labels, shape, space = walk.label(node.args[0]), walk.shape(node), _SPACE[operation(node)]
+    line = walk.labels.along(labels, -space - 1)  # channels; before them there may be no batch
+    pooled = line.view(-1, *(1 for _ in range(space))).expand(shape)
     value = node.meta["val"]
     return pooled if isinstance(value, Tensor) else [pooled for _ in value]

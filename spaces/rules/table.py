@@ -23,20 +23,9 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return enter
 
 
-def written(node: fx.Node) -> str:
-    """The operation's name as the graph has it."""
-    # A higher-order operation (torch.cond, say) has no overloads.
-    return getattr(node.target, "overloadpacket", node.target).__name__  # type: ignore[union-attr]
-
-
-def operation(node: fx.Node) -> str:
-    """The operation's name, the in-place form under that of the ordinary one."""
-    name = written(node)
-    return name if name.startswith("_") else name.rstrip("_")
-
-
 def freeze_all(walk: Walk, node: fx.Node, reason: str) -> Any:
     """Freeze whatever enters the node, and what will meet its output."""
+    reason = walk.because(node, reason)
     for source in node.all_input_nodes:
         walk.freeze(source, reason)
     fixed = walk.labels.fixed(reason)

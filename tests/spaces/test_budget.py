@@ -48,46 +48,61 @@ def problems(draw):
         float(rng.integers(0, 1000)), rng.integers(1, 100, count) * 1.0, square * 1.0
     )
     top = rng.integers(2, 100, count).astype(float)
-    step = np.array([float(rng.integers(1, max(2, t // 2))) for t in top])
+    choices = [_choices(int(t), rng) for t in top]
     proposal = rng.uniform(0.01, 1.5, count) * top
-    floor, full = int(flops(step)), int(flops(top))
+    lattice = Lattice.of(choices)
+    floor, full = int(flops(lattice.low)), int(flops(top))
     limit = floor + int(draw(st.floats(0, 1.1)) * (full - floor))
-    return proposal, limit, flops, Lattice(step, top)
+    return proposal, limit, flops, lattice, choices
+
+
+def _choices(top, rng):
+    """Evenly spaced widths from anywhere below ``top``, and ``top``, which need not be in line."""
+    low, step = int(rng.integers(1, top)), int(rng.integers(1, max(2, top // 2)))
+    return [*range(low, top, step), top]
 
 
 @given(problems())
 def test_projection_meets_the_budget_and_no_step_more_would(problem):
-    proposal, limit, flops, lattice = problem
+    proposal, limit, flops, lattice, choices = problem
     widths = project(proposal, limit, flops, lattice)
     assert flops(widths) <= limit
-    assert ((widths % lattice.step == 0) | (widths == lattice.top)).all()
-    assert (widths >= lattice.step).all()
-    assert (widths <= lattice.top).all()
-    for g in range(len(widths)):
-        if widths[g] < lattice.top[g]:
+    for g, own in enumerate(choices):
+        place = own.index(widths[g])
+        if place < len(own) - 1:
             more = widths.astype(float)
-            more[g] = min(more[g] + lattice.step[g], lattice.top[g])
+            more[g] = own[place + 1]
             assert flops(more) > limit
 
 
 @given(problems())
+def test_the_floor_is_the_widest_choice_not_above(problem):
+    proposal, _, _, lattice, choices = problem
+    wanted = [
+        max((c for c in own if c <= p), default=own[0])
+        for own, p in zip(choices, proposal, strict=True)
+    ]
+    assert lattice.floor(proposal).tolist() == wanted
+
+
+@given(problems())
 def test_projection_is_idempotent(problem):
-    _, limit, flops, lattice = problem
-    once = project(*problem)
+    proposal, limit, flops, lattice, _ = problem
+    once = project(proposal, limit, flops, lattice)
     assert project(once, limit, flops, lattice).tolist() == once.tolist()
 
 
 @given(problems())
 def test_a_proposal_within_the_budget_is_only_added_to(problem):
-    proposal, limit, flops, lattice = problem
+    proposal, limit, flops, lattice, _ = problem
     floor = lattice.floor(np.minimum(proposal, lattice.top))
     if flops(floor) <= limit:
-        assert (project(*problem) >= floor).all()
+        assert (project(proposal, limit, flops, lattice) >= floor).all()
 
 
 def test_a_proposal_keeps_its_proportions():
     flops = Polynomial(0.0, np.ones(2), np.zeros((2, 2)))
-    lattice = Lattice(np.ones(2), np.full(2, 100.0))
+    lattice = Lattice.of([range(1, 101)] * 2)
     assert project(np.array([60.0, 20.0]), 40, flops, lattice).tolist() == [30, 10]
     assert project(np.array([6.0, 2.0]), 40, flops, lattice).tolist() == [30, 10]
 

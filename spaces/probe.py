@@ -1,0 +1,206 @@
+"""Probe: a copy of the network on which cuts are tried, so drawn that nothing hides an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
+
+from spaces.copies import copied
+from spaces.errors import ModelError, brief
+from spaces.groups import ChannelGroup
+from spaces.inputs import Inputs, call, repeated, tensors
+from spaces.slicing import named_tensors
+
+HIDES = 1e-3
+"""A parameter whose root mean square is below this hides what it multiplies."""
+
+TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+"""Largest relative error between a cut and a masked network, by the coarsest type of number."""
+
+
+class Probe:
+    """The network with every parameter that could hide an error drawn anew.
+
+    Those are parameters of normalisation, scales, running statistics, and whatever is zero or next
+    to it, so that a block behind a zero-initialised layer or a layer scale of 1e-6 is seen.
+
+    Attributes:
+        model: in eval mode.
+        single: whether ``model`` is of half precision and is tried in single, where it runs so.
+        inputs: noise if its outputs are numbers, else the example.
+        several: the inputs with every item twice, the second one changed.
+    """
+
+    def __init__(
+        self, model: nn.Module, example: Inputs, groups: Iterable[ChannelGroup], generator: Any
+    ) -> None:
+        self._generator = generator
+        self.model = copied(model).eval()
+        self._redraw(groups)
+        self._given = (tree_map(self._noise, example), example)
+        self.single = False
+        self._as_it_came = self.model
+        if not (coarse(self.model.parameters()) and self._in_single()):
+            self.as_it_came()
+
+    def as_it_came(self) -> None:
+        """In the precision of the model.
+
+        Raises:
+            ModelError: it does not run, or its outputs are no numbers.
+        """
+        self.model, self.single = self._as_it_came, False
+        self.inputs = self._usable()
+        self.several = tree_map(self._varied, repeated(self.inputs))
+
+    def _in_single(self) -> bool:
+        model, inputs = copied(self.model).float(), tree_map(_single, self._given[0])
+        try:
+            if _has_nan(model, inputs):
+                return False
+        except Exception:  # a type fixed in the user's code
+            return False
+        self.model, self.inputs, self.single = model, inputs, True
+        self.several = tree_map(self._varied, repeated(inputs))
+        return True
+
+    def _redraw(self, groups: Iterable[ChannelGroup]) -> None:
+        members = [m for g in groups for m in g.members]
+        scales = {m.parameter for m in members if m.kind in ("norm", "scale")}
+        with torch.no_grad():
+            for name, tensor in sorted(named_tensors(self.model).items()):
+                if tensor.is_floating_point() and (name in scales or _hides(tensor)):
+                    tensor.copy_(self._drawn(name, tensor))
+
+    def _drawn(self, name: str, tensor: Tensor) -> Tensor:
+        noise = torch.rand(tensor.shape, generator=self._generator)
+        if name.endswith(("bias", "running_mean")):
+            return 0.2 * noise - 0.1
+        if sum(size > 1 for size in tensor.shape) < 2:
+            return 0.5 + noise
+        fan_in = tensor[0].numel()
+        return (noise - 0.5) * (12 / fan_in) ** 0.5
+
+    def _noise(self, value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        return torch.randn(value.shape, generator=self._generator).to(value)
+
+    def _usable(self) -> Inputs:
+        """The first inputs for which the network's outputs are numbers."""
+        for inputs in self._given:
+            try:
+                if not _has_nan(self.model, inputs):
+                    return inputs
+            except Exception as error:  # the model is anybody's, and so is what it raises
+                raise ModelError(
+                    f"the model must run on one example input in eval mode, but it fails with "
+                    f"{brief(error)}"
+                ) from error
+        raise ModelError("the model's outputs must be numbers, but they are nan; check its weights")
+
+    @cached_property
+    def training(self) -> Inputs | None:
+        """What the uncut network trains on; None if it does not. BatchNorm cannot train on one
+        value a channel, and where the first dim is no batch there may be no second item."""
+        works = (
+            x for x in (self.several, self.inputs) if isinstance(self.step(self.model, x), list)
+        )
+        return next(works, None)
+
+    def _varied(self, value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        return value + 0.5 * self._noise(value)
+
+    def trained(self, model: nn.Module) -> tuple[list[Tensor] | Exception, Inputs]:
+        """What a training step of a cut gives, and on which inputs. Only where it fails it is asked
+        what the uncut network can be trained on."""
+        found = self.step(model, self.several)
+        if isinstance(found, Exception) and self.training is self.inputs:
+            return self.step(model, self.inputs), self.inputs
+        return found, self.several
+
+    @staticmethod
+    def step(model: nn.Module, inputs: Inputs, backward: bool = True) -> list[Tensor] | Exception:
+        """The outputs of a training step, forward and backward, of a copy; or what it raised."""
+        model = copied(model).train()
+        try:
+            with torch.random.fork_rng(_cuda_devices(model)), torch.enable_grad(), NoDropout():
+                torch.manual_seed(0)
+                found = tensors(call(model, inputs))
+                if backward:
+                    sums = [x.float().sum() for x in found if x.requires_grad]
+                    torch.stack(sums).sum().backward()
+        except Exception as error:  # anything that training raises is the answer
+            return error
+        return [x.detach() for x in found]
+
+
+class NoDropout(TorchFunctionMode):
+    """Calls of dropout give back what they are given: what they draw depends on the widths."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """As ever, but for dropout."""
+        if func in _DROPOUTS:
+            return args[0] if args else (kwargs or {})["input"]
+        return func(*args, **(kwargs or {}))
+
+
+_DROPOUTS = {
+    *(nn.functional.dropout, nn.functional.dropout1d, nn.functional.dropout2d),
+    *(nn.functional.dropout3d, nn.functional.alpha_dropout, nn.functional.feature_alpha_dropout),
+    *(torch.dropout, torch.dropout_, torch.feature_dropout, torch.alpha_dropout),
+}
+
+
+def coarse(values: Iterable[Tensor]) -> bool:
+    """Whether some are of half precision."""
+    return any(x.dtype in (torch.float16, torch.bfloat16) for x in values)
+
+
+def tolerance(dtypes: Iterable[torch.dtype]) -> float:
+    """The largest relative error that rounding explains, of numbers of these types."""
+    return max((TOLERANCES.get(dtype, 0.0) for dtype in dtypes), default=0.0) or 1e-4
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Without TF32: on a GPU convolutions round to 10 bits by default, far above `TOLERANCES`."""
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])
+
+
+def _hides(tensor: Tensor) -> bool:
+    is_weight = isinstance(tensor, nn.Parameter) and tensor.numel() > 0
+    return is_weight and float(tensor.float().square().mean().sqrt()) < HIDES
+
+
+def _single(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _has_nan(model: nn.Module, inputs: Inputs) -> bool:
+    with torch.no_grad():
+        found: Sequence[Tensor] = tensors(call(model, inputs))
+    return any(bool(x.isnan().any()) for x in found)
+
+
+def _cuda_devices(model: nn.Module) -> list[int]:
+    """The GPUs that the model lives on: dropout would draw from their generators."""
+    return sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})

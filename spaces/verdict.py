@@ -1,0 +1,162 @@
+"""Verdict: whether one cut of a probe runs, trains, and computes what the masked probe computes."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spaces.copies import copied
+from spaces.errors import ModelError
+from spaces.groups import ChannelGroup
+from spaces.inputs import Inputs, call, tensors
+from spaces.masked import MaskedReference, relative_error
+from spaces.probe import Probe, coarse, tolerance
+from spaces.slicing import Selection, cut, named_tensors
+from spaces.trace import train_trace
+from spaces.walk import Trace
+
+Groups = tuple[ChannelGroup, ...]
+
+TRAINING = 1e-2
+"""Largest relative error in train mode: BatchNorm divides by the spread of a few values."""
+
+
+class Verdict:
+    """Tries cuts on a probe.
+
+    >>> Verdict(probe, trace).of(groups, {"conv1": np.arange(8)})  # doctest: +SKIP
+    'breaks when cut (shape [-1, 1024] is invalid for input of size 512, net.py:12)'
+    """
+
+    def __init__(self, probe: Probe, trace: Trace) -> None:
+        self._probe, self._trace = probe, trace
+        self._graph: tuple[Trace | None] | None = None
+        self._tolerance = self._rounding()
+        if probe.single and self._alike_uncut() is not None:
+            probe.as_it_came()  # types that the user's code fixes
+            self._tolerance = self._rounding()
+
+    def unfit(self) -> str | None:
+        """Why no cut of this network can be judged, if that is so."""
+        return self._alike_uncut()
+
+    def of(
+        self,
+        groups: Groups,
+        selection: Selection,
+        trained: bool = True,
+        compared: bool = True,
+    ) -> str | None:
+        """Why cutting these groups together fails, or None when it works.
+
+        Args:
+            trained: whether a training step is tried too.
+            compared: whether its outputs are held against those of the masked network.
+        """
+        small = cut(self._probe.model, groups, selection)
+        try:
+            with torch.no_grad():
+                got = tensors(call(small, self._probe.inputs))
+        # Whatever the user's forward raises on fewer channels is the reason to freeze them.
+        except Exception as error:
+            return f"breaks when cut ({_told(error)})"
+        wanted = self._masked(self._trace, groups, selection, self._probe.inputs)
+        if (problem := _differs(got, wanted, self._tolerance)) is not None:
+            return f"{problem} when cut (a size fixed in the code?)"
+        return self._in_training(small, groups, selection, compared) if trained else None
+
+    def _in_training(
+        self, small: nn.Module, groups: Groups, selection: Selection, compared: bool
+    ) -> str | None:
+        got, inputs = self._probe.trained(small)
+        if isinstance(got, Exception):
+            untrainable = self._probe.training is None
+            return None if untrainable else f"cannot be trained when cut ({_told(got)})"
+        if not compared:
+            return None
+        problem = None
+        if not self._trace.statistics:
+            whole = self._probe.step(self._zeroed(groups, selection), inputs, backward=False)
+            problem = "fails" if isinstance(whole, Exception) else _differs(got, whole, TRAINING)
+        if (problem or self._trace.statistics) and (graph := self._training_graph(inputs)):
+            wanted = self._masked(graph, groups, selection, inputs)
+            problem = _differs(got, wanted, TRAINING)
+        return problem and f"{problem} in training when cut (a size fixed in the code?)"
+
+    def _zeroed(self, groups: Groups, selection: Selection) -> nn.Module:
+        """The uncut network without what reads the removed channels: quicker than a graph, and the
+        same where nothing takes a statistic over channels."""
+        masked = MaskedReference(self._trace, groups, selection)
+        zeros = masked.zeroed(named_tensors(self._probe.model))
+        own = named_tensors(self._probe.model)
+        return copied(self._probe.model, {id(own[name]): value for name, value in zeros.items()})
+
+    def _training_graph(self, inputs: Inputs) -> Trace | None:
+        """The train-mode graph, if it can be had and does what training does."""
+        if self._graph is None:
+            self._graph = (self._traced_training(inputs),)
+        return self._graph[0]
+
+    def _traced_training(self, inputs: Inputs) -> Trace | None:
+        try:
+            graph = train_trace(self._probe.model, inputs, self._trace)
+        except ModelError:
+            return None
+        wanted = self._probe.step(self._probe.model, inputs, backward=False)
+        if isinstance(wanted, Exception):
+            return None
+        got = self._masked(graph, (), {}, inputs)
+        return graph if _differs(got, wanted, TRAINING) is None else None
+
+    def _alike_uncut(self) -> str | None:
+        """The reference must compute what the whole network does, or it can judge no part of it."""
+        probe = self._probe
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                wanted = tensors(call(probe.model, probe.inputs))
+            got = self._masked(self._trace, (), {}, probe.inputs)
+        except Exception as error:  # a graph with types of its own, run on others
+            return f"cannot be checked ({_told(error)})"
+        problem = _differs(got, wanted, self._tolerance)
+        return problem and "gives other outputs each time, or depends on more than its inputs"
+
+    def _masked(
+        self, trace: Trace, groups: Groups, selection: Selection, inputs: Inputs
+    ) -> list[Tensor]:
+        own = named_tensors(self._probe.model)
+        reference = MaskedReference(trace, groups, selection, own)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return reference(**inputs) if isinstance(inputs, dict) else reference(*inputs)
+
+    def _rounding(self) -> float:
+        kinds = {p.dtype for p in self._probe.model.parameters()}
+        values = [n.meta.get("val") for n in self._trace.program.graph_module.graph.nodes]
+        halves = [v for v in values if isinstance(v, Tensor) and coarse([v])]
+        if not self._probe.single:
+            kinds |= {v.dtype for v in halves}
+        return tolerance(kinds)
+
+
+def _differs(got: Any, wanted: list[Tensor], tolerance: float) -> str | None:
+    if [x.shape for x in got] != [x.shape for x in wanted]:
+        return "changes the shape of the output"
+    return None if relative_error(got, wanted) < tolerance else "computes something else"
+
+
+def _told(error: Exception) -> str:
+    """The first line of what was raised, and the user's line that raised it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if _users(f.filename)]
+    where = f", {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{lines[0][:200]}{where}"
+
+
+def _users(file: str) -> bool:
+    ours, torchs = Path(__file__).parent, Path(torch.__file__).parent
+    return not any(Path(file).is_relative_to(folder) for folder in (ours, torchs))
