@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import torch
 
+from fuzz.commands import drawn
+from fuzz.folders import furnished
 from search.cli import main
 from search.flags import USER_ERROR
 
@@ -26,6 +29,23 @@ PROGRESS = re.compile(
 
 LAST = ("error: ", "stopped: ", "interrupted")
 """How the line begins that says why a command did not do what was asked."""
+
+
+class CommandLines:
+    """Random command lines by their seeds, all run in one folder that is furnished for them."""
+
+    name = "command lines"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = furnished(folder)
+
+    def check(self, seed: int) -> str:
+        """As ``check``."""
+        return check(drawn(seed), self.folder)
+
+    def describe(self, seed: int) -> str:
+        """What to type."""
+        return f"python search.py {shlex.join(drawn(seed))}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +100,6 @@ def check(arguments: Sequence[str], folder: Path) -> str:
         assert not said, came.err
     else:
         assert came.err.endswith("\n"), "the last line does not end"
-        assert said == lines and len(said) == 1, f"not one line: {came.err!r}"
+        assert said == lines == lines[-1:], f"not one line: {came.err!r}"
         assert "internal error" not in came.err, came.err
     return f"exit {came.code}"

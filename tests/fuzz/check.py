@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import prune_ops
 import spaces
-from fuzz.networks import Drawn
+from fuzz.networks import Drawn, drawn
 from spaces import Space, UserError
 from spaces import inputs as forms
 from spaces.masked import MaskedReference
@@ -31,7 +31,21 @@ BLIND = (nn.RNNBase,)
 """Modules whose products torch's counter does not see."""
 
 
-def check(drawn: Drawn) -> str:
+class Networks:
+    """Random networks by their seeds."""
+
+    name = "networks"
+
+    def check(self, seed: int) -> str:
+        """As ``check``."""
+        return check(drawn(seed))
+
+    def describe(self, seed: int) -> str:
+        """Its program."""
+        return drawn(seed).program
+
+
+def check(network: Drawn) -> str:
     """Discover, cut, score, prune, save and load the network; what came of it in a word.
 
     Raises:
@@ -39,26 +53,26 @@ def check(drawn: Drawn) -> str:
     """
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.manual_seed(drawn.seed)
-        model = drawn.build()
+        torch.manual_seed(network.seed)
+        model = network.build()
         randomise(model)
         with _left_alone(model):
-            return _checked(drawn, model)
+            return _checked(network, model)
 
 
-def _checked(drawn: Drawn, model: nn.Module) -> str:
+def _checked(network: Drawn, model: nn.Module) -> str:
     try:
-        space, reference = _discovered(model.eval(), drawn.example)
+        space, reference = _discovered(model.eval(), network.example)
     except UserError as error:
         one_line(error)
         return "refused"
-    rng = np.random.default_rng(drawn.seed)
+    rng = np.random.default_rng(network.seed)
     for widths, selection in _selections(space, rng):
         small = spaces.slice_model(model, space, selection)
         _costs(space, widths, small)
         _equals_masked(space, small, reference(selection))
-        _trains(small, drawn.example)
-    _saved(drawn, model, space)
+        _trains(small, network.example)
+    _saved(network, model, space)
     return "searched"
 
 
@@ -135,11 +149,11 @@ def _trains(small: nn.Module, example: Any) -> None:
     sum(t.double().square().mean() for t in outputs).backward()
 
 
-def _saved(drawn: Drawn, model: nn.Module, space: Space) -> None:
+def _saved(network: Drawn, model: nn.Module, space: Space) -> None:
     """Scores by weights and by data; pruned by the first, saved and loaded."""
     scores = prune_ops.score(model, space, (), ["l1"])["l1"]
     assert all(v.isfinite().all() for v in scores.values())
-    batches = [(drawn.example, torch.zeros(forms.items(drawn.example), dtype=torch.long))]
+    batches = [(network.example, torch.zeros(forms.items(network.example), dtype=torch.long))]
     try:
         learned = prune_ops.score(model, space, batches, ["taylor_2019"], loss=_loss)
     except UserError as error:
@@ -150,9 +164,9 @@ def _saved(drawn: Drawn, model: nn.Module, space: Space) -> None:
     small = prune_ops.prune(model, space, policy, scores).eval()
     with tempfile.TemporaryDirectory() as folder:
         prune_ops.save(folder, small, policy)
-        again = prune_ops.load(drawn.build(), folder).eval()
+        again = prune_ops.load(network.build(), folder).eval()
     with torch.no_grad():
-        both = (forms.tensors(forms.call(m, drawn.example)) for m in (small, again))
+        both = (forms.tensors(forms.call(m, network.example)) for m in (small, again))
         for mine, theirs in zip(*both, strict=True):
             assert torch.equal(mine, theirs), "the loaded network gives something else"
 

@@ -11,7 +11,6 @@ from fuzz.draw import Draw
 from fuzz.folders import CONFIGS, MODULES, SMALL, SPOILED
 from fuzz.strange_data import DATA
 from fuzz.strange_models import MODELS
-
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig, fields, flag
 
@@ -88,7 +87,7 @@ PARTS = tuple(vars(SearchConfig()).values())
 SEARCH = options_of(*PARTS)
 COMPARE = options_of(CompareConfig())
 INSPECT = options_of(SearchConfig().task)
-assert {name for name in SEARCH} == {f.name for _, f in fields(SearchConfig())}
+assert set(SEARCH) == {f.name for _, f in fields(SearchConfig())}
 
 
 def drawn(seed: int) -> list[str]:

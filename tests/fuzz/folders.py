@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fuzz.strange_models import Base
 from PIL import Image
 
+from fuzz.strange_models import Base
 from search import models
 from search.cli import main
 

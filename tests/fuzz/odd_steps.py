@@ -1,4 +1,4 @@
-"""What people also do: regions, branches, checkpoints, buffers, hooks, operations without a rule."""
+"""What people also do: regions, branches, checkpoints, buffers, hooks, unknown operations."""
 
 from __future__ import annotations
 

@@ -6,6 +6,10 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
+
+EVERY = 25
+"""After so many comes a line that says how far it is."""
 
 
 @dataclass
@@ -34,22 +38,33 @@ class Tally:
         return ", ".join(words)
 
 
-def tally(
-    check: Callable[[int], str],
-    describe: Callable[[int], str],
-    seeds: range,
-    say: Callable[[str], None] = lambda _: None,
-) -> Tally:
-    """Check every seed; ``describe`` says what a seed is where it fails."""
+class Subject(Protocol):
+    """What is drawn by a seed and checked.
+
+    Attributes:
+        name: what they are together, in a word or two.
+    """
+
+    name: str
+
+    def check(self, seed: int) -> str:
+        """What came of it in a word; raises what should not have come."""
+
+    def describe(self, seed: int) -> str:
+        """What it is, so that a person can repeat it."""
+
+
+def tally(subject: Subject, seeds: range, say: Callable[[str], None] = lambda _: None) -> Tally:
+    """Check every seed; a failure is kept and the rest goes on."""
     found = Tally()
-    for seed in seeds:
+    for done, seed in enumerate(seeds, start=1):
         try:
-            found.came[check(seed)] += 1
+            found.came[subject.check(seed)] += 1
         except Exception as error:
-            found.failures[seed] = f"{describe(seed)}\n{told(error)}"
+            found.failures[seed] = f"{subject.describe(seed)}\n{told(error)}"
             say(f"seed {seed} failed: {found.failures[seed]}")
-        if (seed + 1) % 25 == 0:
-            say(f"{seed + 1 - seeds.start} of {len(seeds)}: {found.line}")
+        if done % EVERY == 0:
+            say(f"{done} of {len(seeds)} {subject.name}: {found.line}")
     return found
 
 
