@@ -22,14 +22,16 @@ def main() -> int:
     if asked.networks + asked.commands < 1:
         parser.error("give --networks N or --commands N")
     with tempfile.TemporaryDirectory() as folder:
-        subjects: list[tuple[Subject, int]] = [(Networks(), asked.networks)]
+        subjects: list[tuple[Subject, int]] = []
+        if asked.networks:
+            subjects.append((Networks(), asked.networks))
         if asked.commands:
             subjects.append((CommandLines(Path(folder)), asked.commands))
         failed = 0
         for subject, number in subjects:
             found = tally(subject, range(asked.seed, asked.seed + number), _say)
             failed += len(found.failures)
-            _say(f"{number} {subject.name}: {found.line or 'none'}")
+            _say(f"{number} {subject.name}: {found.line}")
     return 1 if failed else 0
 
 
