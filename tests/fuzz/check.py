@@ -149,7 +149,8 @@ def _saved(network: Drawn, model: nn.Module, space: Space) -> None:
     """Scores by weights and by data; pruned by the first, saved and loaded."""
     scores = prune_ops.score(model, space, (), ["l1"])["l1"]
     assert all(v.isfinite().all() for v in scores.values())
-    batches = [(network.example, torch.zeros(forms.items(network.example), dtype=torch.long))]
+    items = forms.items(network.example) if space.batched else 1
+    batches = [(network.example, torch.zeros(items, dtype=torch.long))]
     try:
         learned = prune_ops.score(model, space, batches, ["taylor_2019"], loss=_loss)
     except UserError as error:

@@ -85,7 +85,7 @@ def test_what_a_loaders_worker_raises_is_told_by_its_own_line() -> None:
         def __iter__(self) -> Any:
             raise RuntimeError(text)  # as torch hands on what a worker raised
 
-    with pytest.raises(UserError, match="reading failed with KeyError: 'p'$"):
+    with pytest.raises(UserError, match=r"reading failed with KeyError: 'p'$"):
         list(Stream(Broken(), "mine:data"))
 
 
