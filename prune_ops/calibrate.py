@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
-from prune_ops.collectors import CURVATURE, FORWARD, GRADIENT, Collector, Loss, Subject
+from prune_ops.batches import Pair
+from prune_ops.collecting import collect, differentiate
+from prune_ops.collectors import CURVATURE, GRADIENT, Loss
 from prune_ops.collectors.subject import NoCurvature, NoGradients
 from prune_ops.criteria import CRITERIA
 from prune_ops.criterion import Criterion
 from prune_ops.evidence import Evidence
-from prune_ops.repeatable import repeatable
 from prune_ops.scores import Scores, mapped
 from spaces import Space
 from spaces.errors import UserError, unknown
-
-Batch = tuple[Tensor, Tensor]
+from spaces.inputs import Inputs
 
 SUGGESTED = ("l1", "fpgm", "taylor_2019", "second_order")
 """What is named to those whose criterion will not do; any network has the first two."""
@@ -28,7 +26,7 @@ SUGGESTED = ("l1", "fpgm", "taylor_2019", "second_order")
 def score(
     model: nn.Module,
     space: Space,
-    batches: Iterable[Batch],
+    batches: Iterable[Pair],
     criteria: Sequence[str],
     loss: Loss = cross_entropy,
     seed: int = 0,
@@ -45,14 +43,17 @@ def score(
         model: the unpruned network; evaluated in eval mode on a copy, so it stays as it was.
         space: its prunable groups.
         batches: ``(inputs, targets)`` on the model's device, of any sizes; read once, and only if
-            some criterion needs data.
+            some criterion needs data. Inputs are a tensor, a tuple of positional ones or a dict by
+            name; where their first dim is no batch (``space.batched``) each pair is one item.
         criteria: names in ``CRITERIA``.
-        loss: ``loss(outputs, targets)`` → scalar, a mean over the batch.
+        loss: ``loss(outputs, targets)`` → scalar, a mean over the batch; the outputs are what the
+            network gives, a dict say.
         seed: for criteria that draw.
 
     Raises:
         UserError: no list, an unknown criterion, one that cannot judge this network or lacks
-            images, or scores that are not finite.
+            images, batches that are none, a loss that does not fit, or scores that are not finite.
+        ModelError: the network does not run on the batches.
     """
     if isinstance(criteria, str):
         raise UserError(f"criteria must be a list of names, but got a string; use [{criteria!r}]")
@@ -75,7 +76,7 @@ def check_criteria(
     model: nn.Module,
     space: Space,
     images: int | None = None,
-    example: tuple[Tensor, ...] | None = None,
+    example: Inputs | None = None,
 ) -> None:
     """Refuse criteria that cannot judge this network, before anything is trained or measured.
 
@@ -87,6 +88,7 @@ def check_criteria(
             and second ones, where a criterion needs them.
 
     Raises:
+        ModelError: the network does not run on the example.
         UserError: a criterion needs what the network has not, or more images; others are named.
     """
     chosen = [_criterion(name) for name in names]
@@ -98,84 +100,9 @@ def check_criteria(
     required = frozenset[str]().union(*(criterion.requires for criterion in chosen))
     if example is not None and required & (GRADIENT.keys() | CURVATURE.keys()):
         try:
-            _differentiate(Subject(model, space, cross_entropy), example, required)
+            differentiate(model, space, example, required)
         except NoGradients as error:
             raise _without(error, chosen, model, space) from error
-
-
-def collect(
-    model: nn.Module,
-    space: Space,
-    batches: Iterable[Batch],
-    required: frozenset[str],
-    loss: Loss = cross_entropy,
-    seed: int = 0,
-) -> tuple[Evidence, int]:
-    """The evidence with the required fields filled, by one pass over the batches; how many images.
-
-    Raises:
-        UserError: no image at all.
-        NoGradients: gradients are required and there are none.
-    """
-    subject = Subject(model, space, loss, seed)
-    forward = {name: FORWARD[name](subject) for name in sorted(required & FORWARD.keys())}
-    gradient = {name: GRADIENT[name](subject) for name in sorted(required & GRADIENT.keys())}
-    second = {name: CURVATURE[name](subject) for name in sorted(required & CURVATURE.keys())}
-    images = 0
-    with repeatable(model):
-        for inputs, targets in batches:
-            images += len(inputs)
-            if forward and len(inputs):
-                _forward(subject, inputs, list(forward.values()))
-            if gradient and len(inputs):
-                _backward(subject, inputs, targets, list(gradient.values()))
-            if second and len(inputs):
-                _backward(subject, inputs, targets, list(second.values()), again=True)
-    if not images:
-        raise UserError("calibration needs at least 1 image, but got none; give more training data")
-    found = {name: each.result() for name, each in (forward | gradient | second).items()}
-    return Evidence(model, seed, **found), images
-
-
-@torch.no_grad()
-def _forward(subject: Subject, inputs: Tensor, collectors: Sequence[Collector]) -> None:
-    with _watching(collectors, len(inputs)):
-        subject.model(inputs)
-
-
-@torch.enable_grad()
-def _backward(
-    subject: Subject,
-    inputs: Tensor,
-    targets: Tensor,
-    collectors: Sequence[Collector],
-    again: bool = False,
-) -> None:
-    for image, target in zip(inputs.split(1), targets.split(1), strict=True):
-        with _watching(collectors, 1):
-            gradients = subject.gradients(subject.loss(subject.model(image), target), again)
-        for collector in collectors:
-            collector.image(gradients)
-    for collector in collectors:
-        collector.batch_ends()
-
-
-@torch.enable_grad()
-def _differentiate(subject: Subject, example: tuple[Tensor, ...], required: frozenset[str]) -> None:
-    """Once, and where that is required twice."""
-    second = [CURVATURE[name](subject) for name in required & CURVATURE.keys()]
-    with _watching(second, 1):
-        gradients = subject.gradients(subject.model(*example).square().sum(), bool(second))
-    for collector in second:
-        collector.image(gradients)
-
-
-@contextmanager
-def _watching(collectors: Iterable[Collector], images: int) -> Iterator[None]:
-    with ExitStack() as stack:
-        for collector in collectors:
-            stack.enter_context(collector.watching(images))
-        yield
 
 
 def _criterion(name: str) -> Criterion:

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from prune_ops.batches import Pair, read
 from prune_ops.importances import IMPORTANCES, Cut, Importance, Judged
+from prune_ops.running import logits
 from prune_ops.scores import Scores
 from prune_ops.select import ranked
 from spaces import Space, copied, slice_model
 from spaces.errors import UserError, unknown
 
-Batch = tuple[Tensor, Tensor]
 Damages = dict[str, Tensor]
 """Group name → ``(widths,)`` float64 on the CPU: how much worse each cut of it made the network."""
 Done = Callable[[int, int], None]
@@ -26,7 +27,7 @@ def measure(
     model: nn.Module,
     space: Space,
     scores: Scores,
-    batches: Sequence[Batch],
+    batches: Sequence[Pair],
     importances: Sequence[str],
     seed: int = 0,
     done: Done = lambda _networks, _of: None,
@@ -41,13 +42,15 @@ def measure(
     Args:
         model: the unpruned network; it stays as it was.
         scores: say which channels of a group go first.
-        batches: ``(inputs, targets)`` on the model's device; read once for each cut.
+        batches: ``(inputs, targets)`` on the model's device; read once for each cut. The network
+            gives logits for inputs of any form, targets are classes.
         importances: names in ``IMPORTANCES``.
         seed: for importances that draw.
         done: told after every network.
 
     Raises:
-        UserError: an unknown importance, no image, or a loss that is not finite.
+        UserError: an unknown importance, no image, a network that gives no logits, or a loss that
+            is not finite.
     """
     chosen = [_importance(name) for name in importances]
     rankings = ranked(space, scores)
@@ -83,7 +86,7 @@ def _damages(
     return torch.tensor(harms, dtype=torch.float64) - whole
 
 
-def _judged(model: nn.Module, space: Space, cut: Cut | None, batches: Sequence[Batch]) -> Judged:
+def _judged(model: nn.Module, space: Space, cut: Cut | None, batches: Sequence[Pair]) -> Judged:
     """Of the network with that cut, or without any."""
     if cut is not None:
         model = slice_model(model, space, {cut.group: np.array(cut.kept)})
@@ -98,15 +101,16 @@ def _judged(model: nn.Module, space: Space, cut: Cut | None, batches: Sequence[B
 
 
 @torch.no_grad()
-def judge(model: nn.Module, batches: Sequence[Batch]) -> Judged:
+def judge(model: nn.Module, batches: Sequence[Pair]) -> Judged:
     """The loss and the accuracy of a network, in its own mode.
 
     Raises:
-        UserError: there is no image.
+        UserError: there is no image, or the network gives no logits.
     """
     losses, hits, images = [], [], 0
-    for inputs, targets in batches:
-        outputs = model(inputs).float()
+    for batch in read(batches):
+        targets = batch.targets
+        outputs = logits(model, batch.inputs, targets, "an importance").float()
         losses.append(cross_entropy(outputs, targets, reduction="sum"))
         hits.append((outputs.argmax(1) == targets).sum())
         images += len(targets)

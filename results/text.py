@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from results.intervals import half_width
 
@@ -81,6 +81,24 @@ def duration(seconds: float | None) -> str:
 def plural(n: int, noun: str) -> str:
     """``1 trial``, ``2 trials``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """The first names, and how many there are beside them: ``conv1, conv2 and 5 more``."""
+    listed = ", ".join(names[:most])
+    return listed if len(names) <= most else f"{listed} and {len(names) - most} more"
+
+
+def not_counted(uncounted: Iterable[Mapping[str, str]]) -> str:
+    """What multiplies weights and is in no count, each with ``module`` and ``operation``; one line.
+
+    Empty where there is nothing.
+    """
+    modules: dict[str, list[str]] = {}
+    for each in uncounted:
+        modules.setdefault(each["operation"], []).append(each["module"] or "the network itself")
+    named = [f"{operation} in {some(where, 3)}" for operation, where in modules.items()]
+    return f"not counted: {', '.join(named)} (so budgets are of the rest)" if named else ""
 
 
 def mean_interval(values: Sequence[float]) -> str:

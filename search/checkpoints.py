@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from search import cache
+from spaces.state import set_state, state_of
 
 EVERY_SECONDS = 60.0
 """A training that takes longer is saved so often, at the end of an epoch; a shorter one never."""
@@ -144,9 +146,7 @@ class Saver:
         state = self._place.load(self._key)
         if state is None or state.get("made_by") != self._fingerprint():
             return 0, 0
-        with torch.no_grad():
-            for name, tensor in tensors_of(self._model).items():
-                tensor.copy_(state["model"][name])
+        set_state(self._model, state["model"])
         self._optimizer.load_state_dict(copied_to_cpu(state["optimizer"]))
         self._set_random_state(state["random"])
         self._kept = True
@@ -160,7 +160,7 @@ class Saver:
             "made_by": self._fingerprint(),
             "step": step,
             "epoch": epoch,
-            "model": copied_to_cpu(tensors_of(self._model)),
+            "model": copied_to_cpu(state_of(self._model)),
             "optimizer": copied_to_cpu(self._optimizer.state_dict()),
             "random": self._random_state(),
         }
@@ -197,10 +197,6 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
 
 def copied_to_cpu(value: Any) -> Any:
     """The same on the CPU; it shares no memory with what training changes in place."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: copied_to_cpu(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copied_to_cpu(item) for item in value]
-    return value
+    return tree_map(
+        lambda x: x.detach().to("cpu", copy=True) if isinstance(x, Tensor) else x, value
+    )

@@ -18,7 +18,8 @@ from search.engines import Engine
 from search.layerwise import layer_flops, stages
 from search.train import evaluate
 from search.trial import Climb, FinalJob, FinalOutcome
-from spaces import Budget, Policy, fvcore_flops
+from spaces import Budget, Policy
+from spaces.state import set_state
 
 MOST = 4
 """So many policies of each budget's front are trained to the end, the best one among them."""
@@ -142,7 +143,7 @@ class Finals:
 
     def _save_network(self, job: FinalJob, outcome: FinalOutcome) -> None:
         network = self._climb.pruned(job.policy, job.source, "plain")
-        network.load_state_dict(outcome.weights)
+        set_state(network, outcome.weights)
         about = {
             "criterion": job.source,
             "seed": job.seed,
@@ -152,7 +153,7 @@ class Finals:
         for finalist in self._having(job):
             if finalist.number is not None:
                 folder = self._models / str(finalist.number)
-                prune_ops.save(folder, network, job.policy, about)
+                prune_ops.save(folder, network, job.policy, about, self._climb.task.example)
 
     def _show(self, job: FinalJob, watch: Callable[[FinalRecord], None]) -> None:
         for finalist in self._having(job):
@@ -228,16 +229,3 @@ def _baseline(climb: Climb) -> FinalRecord:
         val_accuracy=(evaluate(task.model, task.validation),),
         test_accuracy=(evaluate(task.model, task.test),),
     )
-
-
-def flops_check(finals: Sequence[FinalRecord], climb: Climb) -> Iterator[str]:
-    """Whether fvcore counts what the search counted, for the best network of every budget."""
-    for final in finals:
-        if not final.best or final.policy is None:
-            continue
-        small = climb.pruned(final.policy, final.criterion, "plain")
-        counted = fvcore_flops(small, climb.task.example)
-        if counted == final.flops:
-            yield f"fvcore counts {counted:,} flops in {final.name}, exactly what the search did"
-        else:
-            yield f"fvcore counts {counted:,} flops in {final.name}, the search {final.flops:,}"

@@ -10,9 +10,12 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import spaces
+from results import text
 from search import data, models
 from search.config import TaskConfig
 from search.data.source import Splits
+from search.fit import check_takes
+from search.provenance import uncounted
 from spaces import Space
 
 
@@ -32,26 +35,38 @@ def loaded(config: TaskConfig, cache: Path) -> Splits:
     )
 
 
-def untrained(config: TaskConfig, splits: Splits) -> tuple[nn.Module, tuple[Tensor, ...]]:
+def untrained(
+    config: TaskConfig, splits: Splits, seed: int = 0
+) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """The model with fresh weights, on the CPU, and one image of the data as its input.
 
     Raises:
-        UserError: as ``build_task``.
+        UserError: as ``build_task``, but for what the model gives.
     """
     image, _ = next(iter(splits.validation.batches(1)))
-    return _built(config, splits.classes, splits.shape[0]), (image[:1],)
+    built = _built(config, splits.classes, splits.shape[0], seed)
+    model, example = built, (image[:1],)
+    check_takes(model, example, config.model, f" of data {config.data!r}")
+    return model, example
 
 
 def without_data(config: TaskConfig) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """The model as it was made for, or for ``image_size``, and a blank image as its input."""
+    """The model as it was made for, or for ``image_size``, and a blank image as its input.
+
+    Raises:
+        UserError: no such model, or it does not take that image.
+    """
     models.check(config.model)
     (channels, side, _), classes = models.usual(config.model)
     side = config.image_size or side
-    return _built(config, classes, channels), (torch.zeros(1, channels, side, side),)
+    model = _built(config, classes, channels, 0)
+    example = (torch.zeros(1, channels, side, side),)
+    check_takes(model, example, config.model)
+    return model, example
 
 
-def _built(config: TaskConfig, classes: int, channels: int) -> nn.Module:
-    torch.manual_seed(0)
+def _built(config: TaskConfig, classes: int, channels: int, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
     model = models.build(config.model, classes, channels)
     if config.weights is not None:
         models.load_weights(model, config.weights)
@@ -75,6 +90,8 @@ def inspect(
         f"{', '.join(space.floor_setters())}.",
         highlight=False,
     )
+    if line := text.not_counted(uncounted(space)):
+        console.print(line, highlight=False, markup=False)
     return space
 
 

@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from prune_ops import Selection
 from prune_ops.surgery import step
 from search import checkpoints
-from search.checkpoints import Checkpoint, State, copied_to_cpu, tensors_of
+from search.checkpoints import Checkpoint, State, copied_to_cpu
 from search.data.splits import Batch
 from spaces import ChannelGroup, Policy, Space
+from spaces.state import set_state, state_of
 
 SCHEDULES = ("one-shot", "layerwise")
 
@@ -78,13 +78,11 @@ class Layerwise:
         chosen = {name: self.selection[name] for name in self._names[:done]}
         network, groups = step(self.model, self.space.groups, chosen)
         if state is not None:
-            with torch.no_grad():
-                for name, tensor in tensors_of(network).items():
-                    tensor.copy_(state["model"][name])
+            set_state(network, state["model"])
         return done, network.eval(), groups
 
     def _save(self, stages: int, network: nn.Module) -> None:
-        state: State = {"stages": stages, "model": copied_to_cpu(tensors_of(network))}
+        state: State = {"stages": stages, "model": copied_to_cpu(state_of(network))}
         self.checkpoint.checkpoints.save(self.checkpoint.key, state)
 
 

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 import prune_ops
 import spaces
 from prune_ops import CRITERIA, Scores, normalised
+from results import text
+from search import provenance
 from search.config import SearchConfig
+from search.fit import check_fit
 from search.inspect import loaded, untrained
 from search.layers import damages
 from search.progress import Progress
@@ -20,6 +23,7 @@ from search.train import penalised_scales
 from search.trial import ADAPTING
 from spaces import Budget, ModelError, Space, UserError
 from spaces.errors import brief
+from spaces.state import plain_state
 
 Check = Callable[[nn.Module, Space], None]
 """Refuses a network, or what of it can be searched, by a `UserError`."""
@@ -27,6 +31,25 @@ Check = Callable[[nn.Module, Space], None]
 
 def anything(_model: nn.Module, _space: Space) -> None:
     """Whatever can be searched is welcome."""
+
+
+def savable(model: nn.Module, _space: Space) -> None:
+    """What comes out of a search is saved: better to know before it that this cannot be.
+
+    Raises:
+        DataError: the extra state of a module is not of tensors and plain values.
+    """
+    plain_state(model)
+
+
+def every(*checks: Check) -> Check:
+    """All of them, one after another."""
+
+    def check(model: nn.Module, space: Space) -> None:
+        for each in checks:
+            each(model, space)
+
+    return check
 
 
 def build(config: SearchConfig, progress: Progress, check: Check = anything) -> Task:
@@ -38,7 +61,7 @@ def build(config: SearchConfig, progress: Progress, check: Check = anything) -> 
     cache = Path(config.run.runs_dir) / ".cache"
     if config.task.weights is None:
         # The baseline may take long; what cannot be searched is refused before it is trained.
-        _refuse(config, cache, check)
+        _refuse(config, cache, check, progress)
     return build_task(
         config.task.model,
         config.task.data,
@@ -53,11 +76,29 @@ def build(config: SearchConfig, progress: Progress, check: Check = anything) -> 
     )
 
 
-def _refuse(config: SearchConfig, cache: Path, check: Check) -> None:
+def given(task: Task) -> Task:
+    """The user's own task, if it is one that a search takes.
+
+    Raises:
+        DataError: its model takes other inputs than one image, or gives no logits.
+    """
+    check_fit(task.model, task.example, task.classes, task.name, "the task")
+    return task
+
+
+def tell_uncounted(space: Space, progress: Progress) -> None:
+    """Name what multiplies weights and is in no count, before anything is trained."""
+    if line := text.not_counted(provenance.uncounted(space)):
+        progress.say_once(line)
+
+
+def _refuse(config: SearchConfig, cache: Path, check: Check, progress: Progress) -> None:
     splits = loaded(config.task, cache)
-    model, example = untrained(config.task, splits)
+    model, example = untrained(config.task, splits, config.policies.seed)
+    check_fit(model, example, splits.classes, config.task.model, f"data {config.task.data!r}")
     space = spaces.discover(model, example, config.task.round_to)
     check(model, space)
+    tell_uncounted(space, progress)
     if config.task.sparsity:
         penalised_scales(model)
     reachable(space, config)

@@ -43,6 +43,7 @@ class Progress:
         self._trials, self._finals = 0, 0
         self._ended: dict[int, TrialRecord] = {}
         self._trained = 0
+        self._said: set[str] = set()
         self._began, self._head_start = 0.0, 0.0
 
     def __enter__(self) -> Progress:
@@ -55,6 +56,12 @@ class Progress:
     def say(self, line: str) -> None:
         """One line that stays."""
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def say_once(self, line: str) -> None:
+        """The same, however often it is told."""
+        if line not in self._said:
+            self._said.add(line)
+            self.say(line)
 
     def hiring(self, run: RunConfig) -> None:
         """Show, in a terminal, which cluster is waited for."""

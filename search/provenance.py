@@ -50,7 +50,13 @@ def provenance(
         "frozen": [
             {"name": f.name, "channels": f.channels, "reason": f.reason} for f in space.frozen
         ],
+        "uncounted": uncounted(space),
     }
+
+
+def uncounted(space: Space) -> list[dict[str, str]]:
+    """The operations that multiply weights and are in no count, as plain data."""
+    return [{"module": u.module, "operation": u.operation} for u in space.uncounted]
 
 
 def tested(finals: Sequence[FinalRecord], others: Sequence[BesideRecord]) -> dict[str, Any]:

@@ -35,7 +35,8 @@ from search.beside import Beside, trainings
 from search.checkpoints import InFolder
 from search.config import SearchConfig
 from search.engines import Engine, hired
-from search.finals import Finals, finalists, flops_check
+from search.finals import Finals, finalists
+from search.flops_check import flops_check
 from search.folder import Folder, place
 from search.forecast import foresee
 from search.hardware import threads_suited_to
@@ -48,8 +49,12 @@ from search.prepare import (
     check_criteria,
     check_proxies,
     choosers,
+    every,
+    given,
     reachable,
+    savable,
     score,
+    tell_uncounted,
 )
 from search.progress import Progress
 from search.provenance import provenance, tested
@@ -58,7 +63,8 @@ from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start, crowding, starts
 from search.study.company import company_of, until_ended
 from search.study.connection import DatabaseLost
-from search.study.founding import begun, check_storage, end, ended, fingerprint, opened
+from search.study.founding import begun, check_storage, end, ended, opened, unchanged
+from search.study.network import fingerprint
 from search.task import Task
 from search.trial import Climb
 from spaces import Budget, Space, UserError
@@ -113,11 +119,12 @@ def execute(
 def _search(
     folder: Folder, engine: Engine, task: Task | None, progress: Progress, check: Check
 ) -> Run:
-    config = folder.config
+    config, check = folder.config, every(unchanged(folder), savable, check)
     command = {} if task else {"command": config.command}
-    task = task or build(config, progress, check)
+    task = given(task) if task else build(config, progress, check)
     space = spaces.discover(task.model, task.example, config.task.round_to)
     check(task.model, space)
+    tell_uncounted(space, progress)
     budgets = reachable(space, config)
     check_criteria(task.model, task.example, space, len(task.train), config)
     check_proxies(task.model, len(task.train), config)

@@ -16,10 +16,10 @@ from search import models
 from search.baseline import EPOCHS, baseline
 from search.data.source import Progress, Splits, silent
 from search.data.splits import Batch, Split
+from search.fit import check_fit
 from search.hardware import pick_device
 from search.models.weights import read_state_dict
 from spaces import copied
-from spaces.errors import DataError, brief
 
 CACHE = Path("runs/.cache")
 
@@ -162,7 +162,8 @@ def build_task(
     fresh = partial(models.build, model, splits.classes, splits.shape[0])
     images = _unlike_images(splits)
     if weights is None:
-        _check_fit(fresh().to(on), images, splits, model, data)
+        for image in images:
+            check_fit(fresh().to(on), (image,), splits.classes, model, f"data {data!r}")
         trained = baseline(
             fresh,
             splits,
@@ -176,7 +177,8 @@ def build_task(
         )
     else:
         trained = fresh().to(on).eval()
-        _check_fit(trained, images, splits, model, data)
+        for image in images:
+            check_fit(trained, (image,), splits.classes, model, f"data {data!r}")
         models.load_weights(trained, weights)
     return Task(
         _slug(f"{model}-{data}"),
@@ -200,31 +202,6 @@ def _unlike_images(splits: Splits) -> list[Tensor]:
         image = next(iter(split.batches(1)))[0][:1]
         found.setdefault(tuple(image.shape), image)
     return list(found.values())
-
-
-def _check_fit(
-    model: nn.Module, images: list[Tensor], splits: Splits, name: str, data: str
-) -> None:
-    """Run one image of each shape, so that a model and data that do not fit are told from bugs.
-
-    Raises:
-        DataError: the model cannot take the images, or gives another number of classes.
-    """
-    for image in images:
-        try:
-            with torch.inference_mode():
-                logits = model.eval()(image)
-        except Exception as error:  # the model is anybody's, and so is what it raises
-            raise DataError(
-                f"model {name!r} must take images {tuple(image.shape[1:])} of data {data!r}, but "
-                f"it fails with {brief(error)}; choose another model or image size"
-            ) from error
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        if shape != (1, splits.classes):
-            raise DataError(
-                f"model {name!r} must give {splits.classes} outputs, one a class of data {data!r}, "
-                f"but for one image it gives {shape}; choose another model or data"
-            )
 
 
 def _slug(text: str) -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from prune_ops import (
 )
 from results.record import TrialRecord
 from search import cache
-from search.checkpoints import NOWHERE, Checkpoint, Checkpoints
+from search.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied_to_cpu
 from search.config import SearchConfig
 from search.data.splits import Batch
 from search.layerwise import Layerwise
@@ -36,7 +37,8 @@ from search.rungs import DominanceRule
 from search.task import Task
 from search.train import MODES, Diverged, Recipe, evaluate, train
 from spaces import Policy, Space, copied
-from spaces.errors import brief
+from spaces.errors import ModelError, brief
+from spaces.state import state_of
 
 TOLERANCE = 0.01
 """Share of the unpruned network's flops within which two policies count as equally large."""
@@ -129,7 +131,7 @@ class FinalOutcome:
     """What a final training gave: accuracies 0 to 1 and the weights, or a failure.
 
     Attributes:
-        weights: the ``state_dict``, on the CPU.
+        weights: what ``spaces.state.state_of`` gives, on the CPU.
         size: of a network whose weights were compressed.
     """
 
@@ -137,7 +139,7 @@ class FinalOutcome:
     epochs: int = 0
     val_accuracy: float = math.nan
     test_accuracy: float = math.nan
-    weights: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
     size: Size | None = None
 
@@ -365,13 +367,13 @@ class Climb:
     def _finish(self, job: FinalJob) -> FinalOutcome:
         how = job.training or self.to_the_end(job.policy)
         network = self.trained(job.policy, how, job.seed, job.source)
-        weights = network.state_dict() if job.keep else {}
+        weights = copied_to_cpu(state_of(network)) if job.keep else {}
         return FinalOutcome(
             0.0,
             how.epochs,
             evaluate(network, self.task.validation),
             evaluate(network, self.task.test) if how.tested else math.nan,
-            {name: w.detach().to("cpu", copy=True) for name, w in weights.items()},
+            weights,
             size=how.compression.size(network) if how.compression else None,
         )
 
@@ -380,6 +382,7 @@ def failure(error: Exception) -> Failure:
     """What went wrong in training or judging one network, in one line."""
     if isinstance(error, Diverged):
         return Failure("diverged", f"diverged: {error}")
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+    cause = error.__cause__ if isinstance(error, ModelError) else error
+    if isinstance(cause, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
         return Failure("out of memory", f"out of memory: {brief(error)}")
     return Failure(type(error).__name__, brief(error))

@@ -8,7 +8,7 @@ space.flops(policy), space.params(policy)
 from spaces.activations import Activation
 from spaces.budget import Budget
 from spaces.copies import copied
-from spaces.cost import fvcore_flops
+from spaces.counters import fvcore_flops
 from spaces.errors import (
     BudgetError,
     DataError,
@@ -17,9 +17,10 @@ from spaces.errors import (
     UserError,
     unknown,
 )
+from spaces.fitting import fit_to_state
 from spaces.groups import ChannelGroup, Frozen, Member, module_of
 from spaces.policy import Policy
-from spaces.slicing import Selection, fit_to_state
+from spaces.slicing import Selection
 from spaces.space import Space, discover, slice_model
 
 __all__ = [

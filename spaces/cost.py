@@ -8,13 +8,10 @@ so float64 arithmetic is exact.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -111,29 +108,3 @@ def _linear_forms(
             per_channel[g] = member.index.shape[1]
             forms[place] = (fixed - member.index.size, per_channel)
     return forms
-
-
-def fvcore_flops(model: nn.Module, example_inputs: tuple[Any, ...]) -> int:
-    """fvcore's count of the convolution, linear and matmul ops of ``model``: the outside opinion.
-
-    Fused attention is an operation that fvcore does not count.
-    """
-    counted = {"conv", "linear", "matmul", "bmm", "addmm", "mm", "einsum", "baddbmm"}
-    training = model.training
-    logger = logging.getLogger("fvcore.nn.jit_analysis")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # fvcore uses torch.jit, which newer versions of torch call deprecated.
-            warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is")
-            from fvcore.nn import FlopCountAnalysis  # takes a second to import
-
-            analysis = FlopCountAnalysis(model.eval(), example_inputs)
-            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-            analysis.tracer_warnings("none")
-            by_operator = analysis.by_operator()
-    finally:
-        logger.setLevel(level)
-        model.train(training)
-    return int(sum(count for name, count in by_operator.items() if name in counted))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_map
 
 from spaces.errors import ModelError, brief
 from spaces.inputs import Inputs
@@ -24,7 +26,8 @@ def exported(model: nn.Module, inputs: Inputs) -> torch.export.ExportedProgram:
     Raises:
         ModelError: the model does not run on these inputs, or ``torch.export`` cannot trace it.
     """
-    args, kwargs = ((), dict(inputs)) if isinstance(inputs, Mapping) else (inputs, None)
+    own = tree_map(_own, inputs)
+    args, kwargs = ((), own) if isinstance(own, dict) else (own, None)
     try:
         with _quiet(), torch.random.fork_rng(devices=[]):
             program = torch.export.export(model, args, kwargs, strict=False)
@@ -35,6 +38,11 @@ def exported(model: nn.Module, inputs: Inputs) -> torch.export.ExportedProgram:
         ) from error
     _inline(program.graph_module)
     return program
+
+
+def _own(value: Any) -> Any:
+    """One tensor given twice would be one input of the graph."""
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def _inline(module: fx.GraphModule) -> None:
@@ -108,12 +116,13 @@ _REGIONS: dict[Any, Any] = {
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """torch.export logs its own errors in full; ours say it in one line."""
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx")]
+    """torch.export logs and prints its own errors in full; ours say it in one line."""
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "torch"]
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
             yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -137,18 +137,22 @@ def _gather(value: Any, dim: int, kept: Tensor, size: int, is_source: bool) -> A
     return value
 
 
-def relative_error(got: Any, wanted: list[Tensor]) -> float:
+def relative_error(got: Any, wanted: list[Tensor], scales: Sequence[float] | None = None) -> float:
     """The largest ‖got − wanted‖ / ‖wanted‖ of any output, each judged by its own scale.
 
     What is no number counts as 0 where both have the same there, and as infinite where not.
     Integers and truth values are left out: they jump where rounding decides.
+
+    Args:
+        scales: for each output, the part of its size that counts; all of it by default.
     """
-    pairs = [
-        (a.detach(), b.detach())
-        for a, b in zip(outputs(got), wanted, strict=True)
-        if b.is_floating_point() or b.is_complex()
-    ]
-    return max((_error(a, b) for a, b in pairs), default=0.0)
+    triples = zip(outputs(got), wanted, scales or [1.0] * len(wanted), strict=True)
+    errors = (_error(a.detach(), b.detach()) / scale for a, b, scale in triples if _inexact(b))
+    return max(errors, default=0.0)
+
+
+def _inexact(value: Tensor) -> bool:
+    return value.is_floating_point() or value.is_complex()
 
 
 def _error(got: Tensor, wanted: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -35,6 +35,7 @@ class Probe:
         model: in eval mode.
         single: whether ``model`` is of half precision and is tried in single, where it runs so.
         inputs: noise if its outputs are numbers, else the example.
+        others: inputs that differ from them, but for integers.
         several: the inputs with every item twice, the second one changed.
     """
 
@@ -58,7 +59,7 @@ class Probe:
         """
         self.model, self.single = self._as_it_came, False
         self.inputs = self._usable()
-        self.several = tree_map(self._varied, repeated(self.inputs))
+        self._vary()
 
     def _in_single(self) -> bool:
         model, inputs = copied(self.model).float(), tree_map(_single, self._given[0])
@@ -68,8 +69,12 @@ class Probe:
         except Exception:  # a type fixed in the user's code
             return False
         self.model, self.inputs, self.single = model, inputs, True
-        self.several = tree_map(self._varied, repeated(inputs))
+        self._vary()
         return True
+
+    def _vary(self) -> None:
+        self.others = tree_map(self._varied, self.inputs)
+        self.several = tree_map(self._varied, repeated(self.inputs))
 
     def _redraw(self, groups: Iterable[ChannelGroup]) -> None:
         members = [m for g in groups for m in g.members]
@@ -129,6 +134,13 @@ class Probe:
         return found, self.several
 
     @staticmethod
+    def outputs(run: Callable[[], Any]) -> list[Tensor]:
+        """The tensors among what a call in eval mode gives; the same draws every time."""
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), NoDropout():
+            torch.manual_seed(0)
+            return tensors(run())
+
+    @staticmethod
     def step(model: nn.Module, inputs: Inputs, backward: bool = True) -> list[Tensor] | Exception:
         """The outputs of a training step, forward and backward, of a copy; or what it raised."""
         model = copied(model).train()
@@ -170,7 +182,8 @@ def coarse(values: Iterable[Tensor]) -> bool:
 
 def tolerance(dtypes: Iterable[torch.dtype]) -> float:
     """The largest relative error that rounding explains, of numbers of these types."""
-    return max((TOLERANCES.get(dtype, 0.0) for dtype in dtypes), default=0.0) or 1e-4
+    known = [TOLERANCES[dtype] for dtype in dtypes if dtype in TOLERANCES]
+    return max(known, default=TOLERANCES[torch.float32])
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from spaces.copies import copied
-from spaces.errors import ModelError
 from spaces.groups import ChannelGroup
 from spaces.inputs import Inputs
 from spaces.labels import Place
@@ -39,6 +38,17 @@ def origin(model: nn.Module) -> Origin | None:
     return getattr(model, _ORIGIN, None)
 
 
+def remember(model: nn.Module, value: Origin) -> None:
+    """Make this the ``origin`` of a network."""
+    setattr(model, _ORIGIN, value)
+
+
+def remember_example(model: nn.Module, example: Inputs) -> None:
+    """Have a network that ``cut`` made know what it is called with."""
+    if (before := origin(model)) is not None:
+        remember(model, replace(before, example=example))
+
+
 _ORIGIN = "_pruned_from"
 
 
@@ -59,15 +69,10 @@ def kept_positions(
     return {place: np.flatnonzero(mask) for place, mask in masks.items()}
 
 
-def cut(
-    model: nn.Module,
-    groups: tuple[ChannelGroup, ...],
-    selection: Selection,
-    example: Inputs | None = None,
-) -> nn.Module:
+def cut(model: nn.Module, groups: tuple[ChannelGroup, ...], selection: Selection) -> nn.Module:
     """A new, smaller module; ``model`` is untouched, and shares no tensor with the result.
 
-    The result remembers what stayed, and ``example``: see `origin`.
+    The result remembers what stayed: see `origin`.
     """
     tensors = named_tensors(model)
     small: dict[str, Tensor] = {}
@@ -78,22 +83,20 @@ def cut(
     # Through deepcopy's memo the copy takes the cut tensors where it would copy the large ones.
     made = {id(tensors[name]): _like(tensors[name], tensor) for name, tensor in small.items()}
     result = copied(model, made, apart=False)
-    setattr(result, _ORIGIN, _origin(origin(model), places, example))
+    remember(result, _origin(origin(model), places))
     reading = {m.parameter for group in groups for m in group.members if m.kind == "in"}
-    _follow(result, made.values(), {id(made[id(tensors[n])]) for n in reading & small.keys()})
+    follow(result, made.values(), {id(made[id(tensors[n])]) for n in reading & small.keys()})
     return result
 
 
-def _origin(
-    before: Origin | None, places: Mapping[Place, np.ndarray], example: Inputs | None
-) -> Origin:
+def _origin(before: Origin | None, places: Mapping[Place, np.ndarray]) -> Origin:
     """Of a cut after others: positions as they were in the first network."""
     if before is None:
-        return Origin(dict(places), example)
+        return Origin(dict(places))
     kept = dict(before.kept)
     for place, keep in places.items():
         kept[place] = kept[place][keep] if place in kept else keep
-    return Origin(kept, before.example if example is None else example)
+    return replace(before, kept=kept)
 
 
 def narrowed(
@@ -120,50 +123,6 @@ def _narrowed(
     return replace(group, channels=len(keep), members=tuple(members), choices=choices)
 
 
-def fit_to_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Give every parameter and buffer of ``model`` the shape and the values of ``state``, in place.
-
-    >>> fit_to_state(fresh_model, torch.load("weights.pt", weights_only=True))  # doctest: +SKIP
-
-    Raises:
-        ModelError: the names differ, or a tensor has another number of dims or is larger.
-    """
-    own = model.state_dict()
-    strange = sorted(own.keys() ^ state.keys())
-    if strange:
-        raise ModelError(
-            f"the state must have the model's names, but {len(strange)} differ: "
-            f"{', '.join(strange[:3])}; build the model that was pruned"
-        )
-    larger = [
-        f"{name} {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
-        for name, tensor in state.items()
-        if tensor.dim() != own[name].dim()
-        or any(a > b for a, b in zip(tensor.shape, own[name].shape, strict=True))
-    ]
-    if larger:
-        raise ModelError(
-            f"the state must be at most as large as the model, but {len(larger)} tensors are not: "
-            f"{'; '.join(larger[:3])}; build the model that was pruned"
-        )
-    changed = {name: t for name, t in state.items() if t.shape != own[name].shape}
-    _adopt(model, {name: t.to(own[name].device) for name, t in changed.items()})
-    model.load_state_dict(dict(state))
-
-
-def _adopt(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Replace parameters and buffers by name, everywhere they are shared."""
-    current: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
-    current |= dict(model.named_buffers(remove_duplicate=False))
-    made = {id(current[name]): _like(current[name], tensor) for name, tensor in tensors.items()}
-    for module in model.modules():
-        for table in (module._parameters, module._buffers):
-            for name, old in table.items():
-                if id(old) in made:
-                    table[name] = made[id(old)]  # type: ignore[assignment]
-    _follow(model, made.values())
-
-
 def _like(old: Tensor, values: Tensor) -> Tensor:
     return nn.Parameter(values, old.requires_grad) if isinstance(old, nn.Parameter) else values
 
@@ -173,7 +132,7 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
     return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
-def _follow(
+def follow(
     model: nn.Module, changed: Iterable[Tensor], reading: Collection[int] = frozenset()
 ) -> None:
     """Make the standard attributes of the modules that own changed tensors say what they are.

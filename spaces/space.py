@@ -14,12 +14,13 @@ from spaces.activations import Activation, find_activations
 from spaces.budget import Budget, Lattice, project
 from spaces.cost import Polynomial, compile_flops, compile_params
 from spaces.errors import BudgetError, NothingToPruneError, UserError
+from spaces.fingerprint import fingerprint
 from spaces.groups import ChannelGroup, Frozen, find_groups
 from spaces.inputs import Inputs, arguments, one_item
 from spaces.models import check_model
 from spaces.policy import Policy
 from spaces.selfcheck import SelfCheck
-from spaces.slicing import Selection, cut
+from spaces.slicing import Selection, cut, remember_example
 from spaces.trace import trace
 from spaces.walk import Cost, Uncounted
 
@@ -217,6 +218,7 @@ def discover(model: nn.Module, example_inputs: Any, round_to: int | None = None)
         batched,
         tuple(traced.costs),
         tuple(traced.uncounted),
+        fingerprint(traced.program),
     )
 
 
@@ -247,7 +249,9 @@ def slice_model(model: nn.Module, space: Space, selection: Selection) -> nn.Modu
                 f"selection of {name!r} must keep channels within 0..{known[name].channels - 1}, "
                 f"at least one, but got {keep.tolist()[:8]}"
             )
-    return cut(model, space.groups, selection, space.example)
+    small = cut(model, space.groups, selection)
+    remember_example(small, space.example)
+    return small
 
 
 def _evaluate(polynomial: Polynomial, widths: np.ndarray) -> Any:

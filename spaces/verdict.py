@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spaces.copies import copied
 from spaces.errors import ModelError
+from spaces.export import AUTOCAST
 from spaces.groups import ChannelGroup
-from spaces.inputs import Inputs, call, tensors
+from spaces.inputs import Inputs, call
 from spaces.masked import MaskedReference, relative_error
-from spaces.probe import Probe, coarse, tolerance
+from spaces.probe import Probe, tolerance
 from spaces.slicing import Selection, cut, named_tensors
 from spaces.trace import train_trace
 from spaces.walk import Trace
 
+LEAST = 1 / 30
+"""Of an output that hardly depends on the input so much is taken for its size: rounding is as large
+as the whole of it asks for."""
+
 Groups = tuple[ChannelGroup, ...]
 
-TRAINING = 1e-2
+TRAINING = 1e-3
 """Largest relative error in train mode: BatchNorm divides by the spread of a few values."""
 
 
@@ -35,10 +39,10 @@ class Verdict:
     def __init__(self, probe: Probe, trace: Trace) -> None:
         self._probe, self._trace = probe, trace
         self._graph: tuple[Trace | None] | None = None
-        self._tolerance = self._rounding()
+        self._tolerance, self._scales = self._rounding(), self._responses()
         if probe.single and self._alike_uncut() is not None:
             probe.as_it_came()  # types that the user's code fixes
-            self._tolerance = self._rounding()
+            self._tolerance, self._scales = self._rounding(), self._responses()
 
     def unfit(self) -> str | None:
         """Why no cut of this network can be judged, if that is so."""
@@ -59,13 +63,12 @@ class Verdict:
         """
         small = cut(self._probe.model, groups, selection)
         try:
-            with torch.no_grad():
-                got = tensors(call(small, self._probe.inputs))
+            got = self._probe.outputs(lambda: call(small, self._probe.inputs))
         # Whatever the user's forward raises on fewer channels is the reason to freeze them.
         except Exception as error:
             return f"breaks when cut ({_told(error)})"
         wanted = self._masked(self._trace, groups, selection, self._probe.inputs)
-        if (problem := _differs(got, wanted, self._tolerance)) is not None:
+        if (problem := self._differs(got, wanted, self._tolerance)) is not None:
             return f"{problem} when cut (a size fixed in the code?)"
         return self._in_training(small, groups, selection, compared) if trained else None
 
@@ -81,10 +84,12 @@ class Verdict:
         problem = None
         if not self._trace.statistics:
             whole = self._probe.step(self._zeroed(groups, selection), inputs, backward=False)
-            problem = "fails" if isinstance(whole, Exception) else _differs(got, whole, TRAINING)
+            problem = (
+                "fails" if isinstance(whole, Exception) else self._differs(got, whole, TRAINING)
+            )
         if (problem or self._trace.statistics) and (graph := self._training_graph(inputs)):
             wanted = self._masked(graph, groups, selection, inputs)
-            problem = _differs(got, wanted, TRAINING)
+            problem = self._differs(got, wanted, TRAINING)
         return problem and f"{problem} in training when cut (a size fixed in the code?)"
 
     def _zeroed(self, groups: Groups, selection: Selection) -> nn.Module:
@@ -110,19 +115,17 @@ class Verdict:
         if isinstance(wanted, Exception):
             return None
         got = self._masked(graph, (), {}, inputs)
-        return graph if _differs(got, wanted, TRAINING) is None else None
+        return graph if self._differs(got, wanted, TRAINING) is None else None
 
     def _alike_uncut(self) -> str | None:
         """The reference must compute what the whole network does, or it can judge no part of it."""
         probe = self._probe
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                wanted = tensors(call(probe.model, probe.inputs))
+            wanted = probe.outputs(lambda: call(probe.model, probe.inputs))
             got = self._masked(self._trace, (), {}, probe.inputs)
         except Exception as error:  # a graph with types of its own, run on others
             return f"cannot be checked ({_told(error)})"
-        problem = _differs(got, wanted, self._tolerance)
+        problem = self._differs(got, wanted, self._tolerance)
         return problem and "gives other outputs each time, or depends on more than its inputs"
 
     def _masked(
@@ -130,23 +133,44 @@ class Verdict:
     ) -> list[Tensor]:
         own = named_tensors(self._probe.model)
         reference = MaskedReference(trace, groups, selection, own)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return reference(**inputs) if isinstance(inputs, dict) else reference(*inputs)
+        args, named = ((), inputs) if isinstance(inputs, dict) else (inputs, {})
+        return self._probe.outputs(lambda: reference(*args, **named))
+
+    def _differs(self, got: list[Tensor], wanted: list[Tensor], tolerance: float) -> str | None:
+        if [x.shape for x in got] != [x.shape for x in wanted]:
+            return "changes the shape of the output"
+        scales = self._scales if len(self._scales) == len(wanted) else None
+        close = relative_error(got, wanted, scales) < tolerance
+        return None if close else "computes something else"
+
+    def _responses(self) -> list[float]:
+        """How much of each output depends on the input, from `LEAST` to 1: the rest comes from
+        biases, would be there whatever is cut, and so must not hide an error."""
+        probe = self._probe
+        one = probe.outputs(lambda: call(probe.model, probe.inputs))
+        try:
+            other = probe.outputs(lambda: call(probe.model, probe.others))
+        except Exception:  # the network is choosy: then all of each output counts
+            other = []
+        pairs = zip(one, other, strict=True) if len(one) == len(other) else ()
+        shares = [_share(a, b) for a, b in pairs]
+        return [min(1.0, max(share, LEAST)) if share > 0 else 1.0 for share in shares]
 
     def _rounding(self) -> float:
         kinds = {p.dtype for p in self._probe.model.parameters()}
-        values = [n.meta.get("val") for n in self._trace.program.graph_module.graph.nodes]
-        halves = [v for v in values if isinstance(v, Tensor) and coarse([v])]
-        if not self._probe.single:
-            kinds |= {v.dtype for v in halves}
-        return tolerance(kinds)
+        nodes = self._trace.program.graph_module.graph.nodes
+        # In single precision nothing rounds to half but what a region asks for.
+        own = [n for n in nodes if AUTOCAST in n.meta or not self._probe.single]
+        values = [n.meta.get("val") for n in own]
+        return tolerance(kinds | {v.dtype for v in values if isinstance(v, Tensor)})
 
 
-def _differs(got: Any, wanted: list[Tensor], tolerance: float) -> str | None:
-    if [x.shape for x in got] != [x.shape for x in wanted]:
-        return "changes the shape of the output"
-    return None if relative_error(got, wanted) < tolerance else "computes something else"
+def _share(one: Tensor, other: Tensor) -> float:
+    if one.shape != other.shape or one.is_complex():
+        return 0.0
+    size = one.abs().double().norm().clamp_min(1e-30)
+    share = (one.float() - other.float()).abs().double().norm() / size
+    return float(share) if share.isfinite() else 0.0
 
 
 def _told(error: Exception) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from torch.export.graph_signature import InputKind
 
 from spaces.labels import NEUTRAL, Kind, Labels, Place
-from spaces.nodes import module, operation, source
+from spaces.nodes import is_sized, module, operation, sizes, source
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Walk:
         elif spec.kind is InputKind.CONSTANT_TENSOR:
             self.constants[node] = program.constants[spec.target].detach().cpu()
         elif isinstance(value, Tensor):
-            self.values[node] = self.labels.fixed("network input").expand(value.shape)
+            self.values[node] = self.labels.fixed("network input").expand(sizes(value))
         else:
             self.values[node] = None
 
@@ -124,7 +124,7 @@ class Walk:
     def shape(self, node: Any) -> tuple[int, ...]:
         """The shape of the node's (first) tensor."""
         value = node.meta["val"]
-        return tuple((value if isinstance(value, Tensor) else value[0]).shape)
+        return sizes(value if isinstance(value, Tensor) else value[0])
 
     def axis(self, parameter: str, dim: int, kind: Kind) -> Tensor:
         """The labels along one dim of a parameter, made at first use. Shape ``(size,)``."""
@@ -179,7 +179,14 @@ class Walk:
 
     def cost(self, node: fx.Node, constant: int, parameter: str | None = None) -> None:
         """Count one operation; ``constant`` is what its flops are beside the parameter's size."""
-        self.result.costs.append(Cost(constant, parameter, module(node)))
+        if is_sized(node):
+            self.result.costs.append(Cost(constant, parameter, module(node)))
+        else:
+            self.uncounted(node)
+
+    def uncounted(self, node: fx.Node) -> None:
+        """Name an operation that multiplies, nobody knows how often."""
+        self.result.uncounted.append(Uncounted(module(node), operation(node)))
 
     def hold(self, node: fx.Node, channels: int, reason: str) -> None:
         """Name the layer of ``node``, whose ``channels`` outputs must stay."""

@@ -97,7 +97,10 @@ class Ranks(_Looking):
 
     def _of(self, activation: Activation, group: str, output: Tensor) -> Tensor:
         index = torch.from_numpy(activation.channels[group]).to(output.device)
-        own = output.movedim(activation.dim, 1)[:, index.flatten()].float()
+        items, dim = output, activation.dim
+        if not self.subject.batched:
+            items, dim = output[None], dim + 1
+        own = items.movedim(dim, 1)[:, index.flatten()].float()
         width = own.shape[-1] if own.dim() > 2 else 1
         maps = own.reshape(*own.shape[:2], -1, width)  # a vector is one row
         ranks = torch.linalg.matrix_rank(maps).double()

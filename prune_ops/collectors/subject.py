@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,8 @@ from torch import Tensor, nn
 from prune_ops.evidence import detached
 from spaces import Space, copied
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""``loss(outputs, targets)`` → scalar, a mean over the batch."""
+Loss = Callable[[Any, Any], Tensor]
+"""``loss(outputs, targets)`` → scalar, a mean over the batch; outputs as the network gives them."""
 
 
 class NoGradients(Exception):
@@ -26,6 +27,7 @@ class Subject:
     """A copy of the model to take gradients of: eval mode, only the groups' weights take any.
 
     Attributes:
+        batched: whether items of a batch lie along the first dim.
         weights: every parameter by name, without gradient.
         leaves: those of the groups, to take gradients by.
     """
@@ -34,6 +36,7 @@ class Subject:
         self.model = copied(model).eval().requires_grad_(False)
         self.groups = space.groups
         self.activations = space.activations
+        self.batched = space.batched
         self.loss = loss
         self.seed = seed
         wanted = {member.parameter for group in self.groups for member in group.members}
@@ -64,7 +67,8 @@ class Subject:
                 create_graph=create_graph,
                 materialize_grads=True,
             )
-        except RuntimeError as error:
-            raise NoGradients(str(error).strip().splitlines()[0]) from error
+        except Exception as error:  # a backward pass may be the user's own
+            reason = str(error).strip() or type(error).__name__
+            raise NoGradients(reason.splitlines()[0]) from error
         found = dict(zip(unique, gradients, strict=True))
         return {name: found[id(leaf)] for name, leaf in self.leaves.items()}

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from itertools import islice
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from prune_ops.batches import Pair, read
 from prune_ops.proxies.accuracy import accuracy
 from prune_ops.proxies.candidate import Candidate
+from prune_ops.running import ran
 from spaces import copied
 from spaces.errors import UserError
 
@@ -40,7 +42,7 @@ class AdaptiveBN:
 
 
 @torch.no_grad()
-def recalibrated(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> nn.Module:
+def recalibrated(model: nn.Module, batches: Iterable[Pair]) -> nn.Module:
     """A copy in eval mode whose BatchNorm statistics are the mean over the batches' own.
 
     A batch of one image is left out: it has no variance, and would count as much as a full one.
@@ -53,10 +55,10 @@ def recalibrated(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> 
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over the batches, not an exponential one
         norm.train()
-    usable = (inputs for inputs, _ in batches if len(inputs) > 1)
+    usable = (batch.inputs for batch in read(batches) if batch.images > 1)
     seen = 0
     for inputs in islice(usable, MAX_BATCHES):
-        model(inputs)
+        ran(model, inputs)
         seen += 1
     if not seen:
         raise UserError(

@@ -9,9 +9,11 @@ from itertools import islice
 
 from torch import Tensor, nn
 
+from prune_ops.batches import Pair
 from prune_ops.proxies.passes import BATCHES, Needs, Passes, passes, require, usable
 from prune_ops.scores import Scores
 from spaces import Space
+from spaces.inputs import items
 from spaces.policy import Policy
 
 
@@ -37,8 +39,8 @@ class Candidate:
     space: Space
     scores: Scores
     pruned: nn.Module
-    calibration: Sequence[tuple[Tensor, Tensor]]
-    held_out: Sequence[tuple[Tensor, Tensor]]
+    calibration: Sequence[Pair]
+    held_out: Sequence[Pair]
     damages: Mapping[str, Tensor] = field(default_factory=dict)
     judge: Scores | None = None
     model: nn.Module | None = None
@@ -49,7 +51,7 @@ class Candidate:
         Raises:
             UserError: too few calibration batches; no convolution and no linear layer.
         """
-        require(proxy, self.pruned, [len(inputs) for inputs, _ in self.calibration])
+        require(proxy, self.pruned, [items(inputs) for inputs, _ in self.calibration])
 
     def passes_for(self, proxy: Needs) -> Passes:
         """Gradients of the network, computed once for all proxies that look at them.

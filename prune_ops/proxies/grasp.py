@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
 from prune_ops.proxies.candidate import Candidate
-from prune_ops.proxies.passes import Passes
+from prune_ops.proxies.passes import WHO, Passes
 from prune_ops.repeatable import repeatable
+from prune_ops.running import logits
 
 
 class GraSP:
@@ -43,12 +46,12 @@ class GraSP:
 
 
 @torch.enable_grad()
-def _curvature(seen: Passes, along: list[Tensor], inputs: Tensor, targets: Tensor) -> float:
+def _curvature(seen: Passes, along: list[Tensor], inputs: Any, targets: Any) -> float:
     """Σ w ⊙ (H g) with the Hessian of one batch's loss; ``along`` is g, a tensor a weight."""
     weights = seen.weights
     # The quick kernels of attention have no second derivative.
     with repeatable(seen.model), sdpa_kernel(SDPBackend.MATH):
-        loss = cross_entropy(seen.model(inputs), targets)
+        loss = cross_entropy(logits(seen.model, inputs, targets, WHO), targets)
         gradients = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
         pairs = zip(gradients, along, strict=True)
         slope = torch.stack([(own * g).sum() for own, g in pairs]).sum()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from prune_ops.batches import described
 from prune_ops.proxies.candidate import Candidate
 from prune_ops.proxies.passes import as_judged, usable
 from prune_ops.repeatable import repeatable
+from prune_ops.running import ran, total
+from spaces.errors import UserError
 
 K = 1e-5
 """The paper's, against eigenvalues of 0."""
@@ -44,12 +48,21 @@ class JacobCov:
 
 
 @torch.enable_grad()
-def jacobians(model: nn.Module, inputs: Tensor) -> Tensor:
-    """``(images, pixels)``: the gradient of the sum of an image's outputs by its pixels."""
+def jacobians(model: nn.Module, inputs: Any) -> Tensor:
+    """``(images, pixels)``: the gradient of the sum of an image's outputs by its pixels.
+
+    Raises:
+        UserError: not one tensor of pixels.
+    """
+    if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+        raise UserError(
+            "proxy 'jacob_cov' differentiates by the pixels of one tensor of images, but the "
+            f"network's inputs are {described(inputs)}; use another proxy"
+        )
     model, leaf = as_judged(model), inputs.detach().requires_grad_()
     with repeatable(model):
-        outputs = model(leaf.clone())  # the first layer may work in place
-        (gradient,) = torch.autograd.grad(outputs.sum(), leaf, materialize_grads=True)
+        flow = total(ran(model, leaf.clone()))  # the first layer may work in place
+        (gradient,) = torch.autograd.grad(flow, leaf, materialize_grads=True)
     return gradient.flatten(1)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,16 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from prune_ops.batches import Pair
 from prune_ops.repeatable import repeatable
+from prune_ops.running import logits
 from prune_ops.weights import layer_weights
 from spaces import copied
 from spaces.errors import UserError
+from spaces.inputs import items
 
-Batch = tuple[Tensor, Tensor]
-
+WHO = "a proxy that looks at gradients of the cross-entropy"
+"""Takes logits and classes, and nothing else."""
 BATCHES = 4
 """So many calibration batches are looked at: the papers take one or two at initialisation."""
 
@@ -52,7 +55,7 @@ class Passes:
     """
 
     model: nn.Module
-    batches: Sequence[Batch]
+    batches: Sequence[Pair]
     weights: Sequence[nn.Parameter]
     gradients: Sequence[Sequence[Tensor]]
     attributions: Sequence[Sequence[Tensor]]
@@ -60,7 +63,7 @@ class Passes:
     @property
     def shares(self) -> list[float]:
         """Of each batch: its part of all images."""
-        sizes = [len(inputs) for inputs, _ in self.batches]
+        sizes = [items(inputs) for inputs, _ in self.batches]
         return [size / sum(sizes) for size in sizes]
 
     @property
@@ -87,9 +90,9 @@ def as_judged(model: nn.Module) -> nn.Module:
     return model
 
 
-def usable(batches: Iterable[Batch]) -> Iterator[Batch]:
+def usable(batches: Iterable[Pair]) -> Iterator[Pair]:
     """Those of two images or more: one image has no variance to normalise by."""
-    return (batch for batch in batches if len(batch[0]) > 1)
+    return (batch for batch in batches if items(batch[0]) > 1)
 
 
 def require(proxy: Needs, model: nn.Module, sizes: Sequence[int]) -> None:
@@ -113,7 +116,7 @@ def require(proxy: Needs, model: nn.Module, sizes: Sequence[int]) -> None:
         )
 
 
-def passes(model: nn.Module, batches: Sequence[Batch]) -> Passes:
+def passes(model: nn.Module, batches: Sequence[Pair]) -> Passes:
     """Forward and backward over the given batches; ``model`` is untouched."""
     model = as_judged(model)
     weights = layer_weights(model)
@@ -125,13 +128,13 @@ def passes(model: nn.Module, batches: Sequence[Batch]) -> Passes:
 
 @torch.enable_grad()
 def _pass(
-    model: nn.Module, weights: Sequence[nn.Parameter], inputs: Tensor, targets: Tensor
+    model: nn.Module, weights: Sequence[nn.Parameter], inputs: Any, targets: Any
 ) -> tuple[Sequence[Tensor], list[Tensor]]:
     with repeatable(model), _outputs(model) as outputs:
-        loss = cross_entropy(model(inputs), targets)
+        loss = cross_entropy(logits(model, inputs, targets, WHO), targets)
         wanted = [*weights, *(output for _, output in outputs)]
         found = torch.autograd.grad(loss, wanted, materialize_grads=True)
-    by_output = [len(inputs) * gradient for gradient in found[len(weights) :]]  # L is a mean
+    by_output = [items(inputs) * gradient for gradient in found[len(weights) :]]  # L is a mean
     pairs = zip(outputs, by_output, strict=True)
     attributions = [_by_channel(layer, a.detach() * g) for (layer, a), g in pairs]
     return found[: len(weights)], attributions

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from torch import Tensor
-
+from prune_ops.batches import Pair
 from prune_ops.proxies.accuracy import accuracy
 from prune_ops.proxies.candidate import Candidate
 from prune_ops.surgery import prune
 from spaces.errors import UserError
+from spaces.inputs import items, part
 
 IMAGES = 256
 """To reconstruct from; as many as calibration has by default."""
@@ -45,11 +45,11 @@ class Reconstructed:
         return accuracy(prune(*cut, "reconstruct", images).eval(), candidate.held_out)
 
 
-def _first(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+def _first(batches: Iterable[Pair]) -> Iterator[Pair]:
     """The first ``IMAGES`` images."""
     left = IMAGES
     for inputs, targets in batches:
-        yield inputs[:left], targets[:left]
-        left -= len(inputs)
+        yield part(inputs, 0, left), part(targets, 0, left)
+        left -= items(inputs)
         if left <= 0:
             return

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.utils._pytree import tree_map
 
+from prune_ops.batches import described
 from prune_ops.proxies.candidate import Candidate
 from prune_ops.repeatable import repeatable
+from prune_ops.running import ran, total
 from prune_ops.weights import layer_weights
 from spaces import copied
 from spaces.errors import UserError
+from spaces.inputs import part, tensors
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
@@ -44,28 +49,40 @@ class SynFlow:
     def __call__(self, candidate: Candidate) -> float:
         candidate.require(self)
         scores = synaptic_scores(candidate.pruned, candidate.calibration[0][0])
-        total = sum(score.sum().item() for score in scores)
-        if not math.isfinite(total):
+        summed = sum(score.sum().item() for score in scores)
+        if not math.isfinite(summed):
             raise UserError(
-                f"synflow must be finite in double precision, but is {total}: the network is too "
+                f"synflow must be finite in double precision, but is {summed}: the network is too "
                 "deep or its weights are not finite; use another proxy"
             )
-        return total
+        return summed
 
 
 @torch.enable_grad()
-def synaptic_scores(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """|w ⊙ ∂R/∂w| of each of ``layer_weights``; of the images only their shape is taken."""
+def synaptic_scores(model: nn.Module, images: Any) -> list[Tensor]:
+    """|w ⊙ ∂R/∂w| of each of ``layer_weights``; of the images only their shape is taken.
+
+    Raises:
+        UserError: inputs that are not all real numbers.
+    """
+    if not all(tensor.is_floating_point() for tensor in tensors(images)):
+        raise UserError(
+            "proxy 'synflow' puts ones in the place of all inputs, but the network takes integers "
+            f"among {described(images)}; use another proxy"
+        )
     model = _linear(model)
     weights = layer_weights(model.requires_grad_(False))
     for weight in weights:
         weight.requires_grad_(True)
-    ones = torch.ones_like(images[:1], dtype=torch.float64)
     with repeatable(model):
-        flow = model(ones).sum()
+        flow = total(ran(model, tree_map(_ones, part(images, 0, 1))))
         gradients = torch.autograd.grad(flow, weights, materialize_grads=True)
     pairs = zip(weights, gradients, strict=True)
     return [(weight * gradient).detach().abs() for weight, gradient in pairs]
+
+
+def _ones(value: Any) -> Any:
+    return torch.ones_like(value, dtype=torch.float64) if isinstance(value, Tensor) else value
 
 
 def _linear(model: nn.Module) -> nn.Module:

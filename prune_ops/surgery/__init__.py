@@ -11,18 +11,19 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from prune_ops.batches import Pair, read
 from prune_ops.scores import Scores
 from prune_ops.select import select
 from prune_ops.surgery.fold_beta import FoldBeta
 from prune_ops.surgery.plain import Plain
-from prune_ops.surgery.protocol import Batch, Surgery
+from prune_ops.surgery.protocol import Surgery
 from prune_ops.surgery.reconstruct import Reconstruct
 from prune_ops.surgery.scale import Scale
 from spaces import Space
 from spaces.errors import UserError, unknown
 from spaces.groups import ChannelGroup
 from spaces.policy import Policy
-from spaces.slicing import Selection, named_tensors, narrowed
+from spaces.slicing import Selection, named_tensors, narrowed, remember_example
 
 __all__ = ["SURGERIES", "Surgery", "operate", "prune", "step"]
 
@@ -38,7 +39,7 @@ def prune(
     policy: Policy,
     scores: Scores,
     surgery: str = "plain",
-    batches: Iterable[Batch] = (),
+    batches: Iterable[Pair] = (),
 ) -> nn.Module:
     """A new, smaller network that keeps the policy's number of best channels in every group.
 
@@ -50,14 +51,19 @@ def prune(
 
     Args:
         surgery: a name in ``SURGERIES``.
-        batches: ``(inputs, targets)`` on the model's device; read by a surgery that needs images.
+        batches: ``(inputs, targets)`` as ``score`` takes them; read by a surgery that needs images,
+            which looks at no targets.
 
     Raises:
         UserError: the policy or the scores were made for another space, an unknown surgery, or no
             images for one that needs them, or such as give nan or inf.
-        ModelError: the model is not the one that the space was discovered on.
+        ModelError: the model is not the one that the space was discovered on, or does not run on
+            the batches.
     """
-    return operate(model, space.groups, select(space, policy, scores), surgery, batches)
+    selection = select(space, policy, scores)
+    small = operate(model, space.groups, selection, surgery, batches, space.batched)
+    remember_example(small, space.example)
+    return small
 
 
 def operate(
@@ -65,18 +71,23 @@ def operate(
     groups: tuple[ChannelGroup, ...],
     selection: Selection,
     surgery: str = "plain",
-    batches: Iterable[Batch] = (),
+    batches: Iterable[Pair] = (),
+    batched: bool = True,
 ) -> nn.Module:
     """The surgery on groups of ``model``, of which a selection stays; others stay whole.
+
+    Args:
+        batched: as ``Space.batched``.
 
     Raises:
         UserError: an unknown surgery, or no images for one that needs them, or such as give nan or
             inf.
+        ModelError: the model does not run on the batches.
     """
     if surgery not in SURGERIES:
         raise unknown("surgery", surgery, SURGERIES)
     chosen = SURGERIES[surgery]
-    images = [batch for batch in batches if len(batch[0])] if chosen.needs_images else []
+    images = list(read(batches, batched)) if chosen.needs_images else []
     if chosen.needs_images and not images:
         raise UserError(
             f"surgery {surgery!r} needs at least 1 calibration image, but got none; give batches "
@@ -90,7 +101,7 @@ def step(
     groups: tuple[ChannelGroup, ...],
     selection: Selection,
     surgery: str = "plain",
-    batches: Iterable[Batch] = (),
+    batches: Iterable[Pair] = (),
 ) -> tuple[nn.Module, tuple[ChannelGroup, ...]]:
     """The same, and the groups of the smaller model, so that it can be pruned further.
 

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from prune_ops.batches import Batch
+from prune_ops.equations import finite
 from prune_ops.following import Call, Followed
-from prune_ops.surgery.protocol import Batch, finite, readers, removed, watched
+from prune_ops.running import ran
+from prune_ops.surgery.protocol import readers, removed, watched
 from spaces import copied
 from spaces.groups import ChannelGroup
 from spaces.slicing import Selection, cut
@@ -50,8 +53,8 @@ class FoldBeta:
         found = _Shifts(_silence(silenced, groups, selection))
         network = watched(silenced)
         with torch.no_grad(), found:
-            for images, _ in batches:
-                network(images)
+            for batch in batches:
+                ran(network, batch.inputs)
         folded = copied(model)
         tensors = _tensors(folded)
         with torch.no_grad():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from prune_ops.surgery.protocol import Batch
+from prune_ops.batches import Batch
 from spaces.groups import ChannelGroup
 from spaces.slicing import Selection, cut
 

@@ -6,17 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from spaces import UserError, copied
+from prune_ops.batches import Batch
+from spaces import copied
 from spaces.groups import ChannelGroup, Member
 from spaces.slicing import Selection
-
-Batch = tuple[Tensor, Tensor]
-"""Images and targets, on the model's device."""
-RTOL = 1e-10
-"""Of squares: along what the images vary in by less, nothing is changed."""
 
 
 class Surgery(Protocol):
@@ -44,7 +39,7 @@ class Surgery(Protocol):
         Args:
             groups: of ``model``.
             selection: which of their channels stay; groups left out stay whole.
-            batches: read only if ``needs_images``, and then there is an image.
+            batches: read only if ``needs_images``, and then there is an image; none is empty.
         """
         ...
 
@@ -69,26 +64,3 @@ def watched(model: nn.Module) -> nn.Module:
     """The same network in eval mode: other modules around the very tensors of ``model``."""
     tensors = [*model.parameters(), *model.buffers()]
     return copied(model, {id(tensor): tensor for tensor in tensors}).eval()
-
-
-def least_squares(normal: Tensor, right: Tensor) -> Tensor:
-    """The smallest s that takes most of ‖y − X s‖², of ``normal`` XᵀX and ``right`` Xᵀy.
-
-    Raises:
-        UserError: they are not finite.
-    """
-    return torch.linalg.pinv(finite(normal), rtol=RTOL, hermitian=True) @ finite(right)
-
-
-def finite(measured: Tensor) -> Tensor:
-    """The same.
-
-    Raises:
-        UserError: it is not finite.
-    """
-    if not measured.isfinite().all():
-        raise UserError(
-            "what layers take and give must be finite, but with these images it is nan or inf; "
-            "check that the weights and the calibration images are finite"
-        )
-    return measured

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prune_ops.contributions import TRANSPOSED, Layer, patches
+from prune_ops.batches import Batch, together
+from prune_ops.contributions import TRANSPOSED, Layer
 from prune_ops.following import Call, Followed
-from prune_ops.surgery.protocol import Batch, least_squares, readers, removed, watched
+from prune_ops.mending import End, mend, rows_of
+from prune_ops.running import ran
+from prune_ops.surgery.protocol import readers, removed, watched
 from spaces.groups import ChannelGroup
 from spaces.labels import Place
 from spaces.slicing import Selection, cut, kept_positions
@@ -22,8 +24,6 @@ SAMPLES = 10
 """Positions of each image, as in the paper; more if there are few images."""
 EQUATIONS = 10
 """At least so many sampled positions an unknown, where a layer has them."""
-CHUNK = 4096
-"""Positions looked at at once."""
 
 
 class Reconstruct:
@@ -36,7 +36,9 @@ class Reconstruct:
     normalisations stay. What is solved for is the change of W, the smallest one where the images
     leave a choice, so that no layer is further from its target than if it were cut plainly.
 
-    A layer used twice is cut plainly. All calibration images go through the network as one batch.
+    A layer used twice is cut plainly. All calibration images go through the network as one batch;
+    where they cannot (items of other shapes, inputs whose first dim is no batch), batch after
+    batch, once for every layer.
 
     Definition: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017:
     the reconstruction that follows the selection.
@@ -55,104 +57,67 @@ class Reconstruct:
         small = cut(model, groups, selection)
         names = {m.parameter for group, _ in removed(groups, selection) for m in readers(group)}
         before, after = dict(model.named_parameters()), dict(small.named_parameters())
-        images = torch.cat([images for images, _ in batches])
-        with torch.no_grad(), _Targets(before[name] for name in names) as targets:
-            watched(model)(images)
-        tensors = before | dict(model.named_buffers())
-        keep = kept_positions(groups, selection, tensors)
-        known = {
-            after[name]: _kept(ends[0], name, keep)
-            for name in names
-            if len(ends := targets.ends.get(before[name], [])) == 1
-        }
-        with torch.no_grad(), _Solving(known):
-            watched(small)(images)
+        runs = together(batches)
+        with torch.no_grad():
+            targets = _targets(watched(model), [before[name] for name in names], runs)
+            keep = kept_positions(groups, selection, before | dict(model.named_buffers()))
+            of = {before[name]: name for name in names}
+            known = {
+                after[of[weight]]: [_kept(end, of[weight], keep) for end in ends]
+                for weight, ends in targets.items()
+            }
+            mend(watched(small), known, runs)
         return small
 
 
-@dataclass(slots=True)
-class End:
-    """Sampled outputs of one call of a layer, and what becomes of them.
+def _targets(
+    network: nn.Module, weights: Sequence[nn.Parameter], runs: Sequence[Any]
+) -> dict[nn.Parameter, list[End]]:
+    """Weight → an end in each run, in the order in which they can be brought back.
 
-    Attributes:
-        at: ``(n,)``: item x positions + position.
-        rows: ``(n, O)``: what they should be; the sum they go into, if there is one.
-        summed: whether there is one.
-        gain: ``(O,)``: what a BatchNorm on the way to there multiplies by.
+    Only those that every run uses once.
     """
-
-    call: Call
-    at: Tensor
-    rows: Tensor
-    summed: bool = False
-    gain: Tensor | None = None
+    generator = torch.Generator().manual_seed(0)
+    found = [_Targets(weights, generator, len(runs)) for _ in runs]
+    for targets, inputs in zip(found, runs, strict=True):
+        with targets:
+            ran(network, inputs)
+    once = [w for w in found[0].ends if all(len(each.ends.get(w, [])) == 1 for each in found)]
+    return {weight: [each.ends[weight][0] for each in found] for weight in once}
 
 
 class _Targets(Followed):
-    """``ends``: weight → one for each call."""
+    """``ends``: weight → one for each call, in the order in which the last of them is known.
 
-    def __init__(self, weights: Any) -> None:
+    Args:
+        runs: how many share the positions that are sampled.
+    """
+
+    def __init__(
+        self, weights: Iterable[nn.Parameter], generator: torch.Generator, runs: int
+    ) -> None:
         super().__init__(weights)
         self.ends: dict[nn.Parameter, list[End]] = {}
-        self._generator = torch.Generator().manual_seed(0)
+        self._generator = generator
+        self._runs = runs
 
     def used(self, call: Call, result: Tensor) -> End:
-        at = _drawn(call.layer(result), self._generator).to(result.device)
-        end = End(call, at, _rows(call.listed(result), at))
+        at = _drawn(call.layer(result), self._generator, self._runs).to(result.device)
+        end = End(call, at, rows_of(call.listed(result), at))
         self.ends.setdefault(call.weight, []).append(end)
         return end
 
     def added(self, trail: End, total: Tensor) -> None:
-        trail.rows, trail.summed = _rows(trail.call.listed(total), trail.at), True
+        trail.rows, trail.summed = rows_of(trail.call.listed(total), trail.at), True
+        self.ends[trail.call.weight] = self.ends.pop(trail.call.weight)
 
 
-class _Solving(Followed):
-    """Changes each weight, and the outputs that the network goes on with, when its end is known."""
-
-    def __init__(self, targets: Mapping[nn.Parameter, End]) -> None:
-        super().__init__(targets)
-        self._targets = targets
-
-    def used(self, call: Call, result: Tensor) -> End | None:
-        target = self._targets[call.weight]
-        now = End(call.kept() if target.summed else call, target.at, target.rows)
-        if target.summed:
-            return now
-        self._solve(now, result)
-        return None
-
-    def normalised(self, trail: End, given: Mapping[str, Any]) -> None:
-        spread = (given["running_var"] + given.get("eps", 1e-5)).sqrt()
-        trail.gain = spread.reciprocal() if given["weight"] is None else given["weight"] / spread
-
-    def added(self, trail: End, total: Tensor) -> None:
-        self._solve(trail, total)
-
-    def _solve(self, end: End, outputs: Tensor) -> None:
-        call, layer = end.call, end.call.layer(outputs)
-        error = end.rows - _rows(call.listed(outputs), end.at)
-        gain = torch.ones_like(error[0]) if end.gain is None else end.gain
-        # A branch that the BatchNorm all but silences would need huge weights to be heard.
-        heard = gain.abs() > 1e-3 * gain.abs().max()
-        change = _change(layer, end.at, torch.where(heard, error / gain, 0))
-        if change.isfinite().all():
-            change = change.reshape(call.weight.shape).to(call.weight.dtype)
-            call.weight.add_(change)
-            outputs += call.along_outputs(gain) * call.of(change)
-
-
-def _drawn(layer: Layer, generator: torch.Generator) -> Tensor:
-    """Output positions, no one twice."""
+def _drawn(layer: Layer, generator: torch.Generator, runs: int) -> Tensor:
+    """Output positions of one of so many runs, no one twice."""
     items, positions = len(layer.inputs), math.prod(layer.positions)
     unknowns = layer.inputs.shape[1] // layer.groups * math.prod(layer.weight.shape[2:])
-    count = max(SAMPLES * items, EQUATIONS * unknowns)
+    count = max(SAMPLES * items, -(-EQUATIONS * unknowns // runs))
     return torch.randperm(items * positions, generator=generator)[:count].sort().values
-
-
-def _rows(outputs: Tensor, at: Tensor) -> Tensor:
-    """``(B, O, positions)`` → ``(n, O)``."""
-    positions = outputs.shape[2]
-    return outputs[at // positions, :, at % positions]
 
 
 def _kept(end: End, name: str, keep: Mapping[Place, np.ndarray]) -> End:
@@ -164,29 +129,3 @@ def _kept(end: End, name: str, keep: Mapping[Place, np.ndarray]) -> End:
         groups = end.rows.shape[1] // each if dim else 1
         end.rows = torch.cat([end.rows[:, kept + q * each] for q in range(groups)], 1)
     return end
-
-
-def _change(layer: Layer, at: Tensor, error: Tensor) -> Tensor:
-    """The least change of the weight, of its shape, that takes most of the ``(n, O)`` error."""
-    changes = []
-    for q, wanted in enumerate(error.double().chunk(layer.groups, 1)):
-        size = layer.inputs.shape[1] // layer.groups * math.prod(layer.weight.shape[2:])
-        normal, right = wanted.new_zeros(size, size), wanted.new_zeros(size, wanted.shape[1])
-        for some, rows in zip(at.split(CHUNK), wanted.split(CHUNK), strict=True):
-            x = _met(layer, some, q)
-            normal.addmm_(x.T, x)
-            right.addmm_(x.T, rows)
-        solved = least_squares(normal, right)
-        changes.append(solved.T.reshape(wanted.shape[1], -1, *layer.weight.shape[2:]))
-    if layer.transposed:
-        return torch.cat([change.transpose(0, 1) for change in changes])
-    return torch.cat(changes)
-
-
-def _met(layer: Layer, at: Tensor, group: int) -> Tensor:
-    """What the kernels of a group meet at those positions: ``(n, I/groups x kernel)`` float64."""
-    size, positions = layer.inputs.shape[1] // layer.groups, math.prod(layer.positions)
-    channels = torch.arange(group * size, (group + 1) * size, device=at.device)
-    where = torch.unravel_index(at % positions, layer.positions)
-    met = patches(layer, at // positions, where, channels.expand(len(at), -1))
-    return met.flatten(1).double()

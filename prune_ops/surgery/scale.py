@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from prune_ops.batches import Batch
 from prune_ops.contributions import SAMPLES, Layer, Readers, by_channel, by_input, sampled
-from prune_ops.surgery.protocol import Batch, least_squares, readers, removed, watched
+from prune_ops.equations import least_squares
+from prune_ops.running import ran
+from prune_ops.surgery.protocol import readers, removed, watched
 from spaces import copied
 from spaces.groups import ChannelGroup, Member
 from spaces.slicing import Selection, cut
@@ -78,9 +81,9 @@ def _grams(model: nn.Module, read: Read, batches: Sequence[Batch]) -> Mapping[nn
 
     network = watched(model)
     with torch.no_grad(), Readers(read, found):
-        for inputs, _ in batches:
-            images = len(inputs)
-            network(inputs)
+        for batch in batches:
+            images = batch.images
+            ran(network, batch.inputs)
     return grams
 
 

@@ -20,6 +20,7 @@ on it is then left out.
 | ``full_flops`` | flops of the unpruned network |
 | ``groups`` | list of dicts ``name``, ``channels``, in the order of the network |
 | ``frozen`` | list of dicts ``name``, ``channels``, ``reason`` |
+| ``uncounted`` | list of dicts ``module``, ``operation``: what multiplies, and is in no count |
 | ``train_images``, ``val_images``, ``test_images`` | how many images each split has |
 | ``base_epochs`` | epochs of the unpruned network's training; ``None`` if its weights were given |
 | ``command`` | how to make the run again, as text |

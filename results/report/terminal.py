@@ -42,6 +42,8 @@ def terminal_table(
     for row in rows[:MOST_ROWS]:
         table.add_row(*_cells(row), style="bold" if row.best else "")
     notes = [Text(f"... and {len(rows) - MOST_ROWS} more in pareto.csv")] * (len(rows) > MOST_ROWS)
+    if line := text.not_counted(provenance.get("uncounted") or ()):
+        notes.append(Text(text.sentence(line)))
     sentences = [Text(v.sentence) for v in verdicts(finals, view.budgets)]
     return Group(table, *notes, Text(), *sentences)
 

@@ -29,6 +29,7 @@ from search.train import FINETUNE, FROM_SCRATCH
 from search.trial import Climb, FinalJob, Source, Training
 from spaces import copied
 from spaces.errors import ModelError
+from spaces.state import set_state
 
 SWEPT = frozenset({"finetune", "random-channels"})
 """The arms that train at the rate which the sweep finds."""
@@ -157,7 +158,7 @@ class Contest:
             flops = training_flops(full, images, how.epochs)
             known = replace(known, sparse_flops=flops, sparse_seconds=outcome.seconds)
         network = copied(climb.task.model)
-        network.load_state_dict(weights)
+        set_state(network, weights)
         return network.eval(), known
 
     def _structures(self, slim: nn.Module | None) -> list[Structure]:

@@ -33,13 +33,14 @@ from search.finals import finalists
 from search.folder import Folder, place
 from search.hardware import threads_suited_to
 from search.interrupt import interrupts_heard
-from search.prepare import Check, build, choosers, reachable, score
+from search.prepare import Check, build, choosers, given, reachable, score
 from search.progress import Progress
 from search.run import execute
 from search.sampler import BudgetSampler, Plan, make
 from search.study.company import company_of
 from search.study.connection import DatabaseLost
-from search.study.founding import begun, fingerprint, opened
+from search.study.founding import begun, opened, unchanged
+from search.study.network import fingerprint
 from search.task import Task
 from search.trial import Climb
 from spaces import Space, UserError
@@ -147,12 +148,14 @@ def _compare(
     config = folder.config
     run = results.load(folder.path, config.run.storage)
     _check_finished(run, folder)
+    same_code = unchanged(folder)
 
     def check(model: nn.Module, space: Space) -> None:
         _check_network(run.provenance, folder, space)
+        same_code(model, space)
         fit_for(asked, folder)(model, space)
 
-    task = task or build(config, progress, check)
+    task = given(task) if task else build(config, progress, check)
     space = spaces.discover(task.model, task.example, config.task.round_to)
     check(task.model, space)
     budgets = reachable(space, config)

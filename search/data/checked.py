@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from search.data.loaders import Batches
+from search.data.pairs import images_and_labels
 from search.data.splits import Batch
+from search.fit import TAKES
 from spaces.errors import DataError, brief
 
 
@@ -39,10 +41,12 @@ class Items(Dataset[Any]):
             raise _unread(f"item {index} of {self.spec!r}", error) from error
         what = f"item {index} of {self.spec!r}"
         if not isinstance(found, (tuple, list)) or len(found) != 2:
-            raise DataError(f"{what} must be (input, label), but is {_kind(found)}")
+            raise DataError(f"{what} must be (input, label), but is {_kind(found)}; {TAKES}")
         image, label = found
         if not _is_array(image):
-            raise DataError(f"{what} must have a tensor as its input, but has {_kind(image)}")
+            raise DataError(
+                f"{what} must have a tensor as its input, but has {_kind(image)}; {TAKES}"
+            )
         if not _is_whole(label):
             raise DataError(
                 f"{what} must have a whole number as its label, but has {_shown(label)}"
@@ -82,12 +86,8 @@ def batch(found: Any, what: str, classes: int | None = None) -> Batch:
     Raises:
         DataError: something else, or labels that are no classes.
     """
-    if not isinstance(found, (tuple, list)) or len(found) != 2:
-        raise DataError(f"{what} must be (inputs, labels), but are {_kind(found)}")
-    inputs, labels = found
-    if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor):
-        raise DataError(f"{what} must be two tensors, but are {_kind(found)}")
-    inputs = _inputs(inputs, what)
+    images, labels = images_and_labels(found)
+    inputs = _inputs(images, what)
     if labels.shape != inputs.shape[:1]:
         raise DataError(
             f"{what} must have one class number an input, (N,), but have labels "

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from search.data.pairs import images_and_labels
 from search.data.splits import Batch, Normalise, Split, TensorSplit, full_batches, mix, seeded
 from spaces.errors import DataError, brief
 
@@ -75,7 +76,8 @@ class LoaderSplit:
         for batch in loader:
             if isinstance(batch, DataError):
                 raise batch
-            images, labels = (part.to(self.device, non_blocking=True) for part in batch)
+            pair = images_and_labels(batch)
+            images, labels = (part.to(self.device, non_blocking=True) for part in pair)
             yield normal(images), labels.long()
 
     def steps(self, batch_size: int) -> int:
@@ -165,7 +167,8 @@ class StreamSplit:
         epoch: int = 0,
     ) -> Iterator[Batch]:
         """As ``Split.batches``, but for what the loader settles itself."""
-        for inputs, targets in _isolated(self.loader, mix(seed, epoch)):
+        for batch in _isolated(self.loader, mix(seed, epoch)):
+            inputs, targets = images_and_labels(batch)
             on_device = inputs.to(self.device, non_blocking=True)
             yield on_device, targets.to(self.device, non_blocking=True).long()
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from spaces.errors import DataError
+from spaces.errors import DataError, brief
+from spaces.state import empty, is_extra, set_state, state_of
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
@@ -29,12 +30,13 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     key (DataParallel) is dropped. Nothing pickled is run (``weights_only=True``).
 
     Raises:
-        DataError: no such file, not a torch file, pickled code, keys or shapes that do not fit.
+        DataError: no such file, not a torch file, pickled code, keys or shapes that do not fit, or
+            extra state that the model refuses.
     """
     state = read_state_dict(path)
-    wanted = model.state_dict()
+    wanted, known = model.state_dict(), {*state_of(model), *empty(model)}
     state = {key: value for key, value in state.items() if not _is_auxiliary(key, wanted)}
-    misfits = _misfits(state, wanted)
+    misfits = _misfits(state, wanted, known)
     if misfits:
         shown = "; ".join(misfits[:3])
         more = f"; and {len(misfits) - 3} more" if len(misfits) > 3 else ""
@@ -42,11 +44,19 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
             f"weights must fit the model, but {path} does not: {shown}{more}; "
             "give the weights of this model, trained for as many classes as the data has"
         )
-    model.load_state_dict(state, strict=False)  # misfits lets old BatchNorms lack their counter
+    try:
+        set_state(model, state)  # misfits lets old BatchNorms lack their counter
+    except Exception as error:  # set_extra_state and hooks are the user's own
+        raise DataError(
+            f"weights must be such as the model's load_state_dict takes, but with {path} it fails "
+            f"with {brief(error)}; give the weights of this model"
+        ) from error
 
 
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+def read_state_dict(path: str | Path) -> dict[str, Any]:
     """The ``state_dict`` in a file, wrappers and ``module.`` prefixes taken off.
+
+    Its values are tensors, but for extra state, which may be anything plain.
 
     Raises:
         DataError: no such file, not a torch file, pickled code, no tensors by name in it.
@@ -59,7 +69,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not content:
         raise DataError(_not_a_state_dict(path, f"a {type(content).__name__}"))
     for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
+        if not isinstance(key, str) or not (isinstance(value, Tensor) or is_extra(key)):
             raise DataError(_not_a_state_dict(path, f"{key!r}: {type(value).__name__}"))
     if all(key.startswith("module.") for key in content):
         return {key.removeprefix("module."): value for key, value in content.items()}
@@ -105,20 +115,29 @@ def _not_a_state_dict(path: str | Path, what: str) -> str:
     )
 
 
-def _is_auxiliary(key: str, wanted: Mapping[str, Tensor]) -> bool:
+def _is_auxiliary(key: str, wanted: Mapping[str, Any]) -> bool:
     return key not in wanted and key.startswith(AUXILIARY_HEADS)
 
 
-def _misfits(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """What does not fit, in words: wrong shapes first, then missing and unexpected keys."""
+def _misfits(
+    state: Mapping[str, Any], wanted: Mapping[str, Any], known: Collection[str]
+) -> list[str]:
+    """What does not fit, in words: wrong shapes first, then missing and unexpected keys.
+
+    Args:
+        known: also the tensors that a state_dict leaves out.
+    """
     shapes = [
         f"{key} is {tuple(state[key].shape)} in the file and {tuple(value.shape)} in the model"
         for key, value in wanted.items()
-        if key in state and state[key].shape != value.shape
+        if isinstance(value, Tensor)
+        and isinstance(state.get(key), Tensor)
+        and not is_extra(key)
+        and state[key].shape != value.shape
     ]
     missing = [
         f"{key} is missing"
         for key in wanted
         if key not in state and not key.endswith(".num_batches_tracked")
     ]
-    return shapes + missing + [f"{key} is not in the model" for key in state if key not in wanted]
+    return shapes + missing + [f"{key} is not in the model" for key in state if key not in known]

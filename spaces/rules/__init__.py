@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx
 
 from spaces.activations import ACTIVATIONS
-from spaces.nodes import operation, written
+from spaces.nodes import operation, sizes, written
 from spaces.rules import layers, moves, pointwise, products, reductions
 from spaces.rules.counting import count
 from spaces.rules.table import RULES, freeze_all
@@ -110,7 +110,7 @@ def _has_tensor(node: fx.Node) -> bool:
 
 def _fits(labels: Any, value: Any) -> bool:
     if isinstance(value, Tensor):
-        return isinstance(labels, Tensor) and labels.shape == value.shape
+        return isinstance(labels, Tensor) and tuple(labels.shape) == sizes(value)
     return isinstance(labels, (list, tuple)) and all(
-        a is None or a.shape == b.shape for a, b in zip(labels, value, strict=True)
+        a is None or tuple(a.shape) == sizes(b) for a, b in zip(labels, value, strict=True)
     )

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, fx
 from torch.utils.flop_counter import FlopCounterMode
 
-from spaces.nodes import module, operation
-from spaces.walk import Uncounted, Walk
+from spaces.nodes import operation
+from spaces.walk import Walk
 
 COND = torch.ops.higher_order.cond
 
@@ -35,7 +35,7 @@ def count(walk: Walk, node: fx.Node) -> None:
     elif flops := _flops(node):
         walk.cost(node, flops)
     elif _may_multiply(walk, node):
-        walk.result.uncounted.append(Uncounted(module(node), operation(node)))
+        walk.uncounted(node)
 
 
 def _count_region(walk: Walk, node: fx.Node) -> None:
@@ -45,7 +45,7 @@ def _count_region(walk: Walk, node: fx.Node) -> None:
     if node.target is COND and flops:
         walk.cost(node, max(flops))
     elif not flops or any(flops):
-        walk.result.uncounted.append(Uncounted(module(node), operation(node)))
+        walk.uncounted(node)
 
 
 def _subgraphs(node: fx.Node) -> list[fx.Node]:

@@ -17,7 +17,7 @@ def _transpose(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     weight = walk.weight(node.args[0])
     if weight is None:
         return _move(walk, node, args)
-    sizes = torch.empty(range(2, 2 + len(weight.dims)), device="meta")
+    sizes = torch.empty(*range(2, 2 + len(weight.dims)), device="meta")
     moved = node.target(sizes, *node.args[1:], **node.kwargs)  # type: ignore[operator]
     walk.weights[node] = Weight(weight.parameter, tuple(weight.dims[n - 2] for n in moved.shape))
     return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
+from spaces.nodes import sizes
 from spaces.walk import Walk
 
 Rule = Callable[[Walk, fx.Node, dict[str, Any]], Any]
@@ -31,5 +32,5 @@ def freeze_all(walk: Walk, node: fx.Node, reason: str) -> Any:
     fixed = walk.labels.fixed(reason)
     value = node.meta["val"]
     if isinstance(value, Tensor):
-        return fixed.expand(value.shape)
-    return [fixed.expand(v.shape) if isinstance(v, Tensor) else None for v in value]
+        return fixed.expand(sizes(value))
+    return [fixed.expand(sizes(v)) if isinstance(v, Tensor) else None for v in value]

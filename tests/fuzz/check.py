@@ -27,6 +27,9 @@ from spaces.masked import MaskedReference
 
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4, torch.bfloat16: 0.1}
 POLICIES = 3
+UNCOUNTABLE = {"conditional"}
+"""Operations in which torch's counter fails."""
+
 BLIND = {"recurrent", "bilinear", "spectral_normed", "einsum_weight"}
 """Operations of whose products torch's counter does not see all; of an einsum those of width 1."""
 
@@ -117,6 +120,8 @@ def _selections(
 def _costs(space: Space, widths: np.ndarray, small: nn.Module) -> None:
     params = sum(p.numel() for p in small.parameters())
     assert space.params(widths) == params, f"params {space.params(widths)}, really {params}"
+    if UNCOUNTABLE & set(small.names):
+        return
     # torch's counter has no entry for the fused attention of a CPU
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         forms.call(copy.deepcopy(small).eval(), space.example)

@@ -19,6 +19,7 @@ class Groups:
 
     groups: tuple[ChannelGroup, ...]
     activations: tuple[Activation, ...] = ()
+    batched: bool = True
 
 
 def group_of(name: str, channels: int, *places: tuple[str, int, str]) -> ChannelGroup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 import prune_ops
 import spaces
 from spaces import DataError, Policy
+from spaces.slicing import origin
 
 
 def architecture(width=4):
@@ -28,6 +30,7 @@ def architecture(width=4):
 
 
 POLICY = Policy({"0": 2})
+FILES = ["kept.pt", "policy.json", "weights.pt"]
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,26 @@ def test_round_trip(small, folder):
     assert prune_ops.load_policy(folder) == POLICY
 
 
+def test_what_was_kept_of_the_unpruned_network_comes_back(folder):
+    kept = origin(prune_ops.load(architecture(), folder)).kept
+    assert {place: at.tolist() for place, at in kept.items()} == {
+        **{(f"0.{name}", 0): [1, 3] for name in ("weight", "bias")},
+        **{(f"1.{name}", 0): [1, 3] for name in ("weight", "bias", "running_mean", "running_var")},
+        ("5.weight", 1): [1, 3],
+    }
+
+
+def test_an_artifact_of_format_1_still_loads(small, tmp_path):
+    """As it was written before there was ``kept.pt``; a file of that name is none of it."""
+    torch.save(dict(small.state_dict()), tmp_path / "weights.pt")
+    (tmp_path / "policy.json").write_text('{"format": 1, "widths": {"0": 2}, "info": {}}')
+    (tmp_path / "kept.pt").write_bytes(b"of another artifact")
+    loaded, x = prune_ops.load(architecture(), tmp_path), torch.randn(2, 3, 8, 8)
+    assert torch.equal(loaded(x), small(x))
+    assert prune_ops.load_policy(tmp_path) == POLICY
+    assert origin(loaded) is None
+
+
 @pytest.mark.parametrize(
     "network", ["Concat", "Depthwise", "Grouped", "ScaleNorm", "Shared", "Transposed"]
 )
@@ -73,14 +96,14 @@ def test_round_trip_of_networks_that_are_hard_to_rebuild(network, tmp_path):
 
 def test_what_is_written(small, folder):
     assert json.loads((folder / "policy.json").read_text()) == {
-        "format": 1,
+        "format": 2,
         "widths": {"0": 2},
         "info": {"val_accuracy": 0.5},
     }
     state = torch.load(folder / "weights.pt", weights_only=True)
     assert list(state) == list(small.state_dict())
     assert all(value.is_contiguous() and value.device.type == "cpu" for value in state.values())
-    assert sorted(os.listdir(folder)) == ["policy.json", "weights.pt"]
+    assert sorted(os.listdir(folder)) == FILES
 
 
 def test_a_view_is_saved_without_the_storage_behind_it(tmp_path):
@@ -93,7 +116,7 @@ def test_a_view_is_saved_without_the_storage_behind_it(tmp_path):
 def test_saving_twice_replaces(small, folder):
     prune_ops.save(folder, small, Policy({"0": 3}))
     assert prune_ops.load_policy(folder) == Policy({"0": 3})
-    assert sorted(os.listdir(folder)) == ["policy.json", "weights.pt"]
+    assert sorted(os.listdir(folder)) == FILES
 
 
 def test_a_write_that_fails_leaves_the_old_artifact(small, folder, monkeypatch):
@@ -104,7 +127,7 @@ def test_a_write_that_fails_leaves_the_old_artifact(small, folder, monkeypatch):
     with pytest.raises(DataError, match="must be writable, but got: No space left on device"):
         prune_ops.save(folder, small, Policy({"0": 3}))
     assert prune_ops.load_policy(folder) == POLICY
-    assert sorted(os.listdir(folder)) == ["policy.json", "weights.pt"]
+    assert sorted(os.listdir(folder)) == FILES
 
 
 class Malice:
@@ -128,7 +151,7 @@ def test_pickled_code_is_refused_and_not_run(folder, tmp_path, archive):
     assert not harm.exists()
 
 
-@pytest.mark.parametrize("name", ["policy.json", "weights.pt"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(DataError) as caught:
@@ -143,11 +166,24 @@ def test_a_missing_folder_is_named(tmp_path):
         prune_ops.load(architecture(), tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("name", ["kept.pt", "weights.pt"])
 @pytest.mark.parametrize("damage", [b"", b"not a torch file", b"PK\x03\x04"])
-def test_not_a_torch_file(folder, damage):
-    (folder / "weights.pt").write_bytes(damage)
-    with pytest.raises(DataError, match=r"weights\.pt must be a torch file"):
+def test_not_a_torch_file(folder, damage, name):
+    (folder / name).write_bytes(damage)
+    with pytest.raises(DataError, match=rf"{re.escape(name)} must be a torch file"):
         prune_ops.load(architecture(), folder)
+
+
+def test_a_kept_file_of_something_else(folder):
+    torch.save({"a": torch.zeros(1)}, folder / "kept.pt")
+    with pytest.raises(DataError, match=r"kept\.pt must be what save\(\) wrote, but is not"):
+        prune_ops.load(architecture(), folder)
+
+
+def test_what_json_cannot_say_is_named(small, tmp_path):
+    with pytest.raises(DataError, match=r"info must be what JSON can say, but got: .*Tensor"):
+        prune_ops.save(tmp_path, small, POLICY, {"accuracy": torch.tensor(0.5)})
+    assert os.listdir(tmp_path) == []
 
 
 def test_every_truncation_is_one_line(folder):
@@ -189,8 +225,10 @@ def test_a_damaged_policy(folder, text):
 
 
 def test_a_later_format(folder):
-    (folder / "policy.json").write_text('{"format": 2}')
-    with pytest.raises(DataError, match="must be of format 1, but is of format 2; upgrade"):
+    (folder / "policy.json").write_text('{"format": 3}')
+    with pytest.raises(
+        DataError, match="must be of format 2 or earlier, but is of format 3; upgrade"
+    ):
         prune_ops.load_policy(folder)
 
 

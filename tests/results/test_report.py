@@ -318,6 +318,16 @@ def test_terminal_table_fits_and_holds_the_verdict(records, finals, provenance) 
     assert "At budget 0.5 the searched widths are better" in " ".join(lines)
 
 
+def test_what_is_in_no_count_is_named_beside_the_table(records, finals, provenance) -> None:
+    assert "ot counted" not in printed(records, finals, provenance)
+    assert "ot counted" not in html(records, finals, provenance)
+    places = [*(f"layer{i}.conv" for i in range(5)), ""]
+    provenance["uncounted"] = [{"module": place, "operation": "deform"} for place in places]
+    said = "Not counted: deform in layer0.conv, layer1.conv, layer2.conv and 3 more (so budgets are"
+    assert said in " ".join(printed(records, finals, provenance).split())
+    assert said in html(records, finals, provenance)
+
+
 def test_terminal_table_takes_names_as_they_are(records, provenance) -> None:
     named = [replace(r, origin="[bold]x[/nonsense]") for r in records[1:]]
     assert "trial 5 ([bold]x[/" in printed(named, [], provenance)

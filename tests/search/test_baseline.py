@@ -18,6 +18,9 @@ from search.data import Splits, load
 from search.train import evaluate
 from spaces.errors import ModelError
 
+NAME = "search.baseline"
+"""Of its logger."""
+
 CPU = torch.device("cpu")
 Make = Callable[..., tuple[nn.Module, bool]]
 
@@ -138,6 +141,56 @@ def test_what_the_model_raises_while_it_trains_is_one_line(make: Make, tmp_path:
     with pytest.raises(ModelError, match=r"training failed with LookupError: no; try a forward"):
         make(fresh=Unkind)
     assert not (tmp_path / "baselines").exists()
+
+
+class Activated(nn.Module):
+    """The same weights, whatever the activation."""
+
+    def __init__(self, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.activation = nn.Linear(64, 8), nn.Linear(8, 10), activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.activation(self.first(x.flatten(1))))
+
+
+class Branching(Activated):
+    """Cannot be traced: it looks at the numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if bool(x.sum() >= 0) else super().forward(-x)
+
+
+def test_another_activation_is_another_baseline(make: Make, tmp_path: Path) -> None:
+    first, _ = make(fresh=partial(Activated, torch.relu))
+    second, trained = make(fresh=partial(Activated, torch.tanh))
+    assert trained
+    assert not same(first, second)
+    again, trained = make(fresh=partial(Activated, torch.relu))
+    assert not trained
+    assert same(first, again)
+    assert len(list((tmp_path / "baselines").iterdir())) == 2
+
+
+def test_one_that_cannot_be_traced_is_kept_too(make: Make) -> None:
+    make(fresh=partial(Branching, torch.relu))
+    assert make(fresh=partial(Branching, torch.relu))[1] is False
+
+
+class Extra(Activated):
+    """Has a state that is no tensor."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": 3}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        assert state == {"calls": 3}
+
+
+def test_a_state_that_is_no_tensor_is_no_hindrance(make: Make) -> None:
+    model, trained = make(fresh=partial(Extra, torch.relu))
+    assert trained
+    assert model.state_dict()["_extra_state"] == {"calls": 3}
 
 
 def test_it_learns(make: Make, splits: Splits) -> None:

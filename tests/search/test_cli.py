@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import results
+import spaces
 from search.cli import main
 from search.config import SearchConfig, fields, flag
 from search.folder import place
+from spaces import Space
+from spaces.walk import Uncounted
 
 
 def line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -109,6 +115,45 @@ def test_inspect_prints_groups_frozen_channels_and_the_reachable_range(
     assert "network output" in shown
     assert "0.011 (16,848 flops)" in " ".join(shown.split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def gap(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every network has an operation that is not counted; the line that says so."""
+    found = spaces.discover
+
+    def discover(*arguments: Any) -> Space:
+        gaps = (Uncounted("stem", "torchvision.deform_conv2d"), Uncounted("", "my::op"))
+        return dataclasses.replace(found(*arguments), uncounted=gaps)
+
+    monkeypatch.setattr(spaces, "discover", discover)
+    return (
+        "not counted: torchvision.deform_conv2d in stem, my::op in the network itself (so budgets "
+        "are of the rest)"
+    )
+
+
+def test_inspect_names_what_is_not_counted(gap: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "--model", "digits_cnn"]) == 0
+    assert gap in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_search_names_what_is_not_counted_once_before_and_again_at_its_end(
+    gap: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--trials", "2", "--criterion", "l1", "--starts", "l1", "--train-images", "128"]
+    options += ["--rungs", "1", "--final-epochs", "1", "--final-seeds", "1", "--name", "mine"]
+    assert main([*options, "--runs-dir", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.splitlines()[0] == gap  # before the baseline
+    assert shown.err.count(gap) == 1
+    ending = f"N{gap[1:]}."
+    assert ending in " ".join(shown.out.split())
+    assert ending in (tmp_path / "mine" / "report.md").read_text()
+    assert results.load(tmp_path / "mine").provenance["uncounted"] == [
+        {"module": "stem", "operation": "torchvision.deform_conv2d"},
+        {"module": "", "operation": "my::op"},
+    ]
 
 
 def test_inspect_without_data_takes_the_input_the_model_was_made_for(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sharer import HALF
+from torch import nn
 
 from prune_ops import GreedyScores
 from search import models
@@ -18,13 +19,22 @@ from search.folder import Folder
 from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start
 from search.study import lease
-from search.study.founding import BEGUN, begun, check_storage, fingerprint
+from search.study import network as identity
+from search.study.founding import BEGUN, begun, check_storage, opened, unchanged
+from search.study.network import fingerprint
 from search.study.storage import peek, share_study
 from search.task import build_task
 from spaces import Space, UserError
 
 SCORES = {"l1": {"conv1": torch.tensor([0.1, 0.2, 1 / 3])}}
-NETWORK = {"groups": {"conv1": [8, 16]}, "flops": 100, "weights": "abc", "images": [1, 2, 3]}
+NETWORK = {
+    "groups": {"conv1": [8, 16]},
+    "flops": 100,
+    "graph": "0e",
+    "torch": "2.14",
+    "images": [1, 2, 3],
+    "weights": "abc",
+}
 
 
 @dataclass
@@ -113,12 +123,29 @@ def test_another_takes_over_from_one_that_died_over_it(
     [
         ({"weights": "abd"}, "its weights differ .* trained here they came out otherwise"),
         ({"flops": 99, "images": [1, 2, 4]}, "its flops and images differ .* the same --data"),
+        (
+            {"graph": "0f"},
+            r"its graph \(another activation, say\) differ .* same code of the model",
+        ),
     ],
 )
 def test_another_network_is_refused(join: Joining, network: dict[str, Any], said: str) -> None:
     join()
     with pytest.raises(UserError, match=said):
         join("b", network=NETWORK | network)
+
+
+def test_graphs_of_two_versions_of_torch_are_not_compared(join: Joining) -> None:
+    join()
+    join("b", network=NETWORK | {"graph": "0f", "torch": "2.15"})
+    with pytest.raises(UserError, match="its weights differ"):
+        join("c", network=NETWORK | {"graph": "0f", "torch": "2.15", "weights": "abd"})
+
+
+def test_what_an_older_version_did_not_store_is_not_compared(join: Joining) -> None:
+    older = {name: NETWORK[name] for name in ("groups", "flops", "images", "weights")}
+    join(network=older)
+    join("b")
 
 
 def test_another_config_is_refused_before_anything_is_built(join: Joining) -> None:
@@ -137,6 +164,95 @@ def test_a_study_that_no_search_began_is_refused(join: Joining, space: Space) ->
     with pytest.raises(UserError, match="'mine' is a study that no search began"):
         join()
     assert BEGUN not in peek(join.url, "mine")
+
+
+@dataclass
+class Alone:
+    """Begins or resumes the run in its folder as the only process would."""
+
+    folder: Folder
+    space: Space
+    scored: int = 0
+
+    def __call__(self, *, fails: bool = False, **network: Any) -> Any:
+        sampler = BudgetSampler(make("random", Plan(0, 8)), self.space, [HALF], seed=0)
+
+        def score() -> Any:
+            if fails:
+                raise ZeroDivisionError
+            self.scored += 1
+            return SCORES
+
+        with self.folder.held(), opened(self.folder, sampler) as study:
+            begun(study, self.folder, NETWORK | network, score, self._starts, print)
+            return [trial.user_attrs["origin"] for trial in study.trials]
+
+    def _starts(self, _scores: Any) -> list[Start]:
+        return [Start(self.space.uniform(HALF), HALF, "uniform")]
+
+
+@pytest.fixture
+def alone(tmp_path: Path, space: Space) -> Alone:
+    return Alone(Folder(tmp_path / "mine", SearchConfig.of(name="mine")), space)
+
+
+def test_a_run_of_one_process_goes_on_with_its_network(alone: Alone) -> None:
+    assert alone() == alone() == ["uniform"]
+    assert alone.scored == 1
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ({"graph": "0f"}, r"its graph \(another activation, say\); restore the model's code, or"),
+        ({"groups": {"conv1": [8]}, "flops": 9}, "its groups and flops; restore the model's code"),
+        ({"images": [1, 2, 4], "weights": "abd"}, "its images and weights; restore the data, or"),
+        ({"weights": "abd"}, "its weights; trained anew they came out otherwise, or choose"),
+    ],
+)
+def test_a_run_of_one_process_refuses_another_network(
+    alone: Alone, network: dict[str, Any], said: str
+) -> None:
+    alone()
+    with pytest.raises(UserError, match=said) as caught:
+        alone(**network)
+    assert "\n" not in str(caught.value)
+    assert alone() == ["uniform"]
+
+
+def test_a_network_that_could_not_be_scored_may_be_mended(alone: Alone) -> None:
+    with pytest.raises(ZeroDivisionError):
+        alone(fails=True)
+    assert alone(graph="0f") == ["uniform"]
+    with pytest.raises(UserError, match="its graph"):
+        alone()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_other_code_is_refused_before_there_are_weights(
+    alone: Alone, join: Joining, space: Space, shared: bool
+) -> None:
+    here = identity.of_code(space)
+    join(network=NETWORK | here)
+    alone(**here)
+    folder = alone.folder
+    if shared:
+        folder = Folder(join.runs / "b", SearchConfig.of(name="mine", storage=join.url))
+    model = nn.Identity()
+    unchanged(folder)(model, space)
+    with pytest.raises(UserError, match=r"its graph \(another activation, say\)"):
+        unchanged(folder)(model, replace(space, fingerprint="0f"))
+    unchanged(Folder(join.runs / "new", SearchConfig.of(name="new")))(model, space)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_any_dtype_have_a_fingerprint(
+    tmp_path: Path, space: Space, dtype: torch.dtype
+) -> None:
+    task = build_task("digits_cnn", "digits", baseline_epochs=0.1, cache=tmp_path, device="cpu")
+    ours = fingerprint(replace(task, model=task.model.to(dtype)), space)
+    task.model.get_parameter("conv1.weight").data[0] += 1
+    assert fingerprint(task, space)["weights"] != ours["weights"]
 
 
 def test_a_fingerprint_tells_weights_apart_to_the_last_bit(tmp_path: Path, space: Space) -> None:

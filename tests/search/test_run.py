@@ -123,7 +123,7 @@ def test_the_best_model_is_saved_and_counts_what_the_search_counted(
     assert prune_ops.load_policy(folder) == best.policy
     assert fvcore_flops(loaded, task.example) == best.flops
     assert loaded(task.example[0]).shape == (1, 10)
-    assert run.provenance["checks"][0].startswith(f"fvcore counts {best.flops:,} flops")
+    assert run.provenance["checks"][0].startswith(f"fvcore and torch count {best.flops:,} flops")
 
 
 def test_a_finished_run_is_reported_again_but_not_run_again(

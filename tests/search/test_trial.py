@@ -14,6 +14,7 @@ import torch
 
 import prune_ops
 import spaces
+from prune_ops.running import ran
 from results import TrialRecord
 from search import checkpoints
 from search.checkpoints import InFolder, Nowhere, State
@@ -21,7 +22,7 @@ from search.config import SearchConfig
 from search.task import build_task
 from search.train import evaluate
 from search.trial import Climb, FinalJob, Training, failure
-from spaces import Policy
+from spaces import ModelError, Policy
 
 
 @pytest.fixture(scope="module")
@@ -191,9 +192,21 @@ def test_checkpoints_of_unlike_trainings_have_unlike_keys(climb: Climb) -> None:
     assert first not in rest
 
 
+def out_of_memory_in_a_surgery() -> ModelError:
+    def exhausted(_: torch.Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    network = torch.nn.Identity()
+    network.forward = exhausted  # type: ignore[method-assign]
+    with pytest.raises(ModelError) as caught:
+        ran(network, torch.zeros(1))
+    return caught.value
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "reason"),
     [
+        (out_of_memory_in_a_surgery(), "out of memory", "out of memory: ModelError: "),
         (torch.OutOfMemoryError("CUDA out of memory.\nMore"), "out of memory", "out of memory: "),
         (RuntimeError("can't allocate memory: you tried"), "out of memory", "out of memory: "),
         (MemoryError(), "out of memory", "out of memory: MemoryError"),

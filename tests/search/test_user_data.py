@@ -15,7 +15,7 @@ from search.data.checked import Items, Stream, batch
 from spaces import UserError
 
 WRONG = {
-    "unlabelled": "must be (inputs, labels), but are tuple of 1 (Tensor)",
+    "unlabelled": "must come in batches (images, labels) of one tensor each, but a batch is",
     "fraction_labels": "must have whole numbers as labels, but have torch.float32",
     "negative_labels": "must have labels from 0 on, but one is -1",
     "one_hot": "must have one class number an input, (N,), but have labels (60, 10)",
@@ -34,7 +34,7 @@ WRONG = {
     "item_sizes": "images must fit into one batch, but together they give RuntimeError: stack",
     "length_float": "with a length, but that of a Items cannot be had: TypeError",
     "stream_loaders": "with a length, but that of a Stream cannot be had",
-    "dict_batches": "must be (inputs, labels), but are dict",
+    "dict_batches": "of one tensor each, but a batch is {x: (16, 1, 8, 8), y: (16,)}",
     "uneven_batches": "have labels (15,) for inputs (16, 1, 8, 8)",
     "endless_batches": "must give as many batches as its length says, but it says 1000000000",
     "raising_batches": "reading failed with ZeroDivisionError: never",

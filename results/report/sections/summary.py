@@ -31,6 +31,8 @@ def section(view: View) -> Section:
         blocks += [_table(rows), Paragraph(LEGEND, "soft")]
     else:
         blocks.append(Paragraph("There is no baseline, and no trial was trained to the end."))
+    if line := text.not_counted(view.provenance.get("uncounted") or ()):
+        blocks.append(Paragraph(text.sentence(line)))
     return Section("summary", "What came out", blocks)
 
 

@@ -1,0 +1,102 @@
+"""files: written complete or not at all, read without running any code that is pickled in them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from spaces.errors import DataError
+
+
+def packed(content: Any) -> bytes:
+    """Tensors and plain values in nested lists and dicts, as the bytes of a torch file."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+def on_cpu(value: Any) -> Any:
+    """The same with its tensors on the CPU, none a view of a larger storage, none shared."""
+    return tree_map(lambda x: _alone(x) if isinstance(x, Tensor) else x, value)
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    # A clone, since a tensor that views a larger storage is saved with all of it.
+    tensor = tensor.detach().cpu()
+    if tensor.layout != torch.strided:
+        return tensor.clone()
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files by name, in this order; each is complete or as it was, whenever the process dies.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    drafts = {name: folder / f".{name}.{os.getpid()}" for name in contents}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            drafts[name].write_bytes(content)
+        for name, draft in drafts.items():
+            os.replace(draft, folder / name)
+    except OSError as error:
+        raise DataError(
+            f"{folder} must be writable, but got: {error.strerror or error}; make room or choose "
+            "another folder"
+        ) from error
+    finally:
+        for draft in drafts.values():
+            with contextlib.suppress(OSError):
+                draft.unlink()
+
+
+def must_exist(path: Path) -> None:
+    """Raises:
+    DataError: there is no such file.
+    """
+    if not path.is_file():
+        missing = path if path.parent.is_dir() else path.parent
+        raise DataError(f"{missing} must exist, but does not; give a folder that save() wrote")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What ``packed`` made of a dict by name, on the CPU.
+
+    Raises:
+        DataError: the file is missing, damaged, holds pickled code (which is never run) or no dict.
+    """
+    must_exist(path)
+    try:
+        _check_archive(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DataError(
+            f"{path} must hold tensors only, but holds pickled code, which was not run; "
+            "give a file that save() wrote"
+        ) from error
+    except Exception as error:  # damaged bytes can raise anything
+        raise DataError(f"{path} must be a torch file, but is damaged; save it again") from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise DataError(
+            f"{path} must hold a state_dict, but does not; give a file that save() wrote"
+        )
+    return content
+
+
+def _check_archive(path: Path) -> None:
+    """A zip whose checksums hold: torch reads flipped bytes of a tensor without a word."""
+    with zipfile.ZipFile(path) as archive:
+        if broken := archive.testzip():
+            raise zipfile.BadZipFile(broken)
