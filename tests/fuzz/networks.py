@@ -112,7 +112,7 @@ def _attempt(seed: int, sub_seed: int) -> Drawn | None:
     form, output = d.choice(FORMS), d.choice(("logits",) * 6 + ("tuple", "dict", "aux"))
     dtype = d.choice((torch.float32,) * 8 + (torch.bfloat16, torch.float64))
     domain = d.choice(("image", "image", "image", "sequence", "sequence", "tokens", "vector"))
-    length, program = d.randint(3, 10), d.getrandbits(40)
+    length, program = d.randint(3, 8), d.getrandbits(40)
 
     def build() -> Network:
         with torch.random.fork_rng(devices=[]):
