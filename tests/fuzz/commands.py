@@ -52,7 +52,7 @@ FIT: dict[str, Sequence[str]] = {
     "gpus_per_trial": ("0", "0.5"),
     "address": ("auto", "127.0.0.1:1"),
     "storage": ("postgresql://nobody@127.0.0.1:1/x", "sqlite:///x.db", "mysql://x", "postgresql:/"),
-    "engine": ("local",),
+    "engine": ("local",),  # Ray's own tests start Ray, which takes longest
     "device": ("cpu", "auto", "cuda", "cuda:7", "cpu:0", "mps"),
     "runs_dir": FOLDERS,
     "name": RUNS,
@@ -181,4 +181,4 @@ def _value(d: Draw, name: str, names: Sequence[str]) -> list[str]:
         return [d.choice(ODD)]
     if name in ("model", "data"):
         return _task(d)[1:2] or ["digits_cnn"]
-    return d.choice(names or FIT[name]).split() if d.often(0.9) else []
+    return d.choice(FIT.get(name, names)).split() if d.often(0.9) else []
