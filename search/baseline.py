@@ -16,7 +16,7 @@ from search.data.splits import Split
 from search.hardware import threads_suited_to
 from search.models import load_weights
 from search.train import FROM_SCRATCH, Diverged, Recipe, train
-from spaces.errors import DataError, ModelError
+from spaces.errors import DataError, ModelError, UserError, brief
 from spaces.fingerprint import graph_fingerprint
 from spaces.state import state_of
 
@@ -52,8 +52,8 @@ def baseline(
         sparsity: as ``Recipe.sparsity``.
 
     Raises:
-        ModelError: the loss diverges at every learning rate tried, or sparsity is asked for and
-            no BatchNorm has a scale.
+        ModelError: a step of training fails, the loss diverges at every learning rate tried, or
+            sparsity is asked for and no BatchNorm has a scale.
     """
     recipe = dataclasses.replace(FROM_SCRATCH.suited_to(len(splits.train)), sparsity=sparsity)
     model = _fresh(fresh, seed)
@@ -91,12 +91,21 @@ def _trained(
                 on_step=lambda step, steps: progress("training the baseline", step, steps),
             )
         except Diverged as error:
-            log.warning("training the baseline: %s", error)
             reasons.append(str(error))
+        except UserError:
+            raise
+        except Exception as error:  # the model is anybody's, and so is what it raises
+            raise ModelError(
+                f"the model must train, but a step of its training failed with {brief(error)}; "
+                "try a forward and a backward pass in train mode"
+            ) from error
         else:
+            for reason in reasons:
+                log.warning("the baseline was trained at a lower rate: %s", reason)
             return model
     raise ModelError(
-        f"the baseline must train, but at every rate tried {reasons[-1]}; give trained weights"
+        f"the baseline must train, but at every rate tried {', '.join(reasons)}; give trained "
+        "weights"
     )
 
 

@@ -28,7 +28,7 @@ def resolve(spec: str) -> Callable[..., Any]:
         sys.path.append(os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{spec!r} must name a function as package.module:function, but importing "
             f"{module_name!r} failed with {brief(error)}; run from the folder that holds it"
@@ -52,14 +52,14 @@ def call(spec: str, **optional: Any) -> Any:
         return function(**_accepted(function, optional))
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{spec!r} must return, but it failed with {brief(error)}") from error
 
 
 def _accepted(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         parameters = inspect.signature(function).parameters
-    except ValueError:  # some builtins have no signature
+    except (TypeError, ValueError):  # some builtins have no signature
         return {}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return arguments

@@ -22,8 +22,9 @@ from search.comparison.job import (
     resume_command,
 )
 from search.config import SearchConfig, TaskConfig
+from search.crash import told
 from search.engines import SearchStopped
-from search.flags import USER_ERROR, Formatter, Parser, add_part
+from search.flags import USER_ERROR, Ended, Formatter, Parser, add_part
 from search.folder import Folder, place
 from search.inspect import inspect, loaded, untrained, without_data
 from search.progress import Progress
@@ -69,7 +70,13 @@ several runs, one report that compares them at equal FLOPs.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code: 0, 1 stopped, 2 the user's mistake, 130 Ctrl-C."""
+    """Run the command line; the exit code: 0, 1 stopped, 2 the user's mistake, 130 Ctrl-C.
+
+    Whatever happens, the last line on stderr says why it was not 0, and there is no traceback.
+
+    Raises:
+        Ended: after ``--help``, and where the arguments do not parse.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = COMMANDS.get(arguments[0]) if arguments else None
     try:
@@ -84,6 +91,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"stopped: {stopped}", STOPPED)
     except KeyboardInterrupt:
         return _fail("interrupted before a run began; nothing is left to resume", INTERRUPTED)
+    except Ended:
+        raise
+    except SystemExit as end:  # the model's code, or the data's: nobody else's runs here
+        return _fail(f"stopped: {_EXITED.format(end.code)}", STOPPED)
+    except Exception as error:
+        return _fail(told(error), STOPPED)
+
+
+_EXITED = "the model or the data must return, but called sys.exit({!r}); mend that"
 
 
 class _Cut(Exception):
@@ -158,6 +174,10 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
         said = "interrupted" if interrupted else f"stopped: {reason}"
         code = INTERRUPTED if interrupted else STOPPED
         raise _Cut(f"{said}; go on with: {command()}", code) from None
+    except UserError:
+        raise
+    except Exception as error:
+        raise _Cut(told(error, folder.path / "log.txt"), STOPPED) from error
 
 
 def _show(run: Run, console: Console) -> None:
@@ -257,5 +277,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 
 
 def _fail(line: str, code: int) -> int:
-    print(line, file=sys.stderr)
+    """Whatever names and messages hold, it stays one line that any terminal can show."""
+    shown = " ".join(line.split("\n")).encode(errors="backslashreplace").decode()
+    print(shown, file=sys.stderr)
     return code

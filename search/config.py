@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,12 @@ SEARCH = "search"
 
 REFERENCE = "second_order"
 """Of several criteria the one that judges them all, if it is among them."""
+
+CONTROLS = "Cc", "Cs"
+"""Unicode's categories of line breaks and their like, and of halves of characters."""
+
+MOST_EPOCHS = 10**6
+"""Of any training. More is a slip of the keyboard, and would never end."""
 
 
 def option(default: Any, help: str, *, names: Iterable[str] = (), free: bool = False) -> Any:
@@ -159,6 +166,7 @@ class SearchConfig:
     run: RunConfig = RunConfig()
 
     def __post_init__(self) -> None:
+        _check_text(self)
         _check_names(self)
         _check_criteria(self)
         _check_numbers(self)
@@ -270,6 +278,15 @@ def _shown(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def _check_text(config: SearchConfig) -> None:
+    """Files and terminals take no half of a character, and a name no line break."""
+    for part, option in fields(config):
+        value = getattr(getattr(config, part), option.name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, str) and any(unicodedata.category(c) in CONTROLS for c in one):
+                raise UserError(f"{flag(option.name)} must be plain text, but got {one!r}")
+
+
 def _check_names(config: SearchConfig) -> None:
     for part, option in fields(config):
         names, value = option.metadata["names"], getattr(getattr(config, part), option.name)
@@ -319,26 +336,30 @@ def _check_criteria(config: SearchConfig) -> None:
 
 def _check_numbers(config: SearchConfig) -> None:
     rungs = config.judging.rungs
-    for name, value, least in (
-        ("trials", config.policies.trials, 1),
-        ("seed", config.policies.seed, 0),
-        ("repeats", config.judging.repeats, 0),
-        ("image_size", config.task.image_size, 1),
-        ("batch_size", config.training.batch_size, 1),
-        ("layer_epochs", config.training.layer_epochs, 1),
-        ("final_epochs", config.training.final_epochs, 1),
-        ("final_seeds", config.training.final_seeds, 1),
-        ("workers", config.run.workers, 1),
+    for name, value, least, most in (
+        ("trials", config.policies.trials, 1, 10**6),
+        ("seed", config.policies.seed, 0, 2**32 - 1),
+        ("repeats", config.judging.repeats, 0, 10**6),
+        ("image_size", config.task.image_size, 1, 2**13),
+        ("train_images", config.task.train_images, 1, 2**40),
+        ("round_to", config.task.round_to, 1, 2**20),
+        ("batch_size", config.training.batch_size, 1, 2**20),
+        ("layer_epochs", config.training.layer_epochs, 1, MOST_EPOCHS),
+        ("final_epochs", config.training.final_epochs, 1, MOST_EPOCHS),
+        ("final_seeds", config.training.final_seeds, 1, 1000),
+        ("workers", config.run.workers, 1, 1000),
     ):
         if value is not None and value < least:
             raise UserError(f"{flag(name)} must be at least {least}, but got {value}")
-    if config.policies.seed >= 2**32:
-        raise UserError(f"--seed must be below 2**32, but got {config.policies.seed}")
+        if value is not None and value > most:
+            raise UserError(f"{flag(name)} must be at most {most:,}, but got {value:,}")
     budgets = config.policies.budget
     if len(set(budgets)) < len(budgets):
         raise UserError(f"--budget must name different budgets, but got {_shown(budgets)}")
     if not rungs or min(rungs) < 1 or list(rungs) != sorted(set(rungs)):
         raise UserError(f"--rungs must be rising numbers of epochs, but got {_shown(rungs)}")
+    if max(rungs) > MOST_EPOCHS:
+        raise UserError(f"--rungs must be at most {MOST_EPOCHS:,}, but got {max(rungs):,}")
     if not config.judging.eta > 1 or math.isinf(config.judging.eta):
         raise UserError(f"--eta must be above 1, but got {config.judging.eta}")
     if not 0 <= config.judging.coin <= 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Sequence
@@ -55,7 +56,25 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=26, width=79)
 
 
+class Ended(SystemExit):
+    """The command line said all there is to say: help, or a complaint.
+
+    Of its own class, since a user's code may raise ``SystemExit`` too.
+    """
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """argparse's complaints in one line like all others, without its usage."""
-        self.exit(USER_ERROR, f"error: {message}; see --help\n")
+        line = " ".join(message.split()).encode(errors="backslashreplace").decode()
+        self.exit(USER_ERROR, f"error: {line}; see --help\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Say ``message`` on stderr and end.
+
+        Raises:
+            Ended: always.
+        """
+        if message:
+            sys.stderr.write(message)
+        raise Ended(status)

@@ -21,7 +21,8 @@ from search.sampler import parameters
 from search.task import SCORING, Task, build_task, calibration_sizes
 from search.train import penalised_scales
 from search.trial import ADAPTING
-from spaces import Budget, Space
+from spaces import Budget, ModelError, Space, UserError
+from spaces.errors import brief
 from spaces.state import plain_state
 
 Check = Callable[[nn.Module, Space], None]
@@ -167,8 +168,20 @@ def score(
     task: Task, space: Space, config: SearchConfig, progress: Progress
 ) -> Mapping[str, Scores]:
     """All that the run asks for, under its names: criteria's scores of every channel, and what
-    importances found in every group."""
-    scores = prune_ops.score(
-        task.model, space, task.calibration(), criteria(config), seed=config.policies.seed
-    )
-    return scores | damages(task, space, config, scores[config.reference], progress)
+    importances found in every group.
+
+    Raises:
+        UserError: as ``prune_ops.score``, or the model fails on the images.
+    """
+    try:
+        scores = prune_ops.score(
+            task.model, space, task.calibration(), criteria(config), seed=config.policies.seed
+        )
+        return scores | damages(task, space, config, scores[config.reference], progress)
+    except UserError:
+        raise
+    except Exception as error:  # the model is anybody's, and so is what it raises
+        raise ModelError(
+            f"the model must run on training images, but scoring it failed with {brief(error)}; "
+            "try a forward and a backward pass"
+        ) from error

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from search import data as sources
 from search import models
 from search.baseline import EPOCHS, baseline
-from search.data.source import Progress, silent
+from search.data.source import Progress, Splits, silent
 from search.data.splits import Batch, Split
 from search.fit import check_fit
 from search.hardware import pick_device
@@ -160,9 +160,10 @@ def build_task(
         progress=progress,
     )
     fresh = partial(models.build, model, splits.classes, splits.shape[0])
-    example = next(iter(splits.validation.batches(1)))[0][:1]
+    images = _unlike_images(splits)
     if weights is None:
-        check_fit(fresh().to(on), (example,), splits.classes, model, f"data {data!r}")
+        for image in images:
+            check_fit(fresh().to(on), (image,), splits.classes, model, f"data {data!r}")
         trained = baseline(
             fresh,
             splits,
@@ -176,13 +177,14 @@ def build_task(
         )
     else:
         trained = fresh().to(on).eval()
-        check_fit(trained, (example,), splits.classes, model, f"data {data!r}")
+        for image in images:
+            check_fit(trained, (image,), splits.classes, model, f"data {data!r}")
         models.load_weights(trained, weights)
     return Task(
         _slug(f"{model}-{data}"),
         trained,
         fresh,
-        (example,),
+        (images[0],),
         splits.train,
         splits.validation,
         splits.test,
@@ -191,6 +193,15 @@ def build_task(
         seed,
         baseline_epochs if weights is None else None,
     )
+
+
+def _unlike_images(splits: Splits) -> list[Tensor]:
+    """The first image of validation, and of train and test where those have other shapes."""
+    found: dict[tuple[int, ...], Tensor] = {}
+    for split in (splits.validation, splits.train, splits.test):
+        image = next(iter(split.batches(1)))[0][:1]
+        found.setdefault(tuple(image.shape), image)
+    return list(found.values())
 
 
 def _slug(text: str) -> str:

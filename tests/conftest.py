@@ -27,7 +27,10 @@ settings.load_profile("house")
 RAY = ("search/test_engine_ray.py", "contracts/test_engines.py")
 """Left to one process: clusters have fixed addresses, and find each other."""
 
-FIRST = (*RAY, "search/test_sigkill.py")
+ALONE = ("fuzz/test_random_networks.py",)
+"""Files whose tests share nothing: any process runs any of them."""
+
+FIRST = (*RAY, "fuzz/test_random_commands.py", "search/test_sigkill.py")
 """The slowest, so that no core has one of them left when the others are done."""
 
 
@@ -53,6 +56,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
+            if file.endswith(ALONE):
+                return nodeid
             return "Ray" if file.endswith(RAY) else file
 
     config.option.loadscopereorder = False

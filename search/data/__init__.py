@@ -20,7 +20,7 @@ from typing import Any
 from search.data import cifar10, custom, digits, fashion_mnist, imagefolder
 from search.data.source import Progress, Request, Splits
 from search.data.splits import Augment, Split, TensorSplit
-from spaces.errors import unknown
+from spaces.errors import DataError, unknown
 
 __all__ = [
     "SOURCES",
@@ -50,15 +50,19 @@ def load(spec: str, **asked: Any) -> Splits:
     (1078, 359, 360, 10, (1, 8, 8))
 
     Raises:
-        DataError: the data is missing, damaged, or not what its source expects.
+        DataError: the data is missing, damaged, not what its source expects, or of one class.
         UserError: no such name (the nearest is named), or the user's function fails.
     """
     check(spec)
     name, _, argument = spec.partition(":")
     asked = {"workers": min(8, os.cpu_count() or 1)} | asked
     if name in SOURCES:
-        return SOURCES[name](Request(argument=argument, **asked))
-    return custom.load(Request(argument=spec, **asked))
+        splits = SOURCES[name](Request(argument=argument, **asked))
+    else:
+        splits = custom.load(Request(argument=spec, **asked))
+    if splits.classes < 2:
+        raise DataError(f"data {spec!r} must have at least 2 classes, but has {splits.classes}")
+    return splits
 
 
 def check(spec: str) -> None:

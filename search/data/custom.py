@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sized
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from search import callables
+from search.data.checked import Items, Stream, batch, length
 from search.data.loaders import LoaderSplit, StreamSplit
-from search.data.pairs import images_and_labels
 from search.data.source import Request, Splits
 from search.data.splits import Split, TensorSplit
 from spaces.errors import DataError
@@ -30,8 +31,8 @@ def load(request: Request) -> Splits:
     where train is a loader. A ``Splits`` is taken as it is.
 
     Raises:
-        DataError: the function returns something else, a part is empty, or its batches are not a
-            tensor of images and one of labels.
+        DataError: the function returns something else, a part is empty, what is in it cannot be
+            read, or is no input with a class.
     """
     spec = request.argument
     parts = callables.call(spec, seed=request.seed, image_size=request.image_size)
@@ -44,11 +45,37 @@ def load(request: Request) -> Splits:
             f"{type(parts).__name__}{size}"
         )
     train, validation, test = (_split(part, spec, request) for part in parts)
-    inputs, _ = next(iter(validation.batches(1)))
-    next(iter(test.batches(1)))  # what is wrong with it must not wait until the search has ended
+    shape = _common_shape([train, validation, test], spec)
     classes = _classes(parts, train, validation)
-    train = _limited(train, spec, request)
-    return Splits(train, validation, test, classes, tuple(inputs.shape[1:]))
+    train, validation, test = (_bounded(s, spec, classes) for s in (train, validation, test))
+    return Splits(_limited(train, spec, request), validation, test, classes, shape)
+
+
+def _common_shape(splits: list[Split], spec: str) -> tuple[int, ...]:
+    """Of one input of the validation split; others may differ in height and width.
+
+    Raises:
+        DataError: they differ in their dims or channels.
+    """
+    train, shape, test = (tuple(next(iter(s.batches(1)))[0].shape[1:]) for s in splits)
+    if len({(len(each), each[0]) for each in (train, shape, test)}) > 1:
+        raise DataError(
+            f"the parts of {spec!r} must have inputs alike, but they are {train} in train, {shape} "
+            f"in validation and {test} in test"
+        )
+    return shape
+
+
+def _bounded(split: Split, spec: str, classes: int) -> Split:
+    """The split with labels that are held against the number of classes."""
+    if isinstance(split, TensorSplit):
+        batch((split.images, split.labels.cpu()), f"the tensors of {spec!r}", classes)
+    if isinstance(split, LoaderSplit) and isinstance(split.plain, Items):
+        items = replace(split.plain, classes=classes)
+        return replace(split, plain=items, augmented=items)
+    if isinstance(split, StreamSplit) and isinstance(split.loader, Stream):
+        return replace(split, loader=replace(split.loader, classes=classes))
+    return split
 
 
 def _split(part: Any, spec: str, request: Request) -> Split:
@@ -61,18 +88,35 @@ def _split(part: Any, spec: str, request: Request) -> Split:
 def _wrapped(part: Any, spec: str, request: Request) -> Split:
     device = request.device
     if isinstance(part, TensorDataset):
-        inputs, labels = images_and_labels(part.tensors)
-        return TensorSplit(inputs.to(device), labels.to(device).long())
+        inputs, labels = batch(part.tensors, f"the tensors of {spec!r}")
+        return TensorSplit(inputs.to(device), labels.to(device))
     if isinstance(part, DataLoader):
-        return StreamSplit(part, device, len(part.dataset))  # type: ignore[arg-type]
+        return StreamSplit(Stream(part, spec), device, length(part.dataset, spec))
     if isinstance(part, Dataset) and isinstance(part, Sized):
-        return LoaderSplit(part, part, torch.arange(len(part)), device, workers=request.workers)
+        items, indices = Items(part, spec), torch.arange(length(part, spec))
+        return LoaderSplit(items, items, indices, device, workers=request.workers)
     if isinstance(part, Iterable) and isinstance(part, Sized) and not isinstance(part, tuple):
-        return StreamSplit(part, device, sum(len(images_and_labels(batch)[1]) for batch in part))
+        stream = Stream(part, spec)
+        return StreamSplit(stream, device, _counted(stream, spec))
     raise DataError(
         f"{spec!r} must return data sets or loaders with a length, but one of them is "
         f"{type(part).__name__}"
     )
+
+
+def _counted(stream: Stream, spec: str) -> int:
+    """The inputs in a pass, of as many batches as it says it has."""
+    batches, inputs, said = 0, 0, length(stream, spec)
+    for _, labels in stream:
+        batches, inputs = batches + 1, inputs + len(labels)
+        if batches > said:
+            break
+    if batches != said:
+        raise DataError(
+            f"a loader of {spec!r} must give as many batches as its length says, but it says "
+            f"{said} and gives {'more' if batches > said else batches}"
+        )
+    return inputs
 
 
 def _limited(train: Split, spec: str, request: Request) -> Split:
@@ -89,7 +133,7 @@ def _limited(train: Split, spec: str, request: Request) -> Split:
 
 def _classes(parts: Any, train: Split, validation: Split) -> int:
     named = getattr(getattr(parts[0], "dataset", parts[0]), "classes", None)
-    if named is not None:
+    if isinstance(named, Sized):
         return len(named)
     counted = validation if isinstance(train, StreamSplit) else train
     return 1 + max(int(labels.max()) for _, labels in counted.batches(1024))

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from search.data.pairs import images_and_labels
 from search.data.splits import Batch, Normalise, Split, TensorSplit, full_batches, mix, seeded
-from spaces.errors import DataError
+from spaces.errors import DataError, brief
 
 T = TypeVar("T")
 
@@ -115,7 +115,12 @@ class _Seeded(Dataset[Any]):
 
 def _collate(items: list[Any]) -> Any:
     errors = [item for item in items if isinstance(item, DataError)]
-    return errors[0] if errors else default_collate(items)
+    if errors:
+        return errors[0]
+    try:
+        return default_collate(items)
+    except (RuntimeError, TypeError) as error:  # returned for the same reason
+        return DataError(f"images must fit into one batch, but together they give {brief(error)}")
 
 
 def _allowed(workers: int) -> int:

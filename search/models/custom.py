@@ -5,17 +5,42 @@ from __future__ import annotations
 from torch import nn
 
 from search import callables
-from spaces.errors import UserError
+from spaces.errors import UserError, brief
 
 
 def build(spec: str, classes: int) -> nn.Module:
     """Call ``function(num_classes=classes)``, or ``function()`` if it does not take that.
 
     Raises:
-        UserError: the function cannot be found, fails, or returns something else than a module.
+        UserError: the function cannot be found, fails, or returns something else than a module
+            that works.
     """
     model = callables.call(spec, num_classes=classes)
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise UserError(f"{spec!r} must return a torch.nn.Module, but it returned {kind}")
+    _check_methods(model, spec)
     return model
+
+
+def _check_methods(model: nn.Module, spec: str) -> None:
+    """Those of ``nn.Module`` that its class may have replaced, and on which all else relies.
+
+    Raises:
+        UserError: it does not go into train and eval mode, or not take its own state.
+    """
+    training = model.training
+    try:
+        followed = model.eval() is model and model.train() is model
+        model.train(training)
+        model.load_state_dict(model.state_dict())
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"{spec!r} must return a module that changes its mode and loads its own state_dict, "
+            f"but doing so failed with {brief(error)}"
+        ) from error
+    if not followed:
+        raise UserError(
+            f"{spec!r} must return a module whose train() and eval() return itself, but they do "
+            "not; let them end with return self"
+        )

@@ -102,6 +102,12 @@ def test_differences_are_named_and_free_options_are_none() -> None:
             "--sparsity is of the unpruned network's training, but --weights are trained already",
         ),
         ({"name": "a/b"}, "--name must name a folder in --runs-dir"),
+        ({"name": "a\nb"}, "--name must be plain text, but got 'a\\nb'"),
+        ({"weights": "\udcff.pt"}, "--weights must be plain text, but got '\\udcff.pt'"),
+        ({"trials": 10**26}, "--trials must be at most 1,000,000, but got 100,000,000,000,000,000"),
+        ({"rungs": (1, 10**9)}, "--rungs must be at most 1,000,000, but got 1,000,000,000"),
+        ({"image_size": 10**6}, "--image-size must be at most 8,192, but got 1,000,000"),
+        ({"train_images": 0}, "--train-images must be at least 1, but got 0"),
         ({"trails": 5}, "unknown option 'trails', did you mean 'trials'?"),
     ],
 )

@@ -1,0 +1,175 @@
+"""What the user's own data hands over, looked at before any network sees it.
+
+Whatever is wrong with it, or is raised while it is read, is a ``DataError`` of one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from search.data.loaders import Batches
+from search.data.pairs import images_and_labels
+from search.data.splits import Batch
+from search.fit import TAKES
+from spaces.errors import DataError, brief
+
+
+@dataclass(frozen=True, eq=False)
+class Items(Dataset[Any]):
+    """The user's map-style data set: ``(input, label)`` for an index, or a ``DataError``.
+
+    Args:
+        inner: the data set.
+        spec: what it is called on the command line.
+        classes: labels must be below; None while that is not known.
+    """
+
+    inner: Dataset[Any]
+    spec: str
+    classes: int | None = None
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        try:
+            found = self.inner[index]
+        except (Exception, SystemExit) as error:  # it is anybody's, and so is what it raises
+            raise _unread(f"item {index} of {self.spec!r}", error) from error
+        what = f"item {index} of {self.spec!r}"
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            raise DataError(f"{what} must be (input, label), but is {_kind(found)}; {TAKES}")
+        image, label = found
+        if not _is_array(image):
+            raise DataError(
+                f"{what} must have a tensor as its input, but has {_kind(image)}; {TAKES}"
+            )
+        if not _is_whole(label):
+            raise DataError(
+                f"{what} must have a whole number as its label, but has {_shown(label)}"
+            )
+        image, number = torch.as_tensor(image), torch.tensor([int(label)])
+        return _inputs(image[None], what)[0], int(_labels(number, what, self.classes))
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """The user's loader: batches of ``(inputs, labels)``, or a ``DataError``; as ``Items``."""
+
+    inner: Batches
+    spec: str
+    classes: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __iter__(self) -> Iterator[Batch]:
+        try:
+            for found in self.inner:
+                yield batch(found, f"batches of {self.spec!r}", self.classes)
+        except DataError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise _unread(f"batches of {self.spec!r}", error) from error
+
+
+def batch(found: Any, what: str, classes: int | None = None) -> Batch:
+    """Inputs (N, ...) and labels (N,) int64, if that is what was found.
+
+    Args:
+        what: names them in an error.
+        classes: as ``Items``.
+
+    Raises:
+        DataError: something else, or labels that are no classes.
+    """
+    images, labels = images_and_labels(found)
+    inputs = _inputs(images, what)
+    if labels.shape != inputs.shape[:1]:
+        raise DataError(
+            f"{what} must have one class number an input, (N,), but have labels "
+            f"{tuple(labels.shape)} for inputs {tuple(inputs.shape)}"
+        )
+    return inputs, _labels(labels, what, classes)
+
+
+def length(part: Any, spec: str) -> int:
+    """How many items or batches.
+
+    Raises:
+        DataError: it does not say.
+    """
+    try:
+        return len(part)
+    except (Exception, SystemExit) as error:
+        raise DataError(
+            f"{spec!r} must return data sets or loaders with a length, but that of a "
+            f"{type(part).__name__} cannot be had: {brief(error)}"
+        ) from error
+
+
+def _inputs(inputs: Tensor, what: str) -> Tensor:
+    if inputs.layout != torch.strided or inputs.is_meta:
+        kind = "on the meta device" if inputs.is_meta else inputs.layout
+        raise DataError(f"{what} must have dense inputs with values, but they are {kind}")
+    if inputs.dim() < 2:
+        raise DataError(
+            f"{what} must have inputs (N, C, H, W), but they are {tuple(inputs.shape)}; add a dim"
+        )
+    if inputs.dtype == torch.uint8:
+        raise DataError(
+            f"{what} must have inputs as the model takes them, but they are uint8; make them "
+            "floats, normalised"
+        )
+    return inputs.detach()
+
+
+def _labels(labels: Tensor, what: str, classes: int | None) -> Tensor:
+    if labels.is_cuda:  # a step must not wait for the device
+        return labels.long()
+    if labels.is_complex() or not labels.eq(whole := labels.long()).all():
+        raise DataError(f"{what} must have whole numbers as labels, but have {labels.dtype}")
+    low, high = (int(each) for each in whole.aminmax()) if len(whole) else (0, 0)
+    if low < 0:
+        raise DataError(f"{what} must have labels from 0 on, but one is {low}")
+    if classes is not None and high >= classes:
+        raise DataError(
+            f"{what} must have labels below {classes}, the number of classes, but one is {high}"
+        )
+    return whole
+
+
+def _is_array(image: Any) -> bool:
+    return isinstance(image, Tensor) or hasattr(image, "__array_interface__")
+
+
+def _is_whole(label: Any) -> bool:
+    try:
+        return bool(int(label) == label)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return False
+
+
+def _unread(what: str, error: BaseException) -> DataError:
+    return DataError(f"{what} must be readable, but reading failed with {_cause(error)}")
+
+
+def _cause(error: BaseException) -> str:
+    """In one line; of what a loader's worker raised, its own line at the end of the traceback."""
+    lines = str(error).strip().splitlines()
+    inside = len(lines) > 1 and "Original Traceback" in lines[1]
+    return f"{lines[-1][:200]}" if inside else brief(error)
+
+
+def _kind(found: Any) -> str:
+    if isinstance(found, Sequence) and not isinstance(found, str):
+        kinds = ", ".join(type(each).__name__ for each in found[:4])
+        return f"{type(found).__name__} of {len(found)} ({kinds})"
+    return type(found).__name__
+
+
+def _shown(label: Any) -> str:
+    return f"{str(label)[:40]!r} ({type(label).__name__})"

@@ -1,0 +1,184 @@
+"""Random command lines: every option with values that fit and that do not."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Sequence
+
+from fuzz.draw import Draw
+from fuzz.folders import CONFIGS, MODULES, SMALL, SPOILED
+from fuzz.strange_data import DATA
+from fuzz.strange_models import MODELS
+from search.comparison.config import CompareConfig
+from search.config import SearchConfig, fields, flag
+
+ODD = (
+    *("", " ", "abc", "-1", "0", "-0", "1.5", "nan", "-nan", "inf", "-inf", "1e400", "1e-400"),
+    *("99999999999999999999999999", "-99999999999999999999", "0x10", "1_0", "٣", "½", "½%"),
+    *("🙂", "\udcff", "a\nb", "a b", "None", "True", "null", "[]", "--", "-", "-x", "../x", "/"),
+    *("x" * 300, "%s", "{}", "'", '"', "$HOME", "~", "*", "\\", "0,5", "1 2", "--help-me"),
+)
+"""Values that hardly anything takes."""
+
+PATHS = (
+    *("weights.pt", "base.pt", "nan.pt", "nothing.pt", "list.pt", "pickled.pt", "numbers.pt"),
+    *("cut.pt", "text.pt", "zero.pt", "empty", "missing", "missing/deep.pt", "runs/a_file/x"),
+    "/dev/null",
+)
+FOLDERS = ("runs", "runs", "empty", "missing/deep", "text.pt", "text.pt/below", "/proc/none", ".")
+RUNS = ("thesis", "a_file", "begun", "missing", ".cache", ".", "..", *CONFIGS)
+
+FIT: dict[str, Sequence[str]] = {
+    "budget": ("0.5", "0.9", "1", "60M", "1e6", "100%", "50%", "1k", "0.0001", "1.0001", "5G"),
+    "trials": ("1", "2"),
+    "seed": ("1", "4294967295", "4294967296", "123456789"),
+    "rungs": ("1", "1 2", "2 1", "1 1"),
+    "eta": ("1.0001", "2", "1e30", "1"),
+    "coin": ("0", "1", "0.5"),
+    "repeats": ("0", "1"),
+    "lr": ("0.1", "1e-30", "1e30", "1e-320"),
+    "batch_size": ("1", "2", "7", "64", "1000000"),
+    "layer_epochs": ("1",),
+    "final_epochs": ("1",),
+    "final_seeds": ("1", "2"),
+    "workers": ("1",),
+    "sparsity": ("0", "1e-4", "1e30"),
+    "image_size": ("1", "8", "9", "16", "1000000000"),
+    "train_images": ("1", "2", "3", "17", "48", "100000"),
+    "round_to": ("1", "2", "3", "8", "1000", "1000000000000"),
+    "cpus_per_trial": ("1", "0.5", "1e9"),
+    "gpus_per_trial": ("0", "0.5"),
+    "address": ("auto", "127.0.0.1:1"),
+    "storage": ("postgresql://nobody@127.0.0.1:1/x", "sqlite:///x.db", "mysql://x", "postgresql:/"),
+    "engine": ("local",),  # Ray's own tests start Ray, which takes longest
+    "device": ("cpu", "auto", "cuda", "cuda:7", "cpu:0", "mps"),
+    "runs_dir": FOLDERS,
+    "name": RUNS,
+    "weights": PATHS,
+    "seeds": ("1", "2"),
+    "front": ("1", "3"),
+    "finetune_epochs": ("1",),
+    "base_epochs": ("1",),
+    "sweep_epochs": ("1",),
+    "rates": ("0.1", "0.1 0.01", "0.1 0.1", "1e30", "nan", "0"),
+}
+"""Option → words that are of its type, most of which it takes; the rest are in the tables."""
+
+Options = dict[str, tuple[type, bool, Sequence[str]]]
+"""Name → type, whether it takes several, and the known names."""
+
+
+def options_of(*configs: object) -> Options:
+    """Every option of these dataclasses."""
+    found: Options = {}
+    for config in configs:
+        hints = typing.get_type_hints(type(config))
+        for each in dataclasses.fields(config):  # type: ignore[arg-type]
+            kinds = [k for k in typing.get_args(hints[each.name]) if k is not types.NoneType]
+            several = typing.get_origin(hints[each.name]) is tuple
+            kind = kinds[0] if kinds else hints[each.name]
+            found[each.name] = kind, several, each.metadata["names"]
+    return found
+
+
+PARTS = tuple(vars(SearchConfig()).values())
+SEARCH = options_of(*PARTS)
+COMPARE = options_of(CompareConfig())
+INSPECT = options_of(SearchConfig().task)
+assert set(SEARCH) == {f.name for _, f in fields(SearchConfig())}
+
+
+def drawn(seed: int) -> list[str]:
+    """The command line of a seed.
+
+    >>> drawn(7)
+    ['inspect', '--round-to', '½']
+    """
+    d = Draw(seed)
+    kinds: tuple[Callable[[Draw], list[str]], ...] = (search, inspect, compare, report, nonsense)
+    return d.choices(kinds, (45, 25, 10, 10, 10))[0](d)
+
+
+def search(d: Draw) -> list[str]:
+    """Most with weights, since training the baseline takes longest."""
+    words = [*SMALL, *_task(d), *_some(d, SEARCH, d.choice((0, 0, 1, 1, 2, 4)))]
+    return words if d.often(0.95) else [*words, "--resume"]
+
+
+def inspect(d: Draw) -> list[str]:
+    return ["inspect", *_task(d), *_some(d, INSPECT, d.choice((0, 0, 1, 2)))]
+
+
+def compare(d: Draw) -> list[str]:
+    brief = ("--seeds", "1", "--finetune-epochs", "1", "--base-epochs", "1", "--rates", "0.01")
+    own = _some(d, COMPARE, d.choice((0, 1, 2)))
+    if d.often(0.7):
+        return ["compare", _run(d), *brief, *own, *_some(d, SEARCH, d.choice((0, 0, 1)))]
+    common = {"sparsity"}  # two options of that name; the comparison's own counts
+    rest = {name: kind for name, kind in SEARCH.items() if name not in common}
+    return ["compare", *SMALL, *_task(d), *brief, *own, *_some(d, rest, 1)]
+
+
+def report(d: Draw) -> list[str]:
+    words = ["report", *(_run(d) for _ in range(d.choice((0, 1, 1, 2, 3))))]
+    if d.often(0.4):
+        words += ["--out", d.choice((*FOLDERS, "out.html", "weights.pt/x", *ODD))]
+    if d.often(0.2):
+        words += ["--storage", d.choice((*FIT["storage"], *ODD))]
+    return words
+
+
+def nonsense(d: Draw) -> list[str]:
+    """Words in any order."""
+    flags = [*map(flag, [*SEARCH, *COMPARE]), "--help", "-h", "--version", "--sampl", "--budget=1"]
+    known = ["inspect", "compare", "report", "searc", *flags, *ODD, *RUNS]
+    return [d.choice(known) for _ in range(d.randint(1, 4))] + ["--trials", "none"]
+
+
+def _task(d: Draw) -> list[str]:
+    """A model and data, of which one is strange, or neither."""
+    model = f"fuzz.strange_models:{d.choice([*MODELS, 'number', 'absent'])}"
+    data = f"fuzz.strange_data:{d.choice([*DATA, 'CLASSES', 'absent'])}"
+    folder = d.choice(("", ".", "/", "missing", "text.pt", *SPOILED))
+    draw = d.random()
+    if draw < 0.35:
+        return ["--model", model]
+    if draw < 0.7:
+        mine = ("fuzz.strange_models:good", "digits_cnn")
+        return ["--model", d.choice(mine), "--data", data]
+    if draw < 0.8:
+        source = d.choice(("imagefolder", "cifar10", "fashion-mnist", "digits"))
+        return ["--data", f"{source}:{folder or 'missing'}"]
+    if draw < 0.86:
+        spec = f"{d.choice([*MODULES, '', '.', 'a.b', 'é', 'os'])}:{d.choice(('f', '', 'path'))}"
+        return [d.choice(("--model", "--data")), spec]
+    return [] if draw < 0.9 else ["--weights", "weights.pt"]
+
+
+def _run(d: Draw) -> str:
+    return d.choice((*(f"runs/{name}" for name in RUNS), *FOLDERS, *ODD, "done", "runs/done"))
+
+
+def _some(d: Draw, options: Options, count: int) -> list[str]:
+    return [word for _ in range(count) for word in _one(d, d.choice(sorted(options)), options)]
+
+
+def _one(d: Draw, name: str, options: Options) -> list[str]:
+    kind, several, names = options[name]
+    if kind is bool:
+        return [flag(name)]
+    count = d.choice((1, 1, 2, 3)) if several else 1
+    values = [word for _ in range(count) for word in _value(d, name, names)]
+    if d.often(0.1):
+        return [f"{flag(name)}={' '.join(values)}"]
+    return [flag(name), *values]
+
+
+def _value(d: Draw, name: str, names: Sequence[str]) -> list[str]:
+    if d.often(0.35):
+        return [d.choice(ODD)]
+    if name in ("model", "data"):
+        return _task(d)[1:2] or ["digits_cnn"]
+    return d.choice(FIT.get(name, names)).split() if d.often(0.9) else []

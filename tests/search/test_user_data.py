@@ -1,0 +1,96 @@
+"""The user's data: whatever is in it or is raised by it is one line that names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from fuzz.strange_data import DATA
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from search import data
+from search.data.checked import Items, Stream, batch
+from spaces import UserError
+
+WRONG = {
+    "unlabelled": "must come in batches (images, labels) of one tensor each, but a batch is",
+    "fraction_labels": "must have whole numbers as labels, but have torch.float32",
+    "negative_labels": "must have labels from 0 on, but one is -1",
+    "one_hot": "must have one class number an input, (N,), but have labels (60, 10)",
+    "byte_images": "but they are uint8; make them floats, normalised",
+    "sparse_images": "must have dense inputs with values",
+    "scalar_images": "must have inputs (N, C, H, W), but they are (60,)",
+    "classes_few": "must have labels below 2, the number of classes, but one is 9",
+    "one_label": "must have at least 2 classes, but has 1",
+    "other_test": "(1, 8, 8) in validation and (3, 8, 8) in test",
+    "test_of_more_classes": "must have labels below 10, the number of classes, but one is 14",
+    "raises_exit": "must return, but it failed with SystemExit: 5",
+    "items_raise": "item 37 of 'fuzz.strange_data:items_raise' must be readable, but reading fail",
+    "items_exit": "reading failed with SystemExit: 4",
+    "item_triples": "must be (input, label), but is tuple of 3 (Tensor, int, int)",
+    "item_strings": "must have a whole number as its label, but has 'cat' (str)",
+    "item_sizes": "images must fit into one batch, but together they give RuntimeError: stack",
+    "length_float": "with a length, but that of a Items cannot be had: TypeError",
+    "stream_loaders": "with a length, but that of a Stream cannot be had",
+    "dict_batches": "of one tensor each, but a batch is {x: (16, 1, 8, 8), y: (16,)}",
+    "uneven_batches": "have labels (15,) for inputs (16, 1, 8, 8)",
+    "endless_batches": "must give as many batches as its length says, but it says 1000000000",
+    "raising_batches": "reading failed with ZeroDivisionError: never",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_with_the_users_data_is_one_line(name: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        data.load(f"fuzz.strange_data:{name}")
+    assert WRONG[name] in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", [name for name in DATA if name.startswith("good")])
+def test_data_of_every_good_form_is_taken(name: str) -> None:
+    splits = data.load(f"fuzz.strange_data:{name}")
+    inputs, labels = next(iter(splits.validation.batches(16)))
+    assert (splits.classes, splits.shape) == (10, (1, 8, 8))
+    assert labels.tolist() == [n % 10 for n in range(16)]
+    assert inputs.shape == (16, 1, 8, 8)
+
+
+class Late(Dataset[Any]):
+    """Its last item has a class that there is not."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> tuple[Tensor, float]:
+        return torch.zeros(1, 2, 2), 7.0 if index == 3 else 1.0
+
+
+def test_an_item_is_held_against_the_number_of_classes_when_it_is_read() -> None:
+    items = Items(Late(), "mine:data", classes=7)
+    assert items[0][1] == 1
+    with pytest.raises(UserError, match=r"item 3 of 'mine:data' must have labels below 7"):
+        items[3]
+
+
+def test_what_a_loaders_worker_raises_is_told_by_its_own_line() -> None:
+    text = "Caught KeyError in DataLoader worker process 0.\nOriginal Traceback\n  x\nKeyError: 'p'"
+
+    class Broken:
+        def __len__(self) -> int:
+            return 1
+
+        def __iter__(self) -> Any:
+            raise RuntimeError(text)  # as torch hands on what a worker raised
+
+    with pytest.raises(UserError, match=r"reading failed with KeyError: 'p'$"):
+        list(Stream(Broken(), "mine:data"))
+
+
+def test_labels_come_out_as_whole_numbers_and_inputs_without_their_graph() -> None:
+    inputs, labels = batch((torch.zeros(2, 3, requires_grad=True), torch.tensor([1.0, 0.0])), "it")
+    assert labels.dtype == torch.int64
+    assert labels.tolist() == [1, 0]
+    assert not inputs.requires_grad
