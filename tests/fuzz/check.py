@@ -105,7 +105,7 @@ def _selections(
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
     for _ in range(POLICIES):
         yield random_selection(space, rng)
-    policies = [space.policy(space.lattice.step)]
+    policies = [space.policy(space.lattice.low)]
     if space.floor_flops <= space.full_flops / 2:
         policies.append(space.uniform(0.5))
     for policy in policies:
@@ -163,7 +163,7 @@ def _saved(network: Drawn, model: nn.Module, space: Space) -> None:
         one_line(error)
     else:
         assert all(v.isfinite().all() for v in learned["taylor_2019"].values())
-    policy = space.policy(space.lattice.step)
+    policy = space.policy(space.lattice.low)
     small = prune_ops.prune(model, space, policy, scores).eval()
     with tempfile.TemporaryDirectory() as folder:
         prune_ops.save(folder, small, policy)
