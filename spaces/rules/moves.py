@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from spaces.nodes import is_sized
 from spaces.rules.table import rule
 from spaces.walk import Walk, Weight
 
@@ -23,8 +24,8 @@ def _transpose(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     return None
 
 
-@rule("squeeze", "unsqueeze", "expand", "slice", "select", "narrow", "unbind", "index")
-@rule("index_select", "roll", "flip", "rot90", "pixel_shuffle", "pixel_unshuffle")
+@rule("squeeze", "unsqueeze", "expand", "slice", "select", "narrow", "unbind")
+@rule("roll", "flip", "rot90", "pixel_shuffle", "pixel_unshuffle")
 @rule("channel_shuffle", "native_channel_shuffle", "repeat", "repeat_interleave", "tile")
 @rule("diagonal", "unfold", "tensor_split", "split_with_sizes")
 def _move(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Any:
@@ -39,6 +40,40 @@ def _number(walk: Walk, node: fx.Node) -> Any:
     if node not in walk.constants:
         raise ValueError("at positions that are computed")
     return walk.constants[node]
+
+
+@rule("index", "index_select")
+def _index(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
+    """Positions that are computed may be any, where no two of them are different channels."""
+    labels = walk.label(node.args[0])
+    indices = args["indices"] if "indices" in args else [None] * args["dim"] + [args["index"]]
+    numbers = [
+        None if index is None else _positions(walk, labels, dim, index)
+        for dim, index in enumerate(indices)
+    ]
+    return labels[tuple(slice(None) if index is None else index for index in numbers)]
+
+
+def _positions(walk: Walk, labels: Tensor, dim: int, index: fx.Node) -> Tensor:
+    if index in walk.constants:
+        number: Tensor = walk.constants[index]
+        return number
+    value = index.meta["val"]
+    apart = dim in walk.labels.varying(labels) or walk.labels.varying(walk.label(index))
+    if apart or value.dtype == torch.bool or not is_sized(index):
+        raise ValueError("at positions that are computed")
+    return torch.zeros(value.shape, dtype=torch.long)
+
+
+@rule("index_add", "index_copy")
+def _index_add(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
+    """Whatever the positions along a dim that is none of channels: the others meet."""
+    labels, source, dim = walk.label(node.args[0]), walk.label(args["source"]), args["dim"]
+    if {*walk.labels.varying(labels), *walk.labels.varying(source)} & {dim % labels.dim()}:
+        raise ValueError("at positions among the channels")
+    one, other = labels.narrow(dim, 0, 1), source.narrow(dim, 0, 1)
+    walk.labels.tie(one, other)
+    return torch.maximum(one, other).expand(labels.shape)
 
 
 @rule("expand_as")
