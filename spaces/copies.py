@@ -24,6 +24,9 @@ HOOKS = (
 CONTAINERS = (dict, list, set, deque)
 """What hooks that are plain functions keep things in."""
 
+CALLABLES = (types.FunctionType, types.MethodType, partial)
+"""What ``copy.deepcopy`` leaves as it is, with whatever it closes over."""
+
 ATOMS = (str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device)
 """What a copy shares."""
 
@@ -58,10 +61,10 @@ def copied(
             f"({brief(error)}); keep it outside the model, or give its class a __deepcopy__"
         ) from error
     for module in result.modules():
-        for table in HOOKS:
-            hooks = vars(module).get(table) or {}
-            for key, hook in list(hooks.items()):
-                hooks[key] = _rebound(hook, memo, apart)
+        for table in (vars(module), *(vars(module).get(name) or {} for name in HOOKS)):
+            for key, value in list(table.items()):
+                if isinstance(value, CALLABLES):  # a hook, or a forward put in place of the class's
+                    table[key] = _rebound(value, memo, apart)
     return result
 
 
@@ -100,18 +103,23 @@ def _uncopyable(model: nn.Module, memo: dict[int, Any]) -> tuple[str, str]:
     return "the model", "a part"
 
 
-def _rebound(hook: Any, memo: dict[int, Any], apart: bool) -> Any:
-    """The hook over the copies of what it closes over."""
-    if isinstance(hook, types.FunctionType):
-        return _function(hook, memo, apart)
-    if isinstance(hook, types.MethodType):
-        owner = _other(hook.__self__, memo, apart)
-        return hook if owner is hook.__self__ else types.MethodType(hook.__func__, owner)
-    if isinstance(hook, partial):
-        args = [_other(each, memo, apart) for each in hook.args]
-        named = {name: _other(each, memo, apart) for name, each in hook.keywords.items()}
-        return partial(_rebound(hook.func, memo, apart), *args, **named)
-    return hook  # an object of its own that deepcopy has copied
+def _rebound(value: Any, memo: dict[int, Any], apart: bool) -> Any:
+    """A function, method or partial over the copies of what it closes over."""
+    if id(value) not in memo:
+        memo[id(value)] = value  # one that closes over itself
+        memo[id(value)] = _bound_anew(value, memo, apart)
+    return memo[id(value)]
+
+
+def _bound_anew(value: Any, memo: dict[int, Any], apart: bool) -> Any:
+    if isinstance(value, types.FunctionType):
+        return _function(value, memo, apart)
+    if isinstance(value, types.MethodType):
+        owner = _other(value.__self__, memo, apart)
+        return value if owner is value.__self__ else types.MethodType(value.__func__, owner)
+    args = [_other(each, memo, apart) for each in value.args]
+    named = {name: _other(each, memo, apart) for name, each in value.keywords.items()}
+    return partial(_other(value.func, memo, apart), *args, **named)
 
 
 def _function(hook: types.FunctionType, memo: dict[int, Any], apart: bool) -> Callable[..., Any]:
@@ -155,7 +163,9 @@ def _other(value: Any, memo: dict[int, Any], apart: bool) -> Any:
     """The copy of a module, or, apart, of what can be written to; else the value itself."""
     if id(value) in memo and not isinstance(value, ATOMS):
         return memo[id(value)]
-    if not apart or isinstance(value, (nn.Module, types.ModuleType, type, types.FunctionType)):
+    if isinstance(value, CALLABLES):
+        return _rebound(value, memo, apart)
+    if not apart or isinstance(value, nn.Module | types.ModuleType | type):
         return value
     if isinstance(value, CONTAINERS) or hasattr(value, "__dict__"):
         memo |= {id(tensor): tensor.detach().clone() for tensor in _outputs_kept(value)}

@@ -93,6 +93,23 @@ def test_hooks_of_the_cut_network_go_on_writing_to_the_users_own_lists():
     assert seen == [(1, 4, 8, 8)]
 
 
+def test_a_forward_put_in_place_of_the_classs_is_that_of_the_copy():
+    torch.manual_seed(0)
+    net = Plain()
+    old = net.a.forward
+    net.a.forward = lambda x: 2 * old(x)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    space = spaces.discover(net.train(), torch.randn(2, 3, 8, 8))
+    assert [g.name for g in space.groups] == ["a.0", "b.0"]
+    assert all(value.equal(before[name]) for name, value in net.state_dict().items())
+    small = spaces.slice_model(net, space, {"a.0": torch.arange(4).numpy()}).eval()
+    with torch.no_grad():
+        small.a[0].weight.fill_(0.0)
+        small.a[1].bias.fill_(3.0)
+    assert small.a(IMAGE).eq(6).all()
+    assert not net.a.eval()(IMAGE).eq(6).all()
+
+
 def test_what_cannot_be_copied_is_named_in_one_line():
     net = Plain()
     net.b.lock = threading.Lock()
