@@ -72,7 +72,7 @@ def test_a_mistyped_command_is_told_from_an_option(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--trials", "many"], ["--budgets", "0.5"], ["--seed=--"], ["--budget", "0.5", "a\nb"]],
+    [["--trials", "many"], ["--budgets", "0.5"], ["--seed=--"], ["--seed", "1", "a\nb"]],
 )
 def test_arguments_that_do_not_parse_are_one_line_too(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
