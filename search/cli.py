@@ -27,6 +27,7 @@ from search.engines import SearchStopped
 from search.flags import USER_ERROR, Ended, Formatter, Parser, add_part
 from search.folder import Folder, place
 from search.inspect import inspect, loaded, untrained, without_data
+from search.plain import check_plain
 from search.progress import Progress
 from search.run import execute
 from spaces import UserError
@@ -121,6 +122,7 @@ def _search(arguments: Sequence[str]) -> int:
 def _compare(arguments: Sequence[str]) -> int:
     options = vars(_compare_parser().parse_args(arguments))
     where = options.pop("run", None)
+    check_plain("RUN", where or "")
     own = {f.name for f in dataclasses.fields(CompareConfig)}
     mine = {name: value for name, value in options.items() if name in own}
     others = {name: value for name, value in options.items() if name not in own}
@@ -147,6 +149,8 @@ def _searching(folder: Folder, asked: CompareConfig) -> str:
 
 def _report(arguments: Sequence[str]) -> int:
     options = _report_parser().parse_args(arguments)
+    for name, text in (*(("RUN", run) for run in options.runs), ("--out", options.out or "")):
+        check_plain(name, text)
     runs = [results.load(run, options.storage) for run in options.runs]
     console = Console()
     if len(runs) == 1:

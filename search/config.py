@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
+import os
 import shlex
-import unicodedata
+import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,7 @@ from prune_ops.criteria import ALIASES
 from results import database
 from search.engines import ENGINES
 from search.layerwise import SCHEDULES
+from search.plain import check_plain
 from search.sampler import SAMPLERS
 from search.train import MODES
 from spaces import Budget, UserError, unknown
@@ -31,8 +34,14 @@ SEARCH = "search"
 REFERENCE = "second_order"
 """Of several criteria the one that judges them all, if it is among them."""
 
-CONTROLS = "Cc", "Cs"
-"""Unicode's categories of line breaks and their like, and of halves of characters."""
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "True or False",
+    type(None): "None",
+}
+"""What a type of an option is called."""
 
 MOST_EPOCHS = 10**6
 """Of any training. More is a slip of the keyboard, and would never end."""
@@ -166,7 +175,8 @@ class SearchConfig:
     run: RunConfig = RunConfig()
 
     def __post_init__(self) -> None:
-        _check_text(self)
+        for part in vars(self).values():
+            check_types(part)
         _check_names(self)
         _check_criteria(self)
         _check_numbers(self)
@@ -267,7 +277,9 @@ def _among(given: Mapping[str, Any], part: Any) -> dict[str, Any]:
 
 
 def _normal(name: str, value: Any) -> Any:
-    """Lists become tuples; a budget may be one number."""
+    """Lists become tuples, paths text; a budget may be one number."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if name == "budget":
         several = value if isinstance(value, list | tuple) else (value,)
         return tuple(str(Budget.parse(one)) for one in several)
@@ -278,13 +290,32 @@ def _shown(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _check_text(config: SearchConfig) -> None:
-    """Files and terminals take no half of a character, and a name no line break."""
-    for part, option in fields(config):
-        value = getattr(getattr(config, part), option.name)
-        for one in value if isinstance(value, tuple) else (value,):
-            if isinstance(one, str) and any(unicodedata.category(c) in CONTROLS for c in one):
-                raise UserError(f"{flag(option.name)} must be plain text, but got {one!r}")
+def check_types(part: Any) -> None:
+    """Hold every field of a part of a config against its type.
+
+    Raises:
+        UserError: text for a number, say, or a fraction for a count.
+    """
+    hints = typing.get_type_hints(type(part))
+    for option in dataclasses.fields(part):
+        hint, value = hints[option.name], getattr(part, option.name)
+        several = typing.get_origin(hint) is tuple
+        kinds = [k for k in typing.get_args(hint) or (hint,) if k is not Ellipsis]
+        values = value if several and isinstance(value, tuple) else (value,)
+        if several != isinstance(value, tuple) or not all(_is_of(v, kinds) for v in values):
+            shown = " or ".join(KINDS[kind] for kind in kinds)
+            many = f"several values, each {shown}" if several else shown
+            raise UserError(f"{flag(option.name)} must be {many}, but got {value!r}")
+        for one in values:
+            if isinstance(one, str):
+                check_plain(flag(option.name), one)
+
+
+def _is_of(value: Any, kinds: Iterable[Any]) -> bool:
+    """A whole number is a number too, and True is neither."""
+    abstract = {int: numbers.Integral, float: numbers.Real}
+    fit = any(isinstance(value, abstract.get(kind, kind)) for kind in kinds)
+    return fit and (bool in kinds or not isinstance(value, bool))
 
 
 def _check_names(config: SearchConfig) -> None:

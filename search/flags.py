@@ -64,6 +64,15 @@ class Ended(SystemExit):
 
 
 class Parser(argparse.ArgumentParser):
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str], namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse's, which finds no value in ``--seed=--`` and makes do with an empty list."""
+        for word in args:
+            if word.startswith("--") and word.endswith("=--"):
+                self.error(f"argument {word.removesuffix('=--')}: expected a value, not --")
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """argparse's complaints in one line like all others, without its usage."""
         line = " ".join(message.split()).encode(errors="backslashreplace").decode()

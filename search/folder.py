@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -165,8 +165,13 @@ def _elsewhere(stored: SearchConfig, options: Mapping[str, Any]) -> dict[str, An
 def _check_writable(runs: Path) -> None:
     """Told before anything is trained; the folder itself is made only when a run begins."""
     there = next(p for p in (runs, *runs.absolute().parents) if p.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"--runs-dir must be a folder that can be written, but {there} is not")
+    try:
+        with tempfile.TemporaryFile(dir=there):  # os.access says yes to root, whatever it is
+            return
+    except OSError as error:
+        raise UserError(
+            f"--runs-dir must be a folder that can be written, but {there} is not"
+        ) from error
 
 
 def finished(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from results import ARMS
 from search.comparison.structures import STRUCTURES
-from search.config import flag, option
+from search.config import check_types, flag, option
 from spaces.errors import UserError, unknown
 
 INTERVALS = ("t", "bootstrap")
@@ -41,6 +41,7 @@ class CompareConfig:
     anew: bool = option(False, "throw away what an earlier comparison of this run measured")
 
     def __post_init__(self) -> None:
+        check_types(self)
         for field in dataclasses.fields(self):
             known, value = field.metadata["names"], getattr(self, field.name)
             for one in value if isinstance(value, tuple) else (value,):

@@ -70,7 +70,10 @@ def test_a_mistyped_command_is_told_from_an_option(capsys: pytest.CaptureFixture
     assert "unknown command 'compar', did you mean 'compare'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--trials", "many"], ["--budgets", "0.5"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--trials", "many"], ["--budgets", "0.5"], ["--seed=--"], ["--seed", "1", "a\nb"]],
+)
 def test_arguments_that_do_not_parse_are_one_line_too(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +81,25 @@ def test_arguments_that_do_not_parse_are_one_line_too(
         main(arguments)
     assert end.value.code == 2
     assert line(capsys).startswith("error: ")
+
+
+@pytest.mark.parametrize("command", [["report"], ["compare"], ["report", "one", "--out"]])
+@pytest.mark.parametrize("name", ["x" * 300, "a\nb", "\udcff"])
+def test_what_no_file_can_be_called_is_refused(
+    command: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, name]) == 2
+    assert " must " in line(capsys)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs Linux")
+def test_a_folder_that_takes_no_file_is_refused_before_anything_is_trained(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--runs-dir", "/proc/none"]) == 2
+    assert line(capsys) == (
+        "error: --runs-dir must be a folder that can be written, but /proc is not\n"
+    )
 
 
 def test_a_folder_that_is_no_run_is_not_touched(
