@@ -181,11 +181,23 @@ def _lines(trace: Trace) -> dict[Place, Tensor]:
     for name, labels in trace.elements.items():
         dims = trace.labels.varying(labels)
         if len(dims) > 1:
-            trace.labels.freeze(labels, f"{name} varies over several dims at once")
-        elif dims:
+            dims = [dim for dim in dims if _lie_along(trace, labels, dim)]
+        if len(dims) == 1:
             lines[name, dims[0]] = trace.labels.along(labels, dims[0])
             trace.kinds.setdefault((name, dims[0]), "scale")
+        elif trace.labels.varying(labels):
+            trace.labels.freeze(labels, f"{name} varies over several dims at once")
     return lines
+
+
+def _lie_along(trace: Trace, labels: Tensor, dim: int) -> bool:
+    """Whether what is used of a parameter belongs to one channel at each index of the dim; the rest
+    of it, positions that the example was too short for, say, goes with them."""
+    roots = trace.labels.find(labels).movedim(dim, 0).flatten(1)
+    used = ~trace.labels.alone(roots)
+    low = roots.masked_fill(~used, roots.max() + 1).amin(1)
+    high = roots.masked_fill(~used, -1).amax(1)
+    return bool(used.any(1).all()) and bool(low.eq(high).all())
 
 
 def _obstacle(trace: Trace, kind: _Kind, count: int, round_to: int | None) -> str | None:
@@ -193,7 +205,10 @@ def _obstacle(trace: Trace, kind: _Kind, count: int, round_to: int | None) -> st
         return "no layer produces them"
     if count == 1:
         size = kind.places[0][1]
-        return "a single channel" if size == 1 else f"all {size} can only be removed together"
+        if size == 1:
+            return "a single channel"
+        why = trace.labels.why_together(kind.roots[0])
+        return f"all {size} can only be removed together" + (f": {why}" if why else "")
     if len(lattice(count, round_to)) == 1:
         return f"{count} channels leave no choice on a lattice of {round_to}"
     return None

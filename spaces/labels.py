@@ -40,6 +40,7 @@ class Labels:
         self._is_fixed = np.zeros(1024, dtype=bool)
         self._fixed: dict[str, int] = {}
         self._frozen: list[tuple[np.ndarray, str]] = []
+        self._together: list[tuple[np.ndarray, str]] = []
 
     def fresh(self, count: int) -> Tensor:
         """``count`` new labels, tied to nothing."""
@@ -95,17 +96,34 @@ class Labels:
             if roots.shape[dim] > 1 and not roots.eq(roots.narrow(dim, 0, 1)).all()
         ]
 
-    def along(self, labels: Tensor, dim: int) -> Tensor:
+    def along(self, labels: Tensor, dim: int, reason: str = "") -> Tensor:
         """One label for each index of ``dim``, shape ``(size,)``; what differs elsewhere is tied.
 
         A layer that takes its input along ``dim`` uses one weight slice for all other positions, so
         whatever channels meet at that slice can be removed only together.
+
+        Args:
+            reason: where that is, in case that channels meet.
         """
         (small,) = _shrink(labels, keep=dim % labels.dim())
         flat = self.find(small).movedim(dim, 0).reshape(labels.shape[dim], -1)
         line = flat.amax(dim=1)
+        differ = (flat != line[:, None]) & (flat != NEUTRAL)
+        if reason and bool(differ.any()):
+            self._together.append((line[differ.any(dim=1)].numpy(), reason))
         self.tie(flat, line[:, None])
         return line
+
+    def why_together(self, label: int) -> str:
+        """Where different channels of its class met in one slice; empty if none did."""
+        root = self._find(np.array([label]))[0]
+        found = (reason for met, reason in self._together if (self._find(met) == root).any())
+        return next(found, "")
+
+    def alone(self, labels: Tensor) -> Tensor:
+        """Of each label whether it is tied to no other."""
+        classes = np.bincount(self._find(np.arange(self._count)), minlength=self._count)
+        return torch.from_numpy(classes[self.find(labels).numpy()] == 1)
 
     def _find(self, labels: np.ndarray) -> np.ndarray:
         roots = self._room[labels]

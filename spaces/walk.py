@@ -159,6 +159,10 @@ class Walk:
         constant = self.constants[node]
         return self.labels.fixed(self.because(node, CONSTANT)).expand(constant.shape)
 
+    def along(self, node: fx.Node, labels: Tensor, dim: int) -> Tensor:
+        """The channels that the operation meets along a dim, ``(size,)``; see ``Labels.along``."""
+        return self.labels.along(labels, dim, self.because(node, "different channels meet"))
+
     def freeze(self, node: Any, reason: str) -> None:
         """Whatever labels this node carries must stay."""
         value = None if node in self.constants else self.values.get(node, node)

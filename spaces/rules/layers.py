@@ -45,7 +45,7 @@ def _linear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
         return _computed(walk, node, args, prod(shape[:-1]), -1)
     if len(weight.dims) != 2:
         raise ValueError("a weight of one dim")
-    walk.reads(node, args["weight"], 1, walk.labels.along(walk.label(args["input"]), -1))
+    walk.reads(node, args["weight"], 1, walk.along(node, walk.label(args["input"]), -1))
     walk.cost(node, prod(shape[:-1]), weight.parameter)
     out = walk.writes(args["weight"], 0)
     attach(walk, args["bias"], out, "out")
@@ -63,7 +63,7 @@ def _conv(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     weight = walk.weight(args["weight"])
     if weight is None:
         return _computed(walk, node, args, positions, channels)
-    line, groups = walk.labels.along(source, channels), args["groups"]
+    line, groups = walk.along(node, source, channels), args["groups"]
     channels_out = _transposed_conv if transposed else _plain_conv
     out = channels_out(walk, node, args["weight"], line, groups, shape[channels])
     attach(walk, args["bias"], out, "out")
@@ -115,14 +115,14 @@ def _embedding(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
 def _prelu(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     labels, weight = walk.label(node.args[0]), args["weight"]
     if prod(walk.shape(weight)) > 1:
-        attach(walk, weight, walk.labels.along(labels, 1), "scale")
+        attach(walk, weight, walk.along(node, labels, 1), "scale")
     return labels
 
 
 @rule("batch_norm", "instance_norm")
 def _batch_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     labels = walk.label(args["input"])
-    line = walk.labels.along(labels, 1)
+    line = walk.along(node, labels, 1)
     for part in ("weight", "bias", "running_mean", "running_var"):
         attach(walk, args[part], line, "norm")
     return labels
@@ -133,7 +133,7 @@ def _layer_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     labels = walk.label(args["input"])
     if len(args["normalized_shape"]) != 1:
         raise ValueError("normalises over several dims")
-    line = walk.labels.along(labels, -1)
+    line = walk.along(node, labels, -1)
     for part in ("weight", "bias"):
         attach(walk, args.get(part), line, "norm")
     walk.statistic(node, labels.dim() - 1, line)
@@ -143,7 +143,7 @@ def _layer_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
 @rule("group_norm")
 def _group_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     labels = walk.label(args["input"])
-    line = walk.labels.along(labels, 1)
+    line = walk.along(node, labels, 1)
     _tie_groups(walk, line, args["num_groups"])
     for part in ("weight", "bias"):
         attach(walk, args[part], line, "norm")

@@ -32,7 +32,7 @@ def _addmm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     labels = _times_weight(walk, node, left, right)
     if len(walk.shape(args["self"])) != 1:
         raise ValueError("adds more than a bias")
-    attach(walk, args["self"], walk.labels.along(labels, -1), "out")
+    attach(walk, args["self"], walk.along(node, labels, -1), "out")
     return labels
 
 
@@ -76,7 +76,7 @@ def _matrix(walk: Walk, node: Any, dims: int | None = None) -> bool:
 def _times_weight(walk: Walk, node: fx.Node, given: Any, weight: Any) -> Tensor:
     """``x @ W`` with W of shape (I, O), or (I,)."""
     shape, parameter = walk.shape(node), walk.weights[weight].parameter
-    walk.reads(node, weight, 0, walk.labels.along(walk.label(given), -1))
+    walk.reads(node, weight, 0, walk.along(node, walk.label(given), -1))
     if len(walk.shape(weight)) == 1:
         walk.cost(node, prod(shape), parameter)
         return neutral(shape)
@@ -89,7 +89,7 @@ def _weight_times(walk: Walk, node: fx.Node, weight: Any, given: Any) -> Tensor:
     shape, parameter = walk.shape(node), walk.weights[weight].parameter
     labels = walk.label(given)
     vector = labels.dim() == 1
-    walk.reads(node, weight, -1, walk.labels.along(labels, -1 if vector else -2))
+    walk.reads(node, weight, -1, walk.along(node, labels, -1 if vector else -2))
     if len(walk.shape(weight)) == 1:
         walk.cost(node, prod(shape), parameter)
         return neutral(shape)
@@ -142,7 +142,7 @@ def _contracted(
         frozen: Tensor = freeze_all(walk, node, "enters a product of more than one dim")
         return frozen
     shape = walk.shape(node)
-    walk.reads(node, weight, column, walk.labels.along(walk.label(given), read))
+    walk.reads(node, weight, column, walk.along(node, walk.label(given), read))
     out = walk.writes(weight, row)
     walk.cost(node, prod(shape) // len(out), walk.weights[weight].parameter)
     return out.view(-1, *(1 for _ in shape[place + 1 :])).expand(shape)

@@ -52,7 +52,7 @@ def _over(walk: Walk, node: fx.Node, labels: Tensor, dims: list[int]) -> Tensor:
             walk.labels.tie(labels, labels.narrow(dim, 0, 1))
     if line is None:
         return labels
-    walk.statistic(node, line, walk.labels.along(labels, line))
+    walk.statistic(node, line, walk.along(node, labels, line))
     return neutral(tuple(labels.shape))
 
 
@@ -64,7 +64,7 @@ def _along(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     if dim in varying and len(varying) > 1:  # over pieces put side by side
         walk.labels.tie(labels, labels.narrow(dim, 0, 1))
     elif dim in varying:
-        walk.statistic(node, dim, walk.labels.along(labels, dim))
+        walk.statistic(node, dim, walk.along(node, labels, dim))
     return labels
 
 
@@ -85,7 +85,7 @@ _SPACE = {name: space for space, names in _SPATIAL.items() for name in names.spl
 @rule(*_SPACE)
 def _spatial(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Any:
     labels, shape, space = walk.label(node.args[0]), walk.shape(node), _SPACE[operation(node)]
-    line = walk.labels.along(labels, -space - 1)  # channels; before them there may be no batch
+    line = walk.along(node, labels, -space - 1)  # channels; before them there may be no batch
     pooled = line.view(-1, *(1 for _ in range(space))).expand(shape)
     value = node.meta["val"]
     return pooled if isinstance(value, Tensor) else [pooled for _ in value]

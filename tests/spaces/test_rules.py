@@ -331,3 +331,47 @@ def test_normalised_weights_take_no_longer_than_they_are_many():
     labels.tie(chain[1:], chain[:-1])
     assert labels.find(rays).unique().tolist() == [1]
     assert labels.find(chain).unique().tolist() == [int(chain[0])]
+
+
+class Positions(nn.Module):
+    """Learned positions for longer sequences than the example has."""
+
+    def __init__(self, learned):
+        super().__init__()
+        self.embedding, self.up, self.fc = nn.Embedding(50, 32), nn.Linear(32, 64), nn.Linear(64, 4)
+        if learned:
+            self.positions = nn.Parameter(torch.randn(1, 16, 32))
+        else:
+            self.register_buffer("positions", torch.randn(1, 16, 32), persistent=False)
+
+    def forward(self, ids):
+        x = self.embedding(ids) + self.positions[:, : ids.shape[1]]
+        return self.fc(self.up(x).relu())
+
+
+@pytest.mark.parametrize("learned", [True, False])
+@pytest.mark.parametrize("length", [1, 6, 16])
+def test_what_the_example_is_too_short_for_goes_with_its_channels(learned, length):
+    torch.manual_seed(0)
+    net = Positions(learned)
+    space = spaces.discover(net, torch.zeros(1, length, dtype=torch.long))
+    assert {g.name: g.channels for g in space.groups} == {"embedding": 32, "up": 64}
+    small = spaces.slice_model(net, space, {"embedding": torch.arange(8).numpy()})
+    assert small.positions.shape == (1, 16, 8)
+    assert small(torch.zeros(1, 16, dtype=torch.long)).shape == (1, 16, 4)
+
+
+def test_channels_that_can_only_go_together_say_where_they_meet():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.mix, self.fc = nn.Linear(8, 16), nn.Linear(6, 12), nn.Linear(12, 4)
+
+        def forward(self, x):
+            return self.fc(self.mix(self.a(x).transpose(1, 2)).relu())
+
+    torch.manual_seed(0)
+    space = spaces.discover(Mixed(), torch.zeros(1, 6, 8))
+    reason = {f.name: f.reason for f in space.frozen}["a"]
+    assert reason.startswith("all 16 can only be removed together: different channels meet (linear")
+    assert "in mix at test_rules.py:" in reason
