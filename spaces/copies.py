@@ -7,6 +7,7 @@ import dis
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -66,6 +67,19 @@ def copied(
                 if isinstance(value, CALLABLES):  # a hook, or a forward put in place of the class's
                     table[key] = _rebound(value, memo, apart)
     return result
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Buffers are afterwards what they were: a copy whose code reaches the original by a global or
+    a closure runs layers of the original, and BatchNorm counts."""
+    before = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in before:
+            if not torch.equal(buffer, value):
+                buffer.data.copy_(value)
 
 
 def _outputs_kept(root: Any) -> Iterator[Tensor]:

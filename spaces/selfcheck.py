@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -85,21 +85,26 @@ LEAST = Draw("least", _least, _scattered, trained=True)
 ALL_LEAST = replace(LEAST, trained=False)
 
 
-def draws(groups: Groups, more: int) -> list[Draw]:
+def draws(groups: Groups, more: int, sizes: Collection[int] = ()) -> list[Draw]:
     """The draws that prove these groups.
 
     Beside random widths and the least ones, every group is whole while a neighbour of it is at its
     least, and the other way round: where two must keep step, no luck hides it. Neighbours have a
-    parameter in common; colours, no two neighbours alike, say in their bits who is least when.
+    parameter in common; colours, no two neighbours alike, say in their bits who is least when. And
+    all that can have the size of something else in the network have it: code that asks whether two
+    sizes are equal (may I add the shortcut?) gets another answer then.
 
     Args:
-        more: draws of random widths.
+        more: draws of random widths, and of common sizes.
+        sizes: that something in the network has.
     """
     colours = coloured(groups)
+    common = sorted({*sizes} & {width for group in groups for width in group.choices[:-1]})
     bits = range(max(colours.values(), default=0).bit_length())
     return [
         LESS,
         *(Draw(f"bit {bit}", partial(_by_bit, colours, bit), _scattered) for bit in bits),
+        *(Draw(f"size {size}", partial(_of_size, size), _scattered) for size in common[:more]),
         *(Draw(f"any {number}", _any, _scattered) for number in range(more)),
         LEAST,
     ]
@@ -107,6 +112,10 @@ def draws(groups: Groups, more: int) -> list[Draw]:
 
 def _by_bit(colours: dict[str, int], bit: int, group: ChannelGroup, _: np.random.Generator) -> int:
     return group.choices[0 if colours[group.name] >> bit & 1 else -1]
+
+
+def _of_size(size: int, group: ChannelGroup, _: np.random.Generator) -> int:
+    return size if size in group.choices else group.choices[-1]
 
 
 def coloured(groups: Groups) -> dict[str, int]:
@@ -130,6 +139,7 @@ class SelfCheck:
         generator = torch.Generator().manual_seed(0)
         self._groups = groups
         flops = sum(layer_flops(trace.costs, model).values())
+        self._sizes = {len(line) for line in trace.axes.values()}
         self._more = next(more for limit, more in MORE if flops < limit)
         self._verdict = Verdict(Probe(model, inputs, groups, generator), trace)
 
@@ -143,7 +153,7 @@ class SelfCheck:
     def _run(self) -> tuple[Groups, dict[str, str]]:
         good, broken = self._groups, dict[str, str]()
         while good:
-            several = draws(good, self._more)
+            several = draws(good, self._more, self._sizes)
             draw = next((d for d in several if self._problem(good, d) is not None), None)
             if draw is None:
                 break

@@ -12,6 +12,7 @@ from torch import nn
 
 from spaces.activations import Activation, find_activations
 from spaces.budget import Budget, Lattice, project
+from spaces.copies import untouched
 from spaces.cost import Polynomial, compile_flops, compile_params
 from spaces.errors import BudgetError, NothingToPruneError, UserError
 from spaces.fingerprint import fingerprint
@@ -200,7 +201,7 @@ def discover(model: nn.Module, example_inputs: Any, round_to: int | None = None)
         raise UserError(f"round_to must be an integer >= 1, but got {round_to}")
     check_model(model)
     given = arguments(model, example_inputs)
-    with torch.random.fork_rng(devices=[]):
+    with untouched(model), torch.random.fork_rng(devices=[]):
         inputs, batched = one_item(model, given)
         traced = trace(model, inputs)
         found, frozen = find_groups(traced, round_to)

@@ -7,11 +7,13 @@ lies at which index of which parameter, and what each costed operation costs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spaces.copies import copied
-from spaces.errors import ModelError
+from spaces.errors import ModelError, brief
 from spaces.export import exported
 from spaces.inputs import Inputs, call, repeated
 from spaces.rules import apply
@@ -29,12 +31,40 @@ def trace(model: nn.Module, inputs: Inputs) -> Trace:
         ModelError: ``torch.export`` cannot trace the model in eval mode; or, where only training
             uses some of it, neither trace nor run it in train mode.
     """
+    own = named_tensors(model)
     model = copied(model)
-    result = Trace(exported(model.eval(), inputs), named_tensors(model), _canonical(model))
+    program = exported(_evaluating(model), inputs)
+    _check_apart(program, own)
+    result = Trace(program, named_tensors(model), _canonical(model))
     _walk(result, result.program)
     if unused := _unused(result, model):
         _walk_training(result, model.train(), inputs, unused)
     return result
+
+
+def _evaluating(model: nn.Module) -> nn.Module:
+    try:
+        return model.eval()
+    except Exception as error:  # the user's own method
+        raise ModelError(
+            f"the model must go into eval mode, but eval() fails with {brief(error)}; mend that"
+        ) from error
+
+
+def _check_apart(program: torch.export.ExportedProgram, own: Mapping[str, Tensor]) -> None:
+    """A copy that uses tensors of the original is no copy: what is done to it would be seen there.
+
+    Raises:
+        ModelError: it uses one, by a global or by a function that closes over a module.
+    """
+    places = {t.data_ptr(): name for name, t in own.items() if t.numel()}
+    constants = [t for t in program.constants.values() if isinstance(t, Tensor) and t.numel()]
+    used = sorted(places[t.data_ptr()] for t in constants if t.data_ptr() in places)
+    if used:
+        raise ModelError(
+            f"the model must reach its layers through its own modules, but {used[0]} is reached by "
+            "a global or a closure, and so by every copy too; call self.<module> in forward"
+        )
 
 
 def train_trace(model: nn.Module, inputs: Inputs, like: Trace) -> Trace:

@@ -118,6 +118,37 @@ def test_what_cannot_be_copied_is_named_in_one_line():
     assert "\n" not in str(told.value)
 
 
+LAYERS = {}
+
+
+class Reaching(Plain):
+    """Uses a layer by a global: a copy uses that of the original."""
+
+    def forward(self, x):
+        return self.head(LAYERS["b"](self.a(x)))
+
+
+def test_layers_that_a_copy_would_share_are_refused_and_left_as_they_were():
+    torch.manual_seed(0)
+    net = Reaching()
+    LAYERS["b"] = net.b
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(spaces.ModelError, match="reached by a global or a closure"):
+        spaces.discover(net.train(), torch.randn(4, 3, 8, 8))
+    assert all(value.equal(before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_model_that_does_not_go_into_eval_mode_is_told_in_one_line():
+    class Stubborn(Plain):
+        def train(self, mode=True):
+            if not mode:
+                raise RuntimeError("never\neval")
+            return super().train(mode)
+
+    with pytest.raises(spaces.ModelError, match=r"eval\(\) fails with RuntimeError: never; mend"):
+        spaces.discover(Stubborn(), IMAGE)
+
+
 def compiled(net):
     net.b = torch.compile(net.b)
     return net

@@ -132,6 +132,24 @@ def test_sublattices(choices, passing, kept):
     assert sublattice(choices, passing) == kept
 
 
+class ShortcutIfItFits(nn.Module):
+    """Adds its input where the sizes happen to agree, as they do at width 16 only."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.fc = nn.Linear(16, 128), nn.Linear(128, 4)
+
+    def forward(self, x):
+        y = self.up(x).relu()
+        return self.fc(x + y if x.shape == y.shape else y)
+
+
+def test_a_width_at_which_the_code_does_something_else_is_not_offered():
+    torch.manual_seed(0)
+    space = spaces.discover(ShortcutIfItFits(), torch.zeros(1, 16))
+    assert space.groups[0].choices == tuple(range(24, 136, 8))
+
+
 class ZeroInitialised(Stem):
     """A literal slice behind a layer that is zero as it is initialised, and not when trained."""
 
