@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -55,6 +55,8 @@ def score(
             images, batches that are none, a loss that does not fit, or scores that are not finite.
         ModelError: the network does not run on the batches.
     """
+    if not isinstance(criteria, str) and not _are_names(criteria):
+        raise UserError(f'criteria must be a list of names, but got {criteria!r}; use ["l1"]')
     if isinstance(criteria, str):
         raise UserError(f"criteria must be a list of names, but got a string; use [{criteria!r}]")
     chosen = [_criterion(name) for name in criteria]
@@ -103,6 +105,10 @@ def check_criteria(
             differentiate(model, space, example, required)
         except NoGradients as error:
             raise _without(error, chosen, model, space) from error
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, Collection) and all(isinstance(name, str) for name in value)
 
 
 def _criterion(name: str) -> Criterion:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from torch import Tensor
 
 from prune_ops.greedy import GreedyScores
 from prune_ops.scores import Scores
@@ -27,11 +30,34 @@ def select(space: Space, policy: Policy, scores: Scores) -> Selection:
     Raises:
         UserError: the policy or the scores were made for another model.
     """
+    check(policy, scores)
     widths = space.widths(policy)
     kept: Selection = {}
     for group, width in zip(space.groups, widths, strict=True):
         kept[group.name] = np.sort(_ranking(group, scores, kept)[: int(width)])
     return kept
+
+
+def check(policy: Policy, scores: Scores) -> None:
+    """Refuse what is no policy, or no scores.
+
+    Raises:
+        UserError: one of them is something else, or a score is nan.
+    """
+    if not isinstance(policy, Policy):
+        raise UserError(
+            f"a policy must be a spaces.Policy, but got {type(policy).__name__}; take "
+            "space.uniform(0.5), or spaces.Policy({...}) of every group's width"
+        )
+    if not isinstance(scores, Mapping) or not all(isinstance(v, Tensor) for v in scores.values()):
+        raise UserError(
+            "scores must be a tensor for every group, as of one criterion of prune_ops.score, but "
+            f'got {type(scores).__name__}; take prune_ops.score(..., ["l1"])["l1"]'
+        )
+    if broken := [name for name, values in scores.items() if values.isnan().any()]:
+        raise UserError(
+            f"scores must be numbers, but those of {', '.join(broken[:3])} hold nan; score again"
+        )
 
 
 def ranked(space: Space, scores: Scores) -> dict[str, np.ndarray]:

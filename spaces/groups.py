@@ -186,7 +186,8 @@ def _lines(trace: Trace) -> dict[Place, Tensor]:
             lines[name, dims[0]] = trace.labels.along(labels, dims[0])
             trace.kinds.setdefault((name, dims[0]), "scale")
         elif trace.labels.varying(labels):
-            trace.labels.freeze(labels, f"{name} varies over several dims at once")
+            where = trace.met[name]
+            trace.labels.freeze(labels, f"{where} and varies over several dims at once")
     return lines
 
 

@@ -45,6 +45,12 @@ def arguments(model: nn.Module, given: Any) -> Inputs:
             "example_inputs must hold at least one tensor, but hold none; give what the model is "
             "called with"
         )
+    for tensor in tensors(found):
+        if tensor.layout != torch.strided or not tensor.numel():
+            raise UserError(
+                "example_inputs must be dense tensors with at least one item, but one is "
+                f"{'empty' if tensor.layout == torch.strided else tensor.layout}; give an example"
+            )
     return found
 
 

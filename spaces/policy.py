@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from numbers import Integral
 
 from spaces.errors import UserError
 
@@ -28,7 +29,7 @@ class Policy(Mapping[str, int]):
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         for name, width in widths.items():
-            if isinstance(width, bool) or int(width) != width or width < 1:
+            if not _is_width(width):
                 raise UserError(
                     f"width of group {name!r} must be an integer >= 1, but got {width!r}"
                 )
@@ -64,3 +65,8 @@ class Policy(Mapping[str, int]):
     def from_json(cls, text: str) -> Policy:
         """The policy that ``to_json`` wrote."""
         return cls(json.loads(text))
+
+
+def _is_width(value: object) -> bool:
+    whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
+    return whole and not isinstance(value, bool) and int(value) >= 1  # type: ignore[call-overload]

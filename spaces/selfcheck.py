@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -96,15 +97,17 @@ def draws(groups: Groups, more: int, sizes: Collection[int] = ()) -> list[Draw]:
 
     Args:
         more: draws of random widths, and of common sizes.
-        sizes: that something in the network has.
+        sizes: that something in the network has; two groups may come to have one in common, too.
     """
     colours = coloured(groups)
-    common = sorted({*sizes} & {width for group in groups for width in group.choices[:-1]})
+    below = Counter(width for group in groups for width in group.choices[:-1])
+    shared = sorted(width for width, count in below.items() if count > 1 and width not in sizes)
+    common = [*sorted({*sizes} & below.keys())[:more], *shared[: math.ceil(more / 4)]]
     bits = range(max(colours.values(), default=0).bit_length())
     return [
         LESS,
         *(Draw(f"bit {bit}", partial(_by_bit, colours, bit), _scattered) for bit in bits),
-        *(Draw(f"size {size}", partial(_of_size, size), _scattered) for size in common[:more]),
+        *(Draw(f"size {size}", partial(_of_size, size), _scattered) for size in common),
         *(Draw(f"any {number}", _any, _scattered) for number in range(more)),
         LEAST,
     ]

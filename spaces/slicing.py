@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.copies import copied
+from spaces.errors import ModelError
 from spaces.groups import ChannelGroup
 from spaces.inputs import Inputs
 from spaces.labels import Place
@@ -27,10 +28,12 @@ class Origin:
         kept: place → ascending positions in the unpruned tensor that stayed, for every dim of
             every parameter and buffer that was cut.
         example: what the network is called with, one item, if that is known.
+        widths: group → how many channels it has, if the network was cut by a policy of a space.
     """
 
     kept: Mapping[Place, np.ndarray]
     example: Inputs | None = None
+    widths: Mapping[str, int] | None = None
 
 
 def origin(model: nn.Module) -> Origin | None:
@@ -41,12 +44,6 @@ def origin(model: nn.Module) -> Origin | None:
 def remember(model: nn.Module, value: Origin) -> None:
     """Make this the ``origin`` of a network."""
     setattr(model, _ORIGIN, value)
-
-
-def remember_example(model: nn.Module, example: Inputs) -> None:
-    """Have a network that ``cut`` made know what it is called with."""
-    if (before := origin(model)) is not None:
-        remember(model, replace(before, example=example))
 
 
 _ORIGIN = "_pruned_from"
@@ -75,6 +72,7 @@ def cut(model: nn.Module, groups: tuple[ChannelGroup, ...], selection: Selection
     The result remembers what stayed: see `origin`.
     """
     tensors = named_tensors(model)
+    _check_places(tensors, groups)
     small: dict[str, Tensor] = {}
     places = kept_positions(groups, selection, tensors)
     for (name, dim), keep in places.items():
@@ -87,6 +85,19 @@ def cut(model: nn.Module, groups: tuple[ChannelGroup, ...], selection: Selection
     reading = {m.parameter for group in groups for m in group.members if m.kind == "in"}
     follow(result, made.values(), {id(made[id(tensors[n])]) for n in reading & small.keys()})
     return result
+
+
+def _check_places(tensors: Mapping[str, Tensor], groups: tuple[ChannelGroup, ...]) -> None:
+    """Raises a ModelError where the model has not the channels of the groups."""
+    for member in (m for group in groups for m in group.members):
+        tensor = tensors.get(member.parameter)
+        size = tensor.shape[member.dim] if tensor is not None and tensor.dim() > member.dim else 0
+        if member.index.size and size <= member.index.max():
+            raise ModelError(
+                "the model must be the one that the space was discovered on, but its "
+                f"{member.parameter!r} has no {int(member.index.max()) + 1} channels along dim "
+                f"{member.dim}; discover the space of this model"
+            )
 
 
 def _origin(before: Origin | None, places: Mapping[Place, np.ndarray]) -> Origin:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, overload
 
@@ -21,7 +21,7 @@ from spaces.inputs import Inputs, arguments, one_item
 from spaces.models import check_model
 from spaces.policy import Policy
 from spaces.selfcheck import SelfCheck
-from spaces.slicing import Selection, cut, remember_example
+from spaces.slicing import Selection, cut, origin, remember
 from spaces.trace import trace
 from spaces.walk import Cost, Uncounted
 
@@ -197,7 +197,7 @@ def discover(model: nn.Module, example_inputs: Any, round_to: int | None = None)
         NothingToPruneError: every channel is frozen.
         UserError: ``round_to`` is below 1, or the inputs are none of these.
     """
-    if round_to is not None and round_to < 1:
+    if round_to is not None and (not isinstance(round_to, int) or round_to < 1):
         raise UserError(f"round_to must be an integer >= 1, but got {round_to}")
     check_model(model)
     given = arguments(model, example_inputs)
@@ -250,8 +250,14 @@ def slice_model(model: nn.Module, space: Space, selection: Selection) -> nn.Modu
                 f"selection of {name!r} must keep channels within 0..{known[name].channels - 1}, "
                 f"at least one, but got {keep.tolist()[:8]}"
             )
-    small = cut(model, space.groups, selection)
-    remember_example(small, space.example)
+    return knowing(cut(model, space.groups, selection), space, selection)
+
+
+def knowing(small: nn.Module, space: Space, selection: Selection) -> nn.Module:
+    """The same network, cut to a selection of the space, whose `origin` says so."""
+    if (came := origin(small)) is not None:
+        widths = {g.name: len(selection.get(g.name, range(g.channels))) for g in space.groups}
+        remember(small, replace(came, example=space.example, widths=widths))
     return small
 
 

@@ -76,7 +76,7 @@ def train_trace(model: nn.Module, inputs: Inputs, like: Trace) -> Trace:
     model = copied(model).train()
     program = exported(model, inputs)
     result = Trace(program, like.tensors, like.names, like.labels, like.axes, like.kinds)
-    result.elements = like.elements
+    result.elements, result.met = like.elements, like.met
     _walk(result, program)
     return result
 
@@ -93,7 +93,7 @@ def _walk_training(result: Trace, model: nn.Module, inputs: Inputs, unused: list
             continue
         training = Trace(program, result.tensors, result.names, result.labels)
         training.axes, training.kinds = result.axes, result.kinds
-        training.elements, training.held = result.elements, result.held
+        training.elements, training.held, training.met = result.elements, result.held, result.met
         _walk(training, program)
         return
     _hold_untraceable(result, model, several, unused, reason)
@@ -140,6 +140,7 @@ def _canonical(model: nn.Module) -> dict[str, str]:
 def _walk(result: Trace, program: torch.export.ExportedProgram) -> None:
     walk = Walk(result, program)
     for node in program.graph_module.graph.nodes:
+        walk.node = node
         if node.op == "call_function":
             apply(walk, node)
         elif node.op == "get_attr":

@@ -64,6 +64,8 @@ class Trace:
     axes: dict[Place, Tensor] = field(default_factory=dict)
     kinds: dict[Place, Kind] = field(default_factory=dict)
     elements: dict[str, Tensor] = field(default_factory=dict)
+    met: dict[str, str] = field(default_factory=dict)
+    """Parameter used in arithmetic → where it is first."""
     held: dict[tuple[str, str], int] = field(default_factory=dict)
     """(module, reason) → channels, for layers that stay whole and have no labels of their own."""
     costs: list[Cost] = field(default_factory=list)
@@ -81,12 +83,14 @@ class Walk:
 
     ``values`` holds, for each node, its label tensor, a list of them, or None for what is no
     tensor; ``constants`` the numbers of nodes that depend on no input and no parameter; ``weights``
-    the nodes that are a parameter, or one with its dims in another order.
+    the nodes that are a parameter, or one with its dims in another order; ``node`` is the one that
+    the walk has come to.
     """
 
     def __init__(self, result: Trace, program: torch.export.ExportedProgram) -> None:
         self.result = result
         self.labels = result.labels
+        self.node: fx.Node | None = None
         self.values: dict[fx.Node, Any] = {}
         self.constants: dict[fx.Node, Any] = {}
         self.weights: dict[fx.Node, Weight] = {}
@@ -211,12 +215,16 @@ class Walk:
             # A single number belongs to no channel: it meets all of them alike.
             new = self.labels.fresh(prod(shape)) if prod(shape) > 1 else neutral((1,))
             self.result.elements[parameter] = new.view(shape)
+            self.result.met[parameter] = self._here(f"{parameter} is used in arithmetic")
             if any(name == parameter for name, _ in self.result.axes):
                 self._used_twice(parameter)
         return self.result.elements[parameter]
 
+    def _here(self, reason: str) -> str:
+        return reason if self.node is None else self.because(self.node, reason)
+
     def _used_twice(self, parameter: str) -> None:
-        reason = f"{parameter} is both a layer's weight and used in arithmetic"
+        reason = self._here(f"{parameter} is both a layer's weight and used in arithmetic")
         self.labels.freeze(self.result.elements[parameter], reason)
         for (name, _), labels in self.result.axes.items():
             if name == parameter:

@@ -25,8 +25,9 @@ from prune_ops.artifact.kept import Kept, kept_in, kept_of
 from prune_ops.artifact.passes import Pass
 from spaces import copied, fit_to_state
 from spaces.errors import DataError, ModelError
+from spaces.models import check_model
 from spaces.policy import Policy
-from spaces.slicing import remember
+from spaces.slicing import origin, remember
 from spaces.state import plain_state
 
 FORMAT = 2
@@ -59,6 +60,7 @@ def save(
             is not of tensors and plain values.
         ModelError: the network does not run on the example, or cannot be copied.
     """
+    _check_policy(model, policy)
     state = plain_state(model)
     content = {
         "kept.pt": kept_of(model, state, example).packed(),
@@ -83,7 +85,9 @@ def load(fresh_model: nn.Module, folder: str | Path, verify: bool = True) -> nn.
     Raises:
         DataError: a file is missing, damaged, of a later format, holds pickled code (which is never
             run), or is of another architecture.
+        ModelError: ``fresh_model`` is no plain network: compiled, or on the meta device, say.
     """
+    check_model(fresh_model)
     path = Path(folder)
     number, _ = _read_about(path)
     state = read(path / "weights.pt")
@@ -108,6 +112,22 @@ def load_policy(folder: str | Path) -> Policy:
         DataError: ``policy.json`` is missing, damaged or of a later format.
     """
     return _read_about(Path(folder))[1]
+
+
+def _check_policy(model: nn.Module, policy: Policy) -> None:
+    if not isinstance(policy, Policy):
+        raise DataError(
+            "a network is saved with its policy, a spaces.Policy, but got "
+            f"{type(policy).__name__}; give the one that it was pruned by"
+        )
+    came = origin(model)
+    if came is not None and came.widths is not None and dict(policy) != dict(came.widths):
+        different = [n for n in {**came.widths, **policy} if came.widths.get(n) != policy.get(n)]
+        raise DataError(
+            f"a network is saved with the policy that it was pruned by, but {different[0]!r} has "
+            f"{came.widths.get(different[0])} channels and {policy.get(different[0])} in the policy"
+            "; give that one"
+        )
 
 
 def _about(policy: Policy, info: Mapping[str, Any] | None) -> bytes:

@@ -23,7 +23,8 @@ from spaces import Space
 from spaces.errors import UserError, unknown
 from spaces.groups import ChannelGroup
 from spaces.policy import Policy
-from spaces.slicing import Selection, named_tensors, narrowed, remember_example
+from spaces.slicing import Selection, named_tensors, narrowed
+from spaces.space import knowing
 
 __all__ = ["SURGERIES", "Surgery", "operate", "prune", "step"]
 
@@ -62,8 +63,7 @@ def prune(
     """
     selection = select(space, policy, scores)
     small = operate(model, space.groups, selection, surgery, batches, space.batched)
-    remember_example(small, space.example)
-    return small
+    return knowing(small, space, selection)
 
 
 def operate(

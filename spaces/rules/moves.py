@@ -12,7 +12,8 @@ from spaces.rules.table import rule
 from spaces.walk import Walk, Weight
 
 
-@rule("permute", "transpose", "t", "numpy_T", "swapaxes", "swapdims", "movedim", "mT", "matrix_H")
+@rule("permute", "transpose", "t", "numpy_T", "swapaxes", "swapdims", "movedim", "mT")
+@rule("moveaxis")
 def _transpose(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     """Of a parameter a layer may still take it as its weight."""
     weight = walk.weight(node.args[0])
@@ -27,8 +28,11 @@ def _transpose(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
 @rule("squeeze", "unsqueeze", "expand", "slice", "select", "narrow", "unbind")
 @rule("roll", "flip", "rot90", "pixel_shuffle", "pixel_unshuffle")
 @rule("channel_shuffle", "native_channel_shuffle", "repeat", "repeat_interleave", "tile")
-@rule("diagonal", "unfold", "tensor_split", "split_with_sizes")
-def _move(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Any:
+@rule("diagonal", "unfold", "tensor_split", "split_with_sizes", "broadcast_to", "narrow_copy")
+@rule("atleast_1d", "atleast_2d", "atleast_3d")
+def _move(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
+    if "self" not in args:  # repeats or a list of tensors, say
+        raise ValueError("nothing that is moved")
     data, *rest = node.args
     rest, kwargs = fx.map_arg((rest, dict(node.kwargs)), lambda n: _number(walk, n))
     moved = node.target(walk.label(data), *rest, **kwargs)  # type: ignore[operator]
@@ -46,10 +50,11 @@ def _number(walk: Walk, node: fx.Node) -> Any:
 def _index(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     """Positions that are computed may be any, where no two of them are different channels."""
     labels = walk.label(node.args[0])
-    indices = args["indices"] if "indices" in args else [None] * args["dim"] + [args["index"]]
+    dim = args.get("dim", 0) % max(labels.dim(), 1)
+    indices = args["indices"] if "indices" in args else [None] * dim + [args["index"]]
     numbers = [
-        None if index is None else _positions(walk, labels, dim, index)
-        for dim, index in enumerate(indices)
+        None if index is None else _positions(walk, labels, place, index)
+        for place, index in enumerate(indices)
     ]
     return labels[tuple(slice(None) if index is None else index for index in numbers)]
 
@@ -89,7 +94,7 @@ def _same(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     return labels if isinstance(value, Tensor) else [labels for _ in value]
 
 
-@rule("view", "reshape", "_unsafe_view", "flatten", "unflatten", "view_as", "reshape_as")
+@rule("view", "reshape", "_unsafe_view", "flatten", "ravel", "unflatten", "view_as", "reshape_as")
 def _reshape(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     if "dtype" in args:
         raise ValueError("the same bytes as other numbers")
@@ -107,7 +112,7 @@ def _reshape(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     return after
 
 
-@rule("chunk", "split")
+@rule("chunk", "split", "unsafe_chunk", "unsafe_split")
 def _parts(walk: Walk, node: fx.Node, args: dict[str, Any]) -> list[Tensor]:
     labels, dim = walk.label(node.args[0]), args["dim"]
     parts = _move(walk, node, args)
@@ -118,10 +123,11 @@ def _parts(walk: Walk, node: fx.Node, args: dict[str, Any]) -> list[Tensor]:
     return parts
 
 
-@rule("cat", "concat", "stack")
+@rule("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack")
+@rule("row_stack")
 def _cat(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     pieces = [walk.label(piece) for piece in args["tensors"]]
-    return node.target(pieces, args["dim"])  # type: ignore[operator]
+    return node.target(pieces, *node.args[1:], **node.kwargs)  # type: ignore[operator]
 
 
 @rule("glu")

@@ -13,7 +13,8 @@ from spaces.walk import Walk, neutral
 
 
 @rule("mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "linalg_vector_norm")
-@rule("logsumexp", "prod", "argmax", "argmin", "var_mean", "std_mean", "all", "any")
+@rule("logsumexp", "prod", "argmax", "argmin", "var_mean", "std_mean", "all", "any", "nansum")
+@rule("nanmean", "median", "aminmax", "count_nonzero", "linalg_norm", "frobenius_norm")
 def _reduce(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     if "other" in args:  # torch.max(a, b)
         return pointwise(walk, node, args)
@@ -56,7 +57,8 @@ def _over(walk: Walk, node: fx.Node, labels: Tensor, dims: list[int]) -> Tensor:
     return neutral(tuple(labels.shape))
 
 
-@rule("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin", "cumsum", "normalize")
+@rule("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin", "cumsum", "cumprod")
+@rule("logcumsumexp")
 def _along(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     labels = walk.label(node.args[0])
     dim = args["dim"] % labels.dim()

@@ -113,19 +113,19 @@ def test_a_view_is_saved_without_the_storage_behind_it(tmp_path):
     assert (tmp_path / "weights.pt").stat().st_size < 10_000
 
 
-def test_saving_twice_replaces(small, folder):
-    prune_ops.save(folder, small, Policy({"0": 3}))
+def test_saving_twice_replaces(folder):
+    prune_ops.save(folder, architecture(), Policy({"0": 3}))
     assert prune_ops.load_policy(folder) == Policy({"0": 3})
     assert sorted(os.listdir(folder)) == FILES
 
 
-def test_a_write_that_fails_leaves_the_old_artifact(small, folder, monkeypatch):
+def test_a_write_that_fails_leaves_the_old_artifact(folder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(DataError, match="must be writable, but got: No space left on device"):
-        prune_ops.save(folder, small, Policy({"0": 3}))
+        prune_ops.save(folder, architecture(), Policy({"0": 3}))
     assert prune_ops.load_policy(folder) == POLICY
     assert sorted(os.listdir(folder)) == FILES
 

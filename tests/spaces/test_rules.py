@@ -66,6 +66,16 @@ TOGETHER = {
     "add.Tensor alpha": lambda _, a, b: torch.add(a, b, alpha=0.5),
     "clamp.Tensor": lambda _, a, b: torch.clamp(a, max=b),
     "copy_": lambda _, a, b: torch.zeros_like(a).copy_(a) + b,
+    "multiply and subtract": lambda _, a, b: torch.subtract(torch.multiply(a, a), b),
+    "divide": lambda _, a, b: torch.divide(a, b.abs().add(1)),
+    "moveaxis and back": lambda _, a, b: a.moveaxis(1, -1).moveaxis(-1, 1) + b,
+    "index_select by a dim from behind": lambda _, a, b: (
+        a.index_select(-1, torch.arange(7, -1, -1)) + b
+    ),
+    "broadcast_to": lambda _, a, b: a.mean((2, 3), keepdim=True).broadcast_to(b.shape) + b,
+    "vstack and sum": lambda _, a, b: torch.vstack([a, b]).sum(0, keepdim=True),
+    "ravel": lambda _, a, b: (a.ravel() + b.ravel()).view(a.shape),
+    "stack and median.dim": lambda _, a, b: stacked(a, b).median(0).values,
     "stack and sum": lambda _, a, b: stacked(a, b).sum(0),
     "stack and mean behind the channels": lambda _, a, b: stacked(a, b, 2).mean(2),
     "stack and max.dim": lambda _, a, b: stacked(a, b).max(0).values,

@@ -150,6 +150,27 @@ def test_a_width_at_which_the_code_does_something_else_is_not_offered():
     assert space.groups[0].choices == tuple(range(24, 136, 8))
 
 
+class ShortcutsIfTheyFit(nn.Module):
+    """Adds a layer's input where it is as wide, which no two layers are at first."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(10, 100), nn.Linear(100, 50)])
+        self.fc = nn.Linear(50, 4)
+
+    def forward(self, x):
+        for layer in self.layers:
+            y = layer(x).relu()
+            x = x + y if layer.in_features == layer.out_features else y
+        return self.fc(x)
+
+
+def test_widths_that_may_not_be_equal_are_not_both_offered():
+    torch.manual_seed(0)
+    space = spaces.discover(ShortcutsIfTheyFit(), torch.zeros(1, 10))
+    assert [g.channels for g in space.groups] in ([100], [50])
+
+
 class ZeroInitialised(Stem):
     """A literal slice behind a layer that is zero as it is initialised, and not when trained."""
 
