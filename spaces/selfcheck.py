@@ -37,6 +37,8 @@ MANY = 32
 MORE = ((20e6, 8), (200e6, 4), (1e9, 1), (math.inf, 0))
 """Below so many flops → so many draws of random widths: what is quick is proven more often."""
 
+UNSTEADY = "computes something else each time it is cut"
+
 Groups = tuple[ChannelGroup, ...]
 
 
@@ -124,9 +126,13 @@ def _of_size(size: int, group: ChannelGroup, _: np.random.Generator) -> int:
 def coloured(groups: Groups) -> dict[str, int]:
     """Name → the least number that no neighbour before it has."""
     colours: dict[str, int] = {}
-    for k, group in enumerate(groups):
-        taken = {colours[other.name] for other in groups[:k] if _share(group, other)}
+    at: dict[str, set[int]] = {}  # parameter → colours of the groups that have it
+    for group in groups:
+        own = [at.setdefault(m.parameter, set()) for m in group.members]
+        taken = set[int]().union(*own)
         colours[group.name] = next(c for c in range(len(groups)) if c not in taken)
+        for there in own:
+            there.add(colours[group.name])
     return colours
 
 
@@ -160,7 +166,7 @@ class SelfCheck:
             draw = next((d for d in several if self._problem(good, d) is not None), None)
             if draw is None:
                 break
-            blamed = self._blame(good, draw)
+            blamed = self._blame(good, draw) or dict.fromkeys((g.name for g in good), UNSTEADY)
             good = self._mended(good, blamed, broken)
         return good, broken
 
