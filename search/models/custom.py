@@ -6,6 +6,7 @@ from torch import nn
 
 from search import callables
 from spaces.errors import UserError, brief
+from spaces.state import set_state, state_of
 
 
 def build(spec: str, classes: int) -> nn.Module:
@@ -33,7 +34,9 @@ def _check_methods(model: nn.Module, spec: str) -> None:
     try:
         followed = model.eval() is model and model.train() is model
         model.train(training)
-        model.load_state_dict(model.state_dict())
+        set_state(model, state_of(model))
+    except UserError:
+        raise
     except (Exception, SystemExit) as error:
         raise UserError(
             f"{spec!r} must return a module that changes its mode and loads its own state_dict, "
