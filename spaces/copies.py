@@ -127,7 +127,8 @@ def _rebound(value: Any, memo: dict[int, Any], apart: bool) -> Any:
 
 def _bound_anew(value: Any, memo: dict[int, Any], apart: bool) -> Any:
     if isinstance(value, types.FunctionType):
-        return _function(value, memo, apart)
+        torchs = (value.__module__ or "").partition(".")[0] == "torch"
+        return value if torchs else _function(value, memo, apart)
     if isinstance(value, types.MethodType):
         owner = _other(value.__self__, memo, apart)
         return value if owner is value.__self__ else types.MethodType(value.__func__, owner)

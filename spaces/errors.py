@@ -10,7 +10,8 @@ UserError                 the CLI prints the line and exits with 2
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 MANY = 12
 """Of more names than this only the nearest are listed."""
@@ -59,3 +60,28 @@ def brief(error: BaseException) -> str:
     """
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+@contextmanager
+def in_one_line(
+    kind: type[UserError], must: str, hint: str, let: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Whatever the user's own code raises in the block comes out as one line of that kind.
+
+    >>> with in_one_line(ModelError, "the model must run, but it fails with", "mend it"):
+    ...     raise KeyError("x")
+    Traceback (most recent call last):
+    spaces.errors.ModelError: the model must run, but it fails with KeyError: 'x'; mend it
+
+    Args:
+        must: what must hold, up to the words before what came.
+        let: passes as it is, as a ``UserError`` does.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except let:
+        raise
+    except Exception as error:  # it is anybody's code, and so is what it raises
+        raise kind(f"{must} {brief(error)}; {hint}") from error

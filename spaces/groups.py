@@ -98,6 +98,11 @@ def sublattice(choices: tuple[int, ...], passing: Sequence[int]) -> tuple[int, .
     return (*best, choices[-1]) if best else None
 
 
+def share_a_parameter(one: ChannelGroup, other: ChannelGroup) -> bool:
+    """Whether some layer has channels of both."""
+    return not {m.parameter for m in one.members}.isdisjoint(m.parameter for m in other.members)
+
+
 def in_step(groups: Sequence[ChannelGroup]) -> ChannelGroup | None:
     """One group of several that must lose the same share: channel c of each goes with c of all.
 

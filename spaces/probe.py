@@ -18,6 +18,7 @@ from spaces.errors import ModelError, brief
 from spaces.groups import ChannelGroup
 from spaces.inputs import Inputs, call, repeated, tensors
 from spaces.slicing import named_tensors
+from spaces.state import become
 
 HIDES = 1e-3
 """A parameter whose root mean square is below this hides what it multiplies."""
@@ -73,13 +74,13 @@ class Probe:
         vars(other).pop("training", None)  # what it keeps of before
         other.model = copied(self.model).double()
         other.inputs, other.others, other.several = (
-            tree_map(_double, given) for given in (self.inputs, self.others, self.several)
+            _cast(given, torch.float64) for given in (self.inputs, self.others, self.several)
         )
         other.whole = other.outputs(lambda: call(other.model, other.inputs))
         return other
 
     def _in_single(self) -> bool:
-        model, inputs = copied(self.model).float(), tree_map(_single, self._given[0])
+        model, inputs = copied(self.model).float(), _cast(self._given[0], torch.float32)
         try:
             whole = self.outputs(lambda: call(model, inputs))
         except Exception:  # a type fixed in the user's code
@@ -100,7 +101,7 @@ class Probe:
         with torch.no_grad():
             for name, tensor in sorted(named_tensors(self.model).items()):
                 if tensor.is_floating_point() and (name in scales or _hides(tensor)):
-                    tensor.copy_(self._drawn(name, tensor))
+                    become(tensor, self._drawn(name, tensor).to(tensor))
 
     def _drawn(self, name: str, tensor: Tensor) -> Tensor:
         noise = torch.rand(tensor.shape, generator=self._generator)
@@ -157,8 +158,7 @@ class Probe:
     @staticmethod
     def outputs(run: Callable[[], Any]) -> list[Tensor]:
         """The tensors among what a call in eval mode gives; the same draws every time."""
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), NoDropout():
-            torch.manual_seed(0)
+        with torch.no_grad(), _same_draws(), NoDropout():
             return tensors(run())
 
     @staticmethod
@@ -169,8 +169,7 @@ class Probe:
         """
         model.train()
         try:
-            with torch.random.fork_rng(_cuda_devices(model)), torch.enable_grad(), NoDropout():
-                torch.manual_seed(0)
+            with torch.enable_grad(), _same_draws(), NoDropout():
                 found = tensors(call(model, inputs))
                 if backward:
                     sums = [x.float().sum() for x in found if x.requires_grad]
@@ -228,18 +227,23 @@ def _hides(tensor: Tensor) -> bool:
     return is_weight and float(tensor.float().square().mean().sqrt()) < HIDES
 
 
-def _double(value: Any) -> Any:
-    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+def _cast(inputs: Inputs, dtype: torch.dtype) -> Inputs:
+    def cast(value: Any) -> Any:
+        is_real = isinstance(value, Tensor) and value.is_floating_point()
+        return value.to(dtype) if is_real else value
 
-
-def _single(value: Any) -> Any:
-    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
+    found: Inputs = tree_map(cast, inputs)
+    return found
 
 
 def _has_nan(values: Sequence[Tensor]) -> bool:
     return any(bool(x.isnan().any()) for x in values)
 
 
-def _cuda_devices(model: nn.Module) -> list[int]:
-    """The GPUs that the model lives on: dropout would draw from their generators."""
-    return sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """Random numbers begin anew in the block, and go on as before after it, on GPUs too."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(0)
+        yield

@@ -14,18 +14,15 @@ in train mode, is offered less, or not at all:
 from __future__ import annotations
 
 import math
-import zlib
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import nn
 
 from spaces.cost import layer_flops
-from spaces.groups import ChannelGroup, in_step, sublattice
+from spaces.draws import ALL_LEAST, LESS, Draw, draws
+from spaces.groups import ChannelGroup, in_step, share_a_parameter, sublattice
 from spaces.inputs import Inputs
 from spaces.probe import Probe, full_precision
 from spaces.verdict import Verdict
@@ -40,100 +37,6 @@ MORE = ((20e6, 8), (200e6, 4), (1e9, 1), (math.inf, 0))
 UNSTEADY = "computes something else each time it is cut"
 
 Groups = tuple[ChannelGroup, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """A way to draw a width for every group.
-
-    Attributes:
-        width: of a group and a generator.
-        kept: which channels stay, of so many and to that width.
-        trained: whether a training step of the cut is tried too.
-        compared: whether its outputs are checked as well.
-    """
-
-    name: str
-    width: Callable[[ChannelGroup, np.random.Generator], int]
-    kept: Callable[[int, int, np.random.Generator], np.ndarray]
-    trained: bool = False
-    compared: bool = False
-
-
-def _any(group: ChannelGroup, rng: np.random.Generator) -> int:
-    return int(rng.choice(group.choices))
-
-
-def _less(group: ChannelGroup, rng: np.random.Generator) -> int:
-    return int(rng.choice(group.choices[:-1]))
-
-
-def _least(group: ChannelGroup, _: np.random.Generator) -> int:
-    return group.choices[0]
-
-
-def _scattered(channels: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    return np.sort(rng.permutation(channels)[:width])
-
-
-def _shifted(channels: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Without the first, nor the last if that can be: so nothing that is kept stays in its place,
-    counted from either end, and every literal slice is seen."""
-    inner = rng.permutation(np.arange(1, channels - 1))
-    return np.sort([*inner, channels - 1, 0][:width])
-
-
-LESS = Draw("less", _less, _shifted, trained=True, compared=True)
-LEAST = Draw("least", _least, _scattered, trained=True)
-ALL_LEAST = replace(LEAST, trained=False)
-
-
-def draws(groups: Groups, more: int, sizes: Collection[int] = ()) -> list[Draw]:
-    """The draws that prove these groups.
-
-    Beside random widths and the least ones, every group is whole while a neighbour of it is at its
-    least, and the other way round: where two must keep step, no luck hides it. Neighbours have a
-    parameter in common; colours, no two neighbours alike, say in their bits who is least when. And
-    all that can have the size of something else in the network have it: code that asks whether two
-    sizes are equal (may I add the shortcut?) gets another answer then.
-
-    Args:
-        more: draws of random widths, and of common sizes.
-        sizes: that something in the network has; two groups may come to have one in common, too.
-    """
-    colours = coloured(groups)
-    below = Counter(width for group in groups for width in group.choices[:-1])
-    shared = sorted(width for width, count in below.items() if count > 1 and width not in sizes)
-    common = [*sorted({*sizes} & below.keys())[:more], *shared[: math.ceil(more / 4)]]
-    bits = range(max(colours.values(), default=0).bit_length())
-    return [
-        LESS,
-        *(Draw(f"bit {bit}", partial(_by_bit, colours, bit), _scattered) for bit in bits),
-        *(Draw(f"size {size}", partial(_of_size, size), _scattered) for size in common),
-        *(Draw(f"any {number}", _any, _scattered) for number in range(more)),
-        LEAST,
-    ]
-
-
-def _by_bit(colours: dict[str, int], bit: int, group: ChannelGroup, _: np.random.Generator) -> int:
-    return group.choices[0 if colours[group.name] >> bit & 1 else -1]
-
-
-def _of_size(size: int, group: ChannelGroup, _: np.random.Generator) -> int:
-    return size if size in group.choices else group.choices[-1]
-
-
-def coloured(groups: Groups) -> dict[str, int]:
-    """Name → the least number that no neighbour before it has."""
-    colours: dict[str, int] = {}
-    at: dict[str, set[int]] = {}  # parameter → colours of the groups that have it
-    for group in groups:
-        own = [at.setdefault(m.parameter, set()) for m in group.members]
-        taken = set[int]().union(*own)
-        colours[group.name] = next(c for c in range(len(groups)) if c not in taken)
-        for there in own:
-            there.add(colours[group.name])
-    return colours
 
 
 class SelfCheck:
@@ -155,8 +58,6 @@ class SelfCheck:
     def run(self) -> tuple[Groups, dict[str, str]]:
         """The groups that surgery survives, and name → reason of those that it would break."""
         with full_precision():
-            if reason := self._verdict.unfit():
-                return (), {group.name: reason for group in self._groups}
             return self._run()
 
     def _run(self) -> tuple[Groups, dict[str, str]]:
@@ -166,6 +67,8 @@ class SelfCheck:
             draw = next((d for d in several if self._problem(good, d) is not None), None)
             if draw is None:
                 break
+            if good is self._groups and (reason := self._verdict.unfit()):
+                return (), {group.name: reason for group in good}
             blamed = self._blame(good, draw) or dict.fromkeys((g.name for g in good), UNSTEADY)
             good = self._mended(good, blamed, broken)
         return good, broken
@@ -191,7 +94,7 @@ class SelfCheck:
         rest = tuple(g for g in good if g.name not in names)
         if not rest or self._problem(rest, ALL_LEAST) is None:
             return bad
-        near = [g for g in rest if any(_share(g, other) for other in bad)]
+        near = [g for g in rest if any(share_a_parameter(g, other) for other in bad)]
         names |= {g.name for g in near if self._problem((g,), ALL_LEAST) is not None}
         return [g for g in good if g.name in names]
 
@@ -253,8 +156,7 @@ class SelfCheck:
         return low
 
     def _fails(self, group: ChannelGroup, width: int) -> bool:
-        alone = replace(LESS, width=lambda *_: width)
-        return self._problem((group,), alone) is not None
+        return self._problem((group,), LESS.at(width)) is not None
 
     def _bundled(self, bad: list[ChannelGroup]) -> list[ChannelGroup]:
         """Of groups that do not survive alone those that survive when cut in step."""
@@ -267,14 +169,8 @@ class SelfCheck:
         return found
 
     def _problem(self, groups: Groups, draw: Draw) -> str | None:
-        selection = {group.name: _selected(group, draw) for group in groups}
+        selection = {group.name: draw.selected(group) for group in groups}
         return self._verdict.of(groups, selection, draw.trained, draw.compared)
-
-
-def _selected(group: ChannelGroup, draw: Draw) -> np.ndarray:
-    """The same channels for the same group and draw, whoever else is cut."""
-    rng = np.random.default_rng(zlib.crc32(f"{draw.name} {group.name}".encode()))
-    return draw.kept(group.channels, draw.width(group, rng), rng)
 
 
 def _candidates(groups: list[ChannelGroup]) -> Iterable[list[ChannelGroup]]:
@@ -284,16 +180,14 @@ def _candidates(groups: list[ChannelGroup]) -> Iterable[list[ChannelGroup]]:
         if len(together) > 2:
             yield together
         for k, one in enumerate(together):
-            yield from ([one, other] for other in together[k + 1 :] if _share(one, other))
+            yield from (
+                [one, other] for other in together[k + 1 :] if share_a_parameter(one, other)
+            )
 
 
 def _components(groups: list[ChannelGroup]) -> list[list[ChannelGroup]]:
     found: list[list[ChannelGroup]] = []
     for group in groups:
-        near = [c for c in found if any(_share(group, other) for other in c)]
+        near = [c for c in found if any(share_a_parameter(group, other) for other in c)]
         found = [c for c in found if c not in near] + [[*(g for c in near for g in c), group]]
     return found
-
-
-def _share(one: ChannelGroup, other: ChannelGroup) -> bool:
-    return not {m.parameter for m in one.members}.isdisjoint(m.parameter for m in other.members)

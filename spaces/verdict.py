@@ -42,10 +42,11 @@ class Verdict:
     def __init__(self, probe: Probe, trace: Trace, exact: bool = False) -> None:
         self._probe, self._trace, self._exact = probe, trace, exact
         self._graph: tuple[Trace | None] | None = None
-        self._tolerance, self._scales = self._rounding(), self._responses()
+        self._tolerance = self._rounding()
         if probe.single and self.unfit() is not None:
             probe.as_it_came()  # types that the user's code fixes
-            self._tolerance, self._scales = self._rounding(), self._responses()
+            vars(self).pop("_scales", None)
+            self._tolerance = self._rounding()
 
     def unfit(self) -> str | None:
         """Why no cut of this network can be judged, if that is so: the reference must compute what
@@ -121,9 +122,8 @@ class Verdict:
     def _zeroed(self, groups: Groups, selection: Selection) -> nn.Module:
         """The uncut network without what reads the removed channels: quicker than a graph, and the
         same where nothing takes a statistic over channels."""
-        masked = MaskedReference(self._trace, groups, selection)
-        zeros = masked.zeroed(named_tensors(self._probe.model))
         own = named_tensors(self._probe.model)
+        zeros = MaskedReference(self._trace, groups, selection).zeroed(own)
         return copied(self._probe.model, {id(own[name]): value for name, value in zeros.items()})
 
     def _training_graph(self, inputs: Inputs) -> Trace | None:
@@ -156,12 +156,15 @@ class Verdict:
     ) -> str | None:
         if [x.shape for x in got] != [x.shape for x in wanted]:
             return f"changes the shape of the output{mode} when cut"
+        if relative_error(got, wanted) < allowed * LEAST:  # whatever depends on the input
+            return None
         scales = self._scales if len(self._scales) == len(wanted) else None
         if relative_error(got, wanted, scales) < allowed:
             return None
         return f"{OTHERWISE}{mode} when cut (a size fixed in the code?)"
 
-    def _responses(self) -> list[float]:
+    @cached_property
+    def _scales(self) -> list[float]:
         """How much of each output depends on the input, from `LEAST` to 1: the rest comes from
         biases, would be there whatever is cut, and so must not hide an error."""
         probe = self._probe

@@ -301,6 +301,18 @@ class Everything(nn.Module):
         return self.head(x / x.pow(2).sum((2, 3), keepdim=True).add(1).sqrt())
 
 
+class Stem(nn.Module):
+    """Layers ``a`` and ``b`` of 16 channels, ``c`` of 8 and a classifier; to be put together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+        self.c, self.fc = nn.Conv2d(16, 8, 3, padding=1), nn.Linear(8, 4)
+
+    def head(self, x: Tensor) -> Tensor:
+        return self.fc(self.c(x.relu()).relu().mean((2, 3)))
+
+
 SMALL: dict[str, type[nn.Module]] = {
     c.__name__: c
     for c in (
