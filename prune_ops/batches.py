@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten
 
-from spaces.errors import DataError, UserError, brief
+from spaces.errors import DataError, UserError, in_one_line
 from spaces.inputs import items, joined, part, tensors
 
 Pair = tuple[Any, Any]
@@ -62,18 +62,13 @@ def read(pairs: Iterable[Pair], batched: bool = True) -> Iterator[Batch]:
         iterator = iter(pairs)
     except TypeError as error:
         raise UserError(_PAIRS.format(type(pairs).__name__)) from error
+    must = "batches must be readable to the end, but the next one fails with"
     while True:
-        try:
-            pair = next(iterator)
-        except StopIteration:
-            return
-        except UserError:
-            raise
-        except Exception as error:  # the data is the user's, and so is what it raises
-            raise DataError(
-                f"batches must be readable to the end, but the next one fails with {brief(error)}; "
-                "check the data"
-            ) from error
+        with in_one_line(DataError, must, "check the data"):
+            try:
+                pair = next(iterator)
+            except StopIteration:
+                return
         batch = _batch(pair, batched)
         if not _empty(batch):
             yield batch

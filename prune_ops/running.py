@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from prune_ops.batches import described
 from prune_ops.collectors.subject import Loss
-from spaces.errors import ModelError, UserError, brief
+from spaces.errors import ModelError, UserError, in_one_line
 from spaces.inputs import call, tensors
 
 
@@ -20,16 +20,10 @@ def ran(model: nn.Module, inputs: Any) -> Any:
     Raises:
         ModelError: it fails.
     """
-    try:
+    must = f"the network must run on the inputs of every batch, but on {described(inputs)} it"
+    hint = "give batches of what the space was discovered with, on the network's device"
+    with in_one_line(ModelError, f"{must} fails with", hint):
         return call(model, inputs)
-    except UserError:
-        raise
-    except Exception as error:  # the model is anybody's, and so is what it raises
-        raise ModelError(
-            f"the network must run on the inputs of every batch, but on {described(inputs)} it "
-            f"fails with {brief(error)}; give batches of what the space was discovered with, on "
-            "the network's device"
-        ) from error
 
 
 def total(outputs: Any) -> Tensor:
@@ -58,16 +52,10 @@ def measured(loss: Loss, outputs: Any, targets: Any) -> Tensor:
             "the default loss, cross_entropy, takes one tensor of logits, but the network gives "
             f"{described(outputs)}; pass loss=..., a function of (outputs, targets)"
         )
-    try:
+    met = f"the outputs {described(outputs)} and the targets {described(targets)}"
+    hint = "pass loss=..., a function of (outputs, targets) that fits them"
+    with in_one_line(UserError, f"the loss must take {met}, but it fails with", hint):
         value = loss(outputs, targets)
-    except UserError:
-        raise
-    except Exception as error:  # likewise
-        raise UserError(
-            f"the loss must take the outputs {described(outputs)} and the targets "
-            f"{described(targets)}, but it fails with {brief(error)}; pass loss=..., a function of "
-            "(outputs, targets) that fits them"
-        ) from error
     if not isinstance(value, Tensor) or value.numel() != 1 or not value.is_floating_point():
         raise UserError(
             f"the loss must return one number as a tensor, but it returns {_kind(value)}; pass "

@@ -16,7 +16,7 @@ from search.data.splits import Split
 from search.hardware import threads_suited_to
 from search.models import load_weights
 from search.train import FROM_SCRATCH, Diverged, Recipe, train
-from spaces.errors import DataError, ModelError, UserError, brief
+from spaces.errors import DataError, ModelError, in_one_line
 from spaces.fingerprint import graph_fingerprint
 from spaces.state import state_of
 
@@ -77,28 +77,24 @@ def _trained(
     progress: Progress,
 ) -> nn.Module:
     reasons = []
+    must = "the model must train, but a step of its training failed with"
+    hint = "try a forward and a backward pass in train mode"
     for rate in RATES:
         model = _fresh(fresh, seed)
         slower = dataclasses.replace(recipe, lr=recipe.lr * rate)
         try:
-            train(
-                model,
-                split,
-                slower,
-                epochs=epochs,
-                seed=seed,
-                device=device,
-                on_step=lambda step, steps: progress("training the baseline", step, steps),
-            )
+            with in_one_line(ModelError, must, hint, let=(Diverged,)):
+                train(
+                    model,
+                    split,
+                    slower,
+                    epochs=epochs,
+                    seed=seed,
+                    device=device,
+                    on_step=lambda step, steps: progress("training the baseline", step, steps),
+                )
         except Diverged as error:
             reasons.append(str(error))
-        except UserError:
-            raise
-        except Exception as error:  # the model is anybody's, and so is what it raises
-            raise ModelError(
-                f"the model must train, but a step of its training failed with {brief(error)}; "
-                "try a forward and a backward pass in train mode"
-            ) from error
         else:
             for reason in reasons:
                 log.warning("the baseline was trained at a lower rate: %s", reason)

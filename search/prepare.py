@@ -21,8 +21,8 @@ from search.sampler import parameters
 from search.task import SCORING, Task, build_task, calibration_sizes
 from search.train import penalised_scales
 from search.trial import ADAPTING
-from spaces import Budget, ModelError, Space, UserError
-from spaces.errors import brief
+from spaces import Budget, ModelError, Space
+from spaces.errors import in_one_line
 from spaces.state import plain_state
 
 Check = Callable[[nn.Module, Space], None]
@@ -173,15 +173,9 @@ def score(
     Raises:
         UserError: as ``prune_ops.score``, or the model fails on the images.
     """
-    try:
+    must = "the model must run on training images, but scoring it failed with"
+    with in_one_line(ModelError, must, "try a forward and a backward pass"):
         scores = prune_ops.score(
             task.model, space, task.calibration(), criteria(config), seed=config.policies.seed
         )
         return scores | damages(task, space, config, scores[config.reference], progress)
-    except UserError:
-        raise
-    except Exception as error:  # the model is anybody's, and so is what it raises
-        raise ModelError(
-            f"the model must run on training images, but scoring it failed with {brief(error)}; "
-            "try a forward and a backward pass"
-        ) from error

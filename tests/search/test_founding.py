@@ -144,8 +144,9 @@ def test_graphs_of_two_versions_of_torch_are_not_compared(join: Joining) -> None
 
 def test_what_an_older_version_did_not_store_is_not_compared(join: Joining) -> None:
     older = {name: NETWORK[name] for name in ("groups", "flops", "images", "weights")}
-    join(network=older)
-    join("b")
+    first = join(network=older)
+    assert join("b")[1] == first[1] == ["uniform"]
+    assert join.scored == 1
 
 
 def test_another_config_is_refused_before_anything_is_built(join: Joining) -> None:
