@@ -27,6 +27,7 @@ from results.beside import BesideRecord
 from results.database import one_line
 from results.record import FinalRecord, TrialRecord
 from results.sensitivity import SensitivityRecord
+from results.training import TrainingRecord
 from spaces.errors import UserError
 
 RECORD, FINALS, PROVENANCE = "record", "finals", "provenance"
@@ -309,6 +310,17 @@ def load_comparison(study: optuna.Study) -> Comparison:
     """What `save_comparison` stored, else an empty comparison."""
     known = _read(Comparison.from_json, study.user_attrs.get(COMPARISON))
     return Comparison() if known is None else known
+
+
+def save_trainings(study: optuna.Study, records: Sequence[TrainingRecord]) -> None:
+    """PLACEHOLDER"""
+    with plain_errors("the study"):
+        study.set_user_attr("trainings", [r.to_json() for r in records])
+
+
+def load_trainings(study: optuna.Study) -> list[TrainingRecord]:
+    """PLACEHOLDER"""
+    return _read_all(TrainingRecord.from_json, study.user_attrs.get("trainings", []))
 
 
 def save_provenance(study: optuna.Study, provenance: dict[str, Any]) -> None:

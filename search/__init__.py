@@ -11,9 +11,9 @@ import os
 # 0.7 s with two sleeping ones. Read when torch starts its threads, hence before the imports.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from search.comparison.job import compare
+from search.compare import compare
 from search.config import SearchConfig
-from search.engines import SearchStopped
+from search.errors import SearchStopped
 from search.run import search
 from search.task import Task, build_task
 

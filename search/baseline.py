@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from search import cache
 from search.data.source import Progress, Splits, silent
 from search.data.splits import Split
+from search.errors import Diverged
 from search.hardware import threads_suited_to
 from search.models import load_weights
-from search.train import FROM_SCRATCH, Diverged, Recipe, train
+from search.train import FROM_SCRATCH, Recipe, train
+from spaces import copied
 from spaces.errors import DataError, ModelError, in_one_line
 from spaces.fingerprint import graph_fingerprint
 from spaces.state import state_of
@@ -29,7 +31,7 @@ RATES = (1.0, 0.1, 0.01)
 
 
 def baseline(
-    fresh: Callable[[], nn.Module],
+    model: nn.Module,
     splits: Splits,
     *,
     name: str,
@@ -40,15 +42,16 @@ def baseline(
     sparsity: float = 0.0,
     progress: Progress = silent,
 ) -> nn.Module:
-    """A trained network in eval mode on ``device``: from ``folder`` if it was trained before.
+    """A trained copy in eval mode on ``device``: from ``folder`` if it was trained before.
 
-    >>> model = baseline(fresh, splits, name="digits_cnn digits", seed=0, device=device, folder=f)
+    >>> trained = baseline(model, splits, name="digits_cnn digits", seed=0, device=device, folder=f)
 
     The file in ``folder`` is a ``state_dict``, with the tensors that such leaves out, named by a
     hash of everything that the result depends on. A damaged one is trained again, with a line in
     the log.
 
     Args:
+        model: with fresh weights that follow from ``seed``; it stays as it is.
         sparsity: as ``Recipe.sparsity``.
 
     Raises:
@@ -56,19 +59,19 @@ def baseline(
             sparsity is asked for and no BatchNorm has a scale.
     """
     recipe = dataclasses.replace(FROM_SCRATCH.suited_to(len(splits.train)), sparsity=sparsity)
-    model = _fresh(fresh, seed)
     parts = (name, seed, epochs, recipe, device.type, torch.__version__)
     made_from = (_shapes(model), _fingerprint(splits.train), _graph(model, splits))
     path = folder / f"{cache.key(*parts, *made_from)}.pt"
-    if not _restore(model, path):
+    trained = copied(model)
+    if not _restore(trained, path):
         with threads_suited_to(splits.shape):
-            model = _trained(fresh, splits.train, recipe, seed, device, epochs, progress)
-        cache.save(path, state_of(model))
-    return model.to(device).eval()
+            trained = _trained(model, splits.train, recipe, seed, device, epochs, progress)
+        cache.save(path, state_of(trained))
+    return trained.to(device).eval()
 
 
 def _trained(
-    fresh: Callable[[], nn.Module],
+    fresh: nn.Module,
     split: Split,
     recipe: Recipe,
     seed: int,
@@ -80,7 +83,7 @@ def _trained(
     must = "the model must train, but a step of its training failed with"
     hint = "try a forward and a backward pass in train mode"
     for rate in RATES:
-        model = _fresh(fresh, seed)
+        model = copied(fresh)
         slower = dataclasses.replace(recipe, lr=recipe.lr * rate)
         try:
             with in_one_line(ModelError, must, hint, let=(Diverged,)):
@@ -105,7 +108,8 @@ def _trained(
     )
 
 
-def _fresh(fresh: Callable[[], nn.Module], seed: int) -> nn.Module:
+def seeded(fresh: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A network whose fresh weights follow from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         return fresh()

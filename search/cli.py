@@ -13,20 +13,16 @@ from rich.console import Console, Group
 
 import results
 from results import Run
+from results.text import duration
+from search.compare import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
-from search.comparison.job import (
-    asked_of,
-    execute_comparison,
-    fit_for,
-    folder_of,
-    resume_command,
-)
+from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import SearchConfig, TaskConfig
 from search.crash import told
-from search.engines import SearchStopped
+from search.errors import SearchStopped
 from search.flags import USER_ERROR, Ended, Formatter, Parser, add_part
 from search.folder import Folder, place
-from search.inspect import inspect, loaded, untrained, without_data
+from search.inspect import inspect, with_data, without_data
 from search.plain import check_plain
 from search.progress import Progress
 from search.run import execute
@@ -129,10 +125,10 @@ def _compare(arguments: Sequence[str]) -> int:
     if where is None:
         asked, folder = CompareConfig.of(**mine), place(others)
         with _resumable(folder, lambda: _searching(folder, asked)) as progress:
-            execute(folder, progress=progress, check=fit_for(asked, folder))
+            execute(folder, progress=progress, check=structure_check(asked, folder))
     else:
         folder = folder_of(where, others)
-        asked = asked_of(folder, mine)
+        asked = options_of(folder, mine)
     with _resumable(folder, lambda: resume_command(folder, asked)) as progress:
         run = execute_comparison(folder, asked, progress=progress)
     console = Console()
@@ -169,7 +165,7 @@ def _report(arguments: Sequence[str]) -> int:
 def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]:
     """Work on a run's folder; where it is cut short, ``command`` says how to go on."""
     try:
-        with Progress(Console(stderr=True)) as progress:
+        with Progress(Console(stderr=True), duration) as progress:
             yield progress
     except (KeyboardInterrupt, SearchStopped) as reason:
         if not folder.begun:
@@ -215,11 +211,7 @@ def _inspect(arguments: Sequence[str]) -> int:
     options = vars(parser.parse_args(arguments))
     config = SearchConfig.of(**options)
     cache = Path(config.run.runs_dir) / ".cache"
-    given = (
-        untrained(config.task, loaded(config.task, cache))
-        if "data" in options
-        else without_data(config.task)
-    )
+    given = with_data(config.task, cache) if "data" in options else without_data(config.task)
     inspect(*given, config.task.round_to, Console())
     return 0
 

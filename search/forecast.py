@@ -1,4 +1,4 @@
-"""How long a search will take, from one step of each kind of its work."""
+"""How long work will take, from one step of each kind of it."""
 
 from __future__ import annotations
 
@@ -9,107 +9,92 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from search.beside import trainings
+from results.training import Candidate
 from search.data.splits import Split
 from search.engines import Engine
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob
 from search.layerwise import layer_flops
 from search.train import evaluate
-from search.trial import Climb, FinalJob
-from spaces import Budget
+from spaces import Budget, Space
 
 IMAGES = 1024
 """So many images of each split are enough to time an epoch or an evaluation by."""
 BOOKKEEPING = 0.1
 """Seconds a trial for the sampler and the database."""
-FRONT = 3
-"""Policies that a front usually sends to the finals, uniform widths among them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """Seconds of work, before and after the finals begin.
+class Speed:
+    """Seconds of the parts of trials and trainings, as they were timed.
 
-    >>> forecast = foresee(climb, budgets, engine)
-    >>> forecast.trials + forecast.finals
-    104.2
-    """
-
-    trials: float
-    finals: float
-
-    @property
-    def total(self) -> float:
-        """Seconds of the whole search."""
-        return self.trials + self.finals
-
-
-def foresee(climb: Climb, budgets: list[Budget], engine: Engine) -> Forecast:
-    """Time rung 0, a part of an epoch and an evaluation of uniform widths, and multiply.
-
-    How many trials climb is foreseen from ``eta`` and ``coin``. Failures count as no time: the
-    search itself will tell of them. Timed on this machine, whatever the engine's machines are.
-    """
-    config = climb.config
-    with _threads(engine.threads):
-        proxies = climb.rung(climb.space.uniform(budgets[0]), 0, seed=0).seconds
-        epoch, evaluation = _epoch(climb, budgets[0]), _evaluation(climb)
-    climbing = 1 / config.judging.eta * (1 - config.judging.coin) + config.judging.coin
-    trial = proxies + BOOKKEEPING
-    for rung, epochs in enumerate(config.judging.rungs, start=1):
-        trial += climbing**rung * (epochs * epoch + evaluation)
-    networks = FRONT * len(budgets) * config.training.final_seeds
-    final = config.training.final_epochs * epoch + 2 * evaluation
-    uniform = climb.space.uniform(budgets[0])
-    flops = climb.space.flops(uniform)
-    gradual = layer_flops(climb.space, uniform, climb.to_the_end(uniform).layer_epochs)
-    final += epoch * gradual / flops
-    unpruned = climb.space.full_flops / flops
-    beside = trainings(config) * (final + config.training.final_epochs * epoch * (unpruned - 1))
-    again = config.judging.repeats * (config.judging.rungs[-1] * epoch + evaluation)
-    return Forecast(
-        config.policies.trials * trial / engine.at_once,
-        networks * final / min(engine.at_once, networks) + (again + beside) / engine.at_once,
-    )
-
-
-def foresee_trainings(climb: Climb, jobs: Sequence[FinalJob], engine: Engine) -> float:
-    """Seconds that trainings of their own kind take: uniform widths are timed, by flops the others.
-
-    >>> foresee_trainings(climb, jobs, engine)
+    >>> speed = measured_speed(evaluator, Budget.parse("0.5"), engine)
+    >>> speed.of_trainings(jobs, evaluator.space, at_once=2)
     310.5
+
+    Attributes:
+        epoch: one pass over the training images by a network of ``flops`` multiply-adds.
+        evaluation: one pass over the validation images.
     """
-    if not jobs:
-        return 0.0
-    budget = Budget.parse(climb.config.policies.budget[0])
+
+    epoch: float
+    evaluation: float
+    flops: int
+
+    def of_trainings(self, jobs: Sequence[TrainingJob], space: Space, at_once: int) -> float:
+        """Of all these trainings; networks of other sizes are reckoned by their flops."""
+        if not jobs:
+            return 0.0
+        seconds = sum(self._of_training(job, space) for job in jobs)
+        return seconds / min(at_once, len(jobs))
+
+    def _of_training(self, job: TrainingJob, space: Space) -> float:
+        spec, policy = job.spec, job.candidate.policy
+        flops = spec.epochs * space.flops(policy) + layer_flops(space, policy, spec.layer_epochs)
+        return self.epoch * flops / self.flops + (1 + job.tested) * self.evaluation
+
+
+def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Speed:
+    """Time a part of an epoch and of an evaluation of uniform widths.
+
+    On this machine, whatever the engine's machines are. A training that fails counts as it went:
+    the search itself will tell of it.
+    """
+    policy = evaluator.space.uniform(budget)
     with _threads(engine.threads):
-        epoch, evaluation = _epoch(climb, budget), _evaluation(climb)
-    timed = climb.space.flops(climb.space.uniform(budget))
-    epochs = sum(
-        job.training.epochs * climb.space.flops(job.policy) / timed
-        for job in jobs
-        if job.training is not None
-    )
-    seconds = epochs * epoch + 2 * len(jobs) * evaluation
-    return seconds / min(engine.at_once, len(jobs))
+        epoch, evaluation = _epoch(evaluator, Candidate(policy)), _evaluation(evaluator)
+    return Speed(epoch, evaluation, evaluator.space.flops(policy))
 
 
-def _epoch(climb: Climb, budget: Budget) -> float:
-    """Seconds of one epoch of uniform widths in the run's mode."""
-    task, recipe = climb.task, climb.recipe
+def seconds_of_trials(evaluator: Evaluator, budget: Budget, speed: Speed, engine: Engine) -> float:
+    """Of all trials: rung 0 is timed, and how many are promoted follows from ``eta``."""
+    judging = evaluator.config.judging
+    with _threads(engine.threads):
+        uniform = Candidate(evaluator.space.uniform(budget))
+        trial = evaluator.evaluate_rung(uniform, 0, seed=0).seconds + BOOKKEEPING
+    promoted = 1 / judging.eta * (1 - judging.coin) + judging.coin
+    for rung, epochs in enumerate(judging.rungs, start=1):
+        trial += promoted**rung * (epochs * speed.epoch + speed.evaluation)
+    return evaluator.config.policies.trials * trial / engine.at_once
+
+
+def _epoch(evaluator: Evaluator, candidate: Candidate) -> float:
+    """Seconds of one epoch in the run's mode."""
+    task, specs = evaluator.task, evaluator.specs
     part = _part(task.train)
     # A small set would get a recipe of its own; the steps timed are to be those of the search.
-    config = climb.config.having(lr=recipe.lr, batch_size=recipe.batch_size)
-    shortened = replace(climb, task=replace(task, train=part), config=config)
+    spec = replace(specs.in_mode(candidate.policy, 1), epochs=1)
+    config = evaluator.config.having(batch_size=specs.recipe(spec).batch_size)
+    shortened = replace(evaluator, task=replace(task, train=part), config=config)
     started = time.perf_counter()
-    policy = climb.space.uniform(budget)
     with suppress(Exception):
-        shortened.trained(policy, shortened.in_mode(policy, 1), seed=0)
+        shortened.trained(candidate, spec, seed=0)
     return (time.perf_counter() - started) * len(task.train) / len(part)
 
 
-def _evaluation(climb: Climb) -> float:
+def _evaluation(evaluator: Evaluator) -> float:
     """Seconds of one pass over the validation split, by the unpruned network."""
-    task = climb.task
+    task = evaluator.task
     part = _part(task.validation)
     started = time.perf_counter()
     evaluate(task.model, part)

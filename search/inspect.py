@@ -13,39 +13,28 @@ import spaces
 from results import text
 from search import data, models
 from search.config import TaskConfig
-from search.data.source import Splits
 from search.fit import check_takes
 from search.provenance import uncounted
 from spaces import Space
 
 
-def loaded(config: TaskConfig, cache: Path) -> Splits:
-    """The data, on the CPU.
+def with_data(config: TaskConfig, cache: Path) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """The model with fresh weights, on the CPU, and one image of the data as its input.
 
     Raises:
-        UserError: as ``build_task``.
+        UserError: as ``build_task``, but for what the model gives.
     """
     models.check(config.model)
-    return data.load(
+    splits = data.load(
         config.data,
         device=torch.device("cpu"),
         image_size=config.image_size,
         train_images=config.train_images,
         cache=cache,
     )
-
-
-def untrained(
-    config: TaskConfig, splits: Splits, seed: int = 0
-) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """The model with fresh weights, on the CPU, and one image of the data as its input.
-
-    Raises:
-        UserError: as ``build_task``, but for what the model gives.
-    """
     image, _ = next(iter(splits.validation.batches(1)))
-    built = _built(config, splits.classes, splits.shape[0], seed)
-    model, example = built, (image[:1],)
+    model = _built(config, splits.classes, splits.shape[0])
+    example = (image[:1],)
     check_takes(model, example, config.model, f" of data {config.data!r}")
     return model, example
 
@@ -59,14 +48,14 @@ def without_data(config: TaskConfig) -> tuple[nn.Module, tuple[Tensor, ...]]:
     models.check(config.model)
     (channels, side, _), classes = models.usual(config.model)
     side = config.image_size or side
-    model = _built(config, classes, channels, 0)
+    model = _built(config, classes, channels)
     example = (torch.zeros(1, channels, side, side),)
     check_takes(model, example, config.model)
     return model, example
 
 
-def _built(config: TaskConfig, classes: int, channels: int, seed: int) -> nn.Module:
-    torch.manual_seed(seed)
+def _built(config: TaskConfig, classes: int, channels: int) -> nn.Module:
+    torch.manual_seed(0)
     model = models.build(config.model, classes, channels)
     if config.weights is not None:
         models.load_weights(model, config.weights)

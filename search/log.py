@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from results.record import TrialRecord
-from search.trial import FinalJob, FinalOutcome, Outcome
+from results.training import TrainingRecord
+from search.jobs import RungResult
 
 _logger = logging.getLogger("search")
 
@@ -18,7 +19,7 @@ def logged_to(path: Path) -> Iterator[None]:
     """What the search logs goes to the end of ``path`` too, while the block lasts.
 
     >>> with logged_to(folder.path / "log.txt"):
-    ...     engine.run(study, climb, 48, log.watched)
+    ...     engine.run(study, evaluator, 48, log.watched)
     """
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
@@ -33,30 +34,31 @@ def logged_to(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def measured(record: TrialRecord, outcome: Outcome, where: str) -> None:
+def measured(record: TrialRecord, result: RungResult, where: str) -> None:
     """One line: trial, rung, node, what came out, and the policy."""
     _logger.info(
         "trial %d rung %d on %s: %s in %.1f s; policy %s",
         record.number,
-        outcome.rung,
+        result.rung,
         where,
-        _said(outcome),
-        outcome.seconds,
+        _said(result),
+        result.seconds,
         record.policy.to_json(),
     )
 
 
-def trained(job: FinalJob, outcome: FinalOutcome) -> None:
-    """One line for a training of a comparison; the seed, the source and the policy name it."""
-    said = outcome.failure.reason if outcome.failure else f"accuracy {outcome.val_accuracy:.4f}"
+def trained(record: TrainingRecord) -> None:
+    """One line for a network that was trained to the end, or failed."""
+    spec = record.spec
     _logger.info(
-        "trained %s for %d epochs with seed %d: %s in %.1f s; policy %s",
-        "from scratch" if job.training and job.training.scratch else job.source or "inherited",
-        outcome.epochs,
-        job.seed,
-        said,
-        outcome.seconds,
-        job.policy.to_json(),
+        "trained %s for %s, %d epochs with seed %d: %s in %.1f s; policy %s",
+        "from scratch" if spec.scratch else record.candidate.criterion,
+        record.purpose,
+        spec.epochs,
+        record.seed,
+        record.reason or f"accuracy {record.val_accuracy:.4f}",
+        record.seconds,
+        record.candidate.policy.to_json(),
     )
 
 
@@ -66,9 +68,9 @@ def watched(record: TrialRecord) -> None:
         _logger.info("trial %d %s %s", record.number, record.state, record.reason)
 
 
-def _said(outcome: Outcome) -> str:
-    if outcome.failure is not None:
-        return f"failed: {outcome.failure.reason}"
-    if outcome.rung == 0:
-        return ", ".join(f"{name} {score:.4g}" for name, score in outcome.proxies.items())
-    return f"accuracy {outcome.accuracy:.4f}"
+def _said(result: RungResult) -> str:
+    if result.failure is not None:
+        return f"failed: {result.failure.reason}"
+    if result.rung == 0:
+        return ", ".join(f"{name} {score:.4g}" for name, score in result.proxies.items())
+    return f"accuracy {result.accuracy:.4f}"

@@ -1,34 +1,50 @@
-"""What a person sees while a search runs: a bar in a terminal, a line now and then elsewhere."""
+"""What a person sees while work goes on: a bar in a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from results import FinalRecord, TrialRecord
-from results.text import duration, number, plural
-from search.config import RunConfig
-from search.forecast import Forecast
-
 PAUSE_SECONDS = 15.0
 """Where there is no terminal, at most one line in so many seconds."""
 
 
+@dataclass
+class Stage:
+    """A part of the work: so many steps, forecast to take so many seconds together."""
+
+    name: str
+    steps: int
+    seconds: float
+    done: int = field(default=0)
+
+    @property
+    def seconds_done(self) -> float:
+        """Of the forecast seconds, those whose steps are done."""
+        return self.seconds * self.done / max(self.steps, 1)
+
+
 class Progress:
-    """Follows a search; without a console it shows nothing.
+    """Follows work in stages; without a console it shows nothing.
 
     >>> with Progress(Console(stderr=True)) as progress:
-    ...     task = build_task(progress=progress.working)
-    ...     progress.begin(foresee(climb, budgets), trials=48)
-    ...     engine.run(study, climb, 48, progress.trial)
+    ...     progress.begin([Stage("trials", 48, seconds=90.0), Stage("finals", 9, seconds=40.0)])
+    ...     progress.advance("trials", note="best 93.41 %")
+
+    Args:
+        duration: how a number of seconds is written.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self, console: Console | None = None, duration: Callable[[float], str] = "{:.0f} s".format
+    ) -> None:
         self._console = console or Console(quiet=True)
+        self._duration = duration
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -39,12 +55,9 @@ class Progress:
         )
         self._line = self._bar.add_task("starting", total=None, note="")
         self._silent_until = 0.0
-        self._forecast = Forecast(0.0, 0.0)
-        self._trials, self._finals = 0, 0
-        self._ended: dict[int, TrialRecord] = {}
-        self._trained = 0
-        self._said: set[str] = set()
+        self._stages: dict[str, Stage] = {}
         self._began, self._head_start = 0.0, 0.0
+        self._said: set[str] = set()
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -63,72 +76,43 @@ class Progress:
             self._said.add(line)
             self.say(line)
 
-    def hiring(self, run: RunConfig) -> None:
-        """Show, in a terminal, which cluster is waited for."""
-        if run.engine == "ray":
-            where = f"connecting to Ray at {run.address}" if run.address else "starting Ray here"
-            self._bar.update(self._line, description=where)
+    def waiting(self, what: str) -> None:
+        """Show, in a terminal, what is waited for."""
+        self._bar.update(self._line, description=what)
 
     def working(self, what: str, done: int, total: int) -> None:
-        """So much of what comes before the search is done: decoding images, the baseline."""
+        """So much is done of work that was not forecast."""
         self._show(what, done, total, f"{100 * done // max(total, 1)} %")
 
-    def begin(self, forecast: Forecast, trials: int, records: Sequence[TrialRecord] = ()) -> None:
-        """Say how long it will take; ``records`` are those that an earlier process left."""
-        self._forecast, self._trials = forecast, trials
-        self._ended = {r.number: r for r in records if r.state != "running"}
-        self._head_start, self._began = self._done, time.perf_counter()
-        left = trials - len(self._ended)
-        self.say(
-            f"forecast: about {duration(forecast.total - self._done)}, of which "
-            f"{duration(forecast.trials * left / trials)} for {plural(left, 'trial')} and "
-            f"{duration(forecast.finals)} for training the front"
-        )
+    def begin(self, stages: Sequence[Stage]) -> None:
+        """Work in these stages begins; what is done of them already was done before."""
+        self._stages = {stage.name: stage for stage in stages}
+        self._began, self._head_start = time.perf_counter(), self._done
+        self._silent_until = 0.0
 
-    def trial(self, record: TrialRecord) -> None:
-        """A record was stored."""
-        if record.state != "running":
-            self._ended[record.number] = record
-        self._show("trials", len(self._ended), self._trials, f"{self._best}, {self._left}")
+    def resize(self, name: str, steps: int) -> None:
+        """The stage begins, and has so many steps as nobody could know before."""
+        self._stages.setdefault(name, Stage(name, steps, 0.0)).steps = steps
+        self._silent_until = 0.0
 
-    def begin_finals(self, networks: int) -> None:
-        """The trials are over; so many trainings to the end follow."""
-        self._finals, self._silent_until = networks, 0.0
-
-    def final(self, record: FinalRecord) -> None:
-        """One more network was trained to the end, or read from an earlier process."""
-        self._trained += record.role != "baseline"
-        self._show("finals", self._trained, self._finals, self._left)
-
-    def begin_trainings(self, seconds: float, trainings: int) -> None:
-        """Trainings of a comparison follow; say how long they will take together."""
-        self._forecast, self._trials = Forecast(0.0, seconds), 0
-        self._finals, self._trained, self._head_start = trainings, 0, 0.0
-        self._silent_until, self._began = 0.0, time.perf_counter()
-        self.say(f"forecast: about {duration(seconds)} for {plural(trainings, 'training')}")
-
-    def training(self) -> None:
-        """One more training of a comparison is done."""
-        self._trained += 1
-        self._show("trainings", self._trained, self._finals, self._left)
-
-    @property
-    def _best(self) -> str:
-        known = [r.val_accuracy for r in self._ended.values() if r.state == "complete"]
-        return f"best {number(max(known))} %" if known else "none complete"
+    def advance(self, name: str, steps: int = 1, note: str = "") -> None:
+        """So many steps more of a stage are done; 0 shows the note alone."""
+        stage = self._stages.setdefault(name, Stage(name, 0, 0.0))
+        stage.done += steps
+        left = f"{self._duration(self._left)} left"
+        self._show(name, stage.done, stage.steps, f"{note}, {left}" if note else left)
 
     @property
     def _done(self) -> float:
-        """Of the seconds that were forecast, those whose work is done."""
-        trials = self._forecast.trials * len(self._ended) / max(self._trials, 1)
-        return trials + self._forecast.finals * self._trained / max(self._finals, 1)
+        return sum(stage.seconds_done for stage in self._stages.values())
 
     @property
-    def _left(self) -> str:
-        """The rest of the forecast, at the pace so far."""
-        done = self._done - self._head_start
-        pace = (time.perf_counter() - self._began) / done if done > 0 else 1.0
-        return f"{duration(max(0.0, self._forecast.total - self._done) * pace)} left"
+    def _left(self) -> float:
+        """The rest of the forecast in seconds, at the pace so far."""
+        total = sum(stage.seconds for stage in self._stages.values())
+        since = self._done - self._head_start
+        pace = (time.perf_counter() - self._began) / since if since > 0 else 1.0
+        return max(0.0, total - self._done) * pace
 
     def _show(self, what: str, done: int, total: int, note: str) -> None:
         text = f"{what} {done}/{total}"

@@ -1,4 +1,4 @@
-"""The whole job: from a task and a budget to the Pareto front. Read ``execute`` top to bottom."""
+"""A search from a task and a budget to the Pareto front. Read ``_search`` top to bottom."""
 
 from __future__ import annotations
 
@@ -6,23 +6,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from optuna.study import Study
-
 import results
-import spaces
 from prune_ops import Scores
 from results import (
-    FinalRecord,
     Run,
     TrialRecord,
     load_beside,
     load_finals,
     load_provenance,
     load_records,
-    load_repeats,
     save_beside,
     save_finals,
     save_provenance,
@@ -30,55 +24,40 @@ from results import (
     save_sensitivity,
     write_tables,
 )
+from results.text import duration, number, plural
+from results.training import Candidate
 from search import log
-from search.beside import Beside, trainings
-from search.checkpoints import InFolder
+from search.checks import Check, no_check, savable
 from search.config import SearchConfig
-from search.engines import Engine, hired
-from search.finals import Finals, finalists
+from search.engines import Engine
 from search.flops_check import flops_check
 from search.folder import Folder, place
-from search.forecast import foresee
-from search.hardware import threads_suited_to
-from search.interrupt import interrupts_heard
+from search.forecast import measured_speed, seconds_of_trials
 from search.layers import sensitivity
-from search.prepare import (
-    Check,
-    anything,
-    build,
-    check_criteria,
-    check_proxies,
-    choosers,
-    every,
-    given,
-    reachable,
-    savable,
-    score,
-    tell_uncounted,
-)
-from search.progress import Progress
+from search.progress import Progress, Stage
 from search.provenance import provenance, tested
-from search.repeats import repeat
 from search.sampler import BudgetSampler, Plan, make
-from search.starts import Start, crowding, starts
+from search.session import Prepared, Session, engine_of, prepare, session
+from search.starts import Start, start_budget_warning, starts
 from search.study.company import company_of, until_ended
-from search.study.connection import DatabaseLost
-from search.study.founding import begun, check_storage, end, ended, opened, unchanged
-from search.study.network import fingerprint
+from search.study.founding import end, ended, unchanged
 from search.task import Task
-from search.trial import Climb
-from spaces import Budget, Space, UserError
+from search.trainings import compression_baselines, finals, repeats
+from search.trainings.compression_baselines import CompressionBaselines
+from search.trainings.finals import Finals, SavedNetworks, finalists
+from search.trainings.repeats import Repeats
+from search.trainings.trainer import carry_out
 
 
 def search(
     task: Task | None = None,
     budget: float | str | Sequence[float | str] = 0.5,
-    trials: int = 64,
+    trials: int = SearchConfig().policies.trials,
     **options: Any,
 ) -> Run:
     """Search pruning policies of a task; what it finds is the run in ``runs/<name>/``.
 
-    >>> run = search(build_task("digits_cnn", "digits"), budget=0.5, trials=64)
+    >>> run = search(build_task("digits_cnn", "digits"), budget=0.5, trials=48)
     >>> run.front[["flops_fraction", "val_accuracy", "test_accuracy"]]
 
     Args:
@@ -98,132 +77,114 @@ def execute(
     folder: Folder,
     task: Task | None = None,
     progress: Progress | None = None,
-    check: Check = anything,
+    check: Check = no_check,
 ) -> Run:
-    """The job; where the folder holds a run that was cut short, the rest of it.
+    """The search; where the folder holds a run that was cut short, the rest of it.
 
     Args:
         check: what else the network must be fit for; asked before anything is trained.
     """
-    try:
-        check_storage(folder)
-        progress = progress or Progress()
-        progress.hiring(folder.config.run)
-        # The engine first, so that a wrong address is told at once.
-        with interrupts_heard(), hired(folder.config) as engine:
-            return _search(folder, engine, task, progress, check)
-    except DatabaseLost as lost:
-        raise UserError(f"{lost}; go on with: {folder.resume_command}") from lost
-
-
-def _search(
-    folder: Folder, engine: Engine, task: Task | None, progress: Progress, check: Check
-) -> Run:
-    config, check = folder.config, every(unchanged(folder), savable, check)
-    command = {} if task else {"command": config.command}
-    task = given(task) if task else build(config, progress, check)
-    space = spaces.discover(task.model, task.example, config.task.round_to)
-    check(task.model, space)
-    tell_uncounted(space, progress)
-    budgets = reachable(space, config)
-    check_criteria(task.model, task.example, space, len(task.train), config)
-    check_proxies(task.model, len(task.train), config)
-    about = provenance(folder.path.name, config, task, space, budgets) | command
-    with (
-        threads_suited_to(task.example[0].shape),
-        folder.held(),
-        log.logged_to(folder.path / "log.txt"),
-        opened(folder, _sampler(space, budgets, engine, config)) as study,
-        _kept(folder.path, study, about) as keep,
-    ):
-        scores = begun(
-            study,
-            folder,
-            fingerprint(task, space),
-            score=partial(score, task, space, config, progress),
-            starts=partial(_starts, space, budgets, config, progress.say),
-            say=progress.say,
-        )
-        company = company_of(study)
-        if company.leads:
-            save_sensitivity(study, sensitivity(space, config, scores))
-        checkpoints = InFolder(folder.path / "checkpoints")
-        climb = Climb(
-            *(task, space, choosers(scores, config), config, checkpoints),
-            damages=scores.get("iso_damage", {}),
-        )
-        progress.begin(foresee(climb, budgets, engine), config.policies.trials, load_records(study))
-
-        def watch(record: TrialRecord) -> None:
-            progress.trial(record)
-            log.watched(record)
-
-        work = partial(engine.run, study, climb, config.policies.trials, watch)
-        until_ended(study, config.policies.trials, work, progress.say)
-        with company.only_one("trains the finals", partial(ended, study), progress.say) as ours:
-            if ours:
-                _repeat(study, climb, engine, progress)
-                about["folder"] = folder.owner.partition("#")[0]
-                about["checks"] = _finals(folder, study, climb, budgets, engine, progress)
-                about["checks"] += _beside(study, climb, engine, progress)
-                keep()
-                end(study)
-        checkpoints.clear()
-        company.unsaved.clear()
-    run = results.load(folder.path, config.run.storage)
+    progress = progress or Progress()
+    # The engine first, so that a wrong address is told at once.
+    with engine_of(folder, progress, lambda: folder.resume_command) as engine:
+        _search(folder, engine, task, progress, check)
+    run = results.load(folder.path, folder.config.run.storage)
     run.report()
     folder.finish()
     return run
 
 
-def _repeat(study: Study, climb: Climb, engine: Engine, progress: Progress) -> None:
-    """Train some policies again, so that the report can say how much of an accuracy is luck."""
-
-    def keep(made: list[TrialRecord]) -> None:
-        save_repeats(study, made)
-        progress.working("repeats", len(made), climb.config.judging.repeats)
-
-    repeat(load_records(study), climb, engine, load_repeats(study), keep)
-
-
-def _finals(
-    folder: Folder,
-    study: Study,
-    climb: Climb,
-    budgets: Sequence[Budget],
-    engine: Engine,
-    progress: Progress,
-) -> list[str]:
-    """Train the front and uniform widths to the end; what was checked on the way."""
-    contenders = finalists(load_records(study), climb, budgets)
-    mine = len(contenders) * len(climb.config.final_seeds)
-    progress.begin_finals(mine + trainings(climb.config))
-    models = folder.path / "models"
-    finals = Finals(contenders, climb, models, _known(study, models), partial(save_finals, study))
-    trained = finals.run(engine, progress.final)
-    return [*flops_check(trained, climb), *finals.failures, *_doubts(study, climb.config)]
+def _search(
+    folder: Folder, engine: Engine, task: Task | None, progress: Progress, check: Check
+) -> None:
+    command = {} if task else {"command": folder.config.command}
+    run = prepare(folder, engine, task, progress, unchanged(folder), savable, check)
+    about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets) | command
+    with (
+        session(run, _sampler(run), "checkpoints", partial(_starts, run)) as s,
+        _kept(s, about) as keep,
+    ):
+        _forecast(s)
+        _run_trials(s)
+        company = company_of(s.study)
+        with company.only_one("trains the finals", partial(ended, s.study), progress.say) as ours:
+            if ours:
+                about["folder"] = folder.owner.partition("#")[0]
+                about["checks"] = [*_train(s), *_caveats(s)]
+                keep()
+                end(s.study)
+        s.checkpoints.clear()
+        company.unsaved.clear()
 
 
-def _beside(study: Study, climb: Climb, engine: Engine, progress: Progress) -> list[str]:
-    """Train what is set beside the finals, if anything is; what went wrong."""
-    if not climb.config.training.beside:
-        return []
-    keep = partial(save_beside, study)
-    others = Beside(load_finals(study), climb, load_beside(study), keep)
-    others.run(engine, progress.training)
-    return others.failures
+def _forecast(s: Session) -> None:
+    """Say how long it will take, and begin to show how far it is."""
+    run, budget = s.run, s.run.budgets[0]
+    speed = measured_speed(s.evaluator, budget, run.engine)
+    uniform = Candidate(run.space.uniform(budget))
+    trainings = [
+        finals.expected(s.evaluator, run.budgets),
+        repeats.expected(s.evaluator, uniform),
+        compression_baselines.expected(s.evaluator),
+    ]
+    at_once, trials = run.engine.at_once, run.config.policies.trials
+    seconds = sum(speed.of_trainings(jobs, run.space, at_once) for jobs in trainings)
+    ended = sum(record.state != "running" for record in load_records(s.study))
+    stages = [
+        Stage("trials", trials, seconds_of_trials(s.evaluator, budget, speed, run.engine), ended),
+        Stage("trainings", sum(map(len, trainings)), seconds),
+    ]
+    ahead = stages[0].seconds - stages[0].seconds_done
+    run.progress.say(
+        f"forecast: about {duration(ahead + seconds)}, of which {duration(ahead)} for "
+        f"{plural(trials - ended, 'trial')} and {duration(seconds)} for training the front"
+    )
+    run.progress.begin(stages)
 
 
-def _known(study: Study, models: Path) -> list[FinalRecord]:
-    """The finals that need no second training: of those searched, the network must be here."""
-    return [f for f in load_finals(study) if f.number is None or (models / str(f.number)).is_dir()]
+def _run_trials(s: Session) -> None:
+    trials, progress = s.run.config.policies.trials, s.run.progress
+    accuracies = [r.val_accuracy for r in load_records(s.study) if r.state == "complete"]
+
+    def watch(record: TrialRecord) -> None:
+        if record.state == "complete":
+            accuracies.append(record.val_accuracy)
+        best = f"best {number(max(accuracies))} %" if accuracies else "none complete"
+        progress.advance("trials", steps=record.state != "running", note=best)
+        log.watched(record)
+
+    work = partial(s.run.engine.run, s.study, s.evaluator, trials, watch)
+    until_ended(s.study, trials, work, progress.say)
 
 
-def _doubts(study: Study, config: SearchConfig) -> Iterator[str]:
+def _train(s: Session) -> list[str]:
+    """Train repeats, finals and compression baselines to the end; what was checked on the way."""
+    study, evaluator, trainer = s.study, s.evaluator, s.trainer
+    records = load_records(study)
+    again = Repeats(records, evaluator)
+    tested = next((f for f in load_finals(study) if f.role == "baseline"), None)
+    front = Finals(finalists(records, evaluator, s.run.budgets), evaluator, tested)
+    tick = partial(s.run.progress.advance, "trainings")
+    networks = SavedNetworks(front, s.run.folder.path / "models")
+    s.run.progress.resize("trainings", len({*again.jobs, *front.jobs}))
+    carry_out(again, trainer, partial(save_repeats, study), tick)
+    trained = carry_out(front, trainer, partial(save_finals, study), tick, networks)
+    checks = [*flops_check(trained, evaluator), *front.failures(trainer.known)]
+    if s.run.config.training.beside:
+        others = CompressionBaselines(trained, evaluator)
+        s.run.progress.resize("trainings", len({*again.jobs, *front.jobs, *others.jobs}))
+        carry_out(others, trainer, partial(save_beside, study), tick)
+        checks += others.failures(trainer.known)
+    return checks
+
+
+def _caveats(s: Session) -> Iterator[str]:
     """What a reader should know before believing the figures."""
+    config = s.run.config
     origins = {"uniform", *config.policies.starts}
-    if crowded := crowding(sum(r.origin in origins for r in load_records(study)), config):
-        yield crowded
+    tried = sum(r.origin in origins for r in load_records(s.study))
+    if warning := start_budget_warning(tried, config):
+        yield warning
     if config.task.weights is not None:
         yield (
             "the weights were given: if they were trained on images that are now in the "
@@ -231,33 +192,28 @@ def _doubts(study: Study, config: SearchConfig) -> Iterator[str]:
         )
 
 
-def _sampler(
-    space: Space, budgets: Sequence[Budget], engine: Engine, config: SearchConfig
-) -> BudgetSampler:
-    policies = config.policies
-    others = config.run.storage is not None  # that work on the study too
-    plan = Plan(policies.seed, policies.trials, engine.at_once + others)
-    inner, criteria = make(policies.sampler, plan), config.searched
-    return BudgetSampler(inner, space, budgets, seed=policies.seed, criteria=criteria)
+def _sampler(run: Prepared) -> BudgetSampler:
+    policies = run.config.policies
+    others = run.config.run.storage is not None  # that work on the study too
+    plan = Plan(policies.seed, policies.trials, run.engine.at_once + others)
+    inner = make(policies.sampler, plan)
+    return BudgetSampler(
+        inner, run.space, run.budgets, seed=policies.seed, criteria=run.config.searched
+    )
 
 
-def _starts(
-    space: Space,
-    budgets: Sequence[Budget],
-    config: SearchConfig,
-    say: Callable[[str], None],
-    scores: Mapping[str, Scores],
-) -> list[Start]:
-    ranked = {name: scores[name] for name in config.policies.starts}
-    found = starts(space, ranked, budgets, config.searched)
-    if crowded := crowding(len(found), config):
-        say(crowded)
+def _starts(run: Prepared, scores: Mapping[str, Scores]) -> list[Start]:
+    ranked = {name: scores[name] for name in run.config.policies.starts}
+    found = starts(run.space, ranked, run.budgets, run.config.searched)
+    if warning := start_budget_warning(len(found), run.config):
+        run.progress.say(warning)
     return found
 
 
 @contextmanager
-def _kept(folder: Path, study: Study, about: dict[str, Any]) -> Iterator[Callable[[], None]]:
+def _kept(s: Session, about: dict[str, Any]) -> Iterator[Callable[[], None]]:
     """Whatever ends the block, provenance and tables say how far the run got; so does the call."""
+    study, folder = s.study, s.run.folder
     company, before, began = company_of(study), load_provenance(study), time.time()
     about["started"] = before.get("started", time.strftime("%Y-%m-%d %H:%M"))
 
@@ -268,9 +224,12 @@ def _kept(folder: Path, study: Study, about: dict[str, Any]) -> Iterator[Callabl
 
     if company.leads:
         save_provenance(study, about)
+        save_sensitivity(study, sensitivity(s.run.space, s.run.config, s.scores))
     try:
         yield keep
     finally:
         if company.leads:
             keep()
-        write_tables(folder, load_records(study), load_finals(study), others=load_beside(study))
+        write_tables(
+            folder.path, load_records(study), load_finals(study), others=load_beside(study)
+        )

@@ -22,6 +22,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.memory import Memory, View
+from search.seeds import trial_seed
 from spaces import Budget, ChannelGroup, Policy
 from spaces.errors import ModelError, unknown
 
@@ -30,16 +31,6 @@ CRITERION = "criterion"
 
 _ATTR = "budget_sampler"
 _ATTEMPTS = 20
-
-
-def trial_seed(seed: int, number: int) -> int:
-    """The seed of trial ``number`` in a run with that seed: 32 bits, unlike its neighbours'."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-
-
-def policy_seed(seed: int, policy: Policy) -> int:
-    """The seed of a policy's training: the same whenever, and wherever, a run trains it."""
-    return trial_seed(seed, int(policy.key, 16))
 
 
 def drawn(study: Study, trial_id: int) -> bool:

@@ -68,10 +68,10 @@ def starts(
     return list(found.values())
 
 
-def crowding(starts: int, config: SearchConfig) -> str:
+def start_budget_warning(starts: int, config: SearchConfig) -> str:
     """One line for who should know that starts take most of the trials; empty where they do not.
 
-    >>> crowding(30, SearchConfig.of(trials=40))
+    >>> start_budget_warning(30, SearchConfig.of(trials=40))
     '30 starts leave tpe 10 of 40 trials; give more --trials or fewer --starts'
     """
     trials = config.policies.trials

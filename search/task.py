@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from search import data as sources
 from search import models
-from search.baseline import EPOCHS, baseline
+from search.baseline import EPOCHS, baseline, seeded
 from search.data.source import Progress, Splits, silent
 from search.data.splits import Batch, Split
 from search.fit import check_fit
@@ -23,11 +23,13 @@ from spaces import copied
 
 CACHE = Path("runs/.cache")
 
+BeforeTraining = Callable[[nn.Module, tuple[Tensor, ...], int], None]
+
 SCORING = 256
 """Images from which criteria score channels."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Task:
     """What is pruned.
 
@@ -120,6 +122,7 @@ def build_task(
     sparsity: float = 0.0,
     cache: Path = CACHE,
     progress: Progress = silent,
+    before_training: BeforeTraining | None = None,
 ) -> Task:
     """The task of these names: data loaded, weights loaded or the baseline trained.
 
@@ -138,6 +141,9 @@ def build_task(
         sparsity: L1 penalty on the scales of BatchNorm while the baseline is trained.
         cache: folder for downloads, decoded images and baselines.
         progress: told of what takes time.
+        before_training: called with the network, with ``weights`` if they were given and else
+            fresh, an example of its input, and the number of training images; what it raises ends
+            the call.
 
     Raises:
         DataError: data or weights are missing, damaged or do not fit the model.
@@ -160,12 +166,17 @@ def build_task(
         progress=progress,
     )
     fresh = partial(models.build, model, splits.classes, splits.shape[0])
+    network = seeded(fresh, seed).to(on).eval()
     images = _unlike_images(splits)
+    for image in images:
+        check_fit(network, (image,), splits.classes, model, f"data {data!r}")
+    if weights is not None:
+        models.load_weights(network, weights)
+    if before_training is not None:
+        before_training(network, (images[0],), len(splits.train))
     if weights is None:
-        for image in images:
-            check_fit(fresh().to(on), (image,), splits.classes, model, f"data {data!r}")
-        trained = baseline(
-            fresh,
+        network = baseline(
+            network,
             splits,
             name=f"{model} {data}",
             seed=seed,
@@ -175,23 +186,18 @@ def build_task(
             sparsity=sparsity,
             progress=progress,
         )
-    else:
-        trained = fresh().to(on).eval()
-        for image in images:
-            check_fit(trained, (image,), splits.classes, model, f"data {data!r}")
-        models.load_weights(trained, weights)
     return Task(
-        _slug(f"{model}-{data}"),
-        trained,
-        fresh,
-        (images[0],),
-        splits.train,
-        splits.validation,
-        splits.test,
-        splits.classes,
-        on,
-        seed,
-        baseline_epochs if weights is None else None,
+        name=_slug(f"{model}-{data}"),
+        model=network,
+        fresh=fresh,
+        example=(images[0],),
+        train=splits.train,
+        validation=splits.validation,
+        test=splits.test,
+        classes=splits.classes,
+        device=on,
+        seed=seed,
+        base_epochs=baseline_epochs if weights is None else None,
     )
 
 

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from search.checkpoints import UNKEPT, Checkpoint, Saver
 from search.data.splits import Batch, Split
+from search.errors import Diverged
 from search.hardware import prefer_channels_last
 from spaces.errors import ModelError
 
@@ -26,10 +27,6 @@ OnStep = Callable[[int, int], None]
 
 SMALL_SET = 10_000
 """Fewer training images than this get smaller batches, or an epoch would be a handful of steps."""
-
-
-class Diverged(ArithmeticError):
-    """The loss became NaN or infinite; ``str(error)`` is one line."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def ray_engine(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
             # there, on others they have only what travels.
             elsewhere.chdir(tmp_path_factory.mktemp("elsewhere"))
             elsewhere.setattr(sys, "path", [path for path in sys.path if not _ours(path)])
-            modules = ("climbs", "cluster", "waiting")
+            modules = ("cluster", "evaluators", "waiting")
             connection.enter_context(ray_cluster.connected(cluster.address, modules))
         yield RayTune(ray_cluster.Demand(cpus=1, gpus=0))
 

@@ -19,9 +19,10 @@ from torch import nn
 
 from prune_ops import Scores
 from results import Kind
-from search.finals import Finalist
+from results.training import Candidate
+from search.evaluator import Evaluator
 from search.starts import global_ranking
-from search.trial import Climb
+from search.trainings.finals import Finalist
 from spaces import Budget, ChannelGroup, Policy, Space
 from spaces.errors import UserError
 
@@ -35,8 +36,8 @@ class Structure:
     """Widths to be trained in every arm.
 
     Attributes:
-        source: name of the criterion, or of the ``search.trial.Source``, whose channels and
-            weights fine-tuning inherits.
+        candidate: the widths, and the criterion, or the name of another `WeightSource`, whose
+            channels and weights fine-tuning inherits.
         number: of the trial it was.
         best: whether it represents its budget among the searched ones.
     """
@@ -44,8 +45,7 @@ class Structure:
     name: str
     kind: Kind
     budget: str
-    policy: Policy
-    source: str
+    candidate: Candidate
     number: int | None = None
     best: bool = False
 
@@ -53,7 +53,7 @@ class Structure:
 def structures(
     asked: Sequence[str],
     finalists: Sequence[Finalist],
-    climb: Climb,
+    evaluator: Evaluator,
     slim: Scores | None = None,
 ) -> list[Structure]:
     """The structures of every budget, searched ones first.
@@ -67,27 +67,27 @@ def structures(
         UserError: a structure that cannot meet a budget.
     """
     found: list[Structure] = []
+    space = evaluator.space
     for budget in dict.fromkeys(finalist.budget for finalist in finalists):
-        mine = [f for f in finalists if f.budget == budget]
-        searched = [f for f in mine if f.number is not None]
-        own = next(f for f in mine if f.number is None)
-        uniform = own.policy
+        competing = [f for f in finalists if f.budget == budget]
+        uniform = next(f for f in competing if f.number is None).candidate
         name = str(budget)
         if "searched" in asked:
             found += [
-                Structure(f.name, "searched", name, *f.tried, number=f.number, best=f.best)
-                for f in searched
+                Structure(f.name, "searched", name, f.candidate, f.number, f.best)
+                for f in competing
+                if f.number is not None
             ]
         if "uniform" in asked:
-            found.append(Structure("uniform", "predefined", name, *own.tried))
+            found.append(Structure("uniform", "predefined", name, uniform))
         if "l1" in asked:
-            found.append(Structure("l1", "predefined", name, uniform, "l1"))
+            found.append(Structure("l1", "predefined", name, Candidate(uniform.policy, "l1")))
         if "thinet" in asked:
-            policy = inside_blocks(climb.task.model, climb.space, budget)
-            found.append(Structure("thinet", "predefined", name, policy, "thinet"))
+            policy = inside_blocks(evaluator.task.model, space, budget)
+            found.append(Structure("thinet", "predefined", name, Candidate(policy, "thinet")))
         if slim is not None:
-            policy = global_ranking(climb.space, slim, budget, "bn_scale")
-            found.append(Structure("slimming", "discovered", name, policy, SLIMMING))
+            policy = global_ranking(space, slim, budget, "bn_scale")
+            found.append(Structure("slimming", "discovered", name, Candidate(policy, SLIMMING)))
     return found
 
 

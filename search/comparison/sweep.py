@@ -7,82 +7,73 @@ favour one of the seeds that are compared; the test split is not read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from results import SweepPoint
-from search.comparison.config import CompareConfig
-from search.comparison.plan import recipe
-from search.engines import Engine
-from search.sampler import trial_seed
-from search.train import FINETUNE
-from search.trial import Climb, FinalJob, Training
+from results.training import Candidate, TrainingRecord, TrainingSpec
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob
+from search.seeds import trial_seed
+from search.trainings.trainer import Known
 from spaces import Budget
 from spaces.errors import ModelError
 
-Place = tuple[str, float]
-"""Budget and learning rate."""
 
+class Sweep:
+    """The plan of the sweep: every rate at every budget.
 
-def sweep(
-    climb: Climb,
-    engine: Engine,
-    budgets: Sequence[Budget],
-    asked: CompareConfig,
-    known: Sequence[SweepPoint],
-    keep: Callable[[list[SweepPoint]], None],
-) -> list[SweepPoint]:
-    """One point for every rate at every budget, the best of each budget chosen.
-
-    Args:
-        asked: with a number for ``sweep_epochs``.
-        known: what was measured before; it is not measured again.
-        keep: called with all points so far after each.
-
-    Raises:
-        ModelError: at some budget fine-tuning diverges at every rate.
+    >>> points = carry_out(Sweep(budgets, (0.01, 0.003), epochs=4, evaluator), trainer, keep, tick)
+    >>> [point.lr for point in points if point.chosen]
+    [0.01]
     """
-    # A rate that diverged is known; what failed otherwise, a worker that died say, is tried again.
-    points = {(p.budget, p.lr): p for p in known if not p.reason or p.reason.startswith("diverged")}
-    jobs = sweep_jobs(climb, budgets, asked)
-    missing = {job: place for place, job in jobs.items() if place not in points}
-    for job, outcome in engine.finals(climb, list(missing)):
-        budget, rate = missing[job]
-        reason = outcome.failure.reason if outcome.failure else ""
-        points[budget, rate] = SweepPoint(
-            budget, rate, asked.sweep_epochs or 1, job.seed, outcome.val_accuracy, reason=reason
-        )
-        keep([points[place] for place in jobs if place in points])
-    measured = [points[place] for place in jobs]
-    usual = recipe(climb, FINETUNE).lr
-    best = {str(budget): best_rate(measured, str(budget), usual) for budget in budgets}
-    return [replace(point, chosen=point.lr == best[point.budget]) for point in measured]
 
+    purpose = "sweep"
 
-def sweep_jobs(
-    climb: Climb, budgets: Sequence[Budget], asked: CompareConfig
-) -> Mapping[Place, FinalJob]:
-    """What is trained for the sweep."""
-    seed = trial_seed(climb.config.policies.seed, 0)
-    return {
-        (str(budget), rate): FinalJob(
-            climb.space.uniform(budget),
-            seed,
-            Training(
-                replace(recipe(climb, FINETUNE), lr=rate), asked.sweep_epochs or 1, tested=False
-            ),
-            keep=False,
-        )
-        for budget in budgets
-        for rate in asked.rates
-    }
+    def __init__(
+        self, budgets: Sequence[Budget], rates: Sequence[float], epochs: int, evaluator: Evaluator
+    ) -> None:
+        self._budgets, self._rates, self._epochs = budgets, rates, epochs
+        self._evaluator = evaluator
+
+    @property
+    def jobs(self) -> list[TrainingJob]:
+        """One for every rate at every budget."""
+        return list(self._jobs.values())
+
+    def rows(self, known: Known) -> list[SweepPoint]:
+        """One for every job that was done; once all are, one of each budget is chosen.
+
+        Raises:
+            ModelError: all are done, and at some budget every one failed.
+        """
+        trained = {place: known(job) for place, job in self._jobs.items()}
+        points = [_point(place, r) for place, r in trained.items() if r is not None]
+        if len(points) < len(trained):
+            return points
+        usual = self._evaluator.specs.usual_rate(scratch=False)
+        best = {str(budget): best_rate(points, str(budget), usual) for budget in self._budgets}
+        return [replace(point, chosen=point.lr == best[point.budget]) for point in points]
+
+    @cached_property
+    def _jobs(self) -> dict[tuple[str, float], TrainingJob]:
+        seed = trial_seed(self._evaluator.config.policies.seed, 0)
+        uniform = {budget: self._evaluator.space.uniform(budget) for budget in self._budgets}
+        return {
+            (str(budget), rate): TrainingJob(
+                Candidate(uniform[budget]), TrainingSpec(rate, self._epochs), seed, tested=False
+            )
+            for budget in self._budgets
+            for rate in self._rates
+        }
 
 
 def best_rate(points: Sequence[SweepPoint], budget: str, usual: float) -> float:
     """The rate of the highest accuracy at a budget; among equals the nearest to the usual one.
 
     Raises:
-        ModelError: every rate diverges.
+        ModelError: every rate failed.
     """
     known = [p for p in points if p.budget == budget and not math.isnan(p.val_accuracy)]
     if not known:
@@ -94,3 +85,9 @@ def best_rate(points: Sequence[SweepPoint], budget: str, usual: float) -> float:
     best = max(p.val_accuracy for p in known)
     equals = [p.lr for p in known if p.val_accuracy == best]
     return min(equals, key=lambda rate: (abs(math.log(rate / usual)), rate))
+
+
+def _point(place: tuple[str, float], record: TrainingRecord) -> SweepPoint:
+    budget, rate = place
+    accuracy, epochs = record.val_accuracy, record.spec.epochs
+    return SweepPoint(budget, rate, epochs, record.seed, accuracy, reason=record.reason)

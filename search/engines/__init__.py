@@ -13,21 +13,17 @@ if TYPE_CHECKING:
 
     from results.record import TrialRecord
     from search.config import SearchConfig
-    from search.trial import Climb, FinalJob, FinalOutcome
+    from search.evaluator import Evaluator, TrainingJob, TrainingResult
 
 ENGINES = ("local", "ray")
-
-
-class SearchStopped(RuntimeError):
-    """The search cannot usefully go on; the message says why in one line."""
 
 
 class Engine(Protocol):
     """Runs a study's trials until it has as many as asked for, then the final trainings.
 
     >>> with hired(config) as engine:
-    ...     engine.run(study, climb, 48, watch)
-    ...     for job, outcome in engine.finals(climb, jobs): ...
+    ...     engine.run(study, evaluator, 48, watch)
+    ...     for job, result in engine.train(evaluator, jobs): ...
 
     Attributes:
         at_once: how many trials run at the same time.
@@ -41,19 +37,19 @@ class Engine(Protocol):
     def threads(self) -> int: ...
 
     def run(
-        self, study: Study, climb: Climb, trials: int, watch: Callable[[TrialRecord], None]
+        self, study: Study, evaluator: Evaluator, trials: int, watch: Callable[[TrialRecord], None]
     ) -> None:
         """Run trials until the study has ``trials``, failed ones included.
 
-        An engine asks the study for policies, has ``climb`` measure one rung of one policy at a
-        time wherever it likes, stores the record after every rung, and lets ``climb.rule`` say
-        who climbs on. A trial that fails is recorded and the search goes on. Called on a study
+        An engine asks the study for policies, has ``evaluator`` measure one rung of one policy at a
+        time wherever it likes, stores the record after every rung, and lets ``evaluator.rule``
+        say who is promoted. A trial that fails is recorded and the search goes on. Called on one
         that was cut short it continues the trials that were running, under their numbers, from
         the rung they had reached; called on a finished one it does nothing.
 
         Args:
             study: with a ``BudgetSampler`` and the starts enqueued.
-            climb: what measures a rung; picklable.
+            evaluator: what measures a rung; picklable.
             watch: called in this process with every record as it is stored.
 
         Raises:
@@ -61,9 +57,9 @@ class Engine(Protocol):
         """
         ...
 
-    def finals(
-        self, climb: Climb, jobs: Sequence[FinalJob]
-    ) -> Iterator[tuple[FinalJob, FinalOutcome]]:
+    def train(
+        self, evaluator: Evaluator, jobs: Sequence[TrainingJob]
+    ) -> Iterator[tuple[TrainingJob, TrainingResult]]:
         """Train each job's network to the end; results come as they are done, in any order."""
         ...
 

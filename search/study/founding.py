@@ -24,9 +24,9 @@ from optuna.study import Study
 from prune_ops import Scores
 from results import store
 from results.store import plain_errors
+from search.checks import Check
 from search.config import SearchConfig
 from search.folder import Folder
-from search.prepare import Check
 from search.starts import Start
 from search.study import network as identity
 from search.study.company import company_of

@@ -22,7 +22,7 @@ from search.flags import USER_ERROR
 
 CODES = 0, 1, USER_ERROR, 130
 PROGRESS = re.compile(
-    r"(forecast: |(trials|finals|repeats|training the baseline|decoding the images) \d+/\d+ "
+    r"(forecast: |(trials|trainings|training the baseline|decoding the images) \d+/\d+ "
     r"|\d+ starts? leave |looking$)"
 )
 """What a search says while it is at work, and a model that prints."""

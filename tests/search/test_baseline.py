@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from search import models
-from search.baseline import baseline
+from search.baseline import baseline, seeded
 from search.data import Splits, load
 from search.train import evaluate
 from spaces.errors import ModelError
@@ -37,7 +37,6 @@ def make(tmp_path: Path, splits: Splits) -> Make:
     def ask(**changed: Any) -> tuple[nn.Module, bool]:
         told: list[str] = []
         asked: dict[str, Any] = {
-            "fresh": partial(models.build, "digits_cnn", 10, 1),
             "splits": splits,
             "name": "digits_cnn digits",
             "seed": 0,
@@ -45,7 +44,10 @@ def make(tmp_path: Path, splits: Splits) -> Make:
             "folder": tmp_path / "baselines",
             "epochs": 0.5,
         }
-        model = baseline(**asked | changed, progress=lambda what, *_: told.append(what))
+        asked |= changed
+        fresh = asked.pop("fresh", partial(models.build, "digits_cnn", 10, 1))
+        network = seeded(fresh, asked["seed"])
+        model = baseline(network, **asked, progress=lambda what, *_: told.append(what))
         return model, bool(told)
 
     return ask

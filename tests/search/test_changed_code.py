@@ -14,8 +14,8 @@ import torch
 
 import results
 from results import TrialRecord, store
+from search import log
 from search.cli import main
-from search.progress import Progress
 from search.study.network import NETWORK
 
 SOURCE = """
@@ -75,12 +75,12 @@ def baselines() -> list[str]:
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that hears Ctrl-C after its second trial."""
 
-    def trial(_self: Progress, record: TrialRecord) -> None:
+    def watched(record: TrialRecord) -> None:
         if record.number == 1 and record.state == "complete":
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Progress, "trial", trial)
+        patch.setattr(log, "watched", watched)
         assert main([*OPTIONS, "--name", "one"]) == 130
 
 

@@ -17,16 +17,17 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
-from climbs import DieOnce, ToyClimb, toy
+from evaluators import DieOnce, ToyEvaluator, own_job, toy
 from waiting import PATIENCE, wait_until
 
 import results
 from results import load_records
+from results.training import Candidate
 from search.checkpoints import InFolder
 from search.cli import USER_ERROR, main
+from search.jobs import Failure, RungResult
 from search.sampler import BudgetSampler, Plan, make
 from search.study.storage import open_study
-from search.trial import Failure, FinalJob, Outcome
 from spaces import Budget, Policy, Space, UserError
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[tune]'")
@@ -218,8 +219,8 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_rung(
     engine: RayTune, study: optuna.Study, space: Space, tmp_path: Path
 ) -> None:
     rungs = tmp_path / "rungs"
-    climb = toy(space, trouble=Noting(rungs, DieOnce(tmp_path / "died")))
-    engine.run(study, climb, 6, lambda _: None)
+    evaluator = toy(space, trouble=Noting(rungs, DieOnce(tmp_path / "died")))
+    engine.run(study, evaluator, 6, lambda _: None)
     assert (tmp_path / "died").exists()
     assert {record.state for record in load_records(study)} <= {"complete", "stopped"}
     noted = rungs.read_text().split()
@@ -258,8 +259,8 @@ def test_a_trial_that_kills_every_worker_fails_and_the_others_go_on(
 ) -> None:
     began: list[int] = []
     engine.run(study, toy(space), 1, lambda record: began.append(record.seed))
-    jobs = [FinalJob(space.uniform(b), seed) for b in (0.5, 0.3) for seed in (0, 1)]
-    answers = dict(engine.finals(toy(space, trouble=Deadly(1)), jobs))
+    jobs = [own_job(toy(space), space.uniform(b), seed) for b in (0.5, 0.3) for seed in (0, 1)]
+    answers = dict(engine.train(toy(space, trouble=Deadly(1)), jobs))
     for job in jobs:
         assert (answers[job].failure is not None) == (job.seed == 1)
     failure = answers[jobs[1]].failure
@@ -267,26 +268,32 @@ def test_a_trial_that_kills_every_worker_fails_and_the_others_go_on(
     assert failure.reason.startswith("given up after 3 restarts: its worker or node died")
 
 
-@dataclass(frozen=True)
-class Training(ToyClimb):
+@dataclass(frozen=True, kw_only=True)
+class Training(ToyEvaluator):
     """A rung that keeps a checkpoint, is killed, and finds it again, maybe on another node."""
 
-    def rung(self, _policy: Policy, rung: int, seed: int, _criterion: str = "") -> Outcome:
+    def evaluate_rung(self, _candidate: Candidate, rung: int, seed: int) -> RungResult:
         kept = self.checkpoints.load(f"{seed}-{rung}")
         if kept is None:
             self.checkpoints.save(f"{seed}-{rung}", {"epoch": 7})
             os.kill(os.getpid(), signal.SIGKILL)
         self.checkpoints.drop(f"{seed}-{rung}")
-        return Outcome(rung, 0.0, proxies={"adaptive_bn": float(kept["epoch"])})
+        return RungResult(rung, 0.0, proxies={"adaptive_bn": float(kept["epoch"])})
 
 
 def test_a_trial_in_progress_goes_on_from_its_checkpoint(
     engine: RayTune, study: optuna.Study, space: Space, tmp_path: Path
 ) -> None:
     plain = toy(space)
-    climb = Training(None, space, {}, plain.config, InFolder(tmp_path / "kept"))  # type: ignore[arg-type]
+    evaluator = Training(
+        task=None,  # type: ignore[arg-type]
+        space=space,
+        scores={},
+        config=plain.config,
+        checkpoints=InFolder(tmp_path / "kept"),
+    )
     with pytest.raises(KeyboardInterrupt):
-        engine.run(study, climb, 1, _enough)
+        engine.run(study, evaluator, 1, _enough)
     assert load_records(study)[0].proxies == {"adaptive_bn": 7.0}
 
 
@@ -333,10 +340,10 @@ def test_more_than_any_node_has_is_refused_before_waiting() -> None:
 
 
 @dataclass(frozen=True)
-class Unreadable(ToyClimb):
+class Unreadable(ToyEvaluator):
     """Data that is on one node only."""
 
-    def look(self) -> None:
+    def check_readable(self) -> None:
         if ray.util.get_node_ip_address() == OTHER:
             raise FileNotFoundError("no such file: /data/train/cat/1.png")
 
@@ -344,9 +351,9 @@ class Unreadable(ToyClimb):
 def test_data_that_is_not_on_a_node_is_told_before_trials_fail(
     engine: RayTune, study: optuna.Study, space: Space
 ) -> None:
-    climb = Unreadable(None, space, {}, toy(space).config)  # type: ignore[arg-type]
+    evaluator = Unreadable(None, space, {}, toy(space).config)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=f"on {OTHER}: no such file: /data/train/cat/1.png; the"):
-        engine.run(study, climb, 4, lambda _: None)
+        engine.run(study, evaluator, 4, lambda _: None)
     assert load_records(study) == []
 
 

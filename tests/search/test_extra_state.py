@@ -110,7 +110,7 @@ def test_a_baseline_comes_back_from_the_cache_with_all_its_state(tmp_path: Path)
     splits, told = load("digits", train_images=256), []
     first, second = (
         baseline(
-            *(build, splits),
+            *(build(), splits),
             **{"name": "mine", "seed": 0, "device": CPU, "folder": tmp_path, "epochs": 1.0},
             progress=lambda *_: told.append(1),
         )

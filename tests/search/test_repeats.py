@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from climbs import Odd, toy
+from evaluators import Odd, toy
+from trainings import Killed, Remembering, Store
 
 import spaces
 from results import TrialRecord
 from search import models
-from search.engines.local import Local
-from search.repeats import chosen, job, repeat
+from search.trainings.repeats import Repeats, chosen
 from spaces import Policy, Space
 
 
@@ -66,32 +66,35 @@ def test_over_many_draws_every_place_is_equally_likely(space: Space) -> None:
 
 
 def test_a_repeat_is_the_trial_with_another_seed_and_only_its_top_rung(space: Space) -> None:
-    climb, kept = toy(space, rungs=(1, 3), repeats=2), []
-    repeat(records(space), climb, Local(), [], lambda made: kept.append(list(made)))
-    assert [len(made) for made in kept] == [1, 2]
-    there = records(space)
-    for again in kept[-1]:
+    evaluator, store, there = toy(space, rungs=(1, 3), repeats=2), Store(), records(space)
+    store.carry_out(Repeats(there, evaluator), evaluator, Remembering())
+    assert [len(rows) for rows in store.rows] == [0, 1, 2]
+    for again in store.rows[-1]:
+        assert isinstance(again, TrialRecord)
         assert again.policy == there[again.number].policy
         assert again.seed not in {r.seed for r in there}
         assert math.isnan(again.accuracy[0])
-        assert again.accuracy[1] == climb.worth(again.policy)
+        assert again.accuracy[1] == evaluator.worth(again.policy)
 
 
 def test_it_is_trained_as_the_top_rung_was_and_not_tested(space: Space) -> None:
-    climb, record = toy(space, rungs=(1, 3), train="scratch-b"), records(space)[0]
-    asked = job(record, climb)
-    assert asked.training == replace(climb.in_mode(record.policy, 3), tested=False)
-    assert (asked.policy, asked.keep) == (record.policy, False)
+    evaluator, record = toy(space, rungs=(1, 3), train="scratch-b", repeats=5), records(space)[0]
+    job = Repeats(records(space), evaluator).jobs[0]
+    assert job.spec == evaluator.specs.in_mode(record.policy, 3)
+    assert (job.candidate.policy, job.tested, job.returns_weights) == (record.policy, False, False)
 
 
 def test_what_was_repeated_is_not_repeated_again_and_failures_are_left_out(space: Space) -> None:
-    climb, first, second = toy(space, repeats=5), [], []
-    repeat(records(space), climb, Local(), [], lambda made: first.append(list(made)))
-    repeat(records(space), climb, Local(), first[2], lambda made: second.append(list(made)))
-    assert {(r.policy, r.seed) for r in second[-1]} == {(r.policy, r.seed) for r in first[-1]}
-    assert len(second) == 2
-    odd = [job(r, climb).seed % 2 for r in records(space)[:5]]
-    third: list[list[TrialRecord]] = []
-    repeat(records(space), toy(space, Odd(), repeats=5), Local(), [], third.append)
+    evaluator, store, engine = toy(space, repeats=5), Store(), Remembering()
+    plan = Repeats(records(space), evaluator)
+    with pytest.raises(Killed):
+        store.carry_out(plan, evaluator, Remembering(cut=3))
+    rows = store.carry_out(plan, evaluator, engine)
+    assert len(engine.done) == 2
+    assert [r.number for r in rows] == [0, 1, 2, 3, 4]
+    odd = [job.seed % 2 for job in plan.jobs]
+    failing = Store()
+    made = failing.carry_out(plan, toy(space, Odd(), repeats=5), Remembering())
     assert 0 < sum(odd) < 5
-    assert len(third[-1]) == 5 - sum(odd)
+    assert len(made) == 5 - sum(odd)
+    assert len(failing.trainings) == 5

@@ -16,7 +16,7 @@ import results
 import spaces
 from search import checkpoints, search
 from search.checkpoints import InFolder, Saver, State
-from search.engines import SearchStopped
+from search.errors import SearchStopped
 from search.folder import place
 from search.task import Task, build_task
 from spaces import Budget, UserError, fvcore_flops

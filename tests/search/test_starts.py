@@ -9,7 +9,7 @@ import torch
 
 from prune_ops import IMPORTANCES
 from search.config import SearchConfig
-from search.starts import crowding, global_ranking, starts
+from search.starts import global_ranking, start_budget_warning, starts
 from spaces import Budget, Space
 
 HALF = Budget.parse("0.5")
@@ -75,7 +75,9 @@ def test_where_criteria_are_searched_uniform_widths_are_tried_under_each(space: 
 def test_starts_that_take_most_of_the_trials(
     starts: int, options: dict[str, Any], line: str
 ) -> None:
-    assert crowding(starts, SearchConfig.of(trials=30, sampler="nsga2", **options)) == line
+    assert (
+        start_budget_warning(starts, SearchConfig.of(trials=30, sampler="nsga2", **options)) == line
+    )
 
 
 def test_a_global_ranking_keeps_what_scores_highest(space: Space) -> None:

@@ -10,8 +10,8 @@ import torch
 import prune_ops
 import spaces
 from search import models
+from search.compare import structure_check
 from search.comparison.config import CompareConfig
-from search.comparison.job import fit_for
 from search.comparison.structures import (
     STRUCTURES,
     Structure,
@@ -20,9 +20,9 @@ from search.comparison.structures import (
     structures,
 )
 from search.config import SearchConfig
-from search.finals import Finalist
+from search.evaluator import Evaluator
 from search.folder import Folder
-from search.trial import Climb
+from search.trainings.finals import Finalist
 from spaces import Budget, Space, UserError
 
 HALF = Budget.parse("0.5")
@@ -36,11 +36,11 @@ def discovered(name: str) -> tuple[torch.nn.Module, Space]:
 
 
 def test_all_structures_meet_the_budget_and_say_what_they_inherit(
-    climb: Climb, contenders: list[Finalist]
+    evaluator: Evaluator, contenders: list[Finalist]
 ) -> None:
-    scales = prune_ops.score(climb.task.model, climb.space, (), ["bn_scale"])["bn_scale"]
-    found = structures(STRUCTURES, contenders, climb, scales)
-    assert [(s.name, s.kind, s.source) for s in found] == [
+    scales = prune_ops.score(evaluator.task.model, evaluator.space, (), ["bn_scale"])["bn_scale"]
+    found = structures(STRUCTURES, contenders, evaluator, scales)
+    assert [(s.name, s.kind, s.candidate.criterion) for s in found] == [
         ("trial 7", "searched", "second_order"),
         ("trial 3", "searched", "second_order"),
         ("uniform", "predefined", "second_order"),
@@ -48,16 +48,16 @@ def test_all_structures_meet_the_budget_and_say_what_they_inherit(
         ("thinet", "predefined", "thinet"),
         ("slimming", "discovered", "slimming"),
     ]
-    limit = HALF.limit(climb.space.full_flops)
-    assert all(0.9 * limit < climb.space.flops(s.policy) <= limit for s in found)
+    limit = HALF.limit(evaluator.space.full_flops)
+    assert all(0.9 * limit < evaluator.space.flops(s.candidate.policy) <= limit for s in found)
     assert [s.name for s in found if s.best] == ["trial 7"]
     by_name = {s.name: s for s in found}
-    assert by_name["l1"].policy == by_name["uniform"].policy
+    assert by_name["l1"].candidate.policy == by_name["uniform"].candidate.policy
 
 
-def test_only_those_asked_for(climb: Climb, contenders: list[Finalist]) -> None:
-    assert structures(["searched"], [contenders[0], contenders[-1]], climb) == [
-        Structure("trial 7", "searched", "0.5", *contenders[0].tried, number=7, best=True)
+def test_only_those_asked_for(evaluator: Evaluator, contenders: list[Finalist]) -> None:
+    assert structures(["searched"], [contenders[0], contenders[-1]], evaluator) == [
+        Structure("trial 7", "searched", "0.5", contenders[0].candidate, number=7, best=True)
     ]
 
 
@@ -98,8 +98,8 @@ def test_slimming_without_batchnorm_is_refused_before_anything_is_trained(tmp_pa
     space = spaces.discover(model, (torch.zeros(1, 1, 8, 8),))
     folder = Folder(tmp_path, SearchConfig())
     with pytest.raises(UserError, match="slimming cannot be: criterion 'bn_scale' needs a BatchN"):
-        fit_for(CompareConfig(structures=("slimming",)), folder)(model, space)
-    fit_for(CompareConfig(structures=("searched", "thinet")), folder)(model, space)
+        structure_check(CompareConfig(structures=("slimming",)), folder)(model, space)
+    structure_check(CompareConfig(structures=("searched", "thinet")), folder)(model, space)
 
 
 def test_streams_alone_above_the_budget_are_refused() -> None:

@@ -1,7 +1,8 @@
-"""A climb that costs no training, for tests of what engines do with one."""
+"""An evaluator that trains nothing, for tests of what engines do with one."""
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from results.training import Candidate
 from search.config import SearchConfig
-from search.train import MODES, Recipe
-from search.trial import Climb, Failure, FinalJob, FinalOutcome, Outcome
+from search.evaluator import Evaluator
+from search.jobs import Failure, RungResult, TrainingJob, TrainingResult
+from search.specs import Specs
 from spaces import Policy, Space
 
 FINAL = 99
@@ -29,8 +32,12 @@ def none(_policy: Policy, _rung: int, _seed: int) -> Failure | None:
     return None
 
 
-@dataclass(frozen=True)
-class ToyClimb(Climb):
+IMAGES = 1000
+"""Training images that a toy evaluator pretends to have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyEvaluator(Evaluator):
     """The wider a policy is on average, the better it scores; ``trouble`` may strike first.
 
     Of criteria that are searched the later ones are better, each by 1.
@@ -39,41 +46,54 @@ class ToyClimb(Climb):
     trouble: Trouble = none
 
     @property
-    def recipe(self) -> Recipe:
-        return MODES[self.config.training.train].recipe
+    def specs(self) -> Specs:  # type: ignore[override]
+        return Specs(self.config, self.space, IMAGES)
 
-    def on(self, device: torch.device) -> ToyClimb:  # noqa: ARG002
+    def on(self, device: torch.device) -> ToyEvaluator:  # noqa: ARG002
         return self  # there is no task to move
 
-    def look(self) -> None:
+    def check_readable(self) -> None:
         """There is nothing to read."""
 
-    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> Outcome:
+    def evaluate_rung(self, candidate: Candidate, rung: int, seed: int) -> RungResult:
+        policy = candidate.policy
         failure, score = self.trouble(policy, rung, seed), self.worth(policy)
         if self.config.searched:
-            score += self.config.searched.index(criterion)
+            score += self.config.searched.index(candidate.criterion)
         if failure is not None:
-            return Outcome(rung, 0.0, failure=failure)
+            return RungResult(rung, 0.0, failure=failure)
         if rung == 0:
-            return Outcome(0, 0.0, proxies={"adaptive_bn": score})
-        return Outcome(rung, 0.0, accuracy=score, epochs=self.config.judging.rungs[rung - 1])
+            return RungResult(0, 0.0, proxies={"adaptive_bn": score})
+        return RungResult(rung, 0.0, accuracy=score, epochs=self.config.judging.rungs[rung - 1])
 
-    def final(self, job: FinalJob) -> FinalOutcome:
-        policy = job.policy
+    def train_final(self, job: TrainingJob) -> TrainingResult:
+        policy = job.candidate.policy
         failure, score = self.trouble(policy, FINAL, job.seed), self.worth(policy)
         if failure is not None:
-            return FinalOutcome(0.0, failure=failure)
+            return TrainingResult(0.0, failure=failure)
         weights = {"widths": torch.from_numpy(self.space.widths(policy))}
-        return FinalOutcome(0.0, self.config.training.final_epochs, score, score / 2, weights)
+        test = score / 2 if job.tested else math.nan
+        return TrainingResult(0.0, score, test, weights if job.returns_weights else {})
 
     def worth(self, policy: Policy) -> float:
         return float(np.mean(self.space.widths(policy) / self.space.lattice.top))
 
 
-def toy(space: Space, trouble: Trouble = none, **options: Any) -> ToyClimb:
-    """A toy climb with these options of the search."""
+def toy(space: Space, trouble: Trouble = none, **options: Any) -> ToyEvaluator:
+    """A toy evaluator with these options of the search."""
     config = SearchConfig.of(**options)
-    return ToyClimb(None, space, {}, config, trouble=trouble)  # type: ignore[arg-type]
+    return ToyEvaluator(
+        task=None,  # type: ignore[arg-type]
+        space=space,
+        scores={},
+        config=config,
+        trouble=trouble,
+    )
+
+
+def own_job(evaluator: Evaluator, policy: Policy, seed: int, **changes: Any) -> TrainingJob:
+    """A final training in the evaluator's own mode."""
+    return TrainingJob(Candidate(policy), evaluator.specs.final(policy), seed, **changes)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,111 @@
+"""Fine-tune or from scratch? A run's front, trained in every arm. Read ``_compare`` downwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+import prune_ops
+import results
+from results import Run
+from search.checks import Check
+from search.comparison.comparer import Comparer
+from search.comparison.config import CompareConfig
+from search.comparison.resuming import (
+    check_finished,
+    check_same_network,
+    folder_of,
+    options_of,
+    resume_command,
+    settled,
+)
+from search.comparison.structures import SLIMMING, inside_blocks
+from search.engines import Engine
+from search.folder import Folder, place
+from search.prepare import reachable
+from search.progress import Progress
+from search.run import execute
+from search.sampler import BudgetSampler, Plan, make
+from search.session import engine_of, prepare, session
+from search.study.company import company_of
+from search.study.founding import unchanged
+from search.task import Task
+from spaces import Space, UserError
+
+
+def compare(run: str | Path | None = None, task: Task | None = None, **options: Any) -> Run:
+    """Train what a run found, and uniform widths, in every arm: fine-tuned and from scratch.
+
+    >>> run = search.compare("runs/digits_cnn-0.5", seeds=3)
+    >>> run.comparison.groupby(["structure", "arm"])["test_accuracy"].mean()
+
+    What was measured, by the search too, is kept in the run and is not measured again.
+
+    Args:
+        run: the folder of a run; without one a search comes first.
+        task: what was pruned; without one it is built as the run's config says.
+        options: every flag of ``python search.py compare --help`` under its name.
+
+    Raises:
+        UserError: the run has no finished trials, is another network's, or an option cannot be.
+        SearchStopped: three trainings in a row died.
+    """
+    own = {k: v for k, v in options.items() if k in CompareConfig.__dataclass_fields__}
+    rest = {k: v for k, v in options.items() if k not in own}
+    if run is not None:
+        folder = folder_of(run, rest)
+        return execute_comparison(folder, options_of(folder, own), task)
+    config, folder = CompareConfig.of(**own), place(rest)
+    execute(folder, task, check=structure_check(config, folder))
+    return execute_comparison(folder, config, task)
+
+
+def structure_check(options: CompareConfig, folder: Folder) -> Check:
+    """Refuses a network that has not what the structures need, before anything is trained."""
+
+    def check(model: nn.Module, space: Space) -> None:
+        if SLIMMING in options.structures:
+            try:
+                prune_ops.score(model, space, (), ["bn_scale"])
+            except UserError as error:
+                raise UserError(f"--structures slimming cannot be: {error}") from error
+        if "thinet" in options.structures:
+            for budget in reachable(space, folder.config):
+                inside_blocks(model, space, budget)
+
+    return check
+
+
+def execute_comparison(
+    folder: Folder,
+    options: CompareConfig,
+    task: Task | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """The comparison; where it was cut short, the rest of it."""
+    progress = progress or Progress()
+    with engine_of(folder, progress, lambda: resume_command(folder, options)) as engine:
+        _compare(folder, options, engine, task, progress)
+    run = results.load(folder.path, folder.config.run.storage)
+    run.report()
+    return run
+
+
+def _compare(
+    folder: Folder, options: CompareConfig, engine: Engine, task: Task | None, progress: Progress
+) -> None:
+    searched = results.load(folder.path, folder.config.run.storage)
+    check_finished(searched, folder)
+
+    def same_network(_model: nn.Module, space: Space) -> None:
+        check_same_network(searched.provenance, folder, space)
+
+    checks = (same_network, unchanged(folder), structure_check(options, folder))
+    run = prepare(folder, engine, task, progress, *checks)
+    nobody = BudgetSampler(make("random", Plan(0, 1)), run.space, run.budgets, seed=0)
+    with session(run, nobody, "checkpoints-of-comparison") as s:
+        with company_of(s.study).only_one("compares", lambda: False, progress.say):
+            Comparer(s, settled(options, s.evaluator)).run(options.anew)
+        s.checkpoints.clear()

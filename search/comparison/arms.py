@@ -1,0 +1,162 @@
+"""Which arm of which structure is trained how, and what is reported of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from results import Arm, ArmRecord
+from results.spending import training_flops
+from results.training import Candidate, TrainingRecord, TrainingSpec
+from search.comparison.structures import SLIMMING, Structure
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob
+from search.trainings.trainer import Known
+
+SMALL_RATE = 1e-3
+"""At which fine-tuning once was usual (Liu et al. 2019)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The epochs of the comparison, and the rate of fine-tuning at each budget.
+
+    Attributes:
+        base: epochs of the unpruned network's training, and so of Scratch-E.
+        finetune: epochs of fine-tuning.
+        rates: budget → learning rate that the sweep found.
+    """
+
+    base: int
+    finetune: int
+    rates: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One row of the comparison: a structure in an arm with a seed, and the job that trains it.
+
+    Several rows may have one job: a fresh network of some widths is the same whoever found them.
+    """
+
+    structure: Structure
+    arm: Arm
+    job: TrainingJob
+
+
+class Arms:
+    """The plan of the arms: every structure in every arm with every seed.
+
+    Args:
+        earlier: rows of an earlier comparison; those that are not planned now stay at the end.
+    """
+
+    purpose = "comparison"
+
+    def __init__(
+        self,
+        structures: Sequence[Structure],
+        arms: Sequence[Arm],
+        seeds: Sequence[int],
+        schedule: Schedule,
+        evaluator: Evaluator,
+        earlier: Sequence[ArmRecord] = (),
+    ) -> None:
+        self._structures, self._arms, self._seeds = structures, arms, seeds
+        self._schedule, self._evaluator = schedule, evaluator
+        planned = {_place(self._row(p, None)) for p in self.planned}
+        self._others = [replace(r, best=False) for r in earlier if _place(r) not in planned]
+
+    @cached_property
+    def planned(self) -> list[Planned]:
+        """First all with the first seed: what is cut short can be compared as well."""
+        return [
+            Planned(structure, arm, self._job(structure, arm, seed))
+            for seed in self._seeds
+            for structure in self._structures
+            for arm in self._arms
+        ]
+
+    @property
+    def jobs(self) -> list[TrainingJob]:
+        """Of all rows."""
+        return [planned.job for planned in self.planned]
+
+    def rows(self, known: Known) -> list[ArmRecord]:
+        """One for every row whose training is done or failed."""
+        pairs = [(planned, known(planned.job)) for planned in self.planned]
+        return [*(self._row(p, r) for p, r in pairs if r is not None), *self._others]
+
+    def _job(self, structure: Structure, arm: Arm, seed: int) -> TrainingJob:
+        policy = structure.candidate.policy
+        specs, schedule = self._evaluator.specs, self._schedule
+        base, tuning = schedule.base, schedule.finetune
+        equal = specs.epochs_of_equal_cost(policy, base)
+        rate, fresh = schedule.rates[structure.budget], specs.usual_rate(scratch=True)
+        candidate = structure.candidate
+        match arm:
+            case "finetune":
+                spec = TrainingSpec(rate, tuning)
+            case "finetune-small":
+                spec = TrainingSpec(SMALL_RATE, tuning)
+            case "random-channels":
+                spec, candidate = TrainingSpec(rate, tuning), Candidate(policy, random_source(seed))
+            case "scratch-e":
+                spec = TrainingSpec(fresh, base, scratch=True)
+            case "scratch-b":
+                spec = TrainingSpec(fresh, equal, scratch=True)
+            case "scratch-b+":
+                spec = TrainingSpec(fresh, equal + tuning, scratch=True)
+        return TrainingJob(candidate, spec, seed)
+
+    def _row(self, planned: Planned, record: TrainingRecord | None) -> ArmRecord:
+        structure, job, space = planned.structure, planned.job, self._evaluator.space
+        policy, spec, images = job.candidate.policy, job.spec, self._evaluator.specs.images
+        flops = space.flops(policy)
+        return ArmRecord(
+            budget=structure.budget,
+            structure=structure.name,
+            kind=structure.kind,
+            best=structure.best,
+            number=structure.number,
+            policy=policy,
+            flops=flops,
+            flops_fraction=flops / space.full_flops,
+            params=space.params(policy),
+            arm=planned.arm,
+            criterion="" if spec.scratch else _criterion(job),
+            lr=spec.lr,
+            epochs=spec.epochs,
+            seed=job.seed,
+            training_flops=training_flops(flops, images, spec.epochs),
+            inherited_flops=training_flops(space.full_flops, images, self._inherited_epochs(job)),
+            val_accuracy=record.val_accuracy if record else math.nan,
+            test_accuracy=record.test_accuracy if record else math.nan,
+            seconds=record.seconds if record else 0.0,
+            reason=record.reason if record else "",
+        )
+
+    def _inherited_epochs(self, job: TrainingJob) -> float:
+        """Of the training that inherited weights come from: as it was, or as it is taken."""
+        if job.spec.scratch:
+            return 0
+        if job.candidate.criterion == SLIMMING:
+            return self._schedule.base
+        return self._evaluator.task.base_epochs or self._schedule.base
+
+
+def random_source(seed: int) -> str:
+    """Name of the source whose channels are drawn at random for trainings with that seed."""
+    return f"random {seed}"
+
+
+def _criterion(job: TrainingJob) -> str:
+    """Who chose the channels; ``random`` is drawn anew for every seed, the run's own only once."""
+    source = job.candidate.criterion
+    return "random of the run" if source == "random" else source.partition(" ")[0]
+
+
+def _place(r: ArmRecord) -> tuple[object, ...]:
+    return r.budget, r.structure, r.arm, r.training

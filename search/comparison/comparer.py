@@ -1,0 +1,142 @@
+"""The work of a comparison: sparse training, the sweep of rates, then every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, cast
+
+from torch import nn
+
+from results import (
+    Arm,
+    ArmRecord,
+    Comparison,
+    SweepPoint,
+    load_comparison,
+    load_records,
+    save_comparison,
+)
+from results.text import duration, plural
+from search.comparison.arms import Arms, Schedule
+from search.comparison.config import CompareConfig
+from search.comparison.notes import notes
+from search.comparison.resuming import check_options
+from search.comparison.slimming import slimmed
+from search.comparison.sources import scores_by, sources_of
+from search.comparison.structures import SLIMMING, Structure, structures
+from search.comparison.sweep import Sweep
+from search.forecast import measured_speed
+from search.progress import Stage
+from search.session import Session
+from search.trainings.finals import finalists
+from search.trainings.trainer import carry_out
+
+SWEPT = frozenset({"finetune", "random-channels"})
+"""The arms that train at the rate which the sweep finds."""
+
+
+class Comparer:
+    """Trains what a comparison needs and keeps what it measured so far.
+
+    >>> Comparer(s, settled(options, s.evaluator)).run(anew=False)
+
+    Args:
+        options: with a number in the place of every default.
+    """
+
+    def __init__(self, s: Session, options: CompareConfig) -> None:
+        self._s, self._options = s, options
+        self._seeds = [s.run.config.policies.seed + k for k in range(options.seeds)]
+        self._so_far = Comparison()
+
+    def run(self, anew: bool) -> None:
+        """Train whatever is not known; the study sees all there is after every training."""
+        self._begin(anew)
+        s, options = self._s, self._options
+        slim = self._slimmed() if SLIMMING in options.structures else None
+        s.trainer.offer(sources_of(options, self._seeds, s.evaluator, slim))
+        found = self._structures(slim)
+        self._forecast(found)
+        if SWEPT & set(options.arms):
+            carry_out(self._sweep(), s.trainer, self._keep_sweep, self._tick)
+        points = self._so_far.sweep
+        said = tuple(notes(points, options, _number(options.base_epochs), s.evaluator))
+        self._keep(notes=said)
+        rows = carry_out(self._arms(found, points), s.trainer, self._keep_arms, self._tick)
+        self._keep(arms=tuple(rows), complete=True)
+
+    def _begin(self, anew: bool) -> None:
+        s, before = self._s, load_comparison(self._s.study)
+        if anew:
+            reads = s.trainer.forget(("comparison", "sweep"))
+            before = Comparison(earlier_reads=before.earlier_reads + reads)
+        else:
+            check_options(before, self._options, s.run.folder)
+        options = {name: v for name, v in asdict(self._options).items() if name != "anew"}
+        self._so_far = before
+        self._keep(options=options, complete=False)
+
+    def _slimmed(self) -> nn.Module:
+        s, options = self._s, self._options
+        return slimmed(
+            s.evaluator,
+            s.trainer,
+            s.run.folder.path,
+            _number(options.base_epochs),
+            options.sparsity,
+            self._seeds[0],
+            s.run.progress.say,
+        )
+
+    def _structures(self, slim: nn.Module | None) -> list[Structure]:
+        s, options = self._s, self._options
+        scales = None if slim is None else scores_by("bn_scale", s.evaluator, slim)
+        front = finalists(load_records(s.study), s.evaluator, s.run.budgets, options.front)
+        return structures(options.structures, front, s.evaluator, scales)
+
+    def _sweep(self) -> Sweep:
+        options = self._options
+        epochs = _number(options.sweep_epochs)
+        return Sweep(self._s.run.budgets, options.rates, epochs, self._s.evaluator)
+
+    def _arms(self, found: Sequence[Structure], points: Sequence[SweepPoint]) -> Arms:
+        options, evaluator = self._options, self._s.evaluator
+        usual = evaluator.specs.usual_rate(scratch=False)
+        rates = {str(budget): usual for budget in self._s.run.budgets}
+        rates |= {point.budget: point.lr for point in points if point.chosen}
+        base, finetune = _number(options.base_epochs), _number(options.finetune_epochs)
+        arms, schedule = cast(Sequence[Arm], options.arms), Schedule(base, finetune, rates)
+        return Arms(found, arms, self._seeds, schedule, evaluator, self._so_far.arms)
+
+    def _forecast(self, found: Sequence[Structure]) -> None:
+        s, engine = self._s, self._s.run.engine
+        swept = self._sweep().jobs if SWEPT & set(self._options.arms) else []
+        jobs = [*swept, *self._arms(found, self._so_far.sweep).jobs]
+        missing = s.trainer.missing(jobs)
+        seconds = 0.0
+        if missing:
+            speed = measured_speed(s.evaluator, s.run.budgets[0], engine)
+            seconds = speed.of_trainings(missing, s.run.space, engine.at_once)
+        trainings = plural(len(missing), "training")
+        s.run.progress.say(f"forecast: about {duration(seconds)} for {trainings}")
+        distinct = len(set(jobs))
+        s.run.progress.begin([Stage("trainings", distinct, seconds)])
+
+    def _tick(self) -> None:
+        self._s.run.progress.advance("trainings")
+
+    def _keep_sweep(self, points: Sequence[SweepPoint]) -> None:
+        self._keep(sweep=tuple(points))
+
+    def _keep_arms(self, rows: Sequence[ArmRecord]) -> None:
+        self._keep(arms=tuple(rows))
+
+    def _keep(self, **changes: Any) -> None:
+        self._so_far = replace(self._so_far, **changes)
+        save_comparison(self._s.study, self._so_far)
+
+
+def _number(value: int | None) -> int:
+    assert value is not None  # it was settled
+    return value

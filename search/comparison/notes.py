@@ -1,0 +1,71 @@
+"""What a reader must know before believing the figures of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from results import SweepPoint
+from results.text import plural
+from search.comparison.config import CompareConfig
+from search.evaluator import Evaluator
+
+
+def notes(
+    points: Sequence[SweepPoint], options: CompareConfig, base_epochs: int, evaluator: Evaluator
+) -> Iterator[str]:
+    """One sentence each, without the full stop."""
+    rate = evaluator.specs.usual_rate(scratch=True)
+    yield (
+        f"training from scratch is at the recipe's learning rate of {rate:g}, which was not "
+        "swept; the rate of fine-tuning was"
+    )
+    yield from _of_search(points, evaluator)
+    yield from _of_rates(points, options)
+    yield from _of_base(base_epochs, evaluator.task.base_epochs)
+
+
+def _of_search(points: Sequence[SweepPoint], evaluator: Evaluator) -> Iterator[str]:
+    """Where the search's own final trainings were others than those of the comparison."""
+    own = evaluator.specs.in_mode(evaluator.space.full, 1).lr
+    if any(point.chosen and point.lr != own for point in points):
+        yield (
+            f"the search's own final trainings were at a learning rate of {own:g}: they and "
+            "the verdict on them are not those of this comparison"
+        )
+    training = evaluator.config.training
+    if training.surgery != "plain":
+        yield (
+            f"inherited weights, those of random channels too, went through the surgery of the "
+            f"search, {training.surgery}"
+        )
+    if training.schedule != "one-shot":
+        yield (
+            "networks of this comparison are pruned at one stroke; the search's finals were "
+            "pruned layer by layer and trained after each: they and the verdict on them are "
+            "not those of this comparison"
+        )
+
+
+def _of_rates(points: Sequence[SweepPoint], options: CompareConfig) -> Iterator[str]:
+    ends = {min(options.rates), max(options.rates)}
+    for point in points:
+        if point.chosen and point.lr in ends:
+            yield (
+                f"at budget {point.budget} the sweep chose {point.lr:g}, an end of its range: "
+                "a rate beyond it may be better for fine-tuning (--rates)"
+            )
+
+
+def _of_base(base: int, had: float | None) -> Iterator[str]:
+    """Of the unpruned network's own training."""
+    if had is None:
+        yield (
+            "how long the unpruned network was trained is not known: its training is counted "
+            f"as {plural(base, 'epoch')} (--base-epochs)"
+        )
+    elif had != base:
+        yield (
+            f"the unpruned network was trained for {had:g} epochs, but training from scratch "
+            f"follows a schedule of {base} (--base-epochs): inherited weights cost "
+            f"{'more' if had > base else 'less'} than the arms compared with them"
+        )

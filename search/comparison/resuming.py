@@ -1,0 +1,123 @@
+"""What a comparison goes on from: the run it is of, and what an earlier comparison measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import results
+from results import Comparison, Run
+from search.comparison.config import CompareConfig
+from search.comparison.structures import SLIMMING
+from search.config import flag
+from search.evaluator import Evaluator
+from search.folder import Folder, place
+from spaces import Space, UserError
+
+UNKNOWN_EPOCHS = 20
+"""Taken for the epochs of weights that were given, where nobody says."""
+
+FIXED = {"finetune_epochs", "base_epochs", "rates", "sweep_epochs", "sparsity"}
+"""The options that say what an accuracy means: they stay as a comparison began."""
+
+
+def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
+    """These options, and for the rest those that an earlier comparison of the run had.
+
+    Raises:
+        UserError: an option that cannot be, or a study that cannot be read.
+    """
+    if options.get("anew"):
+        return CompareConfig.of(**options)
+    before = results.load(folder.path, folder.config.run.storage).compared.options
+    return CompareConfig.of(**before | dict(options))
+
+
+def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
+    """The folder of a run that was begun, with what may change since: workers, engine, address.
+
+    Raises:
+        UserError: there is no run, or the options would change it.
+    """
+    path = Path(run)
+    if not (path / "config.json").is_file():
+        raise UserError(f"RUN must be the folder of a run, but {path} is none")
+    path = path if path.name else path.resolve()
+    where = {"name": path.name, "runs_dir": str(path.parent)}
+    return place({"resume": True, **options, **where})
+
+
+def resume_command(folder: Folder, options: CompareConfig) -> str:
+    """What to type to go on with this comparison."""
+    return f"python search.py compare {folder.path} {options.flags}".rstrip()
+
+
+def settled(options: CompareConfig, evaluator: Evaluator) -> CompareConfig:
+    """With a number in the place of every default that depends on the run."""
+    finetune = options.finetune_epochs or evaluator.config.training.final_epochs
+    base = options.base_epochs or max(1, round(evaluator.task.base_epochs or UNKNOWN_EPOCHS))
+    return replace(
+        options,
+        finetune_epochs=finetune,
+        base_epochs=base,
+        sweep_epochs=options.sweep_epochs or max(1, round(finetune / 3)),
+        anew=False,
+    )
+
+
+def check_finished(run: Run, folder: Folder) -> None:
+    """Refuse a run of which nothing can be compared.
+
+    Raises:
+        UserError: no trial was trained to the top rung.
+    """
+    if not results.trial_front(run.records):
+        raise UserError(
+            f"compare needs a run with finished trials, but {folder.path} has none of "
+            f"{len(run.records)}; finish it with: {folder.resume_command}"
+        )
+
+
+def check_same_network(about: Mapping[str, Any], folder: Folder, space: Space) -> None:
+    """Refuse another network than the one that was searched.
+
+    Raises:
+        UserError: groups or flops differ.
+    """
+    searched = {group["name"]: group["channels"] for group in about.get("groups", [])}
+    here = {group.name: group.channels for group in space.groups}
+    if searched and (searched != here or about.get("full_flops") != space.full_flops):
+        different = [name for name in {**searched, **here} if searched.get(name) != here.get(name)]
+        where = f", {', '.join(different[:3])} differ" if different else ""
+        raise UserError(
+            f"the policies of {folder.path} are of another model: {len(searched)} groups and "
+            f"{about.get('full_flops'):,} flops there, {len(here)} and {space.full_flops:,} "
+            f"here{where}; give the model that was searched"
+        )
+
+
+def check_options(before: Comparison, options: CompareConfig, folder: Folder) -> None:
+    """Refuse to go on with a comparison under options that give its accuracies another meaning.
+
+    Raises:
+        UserError: one line that names the differences.
+    """
+    here = json.loads(json.dumps(asdict(options)))
+    slimmed = any(record.structure == SLIMMING for record in before.arms)
+    different = [
+        f"{flag(name)} {_shown(before.options[name])} there, {_shown(here[name])} here"
+        for name in sorted(FIXED if slimmed else FIXED - {"sparsity"})
+        if before.options and before.options.get(name) != here[name]
+    ]
+    if different:
+        raise UserError(
+            f"a comparison goes on as it began, but that of {folder.path} differs: "
+            f"{'; '.join(different)}; use these, or --anew to throw away what it measured"
+        )
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

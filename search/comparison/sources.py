@@ -1,0 +1,49 @@
+"""What fine-tuning may inherit in a comparison, besides what the run's own criteria leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+import prune_ops
+from prune_ops import Scores
+from search.comparison.arms import random_source
+from search.comparison.config import CompareConfig
+from search.comparison.structures import SLIMMING
+from search.evaluator import Evaluator
+from search.jobs import WeightSource
+from search.scoring import in_one_unit
+
+
+def sources_of(
+    options: CompareConfig,
+    seeds: Sequence[int],
+    evaluator: Evaluator,
+    slim: nn.Module | None,
+) -> dict[str, WeightSource]:
+    """By the name that candidates give.
+
+    Args:
+        slim: the network that was trained sparsely, if slimming is asked for.
+    """
+    sources = {}
+    for name in {"l1", "thinet"} & set(options.structures) - set(evaluator.scores):
+        sources[name] = WeightSource(scores_by(name, evaluator))
+    if slim is not None:
+        sources[SLIMMING] = WeightSource(scores_by("bn_scale", evaluator, slim), slim)
+    if "random-channels" in options.arms:
+        for seed in seeds:
+            sources[random_source(seed)] = WeightSource(scores_by("random", evaluator, seed=seed))
+    return sources
+
+
+def scores_by(
+    criterion: str, evaluator: Evaluator, model: nn.Module | None = None, seed: int = 0
+) -> Scores:
+    """The criterion's scores of the task's model, or of another one, in one unit."""
+    task = evaluator.task
+    batches = task.calibration()
+    model = model or task.model
+    scores = prune_ops.score(model, evaluator.space, batches, [criterion], seed=seed)
+    return in_one_unit(scores[criterion], criterion)

@@ -1,0 +1,247 @@
+"""The evaluator: prunes a candidate, then judges it at a rung or trains it to the end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from prune_ops import PROXIES, SURGERIES, Compression, Scores, baked, prune, select
+from prune_ops import Candidate as Judged
+from results.record import TrialRecord
+from results.training import Candidate, TrainingSpec
+from search import cache
+from search.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied_to_cpu
+from search.config import SearchConfig
+from search.data.splits import Batch
+from search.jobs import RungResult, TrainingJob, TrainingResult, WeightSource, failure_of
+from search.layerwise import Layerwise
+from search.models import reinitialise
+from search.rungs import DominanceRule
+from search.specs import Specs
+from search.task import Task
+from search.train import evaluate, train
+from spaces import Space
+from spaces.state import state_of
+
+TOLERANCE = 0.01
+"""Share of the unpruned network's flops within which two policies count as equally large."""
+
+ADAPTING = 2048, 64
+"""Images that proxies calibrate on, and of one batch: adaptive BatchNorm takes all 32 batches."""
+
+STAGE_SEEDS = 2**32
+"""Between the seeds of the stages of one training, so that no two trainings share any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluator:
+    """Measures any rung of any candidate, or trains it to the end; can be pickled.
+
+    >>> evaluator = Evaluator(task=task, space=space, scores={"l1": scores["l1"]}, config=config)
+    >>> evaluator.evaluate_rung(candidate, rung=0, seed=1).proxies
+    {'predicted_damage': -0.0021, 'adaptive_bn': 0.9331}
+    >>> evaluator.evaluate_rung(candidate, rung=1, seed=1).accuracy
+    0.9610
+
+    Every rung starts from the unpruned network again and anneals its own learning rate, so the
+    accuracy at a rung means the same for every policy, whatever it did before.
+
+    Attributes:
+        scores: of every criterion that may say which channels stay, each in one unit.
+        checkpoints: where a training that takes long is kept, so that it goes on after a kill.
+        sources: what else trainings may inherit, by name.
+        damages: for the proxy ``iso_damage``, see `prune_ops.Candidate`.
+    """
+
+    task: Task
+    space: Space
+    scores: Mapping[str, Scores]
+    config: SearchConfig
+    checkpoints: Checkpoints = NOWHERE
+    sources: Mapping[str, WeightSource] = field(default_factory=dict)
+    damages: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def specs(self) -> Specs:
+        """How the run trains."""
+        return Specs(self.config, self.space, len(self.task.train))
+
+    @property
+    def top(self) -> int:
+        """The highest rung."""
+        return len(self.config.judging.rungs)
+
+    @property
+    def rule(self) -> DominanceRule:
+        """Who is promoted from a rung below the top."""
+        judging = self.config.judging
+        return DominanceRule(judging.eta, judging.coin, int(TOLERANCE * self.space.full_flops))
+
+    def on(self, device: torch.device) -> Evaluator:
+        """The same on another device."""
+        sources = {name: source.on(device) for name, source in self.sources.items()}
+        return replace(self, task=self.task.to(device), sources=sources)
+
+    def check_readable(self) -> None:
+        """Read an image of every split.
+
+        Raises:
+            DataError: this machine has not the files; or what the user's own data raises.
+        """
+        for split in (self.task.train, self.task.validation, self.task.test):
+            next(iter(split.batches(1)))
+
+    def next_rung(self, record: TrialRecord) -> int:
+        """The rung that a trial has still to be judged at."""
+        return record.rung + 1 if record.proxies else 0
+
+    def score(self, record: TrialRecord, rung: int) -> float:
+        """What counts at a rung: the deciding proxy at rung 0, accuracy above."""
+        if rung:
+            return record.accuracy[rung - 1]
+        return record.proxies[self.config.judging.rank_by]
+
+    def evaluate_rung(self, candidate: Candidate, rung: int, seed: int) -> RungResult:
+        """Measure one rung. Never raises: what goes wrong is part of the result."""
+        started = time.perf_counter()
+        try:
+            if rung:
+                result = self._train_briefly(candidate, rung, seed)
+            else:
+                result = RungResult(0, 0.0, proxies=self._proxies(candidate))
+        except Exception as error:
+            result = RungResult(rung, 0.0, failure=failure_of(error))
+        return replace(result, seconds=time.perf_counter() - started)
+
+    def train_final(self, job: TrainingJob) -> TrainingResult:
+        """Train a network to the end and, if so asked, test it. Never raises."""
+        started = time.perf_counter()
+        try:
+            result = self._train_and_test(job)
+        except Exception as error:
+            result = TrainingResult(0.0, failure=failure_of(error))
+        return replace(result, seconds=time.perf_counter() - started)
+
+    def pruned(self, candidate: Candidate, surgery: str | None = None) -> nn.Module:
+        """The candidate's network, with the weights that it inherits.
+
+        Args:
+            surgery: None for the run's own; plain is quicker where only the shapes are wanted.
+        """
+        source = self._source(candidate)
+        surgery = surgery or self.config.training.surgery
+        batches = self._surgery_batches if SURGERIES[surgery].needs_images else ()
+        model = source.model or self.task.model
+        return prune(model, self.space, candidate.policy, source.scores, surgery, batches)
+
+    def trained(self, candidate: Candidate, spec: TrainingSpec, seed: int) -> nn.Module:
+        """The candidate's network after training.
+
+        What ``checkpoints`` has kept of the same training is gone on with.
+
+        Raises:
+            Diverged: the loss became NaN or infinite.
+        """
+        gradual = self._layerwise(candidate, spec, seed) if spec.layer_epochs else None
+        if gradual is not None:
+            network = gradual.run()
+        elif spec.scratch:
+            network = reinitialise(self.pruned(candidate, "plain"), seed)
+        else:
+            network = self.pruned(candidate)
+        if spec.way:
+            network = Compression(spec.way, spec.zeros).of(network)
+        self._train(network, spec, spec.epochs, seed, self._checkpoint(candidate, spec, seed))
+        if gradual is not None:
+            gradual.drop()
+        return baked(network) if spec.way else network
+
+    def _train_briefly(self, candidate: Candidate, rung: int, seed: int) -> RungResult:
+        spec = self.specs.in_mode(candidate.policy, self.config.judging.rungs[rung - 1])
+        network = self.trained(candidate, spec, seed)
+        accuracy = evaluate(network, self.task.validation)
+        return RungResult(rung, 0.0, accuracy=accuracy, epochs=spec.epochs)
+
+    def _train_and_test(self, job: TrainingJob) -> TrainingResult:
+        spec = job.spec
+        network = self.trained(job.candidate, spec, job.seed)
+        return TrainingResult(
+            0.0,
+            evaluate(network, self.task.validation),
+            evaluate(network, self.task.test) if job.tested else math.nan,
+            copied_to_cpu(state_of(network)) if job.returns_weights else {},
+            size=Compression(spec.way, spec.zeros).size(network) if spec.way else None,
+        )
+
+    def _train(
+        self, network: nn.Module, spec: TrainingSpec, epochs: int, seed: int, kept: Checkpoint
+    ) -> None:
+        recipe = self.specs.recipe(spec)
+        train(
+            network,
+            self.task.train,
+            recipe,
+            epochs=epochs,
+            seed=seed,
+            device=self.task.device,
+            checkpoint=kept,
+        )
+
+    def _layerwise(self, candidate: Candidate, spec: TrainingSpec, seed: int) -> Layerwise:
+        def tune(network: nn.Module, stage: int) -> None:
+            kept = self._checkpoint(candidate, spec, seed, stage)
+            self._train(network, spec, spec.layer_epochs, seed + (stage + 1) * STAGE_SEEDS, kept)
+
+        source = self._source(candidate)
+        return Layerwise(
+            source.model or self.task.model,
+            self.space,
+            select(self.space, candidate.policy, source.scores),
+            self.config.training.surgery,
+            self._surgery_batches,
+            tune,
+            self._checkpoint(candidate, spec, seed, "stages"),
+        )
+
+    def _checkpoint(
+        self, candidate: Candidate, spec: TrainingSpec, seed: int, part: int | str = ""
+    ) -> Checkpoint:
+        parts = (candidate.policy.key, candidate.criterion, spec, self.specs.recipe(spec))
+        key = cache.key(*parts, self.config.training.surgery, seed, part)
+        return Checkpoint(self.checkpoints, key)
+
+    def _source(self, candidate: Candidate) -> WeightSource:
+        name = candidate.criterion or self.config.reference
+        return self.sources.get(name) or WeightSource(self.scores[name])
+
+    def _proxies(self, candidate: Candidate) -> dict[str, float]:
+        reference = self.config.reference
+        calibration, held_out = self._proxy_batches
+        judged = Judged(
+            candidate.policy,
+            self.space,
+            self.scores[candidate.criterion or reference],
+            self.pruned(candidate),
+            calibration,
+            held_out,
+            judge=self.scores[reference],
+            damages=self.damages,
+            model=self.task.model,
+        )
+        return {name: PROXIES[name](judged) for name in self.config.judging.proxies}
+
+    @cached_property
+    def _proxy_batches(self) -> tuple[list[Batch], list[Batch]]:
+        """Drawn once; every candidate is judged on the same images."""
+        images, batch_size = ADAPTING
+        return self.task.calibration(images, batch_size=batch_size), self.task.held_out()
+
+    @cached_property
+    def _surgery_batches(self) -> list[Batch]:
+        return self.task.calibration()

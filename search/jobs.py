@@ -1,0 +1,109 @@
+"""Jobs and what they give, as plain data that any process can be sent.
+
+A trial is evaluated rung by rung (`RungResult`); a candidate that is trained to the end, for
+whatever purpose, is a `TrainingJob` with a `TrainingResult`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from prune_ops import Scores, Size
+from results.training import Candidate, TrainingSpec
+from search.errors import Diverged
+from spaces import copied
+from spaces.errors import ModelError, brief
+
+DIVERGED = "diverged"
+"""The kind of failure that comes again whenever the training is repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job gave nothing: ``kind`` groups failures alike, ``reason`` is one line."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RungResult:
+    """What one rung gave: proxies at rung 0, accuracy and epochs above, or a failure."""
+
+    rung: int
+    seconds: float
+    proxies: dict[str, float] = field(default_factory=dict)
+    accuracy: float = math.nan
+    epochs: int = 0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """A network to be trained to the end, anywhere.
+
+    Attributes:
+        candidate: its widths, and who chose the channels it inherits: a criterion of the run, or
+            the name of another `WeightSource`; empty for the run's own criterion.
+        spec: how it is trained.
+        seed: of the training.
+        tested: whether the test split is read.
+        returns_weights: whether the trained weights come back.
+    """
+
+    candidate: Candidate
+    spec: TrainingSpec
+    seed: int
+    tested: bool = True
+    returns_weights: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What a training gave: accuracies 0 to 1 and the weights, or a failure.
+
+    Attributes:
+        seconds: wall time.
+        test_accuracy: nan if the test split was not read.
+        weights: what ``spaces.state.state_of`` gives, on the CPU; empty unless asked for.
+        size: of a network whose weights were compressed.
+    """
+
+    seconds: float
+    val_accuracy: float = math.nan
+    test_accuracy: float = math.nan
+    weights: dict[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
+    size: Size | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class WeightSource:
+    """What a training inherits, where that is not what the run's criterion leaves of its model.
+
+    Attributes:
+        scores: say which channels stay.
+        model: whose weights; None for those of the task's model.
+    """
+
+    scores: Scores
+    model: nn.Module | None = None
+
+    def on(self, device: torch.device) -> WeightSource:
+        """The same with its model on another device."""
+        return self if self.model is None else replace(self, model=copied(self.model).to(device))
+
+
+def failure_of(error: Exception) -> Failure:
+    """What went wrong in training or judging one network, in one line."""
+    if isinstance(error, Diverged):
+        return Failure(DIVERGED, f"diverged: {error}")
+    cause = error.__cause__ if isinstance(error, ModelError) else error
+    if isinstance(cause, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        return Failure("out of memory", f"out of memory: {brief(error)}")
+    return Failure(type(error).__name__, brief(error))

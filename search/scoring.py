@@ -1,0 +1,49 @@
+"""What a run scores before its first trial: channels by criteria, groups by sensitivities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import prune_ops
+from prune_ops import CRITERIA, Scores, normalised
+from search.config import SearchConfig
+from search.layers import damages
+from search.progress import Progress
+from search.task import Task
+from spaces import ModelError, Space
+from spaces.errors import in_one_line
+
+
+def criteria(config: SearchConfig) -> list[str]:
+    """Those that choose channels and those that rank them for the starts."""
+    ranked = [name for name in config.policies.starts if name in CRITERIA]
+    return sorted({config.reference, *config.searched, *ranked})
+
+
+def score(
+    task: Task, space: Space, config: SearchConfig, progress: Progress
+) -> Mapping[str, Scores]:
+    """All that the run asks for, under its names: criteria's scores of every channel, and what
+    sensitivities found in every group.
+
+    Raises:
+        UserError: as ``prune_ops.score``, or the model fails on the images.
+    """
+    must = "the model must run on training images, but scoring it failed with"
+    with in_one_line(ModelError, must, "try a forward and a backward pass"):
+        scores = prune_ops.score(
+            task.model, space, task.calibration(), criteria(config), seed=config.policies.seed
+        )
+        return scores | damages(task, space, config, scores[config.reference], progress)
+
+
+def selection_scores(scores: Mapping[str, Scores], config: SearchConfig) -> dict[str, Scores]:
+    """The scores of the criteria that say which channels stay, as an ``Evaluator`` takes them."""
+    return {
+        name: in_one_unit(scores[name], name) for name in config.searched or (config.reference,)
+    }
+
+
+def in_one_unit(scores: Scores, criterion: str) -> Scores:
+    """A criterion's scores fit to be added up over groups, as predicted damage does."""
+    return scores if CRITERIA[criterion].comparable else normalised(scores)

@@ -1,0 +1,155 @@
+"""A session: one process at work on a run, from its locked folder to its evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+
+from prune_ops import Scores
+from results.store import load_trainings, save_trainings
+from search import log
+from search.checkpoints import InFolder
+from search.checks import Check
+from search.config import SearchConfig
+from search.engines import Engine, hired
+from search.evaluator import Evaluator
+from search.folder import Folder
+from search.hardware import threads_suited_to
+from search.interrupt import interrupts_heard
+from search.prepare import prepared, reachable
+from search.progress import Progress
+from search.scoring import score, selection_scores
+from search.starts import Start
+from search.study.connection import DatabaseLost
+from search.study.founding import begun, check_storage, opened
+from search.study.network import fingerprint
+from search.task import Task
+from search.trainings.trainer import Trainer
+from spaces import Budget, Space, UserError
+
+Starts = Callable[[Mapping[str, Scores]], Sequence[Start]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a run is of, before its folder is touched."""
+
+    folder: Folder
+    task: Task
+    space: Space
+    budgets: Sequence[Budget]
+    engine: Engine
+    progress: Progress
+
+    @property
+    def config(self) -> SearchConfig:
+        """Of the run."""
+        return self.folder.config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A run at work: its folder is locked, its log open, its study begun.
+
+    Attributes:
+        scores: of criteria and sensitivities, as they were when the run began.
+        checkpoints: of long trainings; to be cleared when the work is done.
+    """
+
+    run: Prepared
+    study: Study
+    scores: Mapping[str, Scores]
+    evaluator: Evaluator
+    trainer: Trainer
+    checkpoints: InFolder
+
+
+def prepare(
+    folder: Folder, engine: Engine, task: Task | None, progress: Progress, *checks: Check
+) -> Prepared:
+    """Read the data, build the network and discover its space; see `prepared`."""
+    task, space = prepared(task, folder.config, progress, *checks)
+    return Prepared(
+        folder=folder,
+        task=task,
+        space=space,
+        budgets=reachable(space, folder.config),
+        engine=engine,
+        progress=progress,
+    )
+
+
+@contextmanager
+def engine_of(
+    folder: Folder, progress: Progress, resume_command: Callable[[], str]
+) -> Iterator[Engine]:
+    """The engine of a run, connected, while the block lasts; Ctrl-C is heard in there.
+
+    Raises:
+        UserError: engine or database cannot be used, or the database went away.
+    """
+    run = folder.config.run
+    try:
+        check_storage(folder)
+        if run.engine == "ray":
+            where = f"connecting to Ray at {run.address}" if run.address else "starting Ray here"
+            progress.waiting(where)
+        with interrupts_heard(), hired(folder.config) as engine:
+            yield engine
+    except DatabaseLost as lost:
+        raise UserError(f"{lost}; go on with: {resume_command()}") from lost
+
+
+@contextmanager
+def session(
+    run: Prepared, sampler: BaseSampler, checkpoints: str, starts: Starts = lambda _: ()
+) -> Iterator[Session]:
+    """Hold the run's folder and its study while the block lasts.
+
+    Args:
+        checkpoints: name of the folder, in the run's, for states of long trainings.
+        starts: the policies to try first, from the scores.
+
+    Raises:
+        UserError: another process works on the run, the study was begun with another config or
+            network, or something cannot be written.
+    """
+    folder, task, space = run.folder, run.task, run.space
+    with (
+        threads_suited_to(task.example[0].shape),
+        folder.held(),
+        log.logged_to(folder.path / "log.txt"),
+        opened(folder, sampler) as study,
+    ):
+        scores = begun(
+            study,
+            folder,
+            fingerprint(task, space),
+            score=partial(score, task, space, run.config, run.progress),
+            starts=starts,
+            say=run.progress.say,
+        )
+        kept = InFolder(folder.path / checkpoints)
+        evaluator = Evaluator(
+            task=task,
+            space=space,
+            scores=selection_scores(scores, run.config),
+            config=run.config,
+            checkpoints=kept,
+            damages=scores.get("iso_damage", {}),
+        )
+        yield Session(
+            run=run,
+            study=study,
+            scores=scores,
+            evaluator=evaluator,
+            trainer=Trainer(
+                evaluator, run.engine, load_trainings(study), partial(save_trainings, study)
+            ),
+            checkpoints=kept,
+        )

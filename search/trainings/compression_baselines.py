@@ -1,0 +1,164 @@
+"""Other ways to compress the same network, trained for comparison with what the search found.
+
+At each budget unstructured magnitude pruning with as many weights left as the best searched network
+has, and one network with ternary weights. They save bytes; of FLOPs they save none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from prune_ops import layer_weights, size
+from results import BesideRecord, FinalRecord
+from results.training import Candidate, TrainingRecord
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob
+from search.trainings.trainer import Known, failed, succeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A compressed network, and the budget whose searched network it is compared with.
+
+    Attributes:
+        zeros: share of the layer weights that become zero.
+    """
+
+    name: str
+    way: str
+    budget: str | None
+    zeros: float = 0.0
+
+
+class CompressionBaselines:
+    """The plan of the compression baselines.
+
+    All start from the unpruned network's weights and have the epochs and the seeds of the finals,
+    whatever the run's own mode is: from fresh weights there would be nothing to compress. One that
+    cannot be is left out, and `failures` says why.
+
+    Args:
+        finals: of the search; its best networks and the unpruned one get rows too.
+    """
+
+    purpose = "compression baselines"
+
+    def __init__(self, finals: Sequence[FinalRecord], evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        self._impossible: list[str] = []
+        self._entries = list(self._ordered(finals))
+
+    @cached_property
+    def jobs(self) -> list[TrainingJob]:
+        """First every baseline with the first seed."""
+        baselines = [entry for entry in self._entries if isinstance(entry, Baseline)]
+        return [self._job(b, seed) for seed in self._seeds for b in baselines]
+
+    def rows(self, known: Known) -> list[BesideRecord]:
+        """In the order of the networks and of the seeds."""
+        rows: list[BesideRecord] = []
+        for entry in self._entries:
+            rows += self._trained(entry, known) if isinstance(entry, Baseline) else entry
+        return rows
+
+    def failures(self, known: Known) -> list[str]:
+        """What was left out and why."""
+        baselines = [entry for entry in self._entries if isinstance(entry, Baseline)]
+        pairs = [(b, seed) for b in baselines for seed in self._seeds]
+        lines = [line for b, seed in pairs for line in failed(b.name, known(self._job(b, seed)))]
+        return [*self._impossible, *lines]
+
+    @property
+    def _seeds(self) -> list[int]:
+        return self._evaluator.config.final_seeds
+
+    def _ordered(self, finals: Iterable[FinalRecord]) -> Iterator[list[BesideRecord] | Baseline]:
+        """The unpruned network, at each budget the searched one and its rival, then ternary."""
+        ways = self._evaluator.config.training.beside
+        for final in finals:
+            if final.best or final.role == "baseline":
+                yield self._of(final)
+            if final.best and "magnitude" in ways:
+                yield from self._as_large_as(final)
+        if "ternary" in ways:
+            yield Baseline("ternary", "ternary", None)
+
+    def _of(self, final: FinalRecord) -> list[BesideRecord]:
+        """What is known of a network of the finals, which is not trained or tested again."""
+        unpruned = final.policy is None
+        policy = final.policy or self._evaluator.space.full
+        found = size(self._evaluator.pruned(Candidate(policy, final.criterion)))
+        seconds = final.seconds or (0.0,) * len(final.seeds)
+        measured = zip(final.seeds, final.val_accuracy, final.test_accuracy, seconds, strict=True)
+        return [
+            BesideRecord(
+                name="unpruned" if unpruned else final.name,
+                way="unpruned" if unpruned else "channels",
+                budget=final.budget,
+                sparsity=0.0,
+                flops=final.flops,
+                flops_fraction=final.flops_fraction,
+                nonzero=found.nonzero,
+                bytes=found.bytes,
+                epochs=final.epochs,
+                seed=seed,
+                val_accuracy=validation,
+                test_accuracy=test,
+                seconds=taken,
+            )
+            for seed, validation, test, taken in measured
+        ]
+
+    def _as_large_as(self, final: FinalRecord) -> Iterator[Baseline]:
+        """Magnitude pruning to as many parameters as a pruned network has."""
+        name, space = f"magnitude at {final.budget}", self._evaluator.space
+        weights = sum(weight.numel() for weight in layer_weights(self._evaluator.task.model))
+        rest = space.full_params - weights
+        if final.params <= rest:
+            self._impossible.append(
+                f"{name} was left out: it must have the {final.params:,} parameters of "
+                f"{final.name}, but biases and all else that cannot become zero have {rest:,}"
+            )
+            return
+        zeros = (space.full_params - final.params) / weights
+        yield Baseline(name, "magnitude", final.budget, zeros)
+
+    def _job(self, baseline: Baseline, seed: int) -> TrainingJob:
+        usual = self._evaluator.specs.finetuning()
+        spec = replace(usual, way=baseline.way, zeros=baseline.zeros)
+        return TrainingJob(Candidate(self._evaluator.space.full), spec, seed)
+
+    def _trained(self, baseline: Baseline, known: Known) -> Iterator[BesideRecord]:
+        for seed in self._seeds:
+            record = known(self._job(baseline, seed))
+            if record is not None and succeeded(record):
+                yield _row(baseline, record)
+
+
+def expected(evaluator: Evaluator) -> list[TrainingJob]:
+    """What will be trained, as far as it is known before the search."""
+    config = evaluator.config
+    ways = config.training.beside
+    networks = len(config.policies.budget) * ("magnitude" in ways) + ("ternary" in ways)
+    whole, spec = Candidate(evaluator.space.full), evaluator.specs.finetuning()
+    return [TrainingJob(whole, spec, seed) for seed in config.final_seeds] * networks
+
+
+def _row(baseline: Baseline, record: TrainingRecord) -> BesideRecord:
+    return BesideRecord(
+        name=baseline.name,
+        way=baseline.way,
+        budget=baseline.budget,
+        sparsity=baseline.zeros,
+        flops=record.flops,
+        flops_fraction=1.0,
+        nonzero=record.nonzero,
+        bytes=record.bytes,
+        epochs=record.spec.epochs,
+        seed=record.seed,
+        val_accuracy=record.val_accuracy,
+        test_accuracy=record.test_accuracy,
+        seconds=record.seconds,
+    )

@@ -1,0 +1,224 @@
+"""The finals: the front and uniform widths, trained for longer with several seeds, and tested.
+
+This is where the test split is read: once for every network that was trained to the end, and once
+for the baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import prune_ops
+from results import FinalRecord, TrialRecord, trial_front
+from results.pareto import finished
+from results.training import Candidate
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob, TrainingResult
+from search.layerwise import layer_flops, stages
+from search.train import evaluate
+from search.trainings.trainer import Known, failed, succeeded
+from spaces import Budget, Policy
+from spaces.state import set_state
+
+MOST = 4
+"""So many policies of each budget's front are trained to the end, the best one among them."""
+
+USUAL = 3
+"""So many networks a budget usually sends to the finals, uniform widths among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finalist:
+    """A candidate to be trained to the end, and the budget it stands for.
+
+    Attributes:
+        number: of its trial; None for uniform widths.
+        best: whether it represents the budget in the verdict.
+    """
+
+    name: str
+    candidate: Candidate
+    budget: Budget
+    number: int | None = None
+    best: bool = False
+
+
+def finalists(
+    records: Sequence[TrialRecord],
+    evaluator: Evaluator,
+    budgets: Sequence[Budget],
+    most: int = MOST,
+) -> list[Finalist]:
+    """At every budget: the front, the most accurate policy first, then uniform widths.
+
+    A policy stands for the tightest budget it meets. The best was chosen on the validation split,
+    at the top rung; where criteria were searched, so was that of uniform widths, lest the search
+    win by the criterion alone.
+    """
+    found = []
+    limits = {budget: budget.limit(evaluator.space.full_flops) for budget in budgets}
+    for budget, limit in limits.items():
+        tighter = max((other for other in limits.values() if other < limit), default=-1)
+        front = trial_front([r for r in records if tighter < r.flops <= limit])
+        for place, record in enumerate(reversed(front[-most:])):
+            candidate = Candidate(record.policy, record.criterion)
+            name, best = f"trial {record.number}", place == 0
+            found.append(Finalist(name, candidate, budget, record.number, best))
+        uniform = evaluator.space.uniform(budget)
+        criterion = _best_criterion(uniform, records) or evaluator.config.reference
+        found.append(Finalist(f"uniform@{budget}", Candidate(uniform, criterion), budget))
+    return found
+
+
+def _best_criterion(policy: Policy, records: Sequence[TrialRecord]) -> str | None:
+    """Of those that the policy was trained under, the one of the best accuracy at the top rung."""
+    trained = [r for r in finished(records) if r.policy == policy]
+    best = max(trained, key=lambda r: r.val_accuracy, default=None)
+    return None if best is None else best.criterion
+
+
+class Finals:
+    """The plan of the finals; their rows begin with the baseline's.
+
+    >>> finals = Finals(contenders, evaluator)
+    >>> carry_out(finals, trainer, keep, tick, SavedNetworks(finals, folder / "models"))
+    [FinalRecord(name='baseline', ...), FinalRecord(name='trial 12', ...), ...]
+
+    Args:
+        contenders: in the order of the rows.
+        baseline: the record of the unpruned network, if it was tested before.
+    """
+
+    purpose = "finals"
+
+    def __init__(
+        self,
+        contenders: Sequence[Finalist],
+        evaluator: Evaluator,
+        baseline: FinalRecord | None = None,
+    ) -> None:
+        self.contenders, self.evaluator, self._tested = contenders, evaluator, baseline
+
+    @cached_property
+    def jobs(self) -> list[TrainingJob]:
+        """First everybody with the first seed, so that what is cut short can still be compared."""
+        seeds = self.evaluator.config.final_seeds
+        return [self.job(finalist, seed) for seed in seeds for finalist in self.contenders]
+
+    def job(self, finalist: Finalist, seed: int) -> TrainingJob:
+        """The training of a finalist with a seed; its weights are wanted."""
+        spec = self.evaluator.specs.final(finalist.candidate.policy)
+        return TrainingJob(finalist.candidate, spec, seed, returns_weights=True)
+
+    def seeds(self, finalist: Finalist, known: Known) -> list[int]:
+        """Those it was trained with, in the config's order, whatever came first."""
+        seeds = self.evaluator.config.final_seeds
+        return [seed for seed in seeds if succeeded(known(self.job(finalist, seed)))]
+
+    def rows(self, known: Known) -> list[FinalRecord]:
+        """The baseline, and every finalist that was trained with some seed."""
+        trained = [self._row(f, known) for f in self.contenders if self.seeds(f, known)]
+        return [self._baseline, *trained]
+
+    def failures(self, known: Known) -> Iterator[str]:
+        """One line for every finalist that could not be trained with some seed."""
+        for seed in self.evaluator.config.final_seeds:
+            for finalist in self.contenders:
+                yield from failed(finalist.name, known(self.job(finalist, seed)))
+
+    def _row(self, finalist: Finalist, known: Known) -> FinalRecord:
+        space, policy = self.evaluator.space, finalist.candidate.policy
+        jobs = [self.job(finalist, seed) for seed in self.seeds(finalist, known)]
+        trained = [record for job in jobs if (record := known(job)) is not None]
+        spec, flops = jobs[0].spec, space.flops(policy)
+        return FinalRecord(
+            name=finalist.name,
+            role="uniform" if finalist.number is None else "searched",
+            budget=str(finalist.budget),
+            number=finalist.number,
+            policy=policy,
+            criterion=finalist.candidate.criterion,
+            flops=flops,
+            flops_fraction=flops / space.full_flops,
+            params=space.params(policy),
+            seeds=tuple(record.seed for record in trained),
+            val_accuracy=tuple(record.val_accuracy for record in trained),
+            test_accuracy=tuple(record.test_accuracy for record in trained),
+            seconds=tuple(record.seconds for record in trained),
+            epochs=spec.epochs,
+            layer_epochs=spec.layer_epochs * len(list(stages(space, policy))),
+            layer_flops=layer_flops(space, policy, spec.layer_epochs),
+            mode=self.evaluator.config.training.train,
+            best=finalist.best,
+        )
+
+    @cached_property
+    def _baseline(self) -> FinalRecord:
+        if self._tested is not None:
+            return self._tested
+        task, space = self.evaluator.task, self.evaluator.space
+        return FinalRecord(
+            name="baseline",
+            role="baseline",
+            budget=None,
+            number=None,
+            policy=None,
+            flops=space.full_flops,
+            flops_fraction=1.0,
+            params=space.full_params,
+            seeds=(self.evaluator.config.policies.seed,),
+            val_accuracy=(evaluate(task.model, task.validation),),
+            test_accuracy=(evaluate(task.model, task.test),),
+        )
+
+
+class SavedNetworks:
+    """The searched networks in a run's folder, each as trained with the first seed.
+
+    Args:
+        folder: gets a folder ``<number>`` for every trial; see `prune_ops.save`.
+    """
+
+    def __init__(self, finals: Finals, folder: Path) -> None:
+        self._finals, self._folder = finals, folder
+
+    def has(self, job: TrainingJob) -> bool:
+        """Whether the network of every trial that the job stands for is there."""
+        return all((self._folder / str(f.number)).is_dir() for f in self._searched(job))
+
+    def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
+        """Keep the network if no earlier seed of it was trained."""
+        for finalist in self._searched(job):
+            if job.seed == self._finals.seeds(finalist, known)[0]:
+                self._save(finalist, job, result)
+
+    def _save(self, finalist: Finalist, job: TrainingJob, result: TrainingResult) -> None:
+        evaluator, candidate = self._finals.evaluator, job.candidate
+        network = evaluator.pruned(candidate, "plain")
+        set_state(network, result.weights)
+        about = {
+            "criterion": candidate.criterion,
+            "seed": job.seed,
+            "epochs": job.spec.epochs,
+            "val_accuracy": result.val_accuracy,
+        }
+        folder = self._folder / str(finalist.number)
+        prune_ops.save(folder, network, candidate.policy, about, evaluator.task.example)
+
+    def _searched(self, job: TrainingJob) -> list[Finalist]:
+        return [
+            finalist
+            for finalist in self._finals.contenders
+            if finalist.number is not None and finalist.candidate == job.candidate
+        ]
+
+
+def expected(evaluator: Evaluator, budgets: Sequence[Budget]) -> list[TrainingJob]:
+    """About what the finals will train, known before the search: uniform widths stand for all."""
+    policy = evaluator.space.uniform(budgets[0])
+    spec = evaluator.specs.final(policy)
+    seeds = evaluator.config.final_seeds
+    return [TrainingJob(Candidate(policy), spec, seed) for seed in seeds] * USUAL * len(budgets)

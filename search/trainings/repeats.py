@@ -1,0 +1,88 @@
+"""How much of an accuracy is luck: some trials are trained again with another seed.
+
+From the spread between the two the report works out the noise ceiling: how well any proxy could be
+expected to rank the policies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from results import TrialRecord
+from results.pareto import finished
+from results.training import Candidate, TrainingRecord
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob
+from search.seeds import trial_seed
+from search.trainings.trainer import Known
+
+
+class Repeats:
+    """The plan of the repeats: trials trained just as the top rung trained them, but for the seed.
+
+    The test split is not read. A repeat's row is its trial's record with the new seed and accuracy;
+    accuracies at other rungs are nan.
+    """
+
+    purpose = "repeats"
+
+    def __init__(self, records: Sequence[TrialRecord], evaluator: Evaluator) -> None:
+        self._chosen = chosen(records, evaluator.config.judging.repeats)
+        self._evaluator = evaluator
+
+    @cached_property
+    def jobs(self) -> list[TrainingJob]:
+        """One for every chosen trial, with a seed that follows from the trial's."""
+        epochs = self._evaluator.config.judging.rungs[-1]
+        return [
+            TrainingJob(
+                Candidate(record.policy, record.criterion),
+                self._evaluator.specs.in_mode(record.policy, epochs),
+                trial_seed(record.seed, 1),
+                tested=False,
+            )
+            for record in self._chosen
+        ]
+
+    def rows(self, known: Known) -> list[TrialRecord]:
+        """Those that were trained without failing."""
+        pairs = ((trial, known(job)) for trial, job in zip(self._chosen, self.jobs, strict=True))
+        return [_row(trial, again) for trial, again in pairs if again and not again.failure]
+
+
+def chosen(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
+    """So many of the trials at the top rung, drawn whatever their accuracy, by the first's seed.
+
+    The best and the worst owe their places to luck too: chosen for that, they would fall back when
+    they are trained again, and the noise would look larger than it is.
+    """
+    complete = finished(records)
+    if not complete:
+        return []
+    drawn = np.random.default_rng(complete[0].seed).permutation(len(complete))[:number]
+    return [complete[k] for k in sorted(drawn)]
+
+
+def expected(evaluator: Evaluator, policy: Candidate) -> list[TrainingJob]:
+    """About what will be trained, known before the search."""
+    judging = evaluator.config.judging
+    spec = evaluator.specs.in_mode(policy.policy, judging.rungs[-1])
+    return [TrainingJob(policy, spec, seed, tested=False) for seed in range(judging.repeats)]
+
+
+def _row(trial: TrialRecord, again: TrainingRecord) -> TrialRecord:
+    unknown = (math.nan,) * (trial.rung - 1)
+    return replace(
+        trial,
+        seed=again.seed,
+        accuracy=(*unknown, again.val_accuracy),
+        seconds=again.seconds,
+        rung_seconds=(),
+        regardless=(),
+        reason="",
+    )

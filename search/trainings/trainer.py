@@ -1,0 +1,219 @@
+"""The trainer: every training is known, missing, run, recorded, resumed or failed here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from results.spending import training_flops
+from results.training import Candidate, TrainingRecord, TrainingSpec
+from search import log
+from search.engines import Engine
+from search.evaluator import Evaluator
+from search.jobs import DIVERGED, TrainingJob, TrainingResult, WeightSource
+from search.layerwise import layer_flops
+
+Key = tuple[Candidate, TrainingSpec, int]
+Row = TypeVar("Row")
+Known = Callable[[TrainingJob], TrainingRecord | None]
+"""The record of a job's training; None while it is missing."""
+
+
+class Weights(Protocol):
+    """Where trained weights go that are wanted after the training."""
+
+    def has(self, job: TrainingJob) -> bool:
+        """Whether those of the job are there."""
+        ...
+
+    def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
+        """Keep them; ``known`` knows of this training already."""
+        ...
+
+
+class NoWeights:
+    """For trainings of which only the accuracy is wanted."""
+
+    def has(self, job: TrainingJob) -> bool:  # noqa: ARG002
+        """Nothing is wanted that is not there."""
+        return True
+
+    def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
+        """Nothing happens."""
+
+
+NO_WEIGHTS = NoWeights()
+
+
+class Plan(Protocol[Row]):
+    """Which trainings a purpose needs, and what it reports of them.
+
+    Attributes:
+        purpose: stands in the records of trainings that were made for it.
+        jobs: in the order in which they are to be done.
+    """
+
+    purpose: str
+
+    @property
+    def jobs(self) -> Sequence[TrainingJob]: ...
+
+    def rows(self, known: Known) -> list[Row]:
+        """One for every network, or training, that is known so far, in the order of the plan."""
+        ...
+
+
+class Trainer:
+    """Has an engine do the trainings that nobody has done, and keeps what they gave.
+
+    >>> trainer = Trainer(evaluator, engine, load(study, TRAININGS), keep)
+    >>> for job, record in trainer.train("finals", jobs):
+    ...     print(record.test_accuracy)
+
+    Two jobs are one training if candidate, spec and seed are the same; fresh weights are the same
+    under every criterion. A training that diverged is known to diverge; one that failed otherwise,
+    because its worker died say, is tried again by the next process.
+
+    Args:
+        known: what earlier processes recorded.
+        keep: called with all records after every training.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        engine: Engine,
+        known: Iterable[TrainingRecord],
+        keep: Callable[[list[TrainingRecord]], None],
+    ) -> None:
+        self._evaluator, self._engine, self._keep = evaluator, engine, keep
+        self._records = {(r.candidate, r.spec, r.seed): r for r in known}
+        self._own: set[Key] = set()
+
+    @property
+    def records(self) -> list[TrainingRecord]:
+        """Of all trainings so far, in the order in which they ended."""
+        return list(self._records.values())
+
+    def known(self, job: TrainingJob) -> TrainingRecord | None:
+        """What is known of the job's training, failed or not; None if it is still to be done."""
+        key = self._key(job)
+        record = self._records.get(key)
+        if record is None or (
+            record.failure and record.failure != DIVERGED and key not in self._own
+        ):
+            return None
+        if job.tested and not record.failure and math.isnan(record.test_accuracy):
+            return None
+        return record
+
+    def missing(
+        self, jobs: Iterable[TrainingJob], weights: Weights = NO_WEIGHTS
+    ) -> list[TrainingJob]:
+        """Those of the jobs that are still to be done, each training once."""
+        distinct = self._distinct(jobs)
+        return [j for j in distinct.values() if self.known(j) is None or not weights.has(j)]
+
+    def train(
+        self, purpose: str, jobs: Sequence[TrainingJob], weights: Weights
+    ) -> Iterator[TrainingJob]:
+        """Every training of the jobs, once: first those that are known, then as they are done.
+
+        Raises:
+            SearchStopped: three workers in a row died.
+        """
+        missing = self.missing(jobs, weights)
+        undone = {self._key(job) for job in missing}
+        yield from (job for key, job in self._distinct(jobs).items() if key not in undone)
+        for job, result in self._engine.train(self._evaluator, missing):
+            self._add(self._record(purpose, job, result))
+            if result.failure is None:
+                weights.save(job, result, self.known)
+            self._keep(self.records)
+            yield job
+
+    def offer(self, sources: Mapping[str, WeightSource]) -> None:
+        """Weights that later trainings may inherit, by the name that their candidates give."""
+        known = self._evaluator.sources
+        self._evaluator = replace(self._evaluator, sources={**known, **sources})
+
+    def forget(self, purposes: Collection[str]) -> int:
+        """Throw away what was trained for these; how many of them had read the test split."""
+        gone = {key for key, record in self._records.items() if record.purpose in purposes}
+        reads = sum(not math.isnan(self._records[key].test_accuracy) for key in gone)
+        self._records = {k: record for k, record in self._records.items() if k not in gone}
+        self._keep(self.records)
+        return reads
+
+    def _add(self, record: TrainingRecord) -> None:
+        log.trained(record)
+        key = (record.candidate, record.spec, record.seed)
+        self._records[key] = record
+        self._own.add(key)
+
+    def _record(self, purpose: str, job: TrainingJob, result: TrainingResult) -> TrainingRecord:
+        failure, size = result.failure, result.size
+        candidate, spec, seed = self._key(job)
+        space, images = self._evaluator.space, self._evaluator.specs.images
+        flops = space.flops(candidate.policy)
+        taken = training_flops(flops, images, spec.epochs)
+        taken += training_flops(layer_flops(space, candidate.policy, spec.layer_epochs), images, 1)
+        return TrainingRecord(
+            purpose=purpose,
+            candidate=candidate,
+            spec=spec,
+            seed=seed,
+            flops=flops,
+            training_flops=0 if failure else taken,
+            seconds=result.seconds,
+            val_accuracy=result.val_accuracy,
+            test_accuracy=result.test_accuracy,
+            nonzero=size.nonzero if size else 0,
+            bytes=size.bytes if size else 0,
+            failure=failure.kind if failure else "",
+            reason=failure.reason if failure else "",
+        )
+
+    def _distinct(self, jobs: Iterable[TrainingJob]) -> dict[Key, TrainingJob]:
+        distinct: dict[Key, TrainingJob] = {}
+        for job in jobs:
+            distinct.setdefault(self._key(job), job)
+        return distinct
+
+    def _key(self, job: TrainingJob) -> Key:
+        inherited = job.candidate.criterion or self._evaluator.config.reference
+        candidate = replace(job.candidate, criterion="" if job.spec.scratch else inherited)
+        return candidate, job.spec, job.seed
+
+
+def carry_out(
+    plan: Plan[Row],
+    trainer: Trainer,
+    keep: Callable[[list[Row]], None],
+    tick: Callable[[], None],
+    weights: Weights = NO_WEIGHTS,
+) -> list[Row]:
+    """Do what of a plan is missing; its rows.
+
+    Args:
+        keep: called with all rows so far, at first and after every training.
+        tick: called once for every training of the plan, known or done now.
+    """
+    keep(plan.rows(trainer.known))
+    for _ in trainer.train(plan.purpose, plan.jobs, weights):
+        keep(plan.rows(trainer.known))
+        tick()
+    return plan.rows(trainer.known)
+
+
+def succeeded(record: TrainingRecord | None) -> bool:
+    """Whether a training is known and did not fail."""
+    return record is not None and not record.failure
+
+
+def failed(name: str, record: TrainingRecord | None) -> Iterator[str]:
+    """One line if a training is known to have failed."""
+    if record is not None and record.failure:
+        yield f"{name} could not be trained with seed {record.seed}: {record.reason}"
