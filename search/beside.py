@@ -29,7 +29,7 @@ class Rival:
 
 def trainings(config: SearchConfig) -> int:
     """How many trainings a run will add to its finals."""
-    ways = config.training.beside
+    ways = config.training.compression_baselines
     rivals = len(config.policies.budget) * ("magnitude" in ways) + ("ternary" in ways)
     return rivals * config.training.final_seeds
 
@@ -82,7 +82,7 @@ class Beside:
 
     def _ordered(self, finals: Iterable[FinalRecord]) -> Iterator[list[BesideRecord] | Rival]:
         """The unpruned network, at each budget the searched one and its rival, then ternary."""
-        ways = self._climb.config.training.beside
+        ways = self._climb.config.training.compression_baselines
         for final in finals:
             if final.best or final.role == "baseline":
                 yield self._of(final)

@@ -46,14 +46,14 @@ class Forecast:
 def foresee(climb: Climb, budgets: list[Budget], engine: Engine) -> Forecast:
     """Time rung 0, a part of an epoch and an evaluation of uniform widths, and multiply.
 
-    How many trials climb is foreseen from ``eta`` and ``coin``. Failures count as no time: the
+    How many trials climb is foreseen from ``eta`` and ``explore``. Failures count as no time: the
     search itself will tell of them. Timed on this machine, whatever the engine's machines are.
     """
     config = climb.config
     with _threads(engine.threads):
         proxies = climb.rung(climb.space.uniform(budgets[0]), 0, seed=0).seconds
         epoch, evaluation = _epoch(climb, budgets[0]), _evaluation(climb)
-    climbing = 1 / config.judging.eta * (1 - config.judging.coin) + config.judging.coin
+    climbing = 1 / config.judging.eta * (1 - config.judging.explore) + config.judging.explore
     trial = proxies + BOOKKEEPING
     for rung, epochs in enumerate(config.judging.rungs, start=1):
         trial += climbing**rung * (epochs * epoch + evaluation)

@@ -34,7 +34,8 @@ from search import log
 from search.beside import Beside, trainings
 from search.checkpoints import InFolder
 from search.config import SearchConfig
-from search.engines import Engine, hired
+from search.engines import Engine
+from search.engines.opening import open_engine
 from search.finals import Finals, finalists
 from search.flops_check import flops_check
 from search.folder import Folder, place
@@ -110,7 +111,7 @@ def execute(
         progress = progress or Progress()
         progress.hiring(folder.config.run)
         # The engine first, so that a wrong address is told at once.
-        with interrupts_heard(), hired(folder.config) as engine:
+        with interrupts_heard(), open_engine(folder.config) as engine:
             return _search(folder, engine, task, progress, check)
     except DatabaseLost as lost:
         raise UserError(f"{lost}; go on with: {folder.resume_command}") from lost
@@ -206,7 +207,7 @@ def _finals(
 
 def _beside(study: Study, climb: Climb, engine: Engine, progress: Progress) -> list[str]:
     """Train what is set beside the finals, if anything is; what went wrong."""
-    if not climb.config.training.beside:
+    if not climb.config.training.compression_baselines:
         return []
     keep = partial(save_beside, study)
     others = Beside(load_finals(study), climb, load_beside(study), keep)

@@ -181,7 +181,7 @@ class Climb:
     def rule(self) -> DominanceRule:
         """Who climbs on from a rung below the top."""
         judging = self.config.judging
-        return DominanceRule(judging.eta, judging.coin, int(TOLERANCE * self.space.full_flops))
+        return DominanceRule(judging.eta, judging.explore, int(TOLERANCE * self.space.full_flops))
 
     @property
     def recipe(self) -> Recipe:

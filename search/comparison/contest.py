@@ -139,7 +139,7 @@ class Contest:
         With it what is known, and what the training took.
         """
         climb, asked = self._climb, self._asked
-        sparse = replace(recipe(climb, FROM_SCRATCH), sparsity=asked.sparsity)
+        sparse = replace(recipe(climb, FROM_SCRATCH), sparsity=asked.slimming_sparsity)
         how = Training(sparse, _number(asked.base_epochs), scratch=True, tested=False)
         job = FinalJob(climb.space.full, self._seeds[0], how)
         path = self._folder / f"slimming-{cache.key(how, job.seed)}.pt"
@@ -150,7 +150,8 @@ class Contest:
             if outcome.failure is not None:
                 raise ModelError(
                     f"--structures slimming needs a network that trains sparsely, but it "
-                    f"{outcome.failure.reason}; try another --sparsity than {asked.sparsity:g}"
+                    f"{outcome.failure.reason}; try another --slimming-sparsity than "
+                    f"{asked.slimming_sparsity:g}"
                 )
             weights = outcome.weights
             cache.save(path, weights)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ from search.checkpoints import InFolder
 from search.comparison.config import CompareConfig
 from search.comparison.contest import Contest
 from search.comparison.structures import inside_blocks
-from search.config import flag
-from search.engines import Engine, hired
+from search.engines import Engine
+from search.engines.opening import open_engine
 from search.finals import finalists
 from search.folder import Folder, place
 from search.hardware import threads_suited_to
@@ -48,9 +47,6 @@ from spaces import Space, UserError
 UNKNOWN_EPOCHS = 20
 """Taken for the epochs of weights that were given, where nobody says."""
 
-FIXED = {"finetune_epochs", "base_epochs", "rates", "sweep_epochs", "sparsity"}
-"""The options that say what an accuracy means: they stay as a comparison began."""
-
 
 def compare(run: str | Path | None = None, task: Task | None = None, **options: Any) -> Run:
     """Train what a run found, and uniform widths, in every arm: fine-tuned and from scratch.
@@ -69,8 +65,7 @@ def compare(run: str | Path | None = None, task: Task | None = None, **options: 
         UserError: the run has no finished trials, is another network's, or an option cannot be.
         SearchStopped: three trainings in a row died.
     """
-    mine = {k: v for k, v in options.items() if k in CompareConfig.__dataclass_fields__}
-    others = {k: v for k, v in options.items() if k not in mine}
+    mine, others = CompareConfig.split(options)
     if run is not None:
         folder = folder_of(run, others)
         return execute_comparison(folder, asked_of(folder, mine), task)
@@ -88,7 +83,7 @@ def asked_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
     if options.get("anew"):
         return CompareConfig.of(**options)
     before = results.load(folder.path, folder.config.run.storage).compared.options
-    return CompareConfig.of(**before | dict(options))
+    return CompareConfig.from_dict(before).having(**options)
 
 
 def fit_for(asked: CompareConfig, folder: Folder) -> Check:
@@ -131,7 +126,7 @@ def execute_comparison(
     progress = progress or Progress()
     try:
         progress.hiring(folder.config.run)
-        with interrupts_heard(), hired(folder.config) as engine:
+        with interrupts_heard(), open_engine(folder.config) as engine:
             return _compare(folder, asked, engine, task, progress)
     except DatabaseLost as lost:
         raise UserError(f"{lost}; go on with: {resume_command(folder, asked)}") from lost
@@ -239,20 +234,14 @@ def _known(known: Comparison, asked: CompareConfig, folder: Folder) -> Compariso
     Raises:
         UserError: it was begun with options under which accuracies mean something else.
     """
-    settled = json.loads(json.dumps(asdict(asked)))
-    slimmed = any(record.structure == "slimming" for record in known.arms)
-    different = [
-        f"{flag(name)} {_shown(known.options[name])} there, {_shown(settled[name])} here"
-        for name in sorted(FIXED if slimmed else FIXED - {"sparsity"})
-        if known.options and known.options.get(name) != settled[name]
-    ]
-    if different:
+    if not known.options:
+        return known
+    began = CompareConfig.from_dict(known.options)
+    if not any(record.structure == "slimming" for record in known.arms):
+        began = replace(began, slimming_sparsity=asked.slimming_sparsity)
+    if different := began.differences(asked):
         raise UserError(
             f"a comparison goes on as it began, but that of {folder.path} differs: "
             f"{'; '.join(different)}; use these, or --anew to throw away what it measured"
         )
     return known
-
-
-def _shown(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

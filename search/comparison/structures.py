@@ -25,7 +25,6 @@ from search.trial import Climb
 from spaces import Budget, ChannelGroup, Policy, Space
 from spaces.errors import UserError
 
-STRUCTURES = ("searched", "uniform", "l1", "thinet", "slimming")
 SLIMMING = "slimming"
 """Name of the source whose weights are those of a sparse training of their own."""
 
@@ -59,7 +58,7 @@ def structures(
     """The structures of every budget, searched ones first.
 
     Args:
-        asked: names in ``STRUCTURES``.
+        asked: names in ``search.comparison.config.STRUCTURES``.
         finalists: the front of every budget, the best policy first, and uniform widths.
         slim: the scales of the network that was trained sparsely, if it is asked for.
 

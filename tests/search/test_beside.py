@@ -262,7 +262,7 @@ def test_a_step_moves_the_shadow_weights_as_it_moves_plain_ternary_ones(climb: C
 
 OPTIONS = [
     *("--trials", "2", "--rungs", "1", "--final-epochs", "1", "--final-seeds", "2"),
-    *("--repeats", "0", "--train-images", "128", "--beside", "magnitude", "ternary"),
+    *("--repeats", "0", "--train-images", "128", "--compression-baselines", "magnitude", "ternary"),
     *("--name", "beside"),
 ]
 
@@ -300,7 +300,7 @@ def test_on_the_command_line_and_after_an_interruption_nothing_is_trained_twice(
     networks = len({f.policy for f in run.finals[1:]})
     assert run.provenance["test_reads"] == 1 + 2 * networks + 4
     assert "Beside other ways to compress" in (run.folder / "report.html").read_text()
-    assert "--beside magnitude ternary" in (run.folder / "report.md").read_text()
+    assert "--compression-baselines magnitude ternary" in (run.folder / "report.md").read_text()
 
 
 def test_without_being_asked_for_nothing_is_set_beside() -> None:

@@ -10,10 +10,9 @@ import torch
 import prune_ops
 import spaces
 from search import models
-from search.comparison.config import CompareConfig
+from search.comparison.config import STRUCTURES, CompareConfig
 from search.comparison.job import fit_for
 from search.comparison.structures import (
-    STRUCTURES,
     Structure,
     inside_blocks,
     residual_streams,
