@@ -90,8 +90,8 @@ class PolicyConfig(Options):
     sampler: str = option("tpe", "sampler that proposes the policies", names=SAMPLERS)
     starts: tuple[str, ...] = option(
         ("l1", "taylor_2019", "second_order", "iso_damage"),
-        "policies to try first, after uniform widths: criteria rank all channels, and layer_damage, "
-        "accuracy_drop and iso_damage set the width of each layer",
+        "policies to try first, after uniform widths: criteria rank all channels, while "
+        "layer_damage, accuracy_drop and iso_damage set the width of each layer",
         names=(*CRITERIA, *IMPORTANCES),
     )
     seed: int = option(0, "random seed", least=0, most=2**32 - 1)

@@ -8,14 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from search.data.source import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Images,
-    Request,
-    Splits,
-    own_size_only,
-)
+from search.data.source import Images, Request, Splits, own_size_only
 from search.data.splits import Augment
 from spaces.errors import DataError, brief
 
@@ -30,17 +23,8 @@ def load(request: Request) -> Splits:
     """
     own_size_only("cifar10", 32, request)
     root = Path(request.argument) if request.argument else request.cache / "cifar10"
-    (train, train_labels), (test, test_labels) = (_read(root, train) for train in (True, False))
-    return Images(
-        train,
-        train_labels,
-        test,
-        test_labels,
-        IMAGENET_MEAN,
-        IMAGENET_STD,
-        Augment(padding=4, flip=True),
-        classes=10,
-    ).splits(request)
+    augmentation = Augment(padding=4, flip=True)
+    return Images(_read(root, True), _read(root, False), 10, augmentation).splits(request)
 
 
 def _read(root: Path, train: bool) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from search.data.source import Progress
 from spaces.errors import DataError, brief
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -114,7 +114,9 @@ def read_rgb(path: str) -> Image.Image:
         raise _unreadable(path, error) from error
 
 
-def decode(paths: tuple[str, ...], size: tuple[int, int], progress: Progress) -> Tensor | None:
+def decode(
+    paths: tuple[str, ...], size: tuple[int, int], progress: Callable[[int, int], None]
+) -> Tensor | None:
     """All images as one tensor (N, 3, height, width) uint8; None when one is of another size.
 
     Read by threads: Pillow lets go of the interpreter's lock while it decodes.
@@ -130,7 +132,7 @@ def decode(paths: tuple[str, ...], size: tuple[int, int], progress: Progress) ->
                     return None
                 pixels[done - 1] = np.asarray(image)
                 if done % REPORT_EVERY == 0 or done == len(paths):
-                    progress("decoding the images", done, len(paths))
+                    progress(done, len(paths))
         finally:
             pool.shutdown(cancel_futures=True)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
