@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from prune_ops import Compression, layer_weights, size
 from results import BesideRecord, FinalRecord
-from search.comparison.plan import recipe
 from search.config import SearchConfig
 from search.engines import Engine
+from search.recipes import recipe
 from search.train import FINETUNE
 from search.trial import Climb, FinalJob, FinalOutcome, Training
 

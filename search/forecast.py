@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
@@ -13,6 +13,7 @@ from search.beside import trainings
 from search.data.splits import Split
 from search.engines import Engine
 from search.layerwise import layer_flops
+from search.progress import Forecast
 from search.train import evaluate
 from search.trial import Climb, FinalJob
 from spaces import Budget
@@ -23,24 +24,6 @@ BOOKKEEPING = 0.1
 """Seconds a trial for the sampler and the database."""
 FRONT = 3
 """Policies that a front usually sends to the finals, uniform widths among them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """Seconds of work, before and after the finals begin.
-
-    >>> forecast = foresee(climb, budgets, engine)
-    >>> forecast.trials + forecast.finals
-    104.2
-    """
-
-    trials: float
-    finals: float
-
-    @property
-    def total(self) -> float:
-        """Seconds of the whole search."""
-        return self.trials + self.finals
 
 
 def foresee(climb: Climb, budgets: list[Budget], engine: Engine) -> Forecast:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
@@ -12,10 +13,27 @@ from rich.progress import Progress as Bar
 from results import FinalRecord, TrialRecord
 from results.text import duration, number, plural
 from search.config import RunConfig
-from search.forecast import Forecast
 
 PAUSE_SECONDS = 15.0
 """Where there is no terminal, at most one line in so many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Seconds of work, before and after the finals begin.
+
+    >>> forecast = foresee(climb, budgets, engine)
+    >>> forecast.trials + forecast.finals
+    104.2
+    """
+
+    trials: float
+    finals: float
+
+    @property
+    def total(self) -> float:
+        """Seconds of the whole search."""
+        return self.trials + self.finals
 
 
 class Progress:

@@ -16,7 +16,7 @@ from results.spending import training_flops
 from results.text import plural
 from search import cache, log
 from search.comparison.config import CompareConfig
-from search.comparison.plan import Planned, Schedule, plan, random_source, recipe
+from search.comparison.plan import Planned, Schedule, plan, random_source
 from search.comparison.rows import Rows
 from search.comparison.structures import SLIMMING, Structure, structures
 from search.comparison.sweep import sweep, sweep_jobs
@@ -25,6 +25,7 @@ from search.finals import Finalist
 from search.forecast import foresee_trainings
 from search.prepare import in_one_unit
 from search.progress import Progress
+from search.recipes import recipe
 from search.train import FINETUNE, FROM_SCRATCH
 from search.trial import Climb, FinalJob, Source, Training
 from spaces import copied

@@ -10,7 +10,8 @@ from typing import cast
 from results import Arm, ArmRecord
 from results.spending import training_flops
 from search.comparison.structures import SLIMMING, Structure
-from search.train import FINETUNE, FROM_SCRATCH, Recipe
+from search.recipes import recipe
+from search.train import FINETUNE, FROM_SCRATCH
 from search.trial import Climb, FinalJob, FinalOutcome, Training
 
 SMALL_RATE = 1e-3
@@ -80,13 +81,6 @@ def _job(structure: Structure, arm: Arm, seed: int, schedule: Schedule, climb: C
         case "scratch-b+":
             how, source = Training(scratch, equal + schedule.finetune, scratch=True), ""
     return FinalJob(policy, seed, how, source, keep=False)
-
-
-def recipe(climb: Climb, usual: Recipe) -> Recipe:
-    """The usual recipe with the batches of the run, which are the same in every arm."""
-    suited = usual.suited_to(len(climb.task.train))
-    asked = climb.config.training.batch_size
-    return dataclasses.replace(suited, batch_size=asked or suited.batch_size)
 
 
 def random_source(seed: int) -> str:

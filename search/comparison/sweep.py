@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from results import SweepPoint
 from search.comparison.config import CompareConfig
-from search.comparison.plan import recipe
 from search.engines import Engine
+from search.recipes import recipe
 from search.sampler import trial_seed
 from search.train import FINETUNE
 from search.trial import Climb, FinalJob, Training
