@@ -44,14 +44,9 @@ class TaskConfig(Options):
     """what is pruned"""
 
     model: str = option("digits_cnn", "name of a model, or package.module:function")
-    weights: str | None = option(
-        None, "file of the model's trained state_dict (default: train it here)"
-    )
+    weights: str | None = option(None, "file of a trained state_dict (default: train it here)")
     sparsity: float = option(
-        0.0,
-        "if the model is trained here: L1 penalty on the scales of BatchNorm (network slimming "
-        "takes 1e-4)",
-        least=0,
+        0.0, "if trained here: L1 penalty on BatchNorm scales (slimming: 1e-4)", least=0
     )
     data: str = option(
         "digits", "digits, cifar10, fashion-mnist, imagefolder:PATH or package.module:function"
@@ -119,21 +114,16 @@ class JudgeConfig(Options):
     proxies: tuple[str, ...] = option(
         ("predicted_damage", "adaptive_bn"), "proxies measured at rung 0", names=PROXIES
     )
-    rank_by: str = option(
-        "adaptive_bn", "proxy that decides who is promoted from rung 0", names=PROXIES
-    )
+    rank_by: str = option("adaptive_bn", "proxy that decides promotion from rung 0", names=PROXIES)
     rungs: tuple[int, ...] = option(
-        (1, 3), "epochs of training at each rung above 0", most=MOST_EPOCHS
+        (1, 3), "training epochs at each rung above 0", most=MOST_EPOCHS
     )
     eta: float = option(2.0, "about 1 in ETA trials of equal size is promoted", above=1)
     explore: float = option(
         0.1, "share of trials that are promoted whatever their score", least=0, most=1, was="coin"
     )
     repeats: int = option(
-        6,
-        "number of policies trained twice at the top rung, to measure the noise of accuracies",
-        least=0,
-        most=10**6,
+        6, "policies trained twice at the top rung, to measure the noise", least=0, most=10**6
     )
 
     def rules(self) -> Iterator[str]:
@@ -156,13 +146,9 @@ class JudgeConfig(Options):
 class TrainConfig(Options):
     """how a pruned network is trained"""
 
-    train: str = option(
-        "finetune",
-        "train inherited weights, or fresh ones for as many epochs (e) or as much computation (b)",
-        names=MODES,
-    )
+    train: str = option("finetune", "from inherited weights, or from scratch", names=MODES)
     lr: float | None = option(
-        None, "peak learning rate, annealed to zero (default: the mode's)", above=0
+        None, "peak learning rate, annealed to 0 (default: the mode's)", above=0
     )
     batch_size: int | None = option(
         None, "batch size (default: 128, or 32 for small data)", least=1, most=2**20
@@ -170,15 +156,13 @@ class TrainConfig(Options):
     surgery: str = option("plain", "how the kept weights are adjusted", names=SURGERIES)
     schedule: str = option(
         "one-shot",
-        "layerwise: prune the finals group by group, with training after each",
+        "layerwise: finals are pruned group by group, trained after each",
         names=SCHEDULES,
     )
     layer_epochs: int = option(
-        1, "with layerwise: epochs of training after each group", least=1, most=MOST_EPOCHS
+        1, "with layerwise: epochs after each group", least=1, most=MOST_EPOCHS
     )
-    final_epochs: int = option(
-        12, "epochs of the final training of the front", least=1, most=MOST_EPOCHS
-    )
+    final_epochs: int = option(12, "epochs of the final trainings", least=1, most=MOST_EPOCHS)
     final_seeds: int = option(3, "final trainings of each policy, one a seed", least=1, most=1000)
     compression_baselines: tuple[str, ...] = option(
         (), "other ways to compress, trained for comparison", names=WAYS, was="beside"
@@ -207,7 +191,7 @@ class RunConfig(Options):
     """the run"""
 
     name: str = option(
-        "", "folder of the run in RUNS_DIR (default: made from model and budget)", free=True
+        "", "its folder in RUNS_DIR (default: made from model and budget)", free=True
     )
     runs_dir: str = option("runs", "folder of all runs", free=True)
     resume: bool = option(False, "continue the named, or the latest unfinished, run", free=True)
@@ -217,7 +201,7 @@ class RunConfig(Options):
     engine: str = option("local", "where trials run", names=ENGINES, free=True)
     workers: int | None = option(
         None,
-        "number of trials at once (default: 1; with ray: as many as the cluster holds)",
+        "trials at once (default: 1; ray: all the cluster holds)",
         least=1,
         most=1000,
         free=True,
@@ -228,7 +212,7 @@ class RunConfig(Options):
     cpus_per_trial: float = option(1.0, "with ray: CPU cores of a trial", least=0, free=True)
     gpus_per_trial: float | None = option(
         None,
-        "with ray: GPUs of a trial; 0.25 puts four on one (default: 1 if there are any)",
+        "with ray: GPUs of a trial, 0.25 say (default: 1 if there are any)",
         least=0,
         free=True,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 import typing
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -52,6 +53,10 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=79)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """As argparse's, but that names with hyphens stay whole."""
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 class Ended(SystemExit):

@@ -80,9 +80,9 @@ class Options:
         for broken in self.rules():
             raise UserError(broken)
 
-    def rules(self) -> Iterator[str]:
+    def rules(self) -> Iterable[str]:
         """What several options break together, each in one line."""
-        yield from ()
+        return ()
 
     @classmethod
     def of(cls, **options: Any) -> Self:
@@ -120,27 +120,30 @@ class Options:
         return names | {name: name for name in names.values()}
 
     @property
+    def values(self) -> dict[str, Any]:
+        """The value of every option under its name."""
+        return {field.name: getattr(part, field.name) for part, field in self.leaves()}
+
+    @property
     def given(self) -> dict[str, Any]:
-        """Those options that are not as by default."""
-        values = ((field, getattr(part, field.name)) for part, field in self.leaves())
-        return {field.name: value for field, value in values if value != field.default}
+        """Those that are not as by default."""
+        values, leaves = self.values, self.leaves()
+        return {f.name: values[f.name] for _, f in leaves if values[f.name] != f.default}
 
     def typed(self, names: Iterable[str]) -> str:
         """The flags of these options, as one types them."""
-        values = {field.name: getattr(part, field.name) for part, field in self.leaves()}
-        words = {name: () if values[name] is True else several(values[name]) for name in names}
-        return shlex.join(
-            word for name, told in words.items() for word in (flag(name), *map(str, told))
-        )
+        values = self.values
+        told = ((flag(n), *(() if values[n] is True else several(values[n]))) for n in names)
+        return shlex.join(str(word) for words in told for word in words)
 
     def differences(self, other: Self) -> list[str]:
         """In words, where ``other`` asks for another thing; ``free`` options are none."""
-        pairs = zip(self.leaves(), other.leaves(), strict=True)
+        mine, theirs = self.values, other.values
+        fixed = (field.name for _, field in self.leaves() if not field.metadata["free"])
         return [
-            f"{flag(field.name)} {shown(mine)} there, {shown(theirs)} here"
-            for (here, field), (there, _) in pairs
-            if not field.metadata["free"]
-            and (mine := getattr(here, field.name)) != (theirs := getattr(there, field.name))
+            f"{flag(name)} {shown(mine[name])} there, {shown(theirs[name])} here"
+            for name in fixed
+            if mine[name] != theirs[name]
         ]
 
     def _replaced(self, given: Mapping[str, Any]) -> Self:

@@ -24,12 +24,8 @@ class CompareConfig(Options):
     structures: tuple[str, ...] = option(
         ("searched", "uniform"), "whose widths are trained", names=STRUCTURES, free=True
     )
-    arms: tuple[str, ...] = option(
-        tuple(ARMS), "how each network is trained", names=ARMS, free=True
-    )
-    front: int = option(
-        4, "most policies to train of the searched front at each budget", least=1, free=True
-    )
+    arms: tuple[str, ...] = option(tuple(ARMS), "how each is trained", names=ARMS, free=True)
+    front: int = option(4, "most policies of the front at each budget", least=1, free=True)
     finetune_epochs: int | None = option(
         None, "epochs of fine-tuning (default: the run's --final-epochs)", least=1
     )
@@ -48,7 +44,7 @@ class CompareConfig(Options):
     slimming_sparsity: float = option(
         1e-4, "of structure slimming: L1 penalty on the scales of BatchNorm", least=0
     )
-    anew: bool = option(False, "discard what an earlier comparison of this run measured", free=True)
+    anew: bool = option(False, "discard what an earlier comparison measured", free=True)
 
     def rules(self) -> Iterator[str]:
         rates = self.rates

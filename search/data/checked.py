@@ -40,14 +40,13 @@ class Items(Dataset[Any]):
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             raise DataError(f"{what} must be (input, label), but is {_kind(found)}; {TAKES}")
         image, label = found
-        if not _is_array(image):
+        if not isinstance(image, Tensor) and not hasattr(image, "__array_interface__"):
             raise DataError(
                 f"{what} must have a tensor as its input, but has {_kind(image)}; {TAKES}"
             )
         if not _is_whole(label):
-            raise DataError(
-                f"{what} must have a whole number as its label, but has {_shown(label)}"
-            )
+            got = f"{str(label)[:40]!r} ({type(label).__name__})"
+            raise DataError(f"{what} must have a whole number as its label, but has {got}")
         image, number = torch.as_tensor(image), torch.tensor([int(label)])
         return _inputs(image[None], what)[0], int(_labels(number, what, self.classes))
 
@@ -140,10 +139,6 @@ def _labels(labels: Tensor, what: str, classes: int | None) -> Tensor:
     return whole
 
 
-def _is_array(image: Any) -> bool:
-    return isinstance(image, Tensor) or hasattr(image, "__array_interface__")
-
-
 def _is_whole(label: Any) -> bool:
     try:
         return bool(int(label) == label)
@@ -164,7 +159,3 @@ def _kind(found: Any) -> str:
         kinds = ", ".join(type(each).__name__ for each in found[:4])
         return f"{type(found).__name__} of {len(found)} ({kinds})"
     return type(found).__name__
-
-
-def _shown(label: Any) -> str:
-    return f"{str(label)[:40]!r} ({type(label).__name__})"

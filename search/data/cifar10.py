@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,14 @@ def load(request: Request) -> Splits:
 
 def _read(root: Path, train: bool) -> tuple[Tensor, Tensor]:
     data = _open(root, train)
-    images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
-    return images, torch.tensor(data.targets)
+    return torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(data.targets)
 
 
 def _open(root: Path, train: bool) -> Any:
     from torchvision.datasets import CIFAR10
 
-    try:
+    with suppress(RuntimeError):  # torchvision's word for "not found or corrupted"
         return CIFAR10(root, train=train)
-    except RuntimeError:  # torchvision's word for "not found or corrupted"
-        pass
     try:
         return CIFAR10(root, train=train, download=True)
     except (OSError, RuntimeError) as error:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,11 +95,8 @@ def size_of(path: str) -> tuple[int, int]:
     Raises:
         DataError: it is no image.
     """
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except Exception as error:  # Pillow's decoders raise whatever they meet in damaged bytes
-        raise _unreadable(path, error) from error
+    with _opened(path) as image:
+        return image.height, image.width
 
 
 def read_rgb(path: str) -> Image.Image:
@@ -107,11 +105,19 @@ def read_rgb(path: str) -> Image.Image:
     Raises:
         DataError: it is no image or a damaged one; it is named.
     """
+    with _opened(path) as image:
+        return image.convert("RGB")
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
-    except Exception as error:  # as above
-        raise _unreadable(path, error) from error
+            yield image
+    except Exception as error:  # Pillow's decoders raise whatever they meet in damaged bytes
+        raise DataError(
+            f"every image must be readable, but {path} is not ({brief(error)}); repair or remove it"
+        ) from error
 
 
 def decode(
@@ -136,9 +142,3 @@ def decode(
         finally:
             pool.shutdown(cancel_futures=True)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-
-
-def _unreadable(path: str, error: Exception) -> DataError:
-    return DataError(
-        f"every image must be readable, but {path} is not ({brief(error)}); repair or remove it"
-    )
