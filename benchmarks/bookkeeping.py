@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from search.evaluator import Evaluator
+from search.jobs import RungResult
 
 import spaces
 from search import models
@@ -21,7 +23,6 @@ from search.config import SearchConfig
 from search.engines.local import Local
 from search.sampler import BudgetSampler, Plan, make
 from search.study.storage import open_study
-from search.trial import Climb, Outcome
 from spaces import Budget, Policy
 
 TRIALS = 100
@@ -30,12 +31,12 @@ DEFAULT = ("digits_cnn", "resnet56", "resnet50", "densenet121")
 
 
 @dataclass(frozen=True)
-class FreeClimb(Climb):
+class FreeClimb(Evaluator):
     """Every rung is done at once."""
 
-    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> Outcome:  # noqa: ARG002
+    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> RungResult:  # noqa: ARG002
         score = seed % 1000 / 1000
-        return Outcome(rung, 0.0, proxies={"adaptive_bn": score}, accuracy=score, epochs=1)
+        return RungResult(rung, 0.0, proxies={"adaptive_bn": score}, accuracy=score, epochs=1)
 
 
 class TimedSampler(BudgetSampler):
@@ -57,13 +58,13 @@ def measure(name: str) -> tuple[int, float, float]:
     space = spaces.discover(model, (torch.zeros(1, channels, size, size),))
     inner = make("tpe", Plan(seed=0, trials=TRIALS))
     sampler = TimedSampler(inner, space, [Budget.parse("0.5")], seed=0)
-    climb = FreeClimb(None, space, {}, SearchConfig())  # type: ignore[arg-type]
+    evaluator = FreeClimb(None, space, {}, SearchConfig())  # type: ignore[arg-type]
     with (
         tempfile.TemporaryDirectory() as folder,
         open_study(Path(folder) / "study.db", sampler) as study,
     ):
         started = time.perf_counter()
-        Local().run(study, climb, TRIALS)
+        Local().run(study, evaluator, TRIALS)
         total = time.perf_counter() - started
     per_trial = 1000 / TRIALS
     return len(space.groups), (total - sampler.seconds) * per_trial, sampler.seconds * per_trial

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import cifar
 import pandas as pd
+from search.evaluator import ADAPTING, Evaluator, Source, Training
+from search.jobs import TrainingJob
 
 import prune_ops
 import spaces
@@ -30,7 +32,6 @@ from search.config import SearchConfig
 from search.engines.local import Local
 from search.task import Task
 from search.train import evaluate
-from search.trial import ADAPTING, Climb, FinalJob, Source, Training
 from spaces import Policy, Space
 
 MEASURES = ("directly", "adaptive BN", "one epoch")
@@ -57,8 +58,8 @@ def main() -> None:
     table = pd.DataFrame(rows)
     _write(table, task, space, policies, args)
     task = cifar.to_train(task, args)
-    climb = Climb(task, space, {}, SearchConfig(), sources=sources)
-    for budget, name, seed, accuracy in _trained(climb, policies, args):
+    evaluator = Evaluator(task, space, {}, SearchConfig(), sources=sources)
+    for budget, name, seed, accuracy in _trained(evaluator, policies, args):
         place = (table.budget == budget) & (table.criterion == name) & (table.seed == seed)
         table.loc[place, "one epoch"] = accuracy
         _write(table, task, space, policies, args)
@@ -85,20 +86,20 @@ def _untrained(task: Task, space: Space, policy: Policy, scores: Scores) -> tupl
 
 
 def _trained(
-    climb: Climb, policies: dict[str, Policy], args: argparse.Namespace
+    evaluator: Evaluator, policies: dict[str, Policy], args: argparse.Namespace
 ) -> Iterator[tuple[str, str, int, float]]:
     """Budget, criterion, seed and accuracy of every training as it ends."""
-    how = Training(climb.recipe, args.epochs)
+    how = Training(evaluator.recipe, args.epochs)
     budget_of = {policy: budget for budget, policy in policies.items()}
     jobs = [
-        FinalJob(policy, int(key.split(":")[1]), how, source=key, keep=False)
+        TrainingJob(policy, int(key.split(":")[1]), how, source=key, keep=False)
         for policy in policies.values()
-        for key in climb.sources
+        for key in evaluator.sources
     ]
-    for job, outcome in Local(args.workers).finals(climb, jobs):
-        if outcome.failure is not None:
-            raise SystemExit(f"{job.source}: {outcome.failure.reason}")
-        yield budget_of[job.policy], job.source.split(":")[0], job.seed, outcome.test_accuracy
+    for job, result in Local(args.workers).finals(evaluator, jobs):
+        if result.failure is not None:
+            raise SystemExit(f"{job.source}: {result.failure.reason}")
+        yield budget_of[job.policy], job.source.split(":")[0], job.seed, result.test_accuracy
 
 
 def _write(

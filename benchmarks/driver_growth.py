@@ -24,13 +24,14 @@ from typing import Any
 
 import torch
 from optuna.study import Study
+from search.evaluator import Evaluator
+from search.jobs import RungResult
 from studies import discovered, fill, opened, where_to
 
 from search import memory
 from search.config import SearchConfig
 from search.sampler import BudgetSampler, Plan, make
 from search.study.ledger import Ledger
-from search.trial import Climb, Outcome
 from spaces import Budget, Policy
 
 MEASURED = 20
@@ -73,12 +74,12 @@ class Clock:
         return call
 
 
-class FreeClimb(Climb):
+class FreeClimb(Evaluator):
     """Every rung is done at once; half of the trials stop, as in a real search."""
 
-    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> Outcome:  # noqa: ARG002
+    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> RungResult:  # noqa: ARG002
         score = seed % 1000 / 1000
-        return Outcome(rung, 0.0, proxies={"adaptive_bn": score}, accuracy=score, epochs=1)
+        return RungResult(rung, 0.0, proxies={"adaptive_bn": score}, accuracy=score, epochs=1)
 
 
 def timed_calls(thing: Any, part: str, clock: Clock) -> None:
@@ -89,25 +90,25 @@ def timed_calls(thing: Any, part: str, clock: Clock) -> None:
             setattr(thing, name, clock.timed(part, method))
 
 
-def climbed(study: Study, climb: Climb, clock: Clock) -> float:
+def climbed(study: Study, evaluator: Evaluator, clock: Clock) -> float:
     """Let ``MEASURED`` more trials run on the clock; the seconds until the first was done."""
     began, have = clock.now(), len(study.get_trials(deepcopy=False))
-    ledger = Ledger(study, climb, have + 1 + MEASURED, watch=lambda _: None)
-    one_trial(ledger, climb)  # which takes in what was filled in: off the clock
+    ledger = Ledger(study, evaluator, have + 1 + MEASURED, watch=lambda _: None)
+    one_trial(ledger, evaluator)  # which takes in what was filled in: off the clock
     opening = clock.now() - began
     clock.seconds.clear()
     with clock("ledger"):
         for _ in range(MEASURED):
-            one_trial(ledger, climb)
+            one_trial(ledger, evaluator)
     return opening
 
 
-def one_trial(ledger: Ledger, climb: Climb) -> None:
+def one_trial(ledger: Ledger, evaluator: Evaluator) -> None:
     """The next trial, as far as it climbs."""
     record = ledger.next()
     while record is not None and record.state == "running":
-        rung = climb.next_rung(record)
-        record = ledger.add(record, climb.rung(record.policy, rung, record.seed))
+        rung = evaluator.next_rung(record)
+        record = ledger.add(record, evaluator.rung(record.policy, rung, record.seed))
 
 
 def measure(options: argparse.Namespace) -> Iterator[tuple[int, float, dict[str, float]]]:
@@ -120,12 +121,12 @@ def measure(options: argparse.Namespace) -> Iterator[tuple[int, float, dict[str,
     inner = make(options.sampler, Plan(seed=0, trials=10_000, workers=options.workers))
     sampler = BudgetSampler(inner, space, [Budget.parse("0.5")], seed=0)
     sampler.sample_relative = clock.timed("sampler", sampler.sample_relative)  # type: ignore[method-assign]
-    climb = FreeClimb(None, space, {}, SearchConfig())  # type: ignore[arg-type]
+    evaluator = FreeClimb(None, space, {}, SearchConfig())  # type: ignore[arg-type]
     with opened(options.storage, sampler) as study:
         timed_calls(study._storage, "storage", clock)
         for trials in options.at:
             fill(study, space, trials)
-            opening = climbed(study, climb, clock)
+            opening = climbed(study, evaluator, clock)
             yield trials, opening, {p: clock.seconds[p] * 1000 / MEASURED for p in PARTS}
 
 

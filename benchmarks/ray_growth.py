@@ -23,6 +23,7 @@ from typing import Any
 import ray
 import torch
 from ray import tune
+from search.evaluator import Evaluator
 from studies import discovered, opened, where_to
 
 from results.record import TrialRecord
@@ -31,7 +32,6 @@ from search.engines import ray_worker
 from search.engines.ray_cluster import Demand
 from search.engines.ray_tune import RayTune
 from search.sampler import BudgetSampler, Plan, make
-from search.trial import Climb
 from spaces import Budget
 
 
@@ -40,7 +40,7 @@ class Sleeper(tune.Trainable):
 
     nap = 0.5
 
-    def setup(self, config: dict[str, Any], climb: None, threads: int, gpus: float) -> None:  # noqa: ARG002
+    def setup(self, config: dict[str, Any], evaluator: None, threads: int, gpus: float) -> None:  # noqa: ARG002
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -54,14 +54,14 @@ class Sleeper(tune.Trainable):
         score, rung = self._seed % 1000 / 1000, self._rung
         self._rung += 1
         proxies = {} if rung else {"adaptive_bn": score}
-        outcome = SimpleNamespace(
+        result = SimpleNamespace(
             rung=rung, seconds=0.0, proxies=proxies, accuracy=score, epochs=1, failure=None
         )
-        return {"outcome": outcome}
+        return {"outcome": result}
 
 
 @contextmanager
-def nothing_sent(_climb: Climb) -> Iterator[ray.ObjectRef]:
+def nothing_sent(_evaluator: Evaluator) -> Iterator[ray.ObjectRef]:
     """Stands in for ``ray_worker.sent``."""
     yield ray.put(None)
 
@@ -114,14 +114,14 @@ def main() -> None:
     space, watch = discovered(options.model), Watch(options.workers)
     inner = make(options.sampler, Plan(0, options.trials, options.workers))
     sampler = BudgetSampler(inner, space, [Budget.parse("0.5")], seed=0)
-    climb = Climb(None, space, {}, SearchConfig())  # type: ignore[arg-type]
+    evaluator = Evaluator(None, space, {}, SearchConfig())  # type: ignore[arg-type]
     Sleeper.nap = options.nap
     ray_worker.Climber, ray_worker.sent = Sleeper, nothing_sent
     ray_worker.unreadable = lambda _: ""
     where = where_to(options.storage)
     print(f"{options.model}, {options.sampler}, {where}, {options.workers} workers; ms a trial")
     with opened(options.storage, sampler) as study:
-        RayTune(Demand(1, 0)).run(study, climb, options.trials, watch)
+        RayTune(Demand(1, 0)).run(study, evaluator, options.trials, watch)
     cpu, wall = (watch.rows[-1][part] / watch.rows[0][part] for part in (0, 1))
     print(f"last over first: driver's CPU {cpu:.2f}   clock {wall:.2f}")
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from search.evaluator import Evaluator
+from search.jobs import RungResult
 
 import prune_ops
 import spaces
@@ -27,17 +29,16 @@ from search.engines.ray_cluster import Demand, connected
 from search.engines.ray_tune import RayTune
 from search.sampler import BudgetSampler, Plan, make
 from search.study.storage import open_study
-from search.trial import Climb, Outcome
 from spaces import Budget, Policy
 
 TRIALS = 40
 
 
 @dataclass(frozen=True)
-class EqualClimb(Climb):
+class EqualClimb(Evaluator):
     """Whatever the policy, uniform widths are trained."""
 
-    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> Outcome:  # noqa: ARG002
+    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> RungResult:  # noqa: ARG002
         return super().rung(self.space.uniform(0.5), rung, seed, criterion)
 
 
@@ -52,23 +53,23 @@ class Ends:
             self.at.append(time.perf_counter())
 
 
-def seconds(engine: Engine, climb: Climb) -> tuple[float, float]:
+def seconds(engine: Engine, evaluator: Evaluator) -> tuple[float, float]:
     """Of one trial once all workers are at work, and of the whole run."""
     half, ends, began = Budget.parse("0.5"), Ends(), time.perf_counter()
-    sampler = BudgetSampler(make("random", Plan(0, TRIALS)), climb.space, [half], seed=0)
+    sampler = BudgetSampler(make("random", Plan(0, TRIALS)), evaluator.space, [half], seed=0)
     with (
         tempfile.TemporaryDirectory() as folder,
         open_study(Path(folder) / "study.db", sampler) as study,
     ):
-        engine.run(study, climb, TRIALS, ends)
+        engine.run(study, evaluator, TRIALS, ends)
     started = engine.at_once  # so many trials had ended when all were under way
     steady = (ends.at[-1] - ends.at[started - 1]) / (TRIALS - started)
     return steady, ends.at[-1] - began
 
 
-def compare(name: str, one: Engine, two: Engine, climb: Climb) -> None:
+def compare(name: str, one: Engine, two: Engine, evaluator: Evaluator) -> None:
     """Print the ratios of an engine with one worker and with two."""
-    (steady, whole), (steady_two, whole_two) = (seconds(engine, climb) for engine in (one, two))
+    (steady, whole), (steady_two, whole_two) = (seconds(engine, evaluator) for engine in (one, two))
     steady, whole = steady / steady_two, whole / whole_two
     print(f"{name:6}  two workers over one: {steady:.2f} times as fast, whole run {whole:.2f}")
 
@@ -80,10 +81,10 @@ def main() -> None:
     scores = prune_ops.score(task.model, space, task.calibration(), ["l1"])
     # Everybody climbs to the top by the coin, so that all trials are equal.
     config = SearchConfig.of(rungs=(8,), coin=1.0, criterion="l1")
-    climb = EqualClimb(task, space, scores, config)
-    compare("local", Local(1), Local(2), climb)
+    evaluator = EqualClimb(task, space, scores, config)
+    compare("local", Local(1), Local(2), evaluator)
     with connected(None):
-        compare("ray", RayTune(Demand(1, 0), most=1), RayTune(Demand(1, 0), most=2), climb)
+        compare("ray", RayTune(Demand(1, 0), most=1), RayTune(Demand(1, 0), most=2), evaluator)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ import cifar
 import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau, rankdata
+from search.evaluator import Evaluator, Training
+from search.jobs import RungResult, TrainingJob
 from torch import Tensor
 
 import prune_ops
@@ -36,7 +38,6 @@ from search.engines.crew import Crew, Rungs
 from search.engines.local import Local
 from search.engines.workers import Processes
 from search.prepare import in_one_unit
-from search.trial import Climb, FinalJob, Outcome, Training
 from spaces import Budget, Policy, Space
 
 BAND = 0.005
@@ -45,16 +46,16 @@ BAND = 0.005
 
 def main() -> None:
     args = _arguments()
-    climb = _climb(args)
-    policies = drawn(climb.space, Budget.parse(args.budget), args.policies)
-    records = [_record(climb.space, k, policy) for k, policy in enumerate(policies)]
-    records = sorted(_judged(climb, records, args.workers), key=lambda record: record.number)
-    trained = list(_trained(climb, records, args))
+    evaluator = _evaluator(args)
+    policies = drawn(evaluator.space, Budget.parse(args.budget), args.policies)
+    records = [_record(evaluator.space, k, policy) for k, policy in enumerate(policies)]
+    records = sorted(_judged(evaluator, records, args.workers), key=lambda record: record.number)
+    trained = list(_trained(evaluator, records, args))
     first, again = ([r for r in trained if bool(r.seed) == repeat] for repeat in (False, True))
-    _write(first, again, climb, args)
+    _write(first, again, evaluator, args)
 
 
-def _climb(args: argparse.Namespace) -> Climb:
+def _evaluator(args: argparse.Namespace) -> Evaluator:
     task = cifar.task(args)
     space = spaces.discover(task.model, task.example)
     name = args.criterion
@@ -67,7 +68,7 @@ def _climb(args: argparse.Namespace) -> Climb:
         )
         damages = measured["iso_damage"]
     unit = {name: in_one_unit(scores[name], name)}
-    return Climb(cifar.to_train(task, args), space, unit, config, damages=damages)
+    return Evaluator(cifar.to_train(task, args), space, unit, config, damages=damages)
 
 
 def drawn(space: Space, budget: Budget, count: int, seed: int = 0) -> list[Policy]:
@@ -90,27 +91,29 @@ def _record(space: Space, number: int, policy: Policy) -> TrialRecord:
     )
 
 
-def _judged(climb: Climb, records: Sequence[TrialRecord], workers: int) -> Iterator[TrialRecord]:
+def _judged(
+    evaluator: Evaluator, records: Sequence[TrialRecord], workers: int
+) -> Iterator[TrialRecord]:
     """With every proxy's score."""
     waiting = list(records)
-    crew: Crew[TrialRecord, Outcome]
-    with Processes(workers, Rungs(climb)) as crew:
+    crew: Crew[TrialRecord, RungResult]
+    with Processes(workers, Rungs(evaluator)) as crew:
         while waiting or crew.busy:
             while waiting and crew.idle:
                 crew.begin(waiting.pop())
-            record, outcome = crew.finished()
-            if outcome.failure is not None:
-                raise SystemExit(f"policy {record.number}: {outcome.failure.reason}")
-            yield replace(record, proxies=outcome.proxies)
+            record, result = crew.finished()
+            if result.failure is not None:
+                raise SystemExit(f"policy {record.number}: {result.failure.reason}")
+            yield replace(record, proxies=result.proxies)
 
 
 def _trained(
-    climb: Climb, records: Sequence[TrialRecord], args: argparse.Namespace
+    evaluator: Evaluator, records: Sequence[TrialRecord], args: argparse.Namespace
 ) -> Iterator[TrialRecord]:
     """With its accuracy, each policy; the last few once more for every further seed."""
-    how = Training(climb.recipe, args.epochs)
+    how = Training(evaluator.recipe, args.epochs)
     about = Path(args.cifar).resolve(), Path(args.weights).resolve(), args.criterion, how
-    images = len(climb.task.train), len(climb.task.test)
+    images = len(evaluator.task.train), len(evaluator.task.test)
     path = Path(args.runs) / f"trust-{cache.key(about, images)}.pt"
     accuracies: dict[str, float] = cache.load(path) or {}
     wanted = [replace(r, seed=0) for r in records]
@@ -118,14 +121,14 @@ def _trained(
     wanted += [replace(r, seed=seed) for r in again for seed in range(1, args.seeds)]
     record_of = {(r.policy, r.seed): r for r in wanted}
     missing = [r for r in wanted if _key(r.policy, r.seed) not in accuracies]
-    jobs = [FinalJob(r.policy, r.seed, how, keep=False) for r in missing]
-    for job, outcome in Local(args.workers).finals(climb, jobs):
+    jobs = [TrainingJob(r.policy, r.seed, how, keep=False) for r in missing]
+    for job, result in Local(args.workers).finals(evaluator, jobs):
         record = record_of[job.policy, job.seed]
-        if outcome.failure is not None:
-            raise SystemExit(f"policy {record.number}: {outcome.failure.reason}")
-        accuracies[_key(job.policy, job.seed)] = outcome.test_accuracy
+        if result.failure is not None:
+            raise SystemExit(f"policy {record.number}: {result.failure.reason}")
+        accuracies[_key(job.policy, job.seed)] = result.test_accuracy
         cache.save(path, accuracies)
-        print(f"policy {record.number} seed {job.seed}: {outcome.test_accuracy:.4f}", flush=True)
+        print(f"policy {record.number} seed {job.seed}: {result.test_accuracy:.4f}", flush=True)
     for record in wanted:
         yield replace(record, accuracy=(accuracies[_key(record.policy, record.seed)],))
 
@@ -173,7 +176,7 @@ def _kendall(a: np.ndarray, b: np.ndarray) -> float:
 def _write(
     records: Sequence[TrialRecord],
     again: Sequence[TrialRecord],
-    climb: Climb,
+    evaluator: Evaluator,
     args: argparse.Namespace,
 ) -> None:
     out = Path(args.out)
@@ -189,7 +192,7 @@ def _write(
     trust, both = trust_table(records, again), combined(records)
     trust.to_csv(out / "trust.csv", index=False)
     both.to_csv(out / "combinations.csv", index=False)
-    (out / "README.md").write_text("\n".join(_text(records, again, climb, trust, both, args)))
+    (out / "README.md").write_text("\n".join(_text(records, again, evaluator, trust, both, args)))
     print(trust[["name", "n", "kendall", "kendall_low", "kendall_high", "spearman"]].to_string())
     print(both.head(8).to_string(), both[both.combination.str.startswith("chosen")].to_string())
 
@@ -197,14 +200,14 @@ def _write(
 def _text(
     records: Sequence[TrialRecord],
     again: Sequence[TrialRecord],
-    climb: Climb,
+    evaluator: Evaluator,
     trust: pd.DataFrame,
     both: pd.DataFrame,
     args: argparse.Namespace,
 ) -> Iterator[str]:
     shares = [r.flops_fraction for r in records]
     yield "# Proxies, measured\n"
-    yield cifar.settings(climb.task)
+    yield cifar.settings(evaluator.task)
     yield (
         f"\n{len(records)} random policies between {min(shares):.2%} and {max(shares):.2%} of the "
         f"FLOPs, channels by {args.criterion}, fine-tuned for {args.epochs} annealed epochs. "

@@ -13,9 +13,10 @@ from prune_ops import Compression, layer_weights, size
 from results import BesideRecord, FinalRecord
 from search.config import SearchConfig
 from search.engines import Engine
+from search.evaluator import Evaluator, Training
+from search.jobs import TrainingJob, TrainingResult
 from search.recipes import recipe
 from search.train import FINETUNE
-from search.trial import Climb, FinalJob, FinalOutcome, Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,11 @@ class Beside:
     def __init__(
         self,
         finals: Sequence[FinalRecord],
-        climb: Climb,
+        evaluator: Evaluator,
         known: Iterable[BesideRecord],
         keep: Callable[[list[BesideRecord]], None],
     ) -> None:
-        self._climb, self._keep = climb, keep
+        self._evaluator, self._keep = evaluator, keep
         self.failures: list[str] = []
         self._entries = list(self._ordered(finals))
         self._gave = {
@@ -75,14 +76,14 @@ class Beside:
         for _ in jobs.keys() & self._gave.keys():
             watch()
         missing = [job for job in jobs if job not in self._gave]
-        for job, outcome in engine.finals(self._climb, missing):
-            self._add(job, jobs[job], outcome)
+        for job, result in engine.finals(self._evaluator, missing):
+            self._add(job, jobs[job], result)
             watch()
         return self._records()
 
     def _ordered(self, finals: Iterable[FinalRecord]) -> Iterator[list[BesideRecord] | Rival]:
         """The unpruned network, at each budget the searched one and its rival, then ternary."""
-        ways = self._climb.config.training.compression_baselines
+        ways = self._evaluator.config.training.compression_baselines
         for final in finals:
             if final.best or final.role == "baseline":
                 yield self._of(final)
@@ -94,8 +95,8 @@ class Beside:
     def _of(self, final: FinalRecord) -> list[BesideRecord]:
         """What is known of a network of the finals, which is not trained or tested again."""
         unpruned = final.policy is None
-        policy = final.policy or self._climb.space.full
-        found = size(self._climb.pruned(policy, final.criterion))
+        policy = final.policy or self._evaluator.space.full
+        found = size(self._evaluator.pruned(policy, final.criterion))
         seconds = final.seconds or (0.0,) * len(final.seeds)
         measured = zip(final.seeds, final.val_accuracy, final.test_accuracy, seconds, strict=True)
         return [
@@ -120,52 +121,52 @@ class Beside:
     def _as_large_as(self, final: FinalRecord) -> Iterator[Rival]:
         """Magnitude pruning to as many parameters as a pruned network has."""
         name = f"magnitude at {final.budget}"
-        weights = sum(weight.numel() for weight in layer_weights(self._climb.task.model))
-        others = self._climb.space.full_params - weights
+        weights = sum(weight.numel() for weight in layer_weights(self._evaluator.task.model))
+        others = self._evaluator.space.full_params - weights
         if final.params <= others:
             self.failures.append(
                 f"{name} was left out: it must have the {final.params:,} parameters of "
                 f"{final.name}, but biases and all else that cannot become zero have {others:,}"
             )
             return
-        zeros = self._climb.space.full_params - final.params
+        zeros = self._evaluator.space.full_params - final.params
         yield Rival(name, final.budget, Compression("magnitude", zeros / weights))
 
     @property
     def _rivals(self) -> list[Rival]:
         return [entry for entry in self._entries if isinstance(entry, Rival)]
 
-    def _jobs(self) -> dict[FinalJob, Rival]:
+    def _jobs(self) -> dict[TrainingJob, Rival]:
         """First every rival with the first seed; what two budgets share is trained once."""
-        seeds = self._climb.config.final_seeds
+        seeds = self._evaluator.config.final_seeds
         return {self._job(r.compression, seed): r for seed in seeds for r in self._rivals}
 
-    def _job(self, compression: Compression, seed: int) -> FinalJob:
-        climb, asked = self._climb, self._climb.config.training
-        usual = climb.recipe if asked.train == "finetune" else recipe(climb, FINETUNE)
+    def _job(self, compression: Compression, seed: int) -> TrainingJob:
+        evaluator, asked = self._evaluator, self._evaluator.config.training
+        usual = evaluator.recipe if asked.train == "finetune" else recipe(evaluator, FINETUNE)
         how = Training(usual, asked.final_epochs, compression=compression)
-        return FinalJob(climb.space.full, seed, how, keep=False)
+        return TrainingJob(evaluator.space.full, seed, how, keep=False)
 
-    def _add(self, job: FinalJob, rival: Rival, outcome: FinalOutcome) -> None:
-        if outcome.failure is not None:
-            why = f"could not be trained with seed {job.seed}: {outcome.failure.reason}"
+    def _add(self, job: TrainingJob, rival: Rival, result: TrainingResult) -> None:
+        if result.failure is not None:
+            why = f"could not be trained with seed {job.seed}: {result.failure.reason}"
             self.failures.append(f"{rival.name} {why}")
             return
-        assert outcome.size is not None  # whatever was compressed is measured after its training
+        assert result.size is not None  # whatever was compressed is measured after its training
         self._gave[job] = BesideRecord(
             name=rival.name,
             way=rival.compression.way,
             budget=rival.budget,
             sparsity=rival.compression.sparsity,
-            flops=self._climb.space.full_flops,
+            flops=self._evaluator.space.full_flops,
             flops_fraction=1.0,
-            nonzero=outcome.size.nonzero,
-            bytes=outcome.size.bytes,
-            epochs=outcome.epochs,
+            nonzero=result.size.nonzero,
+            bytes=result.size.bytes,
+            epochs=result.epochs,
             seed=job.seed,
-            val_accuracy=outcome.val_accuracy,
-            test_accuracy=outcome.test_accuracy,
-            seconds=outcome.seconds,
+            val_accuracy=result.val_accuracy,
+            test_accuracy=result.test_accuracy,
+            seconds=result.seconds,
         )
         self._keep(self._records())
 
@@ -177,7 +178,7 @@ class Beside:
         return made
 
     def _trained(self, rival: Rival) -> Iterator[BesideRecord]:
-        for seed in self._climb.config.final_seeds:
+        for seed in self._evaluator.config.final_seeds:
             record = self._gave.get(self._job(rival.compression, seed))
             if record is not None:
                 yield replace(record, name=rival.name, budget=rival.budget)

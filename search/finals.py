@@ -15,9 +15,10 @@ from results import FinalRecord, TrialRecord, trial_front
 from results.pareto import finished
 from results.record import Tried
 from search.engines import Engine
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob, TrainingResult
 from search.layerwise import layer_flops, stages
 from search.train import evaluate
-from search.trial import Climb, FinalJob, FinalOutcome
 from spaces import Budget, Policy
 from spaces.state import set_state
 
@@ -47,7 +48,10 @@ class Finalist:
 
 
 def finalists(
-    records: Sequence[TrialRecord], climb: Climb, budgets: Sequence[Budget], most: int = MOST
+    records: Sequence[TrialRecord],
+    evaluator: Evaluator,
+    budgets: Sequence[Budget],
+    most: int = MOST,
 ) -> list[Finalist]:
     """At every budget: the front, the most accurate policy first, then uniform widths.
 
@@ -56,7 +60,7 @@ def finalists(
     win by the criterion alone.
     """
     found = []
-    limits = {budget: budget.limit(climb.space.full_flops) for budget in budgets}
+    limits = {budget: budget.limit(evaluator.space.full_flops) for budget in budgets}
     for budget, limit in limits.items():
         tighter = max((other for other in limits.values() if other < limit), default=-1)
         front = trial_front([r for r in records if tighter < r.flops <= limit])
@@ -64,8 +68,8 @@ def finalists(
             name = f"trial {record.number}"
             best = place == 0
             found.append(Finalist(name, *record.tried, budget, record.number, best))
-        uniform = climb.space.uniform(budget)
-        criterion = _best_criterion(uniform, records) or climb.config.reference
+        uniform = evaluator.space.uniform(budget)
+        criterion = _best_criterion(uniform, records) or evaluator.config.reference
         found.append(Finalist(f"uniform@{budget}", uniform, criterion, budget))
     return found
 
@@ -99,15 +103,15 @@ class Finals:
     def __init__(
         self,
         contenders: Sequence[Finalist],
-        climb: Climb,
+        evaluator: Evaluator,
         models: Path,
         known: Sequence[FinalRecord],
         keep: Callable[[list[FinalRecord]], None],
     ) -> None:
-        self._contenders, self._climb = contenders, climb
+        self._contenders, self._evaluator = contenders, evaluator
         self._models, self._keep = models, keep
         self._baseline = next((final for final in known if final.role == "baseline"), None)
-        self._gave = {job: outcome for final in known for job, outcome in _outcomes(final)}
+        self._gave = {job: result for final in known for job, result in _outcomes(final)}
         self.failures: list[str] = []
 
     def run(self, engine: Engine, watch: Callable[[FinalRecord], None]) -> list[FinalRecord]:
@@ -121,62 +125,62 @@ class Finals:
             if job in self._gave:
                 self._show(job, watch)
         missing = [job for job in jobs if job not in self._gave]
-        for job, outcome in engine.finals(self._climb, missing):
-            self._add(job, outcome)
+        for job, result in engine.finals(self._evaluator, missing):
+            self._add(job, result)
             self._show(job, watch)
         return self._records()
 
-    def _jobs(self) -> list[FinalJob]:
+    def _jobs(self) -> list[TrainingJob]:
         """First everybody with the first seed, so that what is cut short can still be compared."""
-        seeds = self._climb.config.final_seeds
+        seeds = self._evaluator.config.final_seeds
         return list(dict.fromkeys(_job(one, seed) for seed in seeds for one in self._contenders))
 
-    def _add(self, job: FinalJob, outcome: FinalOutcome) -> None:
-        if outcome.failure is not None:
-            why = f"could not be trained with seed {job.seed}: {outcome.failure.reason}"
+    def _add(self, job: TrainingJob, result: TrainingResult) -> None:
+        if result.failure is not None:
+            why = f"could not be trained with seed {job.seed}: {result.failure.reason}"
             self.failures += [f"{finalist.name} {why}" for finalist in self._having(job)]
             return
-        self._gave[job] = replace(outcome, weights={})
+        self._gave[job] = replace(result, weights={})
         if job.seed == self._seeds(self._having(job)[0])[0]:
-            self._save_network(job, outcome)
+            self._save_network(job, result)
         self._keep(self._records())
 
-    def _save_network(self, job: FinalJob, outcome: FinalOutcome) -> None:
-        network = self._climb.pruned(job.policy, job.source, "plain")
-        set_state(network, outcome.weights)
+    def _save_network(self, job: TrainingJob, result: TrainingResult) -> None:
+        network = self._evaluator.pruned(job.policy, job.source, "plain")
+        set_state(network, result.weights)
         about = {
             "criterion": job.source,
             "seed": job.seed,
-            "epochs": outcome.epochs,
-            "val_accuracy": outcome.val_accuracy,
+            "epochs": result.epochs,
+            "val_accuracy": result.val_accuracy,
         }
         for finalist in self._having(job):
             if finalist.number is not None:
                 folder = self._models / str(finalist.number)
-                prune_ops.save(folder, network, job.policy, about, self._climb.task.example)
+                prune_ops.save(folder, network, job.policy, about, self._evaluator.task.example)
 
-    def _show(self, job: FinalJob, watch: Callable[[FinalRecord], None]) -> None:
+    def _show(self, job: TrainingJob, watch: Callable[[FinalRecord], None]) -> None:
         for finalist in self._having(job):
             watch(self._record(finalist))
 
-    def _having(self, job: FinalJob) -> list[Finalist]:
+    def _having(self, job: TrainingJob) -> list[Finalist]:
         return [one for one in self._contenders if _job(one, job.seed) == job]
 
     def _seeds(self, finalist: Finalist) -> list[int]:
         """Those it was trained with, in the config's order, whatever came first."""
-        seeds = self._climb.config.final_seeds
+        seeds = self._evaluator.config.final_seeds
         return [seed for seed in seeds if _job(finalist, seed) in self._gave]
 
     def _records(self) -> list[FinalRecord]:
-        self._baseline = self._baseline or _baseline(self._climb)
+        self._baseline = self._baseline or _baseline(self._evaluator)
         trained = [f for f in self._contenders if self._seeds(f)]
         return [self._baseline, *map(self._record, trained)]
 
     def _record(self, finalist: Finalist) -> FinalRecord:
-        space, policy, seeds = self._climb.space, finalist.policy, self._seeds(finalist)
+        space, policy, seeds = self._evaluator.space, finalist.policy, self._seeds(finalist)
         gave = [self._gave[_job(finalist, seed)] for seed in seeds]
         flops = space.flops(policy)
-        each = self._climb.to_the_end(policy).layer_epochs
+        each = self._evaluator.to_the_end(policy).layer_epochs
         return FinalRecord(
             name=finalist.name,
             role="uniform" if finalist.number is None else "searched",
@@ -187,35 +191,35 @@ class Finals:
             flops_fraction=flops / space.full_flops,
             params=space.params(policy),
             seeds=tuple(seeds),
-            val_accuracy=tuple(outcome.val_accuracy for outcome in gave),
-            test_accuracy=tuple(outcome.test_accuracy for outcome in gave),
-            seconds=tuple(outcome.seconds for outcome in gave),
+            val_accuracy=tuple(result.val_accuracy for result in gave),
+            test_accuracy=tuple(result.test_accuracy for result in gave),
+            seconds=tuple(result.seconds for result in gave),
             epochs=gave[0].epochs if gave else 0,
             layer_epochs=each * len(list(stages(space, policy))),
             layer_flops=layer_flops(space, policy, each),
-            mode=self._climb.config.training.train,
+            mode=self._evaluator.config.training.train,
             best=finalist.best,
             criterion=finalist.criterion,
         )
 
 
-def _job(finalist: Finalist, seed: int) -> FinalJob:
-    return FinalJob(finalist.policy, seed, source=finalist.criterion)
+def _job(finalist: Finalist, seed: int) -> TrainingJob:
+    return TrainingJob(finalist.policy, seed, source=finalist.criterion)
 
 
-def _outcomes(final: FinalRecord) -> Iterator[tuple[FinalJob, FinalOutcome]]:
+def _outcomes(final: FinalRecord) -> Iterator[tuple[TrainingJob, TrainingResult]]:
     """What a record says of each training; the baseline's was none of ours."""
     if final.policy is None:
         return
     seconds = final.seconds or (0.0,) * len(final.seeds)
     gave = zip(final.seeds, seconds, final.val_accuracy, final.test_accuracy, strict=True)
     for seed, took, validation, test in gave:
-        job = FinalJob(final.policy, seed, source=final.criterion)
-        yield job, FinalOutcome(took, final.epochs, validation, test)
+        job = TrainingJob(final.policy, seed, source=final.criterion)
+        yield job, TrainingResult(took, final.epochs, validation, test)
 
 
-def _baseline(climb: Climb) -> FinalRecord:
-    task, space = climb.task, climb.space
+def _baseline(evaluator: Evaluator) -> FinalRecord:
+    task, space = evaluator.task, evaluator.space
     return FinalRecord(
         name="baseline",
         role="baseline",
@@ -225,7 +229,7 @@ def _baseline(climb: Climb) -> FinalRecord:
         flops=space.full_flops,
         flops_fraction=1.0,
         params=space.full_params,
-        seeds=(climb.config.policies.seed,),
+        seeds=(evaluator.config.policies.seed,),
         val_accuracy=(evaluate(task.model, task.validation),),
         test_accuracy=(evaluate(task.model, task.test),),
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from torch import nn
 
 from results import FinalRecord, text
-from search.trial import Climb
+from search.evaluator import Evaluator
 from spaces import Space
 from spaces.cost import layer_flops
 from spaces.counters import KNOWN_GAPS, Count, opinions
@@ -17,7 +17,7 @@ MOST_NAMED = 3
 """So many layers, or operations, are named; of more it is said how many they are."""
 
 
-def flops_check(finals: Sequence[FinalRecord], climb: Climb) -> Iterator[str]:
+def flops_check(finals: Sequence[FinalRecord], evaluator: Evaluator) -> Iterator[str]:
     """What fvcore and torch count, beside the search, in the best network of every budget.
 
     >>> list(flops_check(run.finals, climb))
@@ -25,9 +25,9 @@ def flops_check(finals: Sequence[FinalRecord], climb: Climb) -> Iterator[str]:
     """
     for final in finals:
         if final.best and final.policy is not None:
-            small = climb.pruned(final.policy, final.criterion, "plain")
-            counts = opinions(small, climb.task.example)
-            yield from compared(final.name, final.flops, small, climb.space, counts)
+            small = evaluator.pruned(final.policy, final.criterion, "plain")
+            counts = opinions(small, evaluator.task.example)
+            yield from compared(final.name, final.flops, small, evaluator.space, counts)
 
 
 def compared(

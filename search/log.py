@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from results.record import TrialRecord
-from search.trial import FinalJob, FinalOutcome, Outcome
+from search.jobs import RungResult, TrainingJob, TrainingResult
 
 _logger = logging.getLogger("search")
 
@@ -33,29 +33,29 @@ def logged_to(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def measured(record: TrialRecord, outcome: Outcome, where: str) -> None:
+def measured(record: TrialRecord, result: RungResult, where: str) -> None:
     """One line: trial, rung, node, what came out, and the policy."""
     _logger.info(
         "trial %d rung %d on %s: %s in %.1f s; policy %s",
         record.number,
-        outcome.rung,
+        result.rung,
         where,
-        _said(outcome),
-        outcome.seconds,
+        _said(result),
+        result.seconds,
         record.policy.to_json(),
     )
 
 
-def trained(job: FinalJob, outcome: FinalOutcome) -> None:
+def trained(job: TrainingJob, result: TrainingResult) -> None:
     """One line for a training of a comparison; the seed, the source and the policy name it."""
-    said = outcome.failure.reason if outcome.failure else f"accuracy {outcome.val_accuracy:.4f}"
+    said = result.failure.reason if result.failure else f"accuracy {result.val_accuracy:.4f}"
     _logger.info(
         "trained %s for %d epochs with seed %d: %s in %.1f s; policy %s",
         "from scratch" if job.training and job.training.scratch else job.source or "inherited",
-        outcome.epochs,
+        result.epochs,
         job.seed,
         said,
-        outcome.seconds,
+        result.seconds,
         job.policy.to_json(),
     )
 
@@ -66,9 +66,9 @@ def watched(record: TrialRecord) -> None:
         _logger.info("trial %d %s %s", record.number, record.state, record.reason)
 
 
-def _said(outcome: Outcome) -> str:
-    if outcome.failure is not None:
-        return f"failed: {outcome.failure.reason}"
-    if outcome.rung == 0:
-        return ", ".join(f"{name} {score:.4g}" for name, score in outcome.proxies.items())
-    return f"accuracy {outcome.accuracy:.4f}"
+def _said(result: RungResult) -> str:
+    if result.failure is not None:
+        return f"failed: {result.failure.reason}"
+    if result.rung == 0:
+        return ", ".join(f"{name} {score:.4g}" for name, score in result.proxies.items())
+    return f"accuracy {result.accuracy:.4f}"

@@ -13,6 +13,7 @@ from prune_ops import CRITERIA, Scores, normalised
 from results import text
 from search import provenance
 from search.config import SearchConfig
+from search.evaluator import ADAPTING
 from search.fit import check_fit
 from search.inspect import loaded, untrained
 from search.layers import damages
@@ -20,7 +21,6 @@ from search.progress import Progress
 from search.sampler import parameters
 from search.task import SCORING, Task, build_task, calibration_sizes
 from search.train import penalised_scales
-from search.trial import ADAPTING
 from spaces import Budget, ModelError, Space
 from spaces.errors import in_one_line
 from spaces.state import plain_state

@@ -14,8 +14,8 @@ import torch
 from results import BesideRecord, FinalRecord
 from results.beside import trainings
 from search.config import SearchConfig
+from search.evaluator import TOLERANCE
 from search.task import Task
-from search.trial import TOLERANCE
 from spaces import Budget, Space
 
 PACKAGES = ("torchvision", "optuna", "numpy", "pandas")

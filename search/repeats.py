@@ -15,13 +15,14 @@ import numpy as np
 from results import TrialRecord
 from results.pareto import finished
 from search.engines import Engine
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob, TrainingResult
 from search.sampler import trial_seed
-from search.trial import Climb, FinalJob, FinalOutcome
 
 
 def repeat(
     records: Sequence[TrialRecord],
-    climb: Climb,
+    evaluator: Evaluator,
     engine: Engine,
     known: Sequence[TrialRecord],
     keep: Callable[[list[TrialRecord]], None],
@@ -33,12 +34,15 @@ def repeat(
         keep: called with all repeats so far after each. One that fails is left out.
     """
     made = list(known)
-    jobs = {job(record, climb): record for record in chosen(records, climb.config.judging.repeats)}
+    jobs = {
+        job(record, evaluator): record
+        for record in chosen(records, evaluator.config.judging.repeats)
+    }
     done = {(*one.tried, one.seed) for one in known}
     missing = [job for job in jobs if (job.policy, job.source, job.seed) not in done]
-    for one, outcome in engine.finals(climb, missing):
-        if outcome.failure is None:
-            made.append(_repeat(jobs[one], one, outcome))
+    for one, result in engine.finals(evaluator, missing):
+        if result.failure is None:
+            made.append(_repeat(jobs[one], one, result))
             keep(made)
 
 
@@ -55,21 +59,21 @@ def chosen(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
     return [climbed[k] for k in sorted(drawn)]
 
 
-def job(record: TrialRecord, climb: Climb) -> FinalJob:
+def job(record: TrialRecord, evaluator: Evaluator) -> TrainingJob:
     """The training of a trial's top rung once more, with a seed that follows from the trial's."""
-    how = climb.in_mode(record.policy, climb.config.judging.rungs[-1])
+    how = evaluator.in_mode(record.policy, evaluator.config.judging.rungs[-1])
     seed = trial_seed(record.seed, 1)
     untested = replace(how, tested=False)
-    return FinalJob(record.policy, seed, untested, record.criterion, keep=False)
+    return TrainingJob(record.policy, seed, untested, record.criterion, keep=False)
 
 
-def _repeat(record: TrialRecord, again: FinalJob, outcome: FinalOutcome) -> TrialRecord:
+def _repeat(record: TrialRecord, again: TrainingJob, result: TrainingResult) -> TrialRecord:
     unknown = (math.nan,) * (record.rung - 1)
     return replace(
         record,
         seed=again.seed,
-        accuracy=(*unknown, outcome.val_accuracy),
-        seconds=outcome.seconds,
+        accuracy=(*unknown, result.val_accuracy),
+        seconds=result.seconds,
         rung_seconds=(),
         regardless=(),
         reason="",

@@ -36,6 +36,7 @@ from search.checkpoints import InFolder
 from search.config import SearchConfig
 from search.engines import Engine
 from search.engines.opening import open_engine
+from search.evaluator import Evaluator
 from search.finals import Finals, finalists
 from search.flops_check import flops_check
 from search.folder import Folder, place
@@ -67,7 +68,6 @@ from search.study.connection import DatabaseLost
 from search.study.founding import begun, check_storage, end, ended, opened, unchanged
 from search.study.network import fingerprint
 from search.task import Task
-from search.trial import Climb
 from spaces import Budget, Space, UserError
 
 
@@ -149,24 +149,26 @@ def _search(
         if company.leads:
             save_sensitivity(study, sensitivity(space, config, scores))
         checkpoints = InFolder(folder.path / "checkpoints")
-        climb = Climb(
+        evaluator = Evaluator(
             *(task, space, choosers(scores, config), config, checkpoints),
             damages=scores.get("iso_damage", {}),
         )
-        progress.begin(foresee(climb, budgets, engine), config.policies.trials, load_records(study))
+        progress.begin(
+            foresee(evaluator, budgets, engine), config.policies.trials, load_records(study)
+        )
 
         def watch(record: TrialRecord) -> None:
             progress.trial(record)
             log.watched(record)
 
-        work = partial(engine.run, study, climb, config.policies.trials, watch)
+        work = partial(engine.run, study, evaluator, config.policies.trials, watch)
         until_ended(study, config.policies.trials, work, progress.say)
         with company.only_one("trains the finals", partial(ended, study), progress.say) as ours:
             if ours:
-                _repeat(study, climb, engine, progress)
+                _repeat(study, evaluator, engine, progress)
                 about["folder"] = folder.owner.partition("#")[0]
-                about["checks"] = _finals(folder, study, climb, budgets, engine, progress)
-                about["checks"] += _beside(study, climb, engine, progress)
+                about["checks"] = _finals(folder, study, evaluator, budgets, engine, progress)
+                about["checks"] += _beside(study, evaluator, engine, progress)
                 keep()
                 end(study)
         checkpoints.clear()
@@ -177,40 +179,42 @@ def _search(
     return run
 
 
-def _repeat(study: Study, climb: Climb, engine: Engine, progress: Progress) -> None:
+def _repeat(study: Study, evaluator: Evaluator, engine: Engine, progress: Progress) -> None:
     """Train some policies again, so that the report can say how much of an accuracy is luck."""
 
     def keep(made: list[TrialRecord]) -> None:
         save_repeats(study, made)
-        progress.working("repeats", len(made), climb.config.judging.repeats)
+        progress.working("repeats", len(made), evaluator.config.judging.repeats)
 
-    repeat(load_records(study), climb, engine, load_repeats(study), keep)
+    repeat(load_records(study), evaluator, engine, load_repeats(study), keep)
 
 
 def _finals(
     folder: Folder,
     study: Study,
-    climb: Climb,
+    evaluator: Evaluator,
     budgets: Sequence[Budget],
     engine: Engine,
     progress: Progress,
 ) -> list[str]:
     """Train the front and uniform widths to the end; what was checked on the way."""
-    contenders = finalists(load_records(study), climb, budgets)
-    mine = len(contenders) * len(climb.config.final_seeds)
-    progress.begin_finals(mine + trainings(climb.config))
+    contenders = finalists(load_records(study), evaluator, budgets)
+    mine = len(contenders) * len(evaluator.config.final_seeds)
+    progress.begin_finals(mine + trainings(evaluator.config))
     models = folder.path / "models"
-    finals = Finals(contenders, climb, models, _known(study, models), partial(save_finals, study))
+    finals = Finals(
+        contenders, evaluator, models, _known(study, models), partial(save_finals, study)
+    )
     trained = finals.run(engine, progress.final)
-    return [*flops_check(trained, climb), *finals.failures, *_doubts(study, climb.config)]
+    return [*flops_check(trained, evaluator), *finals.failures, *_doubts(study, evaluator.config)]
 
 
-def _beside(study: Study, climb: Climb, engine: Engine, progress: Progress) -> list[str]:
+def _beside(study: Study, evaluator: Evaluator, engine: Engine, progress: Progress) -> list[str]:
     """Train what is set beside the finals, if anything is; what went wrong."""
-    if not climb.config.training.compression_baselines:
+    if not evaluator.config.training.compression_baselines:
         return []
     keep = partial(save_beside, study)
-    others = Beside(load_finals(study), climb, load_beside(study), keep)
+    others = Beside(load_finals(study), evaluator, load_beside(study), keep)
     others.run(engine, progress.training)
     return others.failures
 

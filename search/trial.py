@@ -59,7 +59,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RungResult:
     """What one rung gave: proxies at rung 0, accuracy and epochs above, or a failure."""
 
     rung: int
@@ -92,7 +92,7 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class FinalJob:
+class TrainingJob:
     """A network to be trained to the end, anywhere: its policy and the seed of the training.
 
     Attributes:
@@ -127,7 +127,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class FinalOutcome:
+class TrainingResult:
     """What a final training gave: accuracies 0 to 1 and the weights, or a failure.
 
     Attributes:
@@ -145,7 +145,7 @@ class FinalOutcome:
 
 
 @dataclass(frozen=True)
-class Climb:
+class Evaluator:
     """Measures any rung of any policy; a unit of work that can be pickled.
 
     >>> climb = Climb(task, space, {"second_order": scores["second_order"]}, config)
@@ -192,7 +192,7 @@ class Climb:
             recipe, lr=asked.lr or recipe.lr, batch_size=asked.batch_size or recipe.batch_size
         )
 
-    def on(self, device: torch.device) -> Climb:
+    def on(self, device: torch.device) -> Evaluator:
         """The same climb measured on another device."""
         sources = {name: source.on(device) for name, source in self.sources.items()}
         return replace(self, task=self.task.to(device), sources=sources)
@@ -216,7 +216,7 @@ class Climb:
             return record.accuracy[rung - 1]
         return record.proxies[self.config.judging.rank_by]
 
-    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> Outcome:
+    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> RungResult:
         """Measure one rung of one policy. Never raises: what goes wrong is part of the outcome.
 
         Args:
@@ -225,21 +225,21 @@ class Climb:
         started = time.perf_counter()
         try:
             if rung:
-                outcome = self._train(policy, rung, seed, criterion)
+                result = self._train(policy, rung, seed, criterion)
             else:
-                outcome = self._judge(policy, criterion)
+                result = self._judge(policy, criterion)
         except Exception as error:
-            outcome = Outcome(rung, 0.0, failure=failure(error))
-        return replace(outcome, seconds=time.perf_counter() - started)
+            result = RungResult(rung, 0.0, failure=failure(error))
+        return replace(result, seconds=time.perf_counter() - started)
 
-    def final(self, job: FinalJob) -> FinalOutcome:
+    def final(self, job: TrainingJob) -> TrainingResult:
         """Train a policy's network to the end and, if so asked, test it. Never raises."""
         started = time.perf_counter()
         try:
-            outcome = self._finish(job)
+            result = self._finish(job)
         except Exception as error:
-            outcome = FinalOutcome(0.0, failure=failure(error))
-        return replace(outcome, seconds=time.perf_counter() - started)
+            result = TrainingResult(0.0, failure=failure(error))
+        return replace(result, seconds=time.perf_counter() - started)
 
     def pruned(self, policy: Policy, source: str = "", surgery: str | None = None) -> nn.Module:
         """The network of that policy, with the weights it inherits by that criterion or source.
@@ -332,7 +332,7 @@ class Climb:
         parts = (policy.key, source, how, self.config.training.surgery, seed, part)
         return Checkpoint(self.checkpoints, cache.key(*parts))
 
-    def _judge(self, policy: Policy, criterion: str) -> Outcome:
+    def _judge(self, policy: Policy, criterion: str) -> RungResult:
         reference = self.config.reference
         candidate = Candidate(
             policy,
@@ -345,7 +345,7 @@ class Climb:
             model=self.task.model,
         )
         proxies = {name: PROXIES[name](candidate) for name in self.config.judging.proxies}
-        return Outcome(0, 0.0, proxies=proxies)
+        return RungResult(0, 0.0, proxies=proxies)
 
     @cached_property
     def _proxy_data(self) -> tuple[list[Batch], list[Batch]]:
@@ -358,17 +358,17 @@ class Climb:
         """What surgery looks at."""
         return self.task.calibration()
 
-    def _train(self, policy: Policy, rung: int, seed: int, criterion: str) -> Outcome:
+    def _train(self, policy: Policy, rung: int, seed: int, criterion: str) -> RungResult:
         how = self.in_mode(policy, self.config.judging.rungs[rung - 1])
         network = self.trained(policy, how, seed, criterion)
         accuracy = evaluate(network, self.task.validation)
-        return Outcome(rung, 0.0, accuracy=accuracy, epochs=how.epochs)
+        return RungResult(rung, 0.0, accuracy=accuracy, epochs=how.epochs)
 
-    def _finish(self, job: FinalJob) -> FinalOutcome:
+    def _finish(self, job: TrainingJob) -> TrainingResult:
         how = job.training or self.to_the_end(job.policy)
         network = self.trained(job.policy, how, job.seed, job.source)
         weights = copied_to_cpu(state_of(network)) if job.keep else {}
-        return FinalOutcome(
+        return TrainingResult(
             0.0,
             how.epochs,
             evaluate(network, self.task.validation),

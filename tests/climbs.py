@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from search.evaluator import Evaluator
+from search.jobs import Failure, RungResult, TrainingJob, TrainingResult
 
 from search.config import SearchConfig
 from search.train import MODES, Recipe
-from search.trial import Climb, Failure, FinalJob, FinalOutcome, Outcome
 from spaces import Policy, Space
 
 FINAL = 99
@@ -30,7 +31,7 @@ def none(_policy: Policy, _rung: int, _seed: int) -> Failure | None:
 
 
 @dataclass(frozen=True)
-class ToyClimb(Climb):
+class ToyEvaluator(Evaluator):
     """The wider a policy is on average, the better it scores; ``trouble`` may strike first.
 
     Of criteria that are searched the later ones are better, each by 1.
@@ -42,38 +43,38 @@ class ToyClimb(Climb):
     def recipe(self) -> Recipe:
         return MODES[self.config.training.train].recipe
 
-    def on(self, device: torch.device) -> ToyClimb:  # noqa: ARG002
+    def on(self, device: torch.device) -> ToyEvaluator:  # noqa: ARG002
         return self  # there is no task to move
 
     def look(self) -> None:
         """There is nothing to read."""
 
-    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> Outcome:
+    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> RungResult:
         failure, score = self.trouble(policy, rung, seed), self.worth(policy)
         if self.config.searched:
             score += self.config.searched.index(criterion)
         if failure is not None:
-            return Outcome(rung, 0.0, failure=failure)
+            return RungResult(rung, 0.0, failure=failure)
         if rung == 0:
-            return Outcome(0, 0.0, proxies={"adaptive_bn": score})
-        return Outcome(rung, 0.0, accuracy=score, epochs=self.config.judging.rungs[rung - 1])
+            return RungResult(0, 0.0, proxies={"adaptive_bn": score})
+        return RungResult(rung, 0.0, accuracy=score, epochs=self.config.judging.rungs[rung - 1])
 
-    def final(self, job: FinalJob) -> FinalOutcome:
+    def final(self, job: TrainingJob) -> TrainingResult:
         policy = job.policy
         failure, score = self.trouble(policy, FINAL, job.seed), self.worth(policy)
         if failure is not None:
-            return FinalOutcome(0.0, failure=failure)
+            return TrainingResult(0.0, failure=failure)
         weights = {"widths": torch.from_numpy(self.space.widths(policy))}
-        return FinalOutcome(0.0, self.config.training.final_epochs, score, score / 2, weights)
+        return TrainingResult(0.0, self.config.training.final_epochs, score, score / 2, weights)
 
     def worth(self, policy: Policy) -> float:
         return float(np.mean(self.space.widths(policy) / self.space.lattice.top))
 
 
-def toy(space: Space, trouble: Trouble = none, **options: Any) -> ToyClimb:
+def toy(space: Space, trouble: Trouble = none, **options: Any) -> ToyEvaluator:
     """A toy climb with these options of the search."""
     config = SearchConfig.of(**options)
-    return ToyClimb(None, space, {}, config, trouble=trouble)  # type: ignore[arg-type]
+    return ToyEvaluator(None, space, {}, config, trouble=trouble)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from climbs import ToyClimb, toy
+from climbs import ToyEvaluator, toy
 
 from search.engines.local import Local
 from search.sampler import BudgetSampler, Plan, make
@@ -61,9 +61,9 @@ def shared(url: str, folder: Path, space: Space) -> Iterator[SharedStudy]:
         yield study
 
 
-def work(study: SharedStudy, climb: ToyClimb, trials: int, **watch: Any) -> None:
+def work(study: SharedStudy, evaluator: ToyEvaluator, trials: int, **watch: Any) -> None:
     """Until every trial of the study has ended."""
-    run = partial(Local().run, study, climb, trials, **watch)
+    run = partial(Local().run, study, evaluator, trials, **watch)
     until_ended(study, trials, run, print)
 
 

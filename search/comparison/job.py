@@ -28,6 +28,7 @@ from search.comparison.contest import Contest
 from search.comparison.structures import inside_blocks
 from search.engines import Engine
 from search.engines.opening import open_engine
+from search.evaluator import Evaluator
 from search.finals import finalists
 from search.folder import Folder, place
 from search.hardware import threads_suited_to
@@ -41,7 +42,6 @@ from search.study.connection import DatabaseLost
 from search.study.founding import begun, opened, unchanged
 from search.study.network import fingerprint
 from search.task import Task
-from search.trial import Climb
 from spaces import Space, UserError
 
 UNKNOWN_EPOCHS = 20
@@ -162,10 +162,12 @@ def _compare(
         opened(folder, nobody) as study,
     ):
         checkpoints = InFolder(folder.path / "checkpoints-of-comparison")
-        climb = replace(_climb(study, folder, task, space, progress), checkpoints=checkpoints)
-        settled = _settled(asked, climb)
-        contenders = finalists(load_records(study), climb, budgets, asked.front)
-        contest = Contest(settled, climb, contenders, engine, progress, folder.path)
+        evaluator = replace(
+            _evaluator(study, folder, task, space, progress), checkpoints=checkpoints
+        )
+        settled = _settled(asked, evaluator)
+        contenders = finalists(load_records(study), evaluator, budgets, asked.front)
+        contest = Contest(settled, evaluator, contenders, engine, progress, folder.path)
         with company_of(study).only_one("compares", lambda: False, progress.say):
             before = load_comparison(study)
             known = _known(before, settled, folder) if not asked.anew else _thrown_away(before)
@@ -177,7 +179,9 @@ def _compare(
     return run
 
 
-def _climb(study: Study, folder: Folder, task: Task, space: Space, progress: Progress) -> Climb:
+def _evaluator(
+    study: Study, folder: Folder, task: Task, space: Space, progress: Progress
+) -> Evaluator:
     config = folder.config
     scores = begun(
         study,
@@ -187,7 +191,7 @@ def _climb(study: Study, folder: Folder, task: Task, space: Space, progress: Pro
         starts=lambda _: [],
         say=progress.say,
     )
-    return Climb(task, space, choosers(scores, config), config)
+    return Evaluator(task, space, choosers(scores, config), config)
 
 
 def _check_finished(run: Run, folder: Folder) -> None:
@@ -211,13 +215,14 @@ def _check_network(about: Mapping[str, Any], folder: Folder, space: Space) -> No
         )
 
 
-def _settled(asked: CompareConfig, climb: Climb) -> CompareConfig:
+def _settled(asked: CompareConfig, evaluator: Evaluator) -> CompareConfig:
     """With a number in the place of every default that depends on the run."""
-    finetune = asked.finetune_epochs or climb.config.training.final_epochs
+    finetune = asked.finetune_epochs or evaluator.config.training.final_epochs
     return replace(
         asked,
         finetune_epochs=finetune,
-        base_epochs=asked.base_epochs or max(1, round(climb.task.base_epochs or UNKNOWN_EPOCHS)),
+        base_epochs=asked.base_epochs
+        or max(1, round(evaluator.task.base_epochs or UNKNOWN_EPOCHS)),
         sweep_epochs=asked.sweep_epochs or max(1, round(finetune / 3)),
         anew=False,
     )

@@ -10,9 +10,10 @@ from typing import cast
 from results import Arm, ArmRecord
 from results.spending import training_flops
 from search.comparison.structures import SLIMMING, Structure
+from search.evaluator import Evaluator, Training
+from search.jobs import TrainingJob, TrainingResult
 from search.recipes import recipe
 from search.train import FINETUNE, FROM_SCRATCH
-from search.trial import Climb, FinalJob, FinalOutcome, Training
 
 SMALL_RATE = 1e-3
 """At which fine-tuning once was usual (Liu et al. 2019)."""
@@ -42,7 +43,7 @@ class Planned:
 
     structure: Structure
     arm: Arm
-    job: FinalJob
+    job: TrainingJob
 
 
 def plan(
@@ -50,22 +51,26 @@ def plan(
     arms: Sequence[str],
     seeds: Sequence[int],
     schedule: Schedule,
-    climb: Climb,
+    evaluator: Evaluator,
 ) -> list[Planned]:
     """Every training, first all with the first seed: what is cut short can be compared as well."""
     return [
-        Planned(structure, cast(Arm, arm), _job(structure, cast(Arm, arm), seed, schedule, climb))
+        Planned(
+            structure, cast(Arm, arm), _job(structure, cast(Arm, arm), seed, schedule, evaluator)
+        )
         for seed in seeds
         for structure in structures
         for arm in arms
     ]
 
 
-def _job(structure: Structure, arm: Arm, seed: int, schedule: Schedule, climb: Climb) -> FinalJob:
+def _job(
+    structure: Structure, arm: Arm, seed: int, schedule: Schedule, evaluator: Evaluator
+) -> TrainingJob:
     policy, base = structure.policy, schedule.base
-    equal = climb.epochs_of_equal_cost(policy, base)
-    tuned = dataclasses.replace(recipe(climb, FINETUNE), lr=schedule.rates[structure.budget])
-    scratch = recipe(climb, FROM_SCRATCH)
+    equal = evaluator.epochs_of_equal_cost(policy, base)
+    tuned = dataclasses.replace(recipe(evaluator, FINETUNE), lr=schedule.rates[structure.budget])
+    scratch = recipe(evaluator, FROM_SCRATCH)
     match arm:
         case "finetune":
             how, source = Training(tuned, schedule.finetune), structure.source
@@ -80,7 +85,7 @@ def _job(structure: Structure, arm: Arm, seed: int, schedule: Schedule, climb: C
             how, source = Training(scratch, equal, scratch=True), ""
         case "scratch-b+":
             how, source = Training(scratch, equal + schedule.finetune, scratch=True), ""
-    return FinalJob(policy, seed, how, source, keep=False)
+    return TrainingJob(policy, seed, how, source, keep=False)
 
 
 def random_source(seed: int) -> str:
@@ -88,12 +93,14 @@ def random_source(seed: int) -> str:
     return f"random {seed}"
 
 
-def record(planned: Planned, outcome: FinalOutcome, schedule: Schedule, climb: Climb) -> ArmRecord:
+def record(
+    planned: Planned, result: TrainingResult, schedule: Schedule, evaluator: Evaluator
+) -> ArmRecord:
     """What one training of the comparison leaves behind."""
-    structure, job, space = planned.structure, planned.job, climb.space
+    structure, job, space = planned.structure, planned.job, evaluator.space
     how = _training(job)
-    flops, images = space.flops(structure.policy), len(climb.task.train)
-    before = 0 if how.scratch else _before(job, schedule, climb)
+    flops, images = space.flops(structure.policy), len(evaluator.task.train)
+    before = 0 if how.scratch else _before(job, schedule, evaluator)
     return ArmRecord(
         budget=structure.budget,
         structure=structure.name,
@@ -109,27 +116,27 @@ def record(planned: Planned, outcome: FinalOutcome, schedule: Schedule, climb: C
         lr=how.recipe.lr,
         epochs=how.epochs,
         seed=job.seed,
-        val_accuracy=outcome.val_accuracy,
-        test_accuracy=outcome.test_accuracy,
+        val_accuracy=result.val_accuracy,
+        test_accuracy=result.test_accuracy,
         training_flops=training_flops(flops, images, how.epochs),
         inherited_flops=training_flops(space.full_flops, images, before),
-        seconds=outcome.seconds,
-        reason=outcome.failure.reason if outcome.failure else "",
+        seconds=result.seconds,
+        reason=result.failure.reason if result.failure else "",
     )
 
 
-def _before(job: FinalJob, schedule: Schedule, climb: Climb) -> float:
+def _before(job: TrainingJob, schedule: Schedule, evaluator: Evaluator) -> float:
     """Epochs of the training that inherited weights come from: as it was, or as it is taken."""
     if job.source == SLIMMING:
         return schedule.base
-    return climb.task.base_epochs or schedule.base
+    return evaluator.task.base_epochs or schedule.base
 
 
-def _criterion(job: FinalJob) -> str:
+def _criterion(job: TrainingJob) -> str:
     """Who chose the channels; ``random`` is drawn anew for every seed, the run's own only once."""
     return "random of the run" if job.source == "random" else job.source.partition(" ")[0]
 
 
-def _training(job: FinalJob) -> Training:
+def _training(job: TrainingJob) -> Training:
     assert job.training is not None  # every job that is planned here says how
     return job.training

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from results import ArmRecord
 from search.comparison.plan import Planned, Schedule, record
-from search.trial import Climb, FinalJob, FinalOutcome
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob, TrainingResult
 
 
 class Rows:
@@ -25,27 +26,27 @@ class Rows:
         self,
         planned: Sequence[Planned],
         schedule: Schedule,
-        climb: Climb,
+        evaluator: Evaluator,
         known: Sequence[ArmRecord] = (),
     ) -> None:
-        self._planned, self._schedule, self._climb = planned, schedule, climb
+        self._planned, self._schedule, self._evaluator = planned, schedule, evaluator
         measured = {r.training: r for r in known if not r.reason}
-        self._gave: dict[FinalJob, FinalOutcome] = {}
+        self._gave: dict[TrainingJob, TrainingResult] = {}
         for one in planned:
-            found = measured.get(self._record(one, FinalOutcome(0.0)).training)
+            found = measured.get(self._record(one, TrainingResult(0.0)).training)
             if found is not None:
                 self._gave[one.job] = _outcome(found)
-        mine = {_row(self._record(one, FinalOutcome(0.0))) for one in planned}
+        mine = {_row(self._record(one, TrainingResult(0.0))) for one in planned}
         self._others = [replace(r, best=False) for r in known if _row(r) not in mine]
 
     @property
-    def missing(self) -> list[FinalJob]:
+    def missing(self) -> list[TrainingJob]:
         """The trainings that nobody has done, each once, in the order of the plan."""
         return list(dict.fromkeys(one.job for one in self._planned if one.job not in self._gave))
 
-    def add(self, job: FinalJob, outcome: FinalOutcome) -> None:
+    def add(self, job: TrainingJob, result: TrainingResult) -> None:
         """Take what a training gave."""
-        self._gave[job] = outcome
+        self._gave[job] = result
 
     @property
     def records(self) -> tuple[ArmRecord, ...]:
@@ -53,13 +54,13 @@ class Rows:
         done = [one for one in self._planned if one.job in self._gave]
         return (*(self._record(one, self._gave[one.job]) for one in done), *self._others)
 
-    def _record(self, one: Planned, outcome: FinalOutcome) -> ArmRecord:
-        return record(one, outcome, self._schedule, self._climb)
+    def _record(self, one: Planned, result: TrainingResult) -> ArmRecord:
+        return record(one, result, self._schedule, self._evaluator)
 
 
 def _row(r: ArmRecord) -> tuple[object, ...]:
     return r.budget, r.structure, r.arm, r.training
 
 
-def _outcome(r: ArmRecord) -> FinalOutcome:
-    return FinalOutcome(r.seconds, r.epochs, r.val_accuracy, r.test_accuracy)
+def _outcome(r: ArmRecord) -> TrainingResult:
+    return TrainingResult(r.seconds, r.epochs, r.val_accuracy, r.test_accuracy)

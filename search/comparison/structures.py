@@ -19,9 +19,9 @@ from torch import nn
 
 from prune_ops import Scores
 from results import Kind
+from search.evaluator import Evaluator
 from search.finals import Finalist
 from search.starts import global_ranking
-from search.trial import Climb
 from spaces import Budget, ChannelGroup, Policy, Space
 from spaces.errors import UserError
 
@@ -52,7 +52,7 @@ class Structure:
 def structures(
     asked: Sequence[str],
     finalists: Sequence[Finalist],
-    climb: Climb,
+    evaluator: Evaluator,
     slim: Scores | None = None,
 ) -> list[Structure]:
     """The structures of every budget, searched ones first.
@@ -82,10 +82,10 @@ def structures(
         if "l1" in asked:
             found.append(Structure("l1", "predefined", name, uniform, "l1"))
         if "thinet" in asked:
-            policy = inside_blocks(climb.task.model, climb.space, budget)
+            policy = inside_blocks(evaluator.task.model, evaluator.space, budget)
             found.append(Structure("thinet", "predefined", name, policy, "thinet"))
         if slim is not None:
-            policy = global_ranking(climb.space, slim, budget, "bn_scale")
+            policy = global_ranking(evaluator.space, slim, budget, "bn_scale")
             found.append(Structure("slimming", "discovered", name, policy, SLIMMING))
     return found
 

@@ -13,10 +13,11 @@ from dataclasses import replace
 from results import SweepPoint
 from search.comparison.config import CompareConfig
 from search.engines import Engine
+from search.evaluator import Evaluator, Training
+from search.jobs import TrainingJob
 from search.recipes import recipe
 from search.sampler import trial_seed
 from search.train import FINETUNE
-from search.trial import Climb, FinalJob, Training
 from spaces import Budget
 from spaces.errors import ModelError
 
@@ -25,7 +26,7 @@ Place = tuple[str, float]
 
 
 def sweep(
-    climb: Climb,
+    evaluator: Evaluator,
     engine: Engine,
     budgets: Sequence[Budget],
     asked: CompareConfig,
@@ -44,32 +45,32 @@ def sweep(
     """
     # A rate that diverged is known; what failed otherwise, a worker that died say, is tried again.
     points = {(p.budget, p.lr): p for p in known if not p.reason or p.reason.startswith("diverged")}
-    jobs = sweep_jobs(climb, budgets, asked)
+    jobs = sweep_jobs(evaluator, budgets, asked)
     missing = {job: place for place, job in jobs.items() if place not in points}
-    for job, outcome in engine.finals(climb, list(missing)):
+    for job, result in engine.finals(evaluator, list(missing)):
         budget, rate = missing[job]
-        reason = outcome.failure.reason if outcome.failure else ""
+        reason = result.failure.reason if result.failure else ""
         points[budget, rate] = SweepPoint(
-            budget, rate, asked.sweep_epochs or 1, job.seed, outcome.val_accuracy, reason=reason
+            budget, rate, asked.sweep_epochs or 1, job.seed, result.val_accuracy, reason=reason
         )
         keep([points[place] for place in jobs if place in points])
     measured = [points[place] for place in jobs]
-    usual = recipe(climb, FINETUNE).lr
+    usual = recipe(evaluator, FINETUNE).lr
     best = {str(budget): best_rate(measured, str(budget), usual) for budget in budgets}
     return [replace(point, chosen=point.lr == best[point.budget]) for point in measured]
 
 
 def sweep_jobs(
-    climb: Climb, budgets: Sequence[Budget], asked: CompareConfig
-) -> Mapping[Place, FinalJob]:
+    evaluator: Evaluator, budgets: Sequence[Budget], asked: CompareConfig
+) -> Mapping[Place, TrainingJob]:
     """What is trained for the sweep."""
-    seed = trial_seed(climb.config.policies.seed, 0)
+    seed = trial_seed(evaluator.config.policies.seed, 0)
     return {
-        (str(budget), rate): FinalJob(
-            climb.space.uniform(budget),
+        (str(budget), rate): TrainingJob(
+            evaluator.space.uniform(budget),
             seed,
             Training(
-                replace(recipe(climb, FINETUNE), lr=rate), asked.sweep_epochs or 1, tested=False
+                replace(recipe(evaluator, FINETUNE), lr=rate), asked.sweep_epochs or 1, tested=False
             ),
             keep=False,
         )

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
     from results.record import TrialRecord
-    from search.trial import Climb, FinalJob, FinalOutcome
+    from search.evaluator import Evaluator, TrainingJob, TrainingResult
 
 
 class SearchStopped(RuntimeError):
@@ -35,7 +35,7 @@ class Engine(Protocol):
     def threads(self) -> int: ...
 
     def run(
-        self, study: Study, climb: Climb, trials: int, watch: Callable[[TrialRecord], None]
+        self, study: Study, evaluator: Evaluator, trials: int, watch: Callable[[TrialRecord], None]
     ) -> None:
         """Run trials until the study has ``trials``, failed ones included.
 
@@ -56,7 +56,7 @@ class Engine(Protocol):
         ...
 
     def finals(
-        self, climb: Climb, jobs: Sequence[FinalJob]
-    ) -> Iterator[tuple[FinalJob, FinalOutcome]]:
+        self, evaluator: Evaluator, jobs: Sequence[TrainingJob]
+    ) -> Iterator[tuple[TrainingJob, TrainingResult]]:
         """Train each job's network to the end; results come as they are done, in any order."""
         ...

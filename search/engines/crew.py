@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from typing import Generic, Self, TypeVar
 
 from results.record import TrialRecord
-from search.trial import Climb, Failure, FinalJob, FinalOutcome, Outcome
+from search.evaluator import Evaluator
+from search.jobs import Failure, RungResult, TrainingJob, TrainingResult
 
 J = TypeVar("J")
 """A job: a trial whose next rung is to be measured, or a network to be trained to the end."""
@@ -21,8 +22,8 @@ class Work(ABC, Generic[J, O]):
     >>> outcome = work.done(record)
     """
 
-    def __init__(self, climb: Climb) -> None:
-        self.climb = climb
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.evaluator = evaluator
 
     @abstractmethod
     def done(self, job: J) -> O:
@@ -33,24 +34,26 @@ class Work(ABC, Generic[J, O]):
         """The outcome of a job whose worker cannot report any more."""
 
 
-class Rungs(Work[TrialRecord, Outcome]):
+class Rungs(Work[TrialRecord, RungResult]):
     """Measures the next rung of a trial."""
 
-    def done(self, job: TrialRecord) -> Outcome:
-        return self.climb.rung(job.policy, self.climb.next_rung(job), job.seed, job.criterion)
+    def done(self, job: TrialRecord) -> RungResult:
+        return self.evaluator.rung(
+            job.policy, self.evaluator.next_rung(job), job.seed, job.criterion
+        )
 
-    def failed(self, job: TrialRecord, failure: Failure, seconds: float) -> Outcome:
-        return Outcome(self.climb.next_rung(job), seconds, failure=failure)
+    def failed(self, job: TrialRecord, failure: Failure, seconds: float) -> RungResult:
+        return RungResult(self.evaluator.next_rung(job), seconds, failure=failure)
 
 
-class Trainings(Work[FinalJob, FinalOutcome]):
+class Trainings(Work[TrainingJob, TrainingResult]):
     """Trains a network to the end."""
 
-    def done(self, job: FinalJob) -> FinalOutcome:
-        return self.climb.final(job)
+    def done(self, job: TrainingJob) -> TrainingResult:
+        return self.evaluator.final(job)
 
-    def failed(self, job: FinalJob, failure: Failure, seconds: float) -> FinalOutcome:  # noqa: ARG002
-        return FinalOutcome(seconds, failure=failure)
+    def failed(self, job: TrainingJob, failure: Failure, seconds: float) -> TrainingResult:  # noqa: ARG002
+        return TrainingResult(seconds, failure=failure)
 
 
 class Crew(ABC, Generic[J, O]):

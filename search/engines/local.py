@@ -13,8 +13,9 @@ from search import log
 from search.engines import SearchStopped
 from search.engines.crew import Alone, Crew, J, O, Rungs, Trainings, Work
 from search.engines.workers import DIED, Processes
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob, TrainingResult
 from search.study.ledger import PATIENCE, Ledger
-from search.trial import Climb, FinalJob, FinalOutcome
 
 
 def _unwatched(_record: TrialRecord) -> None:
@@ -48,29 +49,29 @@ class Local:
     def run(
         self,
         study: Study,
-        climb: Climb,
+        evaluator: Evaluator,
         trials: int,
         watch: Callable[[TrialRecord], None] = _unwatched,
     ) -> None:
         """Until the study has ``trials`` trials; each climbs as far as the rule lets it."""
-        ledger = Ledger(study, climb, trials, watch)
+        ledger = Ledger(study, evaluator, trials, watch)
         record: TrialRecord | None
         here = socket.gethostname()
-        with self._crew(Rungs(climb)) as crew:
+        with self._crew(Rungs(evaluator)) as crew:
             while True:
                 while crew.idle and (record := ledger.next()) is not None:
                     crew.begin(record)
                 if not crew.busy:
                     return
-                record, outcome = crew.finished()
-                log.measured(record, outcome, here)
-                record = ledger.add(record, outcome)
+                record, result = crew.finished()
+                log.measured(record, result, here)
+                record = ledger.add(record, result)
                 if record.state == "running":
                     crew.begin(record)
 
     def finals(
-        self, climb: Climb, jobs: Sequence[FinalJob]
-    ) -> Iterator[tuple[FinalJob, FinalOutcome]]:
+        self, evaluator: Evaluator, jobs: Sequence[TrainingJob]
+    ) -> Iterator[tuple[TrainingJob, TrainingResult]]:
         """Each job's outcome as it is done.
 
         Raises:
@@ -79,20 +80,20 @@ class Local:
         if not jobs:
             return
         waiting, deaths = list(reversed(jobs)), 0
-        with self._crew(Trainings(climb)) as crew:
+        with self._crew(Trainings(evaluator)) as crew:
             while waiting or crew.busy:
                 while waiting and crew.idle:
                     crew.begin(waiting.pop())
-                job, outcome = crew.finished()
-                yield job, outcome
-                deaths = deaths + 1 if _died(outcome) else 0
-                if deaths == PATIENCE and outcome.failure is not None:
-                    why = outcome.failure.reason
+                job, result = crew.finished()
+                yield job, result
+                deaths = deaths + 1 if _died(result) else 0
+                if deaths == PATIENCE and result.failure is not None:
+                    why = result.failure.reason
                     raise SearchStopped(f"{PATIENCE} final trainings in a row failed: {why}")
 
     def _crew(self, work: Work[J, O]) -> Crew[J, O]:
         return Alone(work) if self._workers == 1 else Processes(self._workers, work)
 
 
-def _died(outcome: FinalOutcome) -> bool:
-    return outcome.failure is not None and outcome.failure.kind == DIED
+def _died(result: TrainingResult) -> bool:
+    return result.failure is not None and result.failure.kind == DIED

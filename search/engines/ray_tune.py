@@ -27,9 +27,10 @@ from search.callables import resolve
 from search.config import SearchConfig, TaskConfig
 from search.engines import ray_cluster, ray_worker
 from search.engines.ray_cluster import Demand
+from search.evaluator import Evaluator
+from search.jobs import Failure, RungResult, TrainingJob, TrainingResult
 from search.sampler import parameters
 from search.study.ledger import Ledger
-from search.trial import Climb, Failure, FinalJob, FinalOutcome, Outcome
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ class RayTune:
         return max(1, int(self._demand.cpus))
 
     def run(
-        self, study: Study, climb: Climb, trials: int, watch: Callable[[TrialRecord], None]
+        self, study: Study, evaluator: Evaluator, trials: int, watch: Callable[[TrialRecord], None]
     ) -> None:
         """As ``Engine.run``.
 
@@ -122,9 +123,9 @@ class RayTune:
             SearchStopped: three trials in a row failed in the same way.
             UserError: some node cannot read the data.
         """
-        desk = _Desk(Ledger(study, climb, trials, watch), climb)
+        desk = _Desk(Ledger(study, evaluator, trials, watch), evaluator)
         with (
-            ray_worker.sent(climb) as sent,
+            ray_worker.sent(evaluator) as sent,
             tempfile.TemporaryDirectory() as folder,
             _environment(self.at_once),
             _ctrl_c(desk),
@@ -133,12 +134,15 @@ class RayTune:
             tune.Tuner(
                 tune.with_resources(
                     tune.with_parameters(
-                        ray_worker.Climber, climb=sent, threads=self.threads, gpus=self._demand.gpus
+                        ray_worker.Climber,
+                        evaluator=sent,
+                        threads=self.threads,
+                        gpus=self._demand.gpus,
                     ),
                     {"cpu": self._demand.cpus, "gpu": self._demand.gpus},
                 ),
                 tune_config=tune.TuneConfig(
-                    search_alg=_Search(desk, study, climb),
+                    search_alg=_Search(desk, study, evaluator),
                     scheduler=_Rule(desk),
                     num_samples=-1,  # until the search says that it has finished
                     max_concurrent_trials=self._most,
@@ -156,15 +160,15 @@ class RayTune:
             raise desk.error
 
     def finals(
-        self, climb: Climb, jobs: Sequence[FinalJob]
-    ) -> Iterator[tuple[FinalJob, FinalOutcome]]:
+        self, evaluator: Evaluator, jobs: Sequence[TrainingJob]
+    ) -> Iterator[tuple[TrainingJob, TrainingResult]]:
         """As ``Engine.finals``; each training is a task of its own."""
         if not jobs:
             return
         train = ray.remote(
             num_cpus=self._demand.cpus, num_gpus=self._demand.gpus, max_retries=RESTARTS
         )(ray_worker.final)
-        with ray_worker.sent(climb) as sent:
+        with ray_worker.sent(evaluator) as sent:
             out = {train.remote(sent, job, self.threads, self._demand.gpus): job for job in jobs}
             try:
                 while out:
@@ -181,8 +185,8 @@ class _Desk:
     What goes wrong here is kept for ``run`` to raise: Tune would wrap it into its own errors.
     """
 
-    def __init__(self, ledger: Ledger, climb: Climb) -> None:
-        self._ledger, self._climb = ledger, climb
+    def __init__(self, ledger: Ledger, evaluator: Evaluator) -> None:
+        self._ledger, self._evaluator = ledger, evaluator
         self._again: list[TrialRecord] = []
         self._trials: dict[str, TuneTrial] = {}
         self.error: BaseException | None = None
@@ -200,17 +204,17 @@ class _Desk:
         """Tune has taken the trial up."""
         self._trials[trial.trial_id] = trial
 
-    def measured(self, trial: TuneTrial, outcome: Outcome, where: str) -> str:
+    def measured(self, trial: TuneTrial, result: RungResult, where: str) -> str:
         """Store what a rung gave; whether Tune's trial goes on."""
         before = TrialRecord.from_json(trial.config["record"])
-        log.measured(before, outcome, where)
-        record = self._guarded(lambda: self._ledger.add(before, outcome))
+        log.measured(before, result, where)
+        record = self._guarded(lambda: self._ledger.add(before, result))
         if record is None:
             return TrialScheduler.STOP
         trial.set_config({"record": record.to_json()})  # from there it goes on if it is restarted
         if record.state != "running":
             return TrialScheduler.STOP
-        if self._climb.next_rung(record) != outcome.rung + 1:  # some rungs were known already
+        if self._evaluator.next_rung(record) != result.rung + 1:  # some rungs were known already
             self._again.append(record)
             return TrialScheduler.STOP
         return TrialScheduler.CONTINUE
@@ -221,8 +225,8 @@ class _Desk:
         record = TrialRecord.from_json(trial.config["record"])
         if lost and record.state == "running":
             failure = _obituary(_last_error(trial))
-            outcome = Outcome(self._climb.next_rung(record), 0.0, failure=failure)
-            self._guarded(lambda: self._ledger.add(record, outcome))
+            result = RungResult(self._evaluator.next_rung(record), 0.0, failure=failure)
+            self._guarded(lambda: self._ledger.add(record, result))
 
     def over(self) -> bool:
         """Whether the search ends now, with the error. Tune would wait for what is at work."""
@@ -251,9 +255,9 @@ class _Search(OptunaSearch):
     neither stopped trials with two objectives nor trials that an earlier driver left.
     """
 
-    def __init__(self, desk: _Desk, study: Study, climb: Climb) -> None:
+    def __init__(self, desk: _Desk, study: Study, evaluator: Evaluator) -> None:
         super().__init__(
-            space=parameters(climb.space, climb.config.searched),
+            space=parameters(evaluator.space, evaluator.config.searched),
             metric=["accuracy", "flops"],
             mode=["max", "min"],
             sampler=study.sampler,
@@ -293,9 +297,9 @@ class _Rule(FIFOScheduler):
     def on_trial_result(
         self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]
     ) -> str:
-        outcome: Outcome = result["outcome"]
+        result: RungResult = result["outcome"]
         where = f"{result['node_ip']} (process {result['pid']})"
-        return self._desk.measured(trial, outcome, where)
+        return self._desk.measured(trial, result, where)
 
 
 class _Stop(tune.Stopper):
@@ -311,12 +315,12 @@ class _Stop(tune.Stopper):
         return self._desk.over()
 
 
-def _fetched(done: ray.ObjectRef) -> FinalOutcome:
+def _fetched(done: ray.ObjectRef) -> TrainingResult:
     try:
-        outcome: FinalOutcome = ray.get(done)
+        result: TrainingResult = ray.get(done)
     except RayError as error:
-        return FinalOutcome(0.0, failure=_obituary(error))
-    return outcome
+        return TrainingResult(0.0, failure=_obituary(error))
+    return result
 
 
 def _last_error(trial: TuneTrial) -> Exception | None:

@@ -15,58 +15,61 @@ from ray.exceptions import RayError
 from results.record import TrialRecord
 from search.checkpoints import Checkpoints, State
 from search.engines import ray_cluster
+from search.evaluator import Evaluator
 from search.hardware import pick_device
-from search.trial import Climb, FinalJob, FinalOutcome
+from search.jobs import TrainingJob, TrainingResult
 
 
 class Climber(tune.Trainable):
     """An actor on some node: climbs one trial after another, a rung a step."""
 
-    def setup(self, config: dict[str, Any], climb: Climb, threads: int, gpus: float) -> None:
-        self._climb = _settled(climb, threads, gpus)
+    def setup(
+        self, config: dict[str, Any], evaluator: Evaluator, threads: int, gpus: float
+    ) -> None:
+        self._evaluator = _settled(evaluator, threads, gpus)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._record = TrialRecord.from_json(new_config["record"])
-        self._rung = self._climb.next_rung(self._record)
+        self._rung = self._evaluator.next_rung(self._record)
         return True
 
     def step(self) -> dict[str, Any]:
         record, rung = self._record, self._rung
         print(f"trial {record.number} begins rung {rung}: {record.policy.to_json()}", flush=True)
         self._rung += 1
-        return {"outcome": self._climb.rung(record.policy, rung, record.seed, record.criterion)}
+        return {"outcome": self._evaluator.evaluate_rung(candidate_of(record), rung, record.seed)}
 
 
-def final(climb: Climb, job: FinalJob, threads: int, gpus: float) -> FinalOutcome:
-    return _settled(climb, threads, gpus).final(job)
+def final(evaluator: Evaluator, job: TrainingJob, threads: int, gpus: float) -> TrainingResult:
+    return _settled(evaluator, threads, gpus).final(job)
 
 
 @contextmanager
-def sent(climb: Climb) -> Iterator[ray.ObjectRef]:
+def sent(evaluator: Evaluator) -> Iterator[ray.ObjectRef]:
     """The climb in the object store, on the CPU, its checkpoints reachable from every node."""
     keeper = (
         ray.remote(_Keeper)
         .options(num_cpus=0, max_restarts=-1, scheduling_strategy=ray_cluster.this_node())
-        .remote(climb.checkpoints)
+        .remote(evaluator.checkpoints)
     )
     try:
-        yield ray.put(replace(climb.on(torch.device("cpu")), checkpoints=_Afar(keeper)))
+        yield ray.put(replace(evaluator.on(torch.device("cpu")), checkpoints=_Afar(keeper)))
     finally:
         ray.kill(keeper)
 
 
-def _settled(climb: Climb, threads: int, gpus: float) -> Climb:
+def _settled(evaluator: Evaluator, threads: int, gpus: float) -> Evaluator:
     """On the device of this node's choice, with so many threads."""
     torch.set_num_threads(threads)
-    name = climb.config.task.device.partition(":")[0]  # which GPU it is, is Ray's to say
-    return climb.on(pick_device("cpu" if name == "auto" and not gpus else name))
+    name = evaluator.config.task.device.partition(":")[0]  # which GPU it is, is Ray's to say
+    return evaluator.on(pick_device("cpu" if name == "auto" and not gpus else name))
 
 
-def unreadable(climb: Climb) -> str:
+def unreadable(evaluator: Evaluator) -> str:
     """A complaint if the images cannot be read on this node."""
     try:
-        climb.look()
+        evaluator.look()
     except Exception as error:
         return f"{error}; the data must be at the same path on every node"
     return ""

@@ -17,7 +17,7 @@ from typing import Any, Generic
 import torch
 
 from search.engines.crew import Crew, J, O, Work
-from search.trial import Failure
+from search.jobs import Failure
 
 DIED = "worker died"
 """The kind of failure of a job whose worker died."""
@@ -53,11 +53,11 @@ class Processes(Crew[J, O]):
         working = [worker for worker in self._workers if not worker.idle]
         ready = wait([worker.pipe for worker in working])
         worker = next(worker for worker in working if worker.pipe in ready)
-        job, outcome = worker.finish()
-        if outcome is None:
-            outcome = self._work.failed(job, worker.obituary(), worker.seconds)
+        job, result = worker.finish()
+        if result is None:
+            result = self._work.failed(job, worker.obituary(), worker.seconds)
             self._workers[self._workers.index(worker)] = _Worker(self._payload)
-        return job, outcome
+        return job, result
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:

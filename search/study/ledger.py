@@ -13,11 +13,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from results.record import TrialRecord
 from results.store import RECORD, plain_errors, save_record
 from search.engines import SearchStopped
+from search.evaluator import Evaluator
+from search.jobs import RungResult
 from search.sampler import CRITERION, distributions, drawn, policy_seed
 from search.study.company import company_of
-from search.study.measured import Measured, extended, outcome_at
+from search.study.measured import Measured, extended, result_at
 from search.study.roll import Roll
-from search.trial import Climb, Outcome
 from spaces import Policy
 
 PATIENCE = 3
@@ -41,12 +42,12 @@ class Ledger:
     """
 
     def __init__(
-        self, study: Study, climb: Climb, trials: int, watch: Callable[[TrialRecord], None]
+        self, study: Study, evaluator: Evaluator, trials: int, watch: Callable[[TrialRecord], None]
     ) -> None:
-        self._study, self._climb, self._watch = study, climb, watch
+        self._study, self._evaluator, self._watch = study, evaluator, watch
         self._company = company_of(study)
         self._roll = Roll(study, trials)
-        self._measured = Measured(climb, without=self._roll.gone)
+        self._measured = Measured(evaluator, without=self._roll.gone)
         for record in self._roll.update():
             self._measured.put(record)
         self._left = deque(t for t in self._roll.running if self._company.mine(t))
@@ -67,15 +68,15 @@ class Ledger:
                 return record
         return None
 
-    def add(self, record: TrialRecord, outcome: Outcome) -> TrialRecord:
+    def add(self, record: TrialRecord, result: RungResult) -> TrialRecord:
         """Store what a rung gave and decide how the trial goes on; the record as it is now.
 
         Raises:
             SearchStopped: the same kind of failure for the third time in a row.
         """
-        self._company.unsaved.keep(record, outcome)
-        record = self._stored(record, outcome)
-        self._count(outcome)
+        self._company.unsaved.keep(record, result)
+        record = self._stored(record, result)
+        self._count(result)
         return self._spared(record)
 
     def _candidate(self, ask: Callable[[], Trial]) -> TrialRecord | None:
@@ -127,7 +128,7 @@ class Ledger:
         self._company.take(trial._trial_id)
 
     def _new(self, trial: Trial, origin: str | None) -> TrialRecord:
-        space, config = self._climb.space, self._climb.config
+        space, config = self._evaluator.space, self._evaluator.config
         asked = distributions(space).items()
         policy = Policy({name: trial.suggest_int(name, d.low, d.high) for name, d in asked})
         criterion = config.reference
@@ -150,23 +151,23 @@ class Ledger:
     def _spared(self, record: TrialRecord) -> TrialRecord:
         """With every next rung that is known already, while it climbs."""
         while record.state == "running":
-            rung = self._climb.next_rung(record)
+            rung = self._evaluator.next_rung(record)
             kept = self._company.unsaved.find(record, rung)
             twin = self._measured.twin(record)
             if kept is not None:
                 record = self._stored(record, kept)
             elif twin is not None:
                 record = replace(record, reason=f"as trial {twin.number}")
-                record = self._stored(record, outcome_at(twin, rung))
+                record = self._stored(record, result_at(twin, rung))
             else:
                 break
         return record
 
-    def _stored(self, record: TrialRecord, outcome: Outcome) -> TrialRecord:
+    def _stored(self, record: TrialRecord, result: RungResult) -> TrialRecord:
         """Extended by the rung, decided, saved, and told if it ended."""
         if self._company.shared:
             self._read()
-        record = self._decided(extended(record, outcome), outcome)
+        record = self._decided(extended(record, result), result)
         try:
             self._save(record)
         except UpdateFinishedTrialError:
@@ -174,23 +175,23 @@ class Ledger:
             # for whoever of us takes that up.
             return replace(record, state="failed", reason="another process goes on with it")
         self._tell(record)
-        self._company.unsaved.drop(record, outcome.rung)
+        self._company.unsaved.drop(record, result.rung)
         return record
 
-    def _decided(self, record: TrialRecord, outcome: Outcome) -> TrialRecord:
-        if outcome.failure is not None:
-            return replace(record, state="failed", reason=outcome.failure.reason)
-        if outcome.rung == self._climb.top:
+    def _decided(self, record: TrialRecord, result: RungResult) -> TrialRecord:
+        if result.failure is not None:
+            return replace(record, state="failed", reason=result.failure.reason)
+        if result.rung == self._evaluator.top:
             return replace(record, state="complete")
-        mine = self._measured.standing(record, outcome.rung)
-        others = self._measured.others(record.number, outcome.rung)
-        rule = self._climb.rule
+        mine = self._measured.standing(record, result.rung)
+        others = self._measured.others(record.number, result.rung)
+        rule = self._evaluator.rule
         if not rule.dominated(mine, others):
             return record
         if rule.lucky(record.seed):
-            return replace(record, regardless=(*record.regardless, outcome.rung))
+            return replace(record, regardless=(*record.regardless, result.rung))
         better, peers = rule.beaten_by(mine, others)
-        reason = f"rung {outcome.rung}: {better} of {peers} with at most its flops do better"
+        reason = f"rung {result.rung}: {better} of {peers} with at most its flops do better"
         return replace(record, state="stopped", reason=reason)
 
     def _save(self, record: TrialRecord) -> None:
@@ -210,12 +211,12 @@ class Ledger:
                 self._study.tell(record.number, state=_TOLD[record.state], skip_if_finished=True)
         self._company.release(self._ids[record.number])
 
-    def _count(self, outcome: Outcome) -> None:
-        kinds = self._failures.setdefault(outcome.rung, [])
-        if outcome.failure is None:
+    def _count(self, result: RungResult) -> None:
+        kinds = self._failures.setdefault(result.rung, [])
+        if result.failure is None:
             kinds.clear()
             return
-        kinds.append(outcome.failure.kind)
-        if kinds[-PATIENCE:] == [outcome.failure.kind] * PATIENCE:
-            why = outcome.failure.reason
-            raise SearchStopped(f"{PATIENCE} trials in a row failed at rung {outcome.rung}: {why}")
+        kinds.append(result.failure.kind)
+        if kinds[-PATIENCE:] == [result.failure.kind] * PATIENCE:
+            why = result.failure.reason
+            raise SearchStopped(f"{PATIENCE} trials in a row failed at rung {result.rung}: {why}")

@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from results.record import TrialRecord, Tried
+from search.evaluator import Evaluator
+from search.jobs import RungResult
 from search.rungs import Field, Standing
-from search.trial import Climb, Outcome
 
 Key = tuple[Tried, int, str]
 
@@ -30,23 +31,23 @@ class Measured:
         without: numbers of trials that nobody is compared with; those that others have replaced.
     """
 
-    def __init__(self, climb: Climb, without: Collection[int] = ()) -> None:
-        self._climb, self._without = climb, without
+    def __init__(self, evaluator: Evaluator, without: Collection[int] = ()) -> None:
+        self._evaluator, self._without = evaluator, without
         self._rungs: defaultdict[int, _Rung] = defaultdict(_Rung)
         self._furthest: dict[Key, TrialRecord] = {}
 
     def put(self, record: TrialRecord) -> None:
         """Take note of every rung that the record has."""
-        reached = self._climb.next_rung(record)
+        reached = self._evaluator.next_rung(record)
         for rung in range(reached):
             self._rungs[rung].put(record.number, self.standing(record, rung))
         known = self._furthest.get(_key(record))
-        if known is None or self._climb.next_rung(known) < reached:
+        if known is None or self._evaluator.next_rung(known) < reached:
             self._furthest[_key(record)] = record
 
     def standing(self, record: TrialRecord, rung: int) -> Standing:
         """Where the record stands at a rung that it has."""
-        return Standing(record.flops, self._climb.score(record, rung))
+        return Standing(record.flops, self._evaluator.score(record, rung))
 
     def others(self, number: int, rung: int) -> Field:
         """Everybody else who reached that rung, whatever became of them."""
@@ -55,7 +56,7 @@ class Measured:
     def twin(self, record: TrialRecord) -> TrialRecord | None:
         """A trial of the same policy, criterion, seed and mode that has the rung that is next."""
         known = self._furthest.get(_key(record))
-        if known is None or self._climb.next_rung(known) <= self._climb.next_rung(record):
+        if known is None or self._evaluator.next_rung(known) <= self._evaluator.next_rung(record):
             return None
         return known
 
@@ -80,29 +81,29 @@ class _Rung:
         return Field(np.delete(flops, left_out), np.delete(scores, left_out))
 
 
-def outcome_at(record: TrialRecord, rung: int) -> Outcome:
+def result_at(record: TrialRecord, rung: int) -> RungResult:
     """What a rung that the record has gave; for whom it costs nothing."""
     if rung == 0:
-        return Outcome(0, 0.0, proxies=record.proxies)
+        return RungResult(0, 0.0, proxies=record.proxies)
     place = rung - 1
-    return Outcome(rung, 0.0, accuracy=record.accuracy[place], epochs=record.epochs[place])
+    return RungResult(rung, 0.0, accuracy=record.accuracy[place], epochs=record.epochs[place])
 
 
-def extended(record: TrialRecord, outcome: Outcome) -> TrialRecord:
+def extended(record: TrialRecord, result: RungResult) -> TrialRecord:
     """The record with one rung more; a failure leaves only the time it took."""
     record = replace(
         record,
-        seconds=record.seconds + outcome.seconds,
-        rung_seconds=(*record.rung_seconds, outcome.seconds),
+        seconds=record.seconds + result.seconds,
+        rung_seconds=(*record.rung_seconds, result.seconds),
     )
-    if outcome.failure is not None:
+    if result.failure is not None:
         return record
-    if outcome.rung == 0:
-        return replace(record, proxies=outcome.proxies)
+    if result.rung == 0:
+        return replace(record, proxies=result.proxies)
     return replace(
         record,
-        accuracy=(*record.accuracy, outcome.accuracy),
-        epochs=(*record.epochs, outcome.epochs),
+        accuracy=(*record.accuracy, result.accuracy),
+        epochs=(*record.epochs, result.epochs),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from results.record import TrialRecord
 from results.store import write_text
-from search.trial import Failure, Outcome
+from search.jobs import Failure, RungResult
 
 
 class Unsaved:
@@ -31,7 +31,7 @@ class Unsaved:
         self._folder = folder
         self._known = dict(self._read())
 
-    def keep(self, record: TrialRecord, outcome: Outcome) -> None:
+    def keep(self, record: TrialRecord, result: RungResult) -> None:
         """Write what the rung gave, unless it is there already.
 
         Raises:
@@ -40,11 +40,11 @@ class Unsaved:
         if self._folder is None:
             return
         self._folder.mkdir(exist_ok=True)
-        name = _name(record, outcome.rung)
-        self._known[name] = outcome
-        write_text(self._folder / name, json.dumps(asdict(outcome)))
+        name = _name(record, result.rung)
+        self._known[name] = result
+        write_text(self._folder / name, json.dumps(asdict(result)))
 
-    def find(self, record: TrialRecord, rung: int) -> Outcome | None:
+    def find(self, record: TrialRecord, rung: int) -> RungResult | None:
         """What was kept for that rung."""
         return self._known.get(_name(record, rung)) if self._known else None
 
@@ -64,15 +64,15 @@ class Unsaved:
         self._folder.rmdir()
         self._known.clear()
 
-    def _read(self) -> Iterator[tuple[str, Outcome]]:
+    def _read(self) -> Iterator[tuple[str, RungResult]]:
         for path in sorted(self._folder.glob("*.json")) if self._folder else ():
             with suppress(OSError, ValueError, TypeError, KeyError):  # a damaged one counts as none
                 yield path.name, _outcome(json.loads(path.read_text()))
 
 
-def _outcome(raw: dict[str, Any]) -> Outcome:
+def _outcome(raw: dict[str, Any]) -> RungResult:
     failure = None if raw["failure"] is None else Failure(**raw["failure"])
-    return Outcome(**raw | {"failure": failure})
+    return RungResult(**raw | {"failure": failure})
 
 
 def _name(record: TrialRecord, rung: int) -> str:

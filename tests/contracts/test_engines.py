@@ -12,8 +12,9 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
-from climbs import FINAL, Alike, DieOnce, Odd, ToyClimb, toy
+from climbs import FINAL, Alike, DieOnce, Odd, ToyEvaluator, toy
 from optuna.trial import TrialState
+from search.jobs import TrainingJob, TrainingResult
 
 import spaces
 from results import TrialRecord, load_records
@@ -23,7 +24,6 @@ from search.engines.local import Local
 from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start
 from search.study.storage import enqueue, open_study
-from search.trial import FinalJob, FinalOutcome
 from spaces import Budget, Space
 
 
@@ -66,8 +66,8 @@ def study(space: Space, tmp_path: Path) -> Iterator[optuna.Study]:
         yield opened
 
 
-def run(engine: Engine, study: optuna.Study, climb: ToyClimb, trials: int = TRIALS) -> None:
-    engine.run(study, climb, trials, lambda _: None)
+def run(engine: Engine, study: optuna.Study, evaluator: ToyEvaluator, trials: int = TRIALS) -> None:
+    engine.run(study, evaluator, trials, lambda _: None)
 
 
 def test_every_trial_ends_and_optuna_knows_how(
@@ -93,14 +93,14 @@ def test_where_criteria_are_searched_each_trial_is_measured_under_its_own(
     engine: Engine, space: Space, tmp_path: Path
 ) -> None:
     criteria = ("l1", "second_order")
-    climb = toy(space, coin=1.0, criterion="search", criteria=criteria)
+    evaluator = toy(space, coin=1.0, criterion="search", criteria=criteria)
     sampler = BudgetSampler(make("random", Plan(0, 6)), space, [HALF], seed=0, criteria=criteria)
     with open_study(tmp_path / "study.db", sampler) as study:
-        engine.run(study, climb, 6, lambda _: None)
+        engine.run(study, evaluator, 6, lambda _: None)
         records, trials = load_records(study), study.get_trials()
     for record, trial in zip(records, trials, strict=True):
         assert trial.params == {**record.policy, "criterion": record.criterion}
-        better = climb.worth(record.policy) + criteria.index(record.criterion)
+        better = evaluator.worth(record.policy) + criteria.index(record.criterion)
         assert record.proxies["adaptive_bn"] == record.accuracy[-1] == better
     assert {record.criterion for record in records} == set(criteria)
 
@@ -168,14 +168,16 @@ def test_three_failures_alike_in_a_row_stop_the_search(
     assert sum(record.state == "failed" for record in load_records(study)) == 3
 
 
-def jobs(space: Space) -> list[FinalJob]:
+def jobs(space: Space) -> list[TrainingJob]:
     policies = [space.uniform(budget) for budget in (0.5, 0.3, 0.2)]
-    return [FinalJob(policy, seed) for policy in policies for seed in (0, 1)]
+    return [TrainingJob(policy, seed) for policy in policies for seed in (0, 1)]
 
 
-def trained(engine: Engine, climb: ToyClimb, asked: list[FinalJob]) -> dict[FinalJob, FinalOutcome]:
+def trained(
+    engine: Engine, evaluator: ToyEvaluator, asked: list[TrainingJob]
+) -> dict[TrainingJob, TrainingResult]:
     """What the final trainings gave; each job once."""
-    answers = list(engine.finals(climb, asked))
+    answers = list(engine.finals(evaluator, asked))
     assert sorted(asked.index(job) for job, _ in answers) == list(range(len(asked)))
     return dict(answers)
 
@@ -183,17 +185,17 @@ def trained(engine: Engine, climb: ToyClimb, asked: list[FinalJob]) -> dict[Fina
 def test_every_final_training_is_done_once_and_one_that_fails_is_an_outcome_too(
     engine: Engine, space: Space
 ) -> None:
-    climb = toy(space, final_epochs=5, trouble=Odd())
-    for job, outcome in trained(engine, climb, jobs(space)).items():
+    evaluator = toy(space, final_epochs=5, trouble=Odd())
+    for job, result in trained(engine, evaluator, jobs(space)).items():
         if job.seed % 2:
-            assert outcome.failure is not None
-            assert outcome.failure.reason == "bad luck"
+            assert result.failure is not None
+            assert result.failure.reason == "bad luck"
             continue
-        score = climb.worth(job.policy)
-        assert outcome.failure is None
-        assert (outcome.val_accuracy, outcome.test_accuracy) == (score, score / 2)
-        assert outcome.epochs == 5
-        assert outcome.weights["widths"].tolist() == list(job.policy.values())
+        score = evaluator.worth(job.policy)
+        assert result.failure is None
+        assert (result.val_accuracy, result.test_accuracy) == (score, score / 2)
+        assert result.epochs == 5
+        assert result.weights["widths"].tolist() == list(job.policy.values())
 
 
 def test_no_final_trainings_are_none(engine: Engine, space: Space) -> None:
@@ -204,9 +206,9 @@ def test_no_final_trainings_are_none(engine: Engine, space: Space) -> None:
 def test_a_worker_that_dies_in_a_final_training_takes_no_other_with_it(
     name: str, request: pytest.FixtureRequest, space: Space, tmp_path: Path
 ) -> None:
-    climb = toy(space, trouble=DieOnce(tmp_path / "died", FINAL))
-    outcomes = trained(ENGINES[name](request), climb, jobs(space))
-    failures = [outcome.failure.reason for outcome in outcomes.values() if outcome.failure]
+    evaluator = toy(space, trouble=DieOnce(tmp_path / "died", FINAL))
+    outcomes = trained(ENGINES[name](request), evaluator, jobs(space))
+    failures = [result.failure.reason for result in outcomes.values() if result.failure]
     assert (tmp_path / "died").exists()
     assert len(failures) <= 1  # an engine may also begin it again
     assert all("died" in reason for reason in failures)

@@ -58,9 +58,9 @@ def test_the_run_goes_on_when_the_database_comes_back(
         own.stop()
         Timer(0.5, own.start).start()
 
-    climb = toy(space, Accident(Slow(tmp_path), at, restart), coin=1.0)
+    evaluator = toy(space, Accident(Slow(tmp_path), at, restart), coin=1.0)
     with shared(own.url(), tmp_path, space) as study:
-        work(study, climb, TRIALS)
+        work(study, evaluator, TRIALS)
         there = load_records(study)
     assert [(r.number, r.state) for r in there] == [(n, "complete") for n in range(TRIALS)]
     assert set(measured(tmp_path).values()) == {1}
@@ -70,12 +70,12 @@ def test_the_run_gives_up_and_loses_nothing(
     own: Server, tmp_path: Path, space: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "PATIENCE", 0.5)
-    climb = toy(space, Accident(Slow(tmp_path), 5, own.stop), coin=1.0)
+    evaluator = toy(space, Accident(Slow(tmp_path), 5, own.stop), coin=1.0)
     with (
         pytest.raises(DatabaseLost, match="must answer, but for") as caught,
         shared(own.url(), tmp_path, space) as study,
     ):
-        work(study, climb, TRIALS)
+        work(study, evaluator, TRIALS)
     assert "\n" not in str(caught.value)
     assert real.PASSWORD not in str(caught.value)
     (unsaved,) = (tmp_path / "unsaved").iterdir()

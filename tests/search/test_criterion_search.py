@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from search.evaluator import Evaluator
+from search.jobs import RungResult, TrainingJob
 from untimed import untimed
 
 import prune_ops
@@ -20,7 +22,6 @@ from search.config import SearchConfig
 from search.finals import finalists
 from search.prepare import choosers
 from search.task import Task, build_task
-from search.trial import Climb, FinalJob, Outcome
 from spaces import Budget, Policy
 
 CRITERIA = ("l1", "second_order")
@@ -48,11 +49,11 @@ def task(runs: Path) -> Task:
 
 
 @pytest.fixture(scope="module")
-def climb(task: Task) -> Climb:
+def evaluator(task: Task) -> Evaluator:
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), list(CRITERIA))
     config = SearchConfig.of(**OPTIONS)
-    return Climb(task, space, choosers(scores, config), config)
+    return Evaluator(task, space, choosers(scores, config), config)
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +74,15 @@ def test_every_trial_has_a_criterion_and_uniform_widths_have_each(run: results.R
     ]
 
 
-def test_finals_inherit_by_the_criterion_of_their_trial(run: results.Run, climb: Climb) -> None:
+def test_finals_inherit_by_the_criterion_of_their_trial(
+    run: results.Run, evaluator: Evaluator
+) -> None:
     found = [final for final in run.finals if final.number is not None]
     assert found
     for final in found:
         assert final.tried == run.records[final.number or 0].tried
-        job = FinalJob(final.policy, final.seeds[0], source=final.criterion, keep=False)
-        assert climb.final(job).test_accuracy == final.test_accuracy[0]
+        job = TrainingJob(final.policy, final.seeds[0], source=final.criterion, keep=False)
+        assert evaluator.final(job).test_accuracy == final.test_accuracy[0]
     folder = run.folder / "models" / str(found[0].number)
     assert (
         json.loads((folder / "policy.json").read_text())["info"]["criterion"] == found[0].criterion
@@ -95,16 +98,16 @@ def test_the_report_says_which_criterion_did_best(run: results.Run) -> None:
 def test_a_run_cut_short_goes_on_as_if_nothing_had_happened(
     run: results.Run, task: Task, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rung, asked = Climb.rung, []
+    rung, asked = Evaluator.rung, []
 
-    def cut(self: Climb, policy: Policy, k: int, seed: int, criterion: str = "") -> Outcome:
+    def cut(self: Evaluator, policy: Policy, k: int, seed: int, criterion: str = "") -> RungResult:
         asked.append(policy)
         if len(asked) == 8:
             raise KeyboardInterrupt
         return rung(self, policy, k, seed, criterion)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Climb, "rung", cut)
+        patched.setattr(Evaluator, "rung", cut)
         with pytest.raises(KeyboardInterrupt):
             search(task, 0.5, runs_dir=str(runs), name="cut", **OPTIONS)
     assert len(results.load(runs / "cut").records) < 7
@@ -135,32 +138,39 @@ def test_on_the_command_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err.startswith("error: --criteria are those of --criterion search")
 
 
-def test_the_criterion_says_which_channels_stay_and_one_judges_all(climb: Climb) -> None:
-    policy = climb.space.uniform(0.5)
+def test_the_criterion_says_which_channels_stay_and_one_judges_all(evaluator: Evaluator) -> None:
+    policy = evaluator.space.uniform(0.5)
     damage = {}
     for criterion in CRITERIA:
-        kept = prune_ops.select(climb.space, policy, climb.scores[criterion])
+        kept = prune_ops.select(evaluator.space, policy, evaluator.scores[criterion])
         assert torch.equal(
-            climb.pruned(policy, criterion).conv1.weight,  # type: ignore[union-attr]
-            climb.task.model.conv1.weight[kept["conv1"]],  # type: ignore[index, union-attr]
+            evaluator.pruned(policy, criterion).conv1.weight,  # type: ignore[union-attr]
+            evaluator.task.model.conv1.weight[kept["conv1"]],  # type: ignore[index, union-attr]
         )
-        scores = climb.scores["second_order"]
+        scores = evaluator.scores["second_order"]
         damage[criterion] = -sum(
             float(scores[name].double().sum() - scores[name][stay].double().sum())
             for name, stay in kept.items()
         )
-        said = climb.rung(policy, 0, seed=1, criterion=criterion).proxies["predicted_damage"]
+        said = evaluator.rung(policy, 0, seed=1, criterion=criterion).proxies["predicted_damage"]
         assert said == pytest.approx(damage[criterion], rel=1e-5)
     assert damage["l1"] < damage["second_order"]
-    assert climb.rung(policy, 0, 1).proxies["predicted_damage"] == said  # the reference is usual
+    assert (
+        evaluator.rung(policy, 0, 1).proxies["predicted_damage"] == said
+    )  # the reference is usual
 
 
-def test_uniform_widths_are_trained_to_the_end_under_their_best_criterion(climb: Climb) -> None:
+def test_uniform_widths_are_trained_to_the_end_under_their_best_criterion(
+    evaluator: Evaluator,
+) -> None:
     def tried(number: int, criterion: str, accuracy: float) -> TrialRecord:
-        policy, flops = climb.space.uniform(HALF), climb.space.flops(climb.space.uniform(HALF))
+        policy, flops = (
+            evaluator.space.uniform(HALF),
+            evaluator.space.flops(evaluator.space.uniform(HALF)),
+        )
         about = {"criterion": criterion, "accuracy": (accuracy,), "state": "complete"}
         return TrialRecord(number, policy, "uniform", flops, 0.5, 1, **about)  # type: ignore[arg-type]
 
     trials = [tried(0, "second_order", 0.8), tried(1, "l1", 0.9)]
-    assert [f.tried for f in finalists(trials, climb, [HALF])] == [trials[1].tried] * 2
-    assert [f.criterion for f in finalists([], climb, [HALF])] == ["second_order"]
+    assert [f.tried for f in finalists(trials, evaluator, [HALF])] == [trials[1].tried] * 2
+    assert [f.criterion for f in finalists([], evaluator, [HALF])] == ["second_order"]

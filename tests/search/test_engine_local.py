@@ -15,13 +15,13 @@ import optuna
 import pytest
 import torch
 from climbs import FINAL, DieOnce, toy
+from search.jobs import TrainingJob
 
 from results import load_records
 from search.engines import SearchStopped
 from search.engines.local import Local
 from search.sampler import BudgetSampler, Plan, make
 from search.study.storage import open_study
-from search.trial import FinalJob
 from spaces import Budget, Space, UserError
 
 
@@ -49,10 +49,10 @@ def test_a_killed_worker_fails_its_trial_and_is_replaced(
 def test_a_worker_killed_in_a_final_training_fails_that_one_alone(
     space: Space, tmp_path: Path
 ) -> None:
-    jobs = [FinalJob(space.uniform(0.5), seed) for seed in range(5)]
-    climb = toy(space, trouble=DieOnce(tmp_path / "died", FINAL))
-    outcomes = dict(Local(workers=2).finals(climb, jobs))
-    failed = [outcome.failure.reason for outcome in outcomes.values() if outcome.failure]
+    jobs = [TrainingJob(space.uniform(0.5), seed) for seed in range(5)]
+    evaluator = toy(space, trouble=DieOnce(tmp_path / "died", FINAL))
+    outcomes = dict(Local(workers=2).finals(evaluator, jobs))
+    failed = [result.failure.reason for result in outcomes.values() if result.failure]
     assert outcomes.keys() == set(jobs)
     assert failed == ["the worker process died: SIGKILL (out of memory?)"]
 
@@ -76,13 +76,13 @@ def test_workers_that_die_while_they_start_stop_the_search(
     study: optuna.Study, space: Space
 ) -> None:
     large = {"fills every buffer": torch.zeros(2**22)}
-    climb = replace(toy(space), scores=large)
-    jobs = [FinalJob(space.uniform(0.5), seed) for seed in range(5)]
+    evaluator = replace(toy(space), scores=large)
+    jobs = [TrainingJob(space.uniform(0.5), seed) for seed in range(5)]
     with pytest.raises(SearchStopped, match=r"3 trials in a row .*: the worker process died"):
-        Local(workers=2).run(study, climb, 8)
+        Local(workers=2).run(study, evaluator, 8)
     assert [record.state for record in load_records(study)].count("failed") == 3
     with pytest.raises(SearchStopped, match="3 final trainings in a row failed: the worker"):
-        list(Local(workers=2).finals(climb, jobs))
+        list(Local(workers=2).finals(evaluator, jobs))
 
 
 def test_one_worker_gives_the_same_study_every_time(space: Space, tmp_path: Path) -> None:

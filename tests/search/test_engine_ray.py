@@ -17,7 +17,8 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
-from climbs import DieOnce, ToyClimb, toy
+from climbs import DieOnce, ToyEvaluator, toy
+from search.jobs import Failure, RungResult, TrainingJob
 from waiting import PATIENCE, wait_until
 
 import results
@@ -26,7 +27,6 @@ from search.checkpoints import InFolder
 from search.cli import USER_ERROR, main
 from search.sampler import BudgetSampler, Plan, make
 from search.study.storage import open_study
-from search.trial import Failure, FinalJob, Outcome
 from spaces import Budget, Policy, Space, UserError
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[tune]'")
@@ -218,8 +218,8 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_rung(
     engine: RayTune, study: optuna.Study, space: Space, tmp_path: Path
 ) -> None:
     rungs = tmp_path / "rungs"
-    climb = toy(space, trouble=Noting(rungs, DieOnce(tmp_path / "died")))
-    engine.run(study, climb, 6, lambda _: None)
+    evaluator = toy(space, trouble=Noting(rungs, DieOnce(tmp_path / "died")))
+    engine.run(study, evaluator, 6, lambda _: None)
     assert (tmp_path / "died").exists()
     assert {record.state for record in load_records(study)} <= {"complete", "stopped"}
     noted = rungs.read_text().split()
@@ -258,7 +258,7 @@ def test_a_trial_that_kills_every_worker_fails_and_the_others_go_on(
 ) -> None:
     began: list[int] = []
     engine.run(study, toy(space), 1, lambda record: began.append(record.seed))
-    jobs = [FinalJob(space.uniform(b), seed) for b in (0.5, 0.3) for seed in (0, 1)]
+    jobs = [TrainingJob(space.uniform(b), seed) for b in (0.5, 0.3) for seed in (0, 1)]
     answers = dict(engine.finals(toy(space, trouble=Deadly(1)), jobs))
     for job in jobs:
         assert (answers[job].failure is not None) == (job.seed == 1)
@@ -268,25 +268,25 @@ def test_a_trial_that_kills_every_worker_fails_and_the_others_go_on(
 
 
 @dataclass(frozen=True)
-class Training(ToyClimb):
+class Training(ToyEvaluator):
     """A rung that keeps a checkpoint, is killed, and finds it again, maybe on another node."""
 
-    def rung(self, _policy: Policy, rung: int, seed: int, _criterion: str = "") -> Outcome:
+    def rung(self, _policy: Policy, rung: int, seed: int, _criterion: str = "") -> RungResult:
         kept = self.checkpoints.load(f"{seed}-{rung}")
         if kept is None:
             self.checkpoints.save(f"{seed}-{rung}", {"epoch": 7})
             os.kill(os.getpid(), signal.SIGKILL)
         self.checkpoints.drop(f"{seed}-{rung}")
-        return Outcome(rung, 0.0, proxies={"adaptive_bn": float(kept["epoch"])})
+        return RungResult(rung, 0.0, proxies={"adaptive_bn": float(kept["epoch"])})
 
 
 def test_a_trial_in_progress_goes_on_from_its_checkpoint(
     engine: RayTune, study: optuna.Study, space: Space, tmp_path: Path
 ) -> None:
     plain = toy(space)
-    climb = Training(None, space, {}, plain.config, InFolder(tmp_path / "kept"))  # type: ignore[arg-type]
+    evaluator = Training(None, space, {}, plain.config, InFolder(tmp_path / "kept"))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
-        engine.run(study, climb, 1, _enough)
+        engine.run(study, evaluator, 1, _enough)
     assert load_records(study)[0].proxies == {"adaptive_bn": 7.0}
 
 
@@ -333,7 +333,7 @@ def test_more_than_any_node_has_is_refused_before_waiting() -> None:
 
 
 @dataclass(frozen=True)
-class Unreadable(ToyClimb):
+class Unreadable(ToyEvaluator):
     """Data that is on one node only."""
 
     def look(self) -> None:
@@ -344,9 +344,9 @@ class Unreadable(ToyClimb):
 def test_data_that_is_not_on_a_node_is_told_before_trials_fail(
     engine: RayTune, study: optuna.Study, space: Space
 ) -> None:
-    climb = Unreadable(None, space, {}, toy(space).config)  # type: ignore[arg-type]
+    evaluator = Unreadable(None, space, {}, toy(space).config)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=f"on {OTHER}: no such file: /data/train/cat/1.png; the"):
-        engine.run(study, climb, 4, lambda _: None)
+        engine.run(study, evaluator, 4, lambda _: None)
     assert load_records(study) == []
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob
 from torch import nn
 
 import prune_ops
@@ -21,7 +23,6 @@ from search.config import SearchConfig
 from search.layerwise import Layerwise, layer_flops, stages
 from search.task import Task, build_task
 from search.train import evaluate, train
-from search.trial import Climb, FinalJob
 from spaces import Policy, Space
 
 
@@ -32,15 +33,15 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
 
 
 @pytest.fixture(scope="module")
-def climb(task: Task) -> Climb:
+def evaluator(task: Task) -> Evaluator:
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, (), ["l1"])["l1"]
     config = SearchConfig.of(criterion="l1", schedule="layerwise", final_epochs=1)
-    return Climb(task, space, {"l1": scores}, config)
+    return Evaluator(task, space, {"l1": scores}, config)
 
 
-def with_options(climb: Climb, **options: Any) -> Climb:
-    return dataclasses.replace(climb, config=climb.config.having(**options))
+def with_options(evaluator: Evaluator, **options: Any) -> Evaluator:
+    return dataclasses.replace(evaluator, config=evaluator.config.having(**options))
 
 
 def narrowing(space: Space, *names: str) -> Policy:
@@ -64,13 +65,13 @@ def test_stages_are_the_groups_that_lose_channels_in_order(space: Space) -> None
     assert len(list(stages(space, space.uniform(0.3)))) == len(space.groups)
 
 
-def test_each_stage_prunes_the_network_that_the_last_one_trained(climb: Climb) -> None:
+def test_each_stage_prunes_the_network_that_the_last_one_trained(evaluator: Evaluator) -> None:
     """Done by hand: a cut, a training, a cut and a training."""
-    space, task = climb.space, climb.task
+    space, task = evaluator.space, evaluator.task
     first, third = space.groups[0].name, space.groups[2].name
     policy = narrowing(space, first, third)
-    how = dataclasses.replace(climb.to_the_end(policy), layer_epochs=1)
-    keep = prune_ops.select(space, policy, climb.scores["l1"])
+    how = dataclasses.replace(evaluator.to_the_end(policy), layer_epochs=1)
+    keep = prune_ops.select(space, policy, evaluator.scores["l1"])
     network: nn.Module = task.model
     groups = space.groups
     for stage, name in enumerate((first, third)):
@@ -78,30 +79,30 @@ def test_each_stage_prunes_the_network_that_the_last_one_trained(climb: Climb) -
         seed = 5 + (stage + 1) * trial.STAGE_SEEDS
         train(network, task.train, how.recipe, epochs=1, seed=seed, device=task.device)
     train(network, task.train, how.recipe, epochs=1, seed=5, device=task.device)
-    assert same(climb.trained(policy, how, seed=5), network)
+    assert same(evaluator.trained(policy, how, seed=5), network)
 
 
 @pytest.mark.parametrize("surgery", ["reconstruct", "scale", "fold_beta"])
-def test_surgery_acts_at_every_stage_and_in_one_shot(climb: Climb, surgery: str) -> None:
-    policy = narrowing(climb.space, *(group.name for group in climb.space.groups[:3]))
-    asked = with_options(climb, surgery=surgery)
-    images = climb.task.calibration()
+def test_surgery_acts_at_every_stage_and_in_one_shot(evaluator: Evaluator, surgery: str) -> None:
+    policy = narrowing(evaluator.space, *(group.name for group in evaluator.space.groups[:3]))
+    asked = with_options(evaluator, surgery=surgery)
+    images = evaluator.task.calibration()
     wanted = prune_ops.prune(
-        climb.task.model, climb.space, policy, climb.scores["l1"], surgery, images
+        evaluator.task.model, evaluator.space, policy, evaluator.scores["l1"], surgery, images
     )
     assert same(asked.pruned(policy), wanted)
-    assert not same(asked.pruned(policy), climb.pruned(policy))
-    assert same(asked.pruned(policy, surgery="plain"), climb.pruned(policy))
+    assert not same(asked.pruned(policy), evaluator.pruned(policy))
+    assert same(asked.pruned(policy, surgery="plain"), evaluator.pruned(policy))
     how = asked.to_the_end(policy)
-    assert not same(asked.trained(policy, how, seed=0), climb.trained(policy, how, seed=0))
+    assert not same(asked.trained(policy, how, seed=0), evaluator.trained(policy, how, seed=0))
 
 
-def test_only_finals_are_layerwise(climb: Climb) -> None:
-    policy = climb.space.uniform(0.5)
-    assert climb.in_mode(policy, 3).layer_epochs == 0
-    assert climb.to_the_end(policy).layer_epochs == 1
-    assert with_options(climb, layer_epochs=2).to_the_end(policy).layer_epochs == 2
-    assert with_options(climb, schedule="one-shot").to_the_end(policy).layer_epochs == 0
+def test_only_finals_are_layerwise(evaluator: Evaluator) -> None:
+    policy = evaluator.space.uniform(0.5)
+    assert evaluator.in_mode(policy, 3).layer_epochs == 0
+    assert evaluator.to_the_end(policy).layer_epochs == 1
+    assert with_options(evaluator, layer_epochs=2).to_the_end(policy).layer_epochs == 2
+    assert with_options(evaluator, schedule="one-shot").to_the_end(policy).layer_epochs == 0
 
 
 class Cut(BaseException):
@@ -124,12 +125,12 @@ class CutAtSave(InFolder):
 
 @pytest.mark.parametrize("at", range(1, 7))
 def test_a_training_cut_short_anywhere_goes_on_to_the_same_weights(
-    climb: Climb, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluator: Evaluator, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three stages of two epochs, saved in the middle and at the end, then two epochs more."""
     monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
-    asked = with_options(climb, layer_epochs=2, final_epochs=2, surgery="scale")
-    policy = narrowing(climb.space, *(group.name for group in climb.space.groups[:3]))
+    asked = with_options(evaluator, layer_epochs=2, final_epochs=2, surgery="scale")
+    policy = narrowing(evaluator.space, *(group.name for group in evaluator.space.groups[:3]))
     how = asked.to_the_end(policy)
     whole = asked.trained(policy, how, seed=2)
     cut = CutAtSave(tmp_path, at=at)
@@ -156,14 +157,14 @@ def count_stages(monkeypatch: pytest.MonkeyPatch, trained: list[int]) -> None:
     monkeypatch.setattr(Layerwise, "run", counting)
 
 
-def test_a_final_of_a_layerwise_run_is_an_outcome(climb: Climb) -> None:
-    policy = narrowing(climb.space, climb.space.groups[0].name)
-    outcome = climb.final(FinalJob(policy, 1))
-    network = climb.trained(policy, climb.to_the_end(policy), seed=1)
-    assert outcome.failure is None
-    assert outcome.epochs == 1
-    assert outcome.test_accuracy == evaluate(network, climb.task.test)
-    assert all(torch.equal(v, outcome.weights[n]) for n, v in network.state_dict().items())
+def test_a_final_of_a_layerwise_run_is_an_outcome(evaluator: Evaluator) -> None:
+    policy = narrowing(evaluator.space, evaluator.space.groups[0].name)
+    result = evaluator.final(TrainingJob(policy, 1))
+    network = evaluator.trained(policy, evaluator.to_the_end(policy), seed=1)
+    assert result.failure is None
+    assert result.epochs == 1
+    assert result.test_accuracy == evaluate(network, evaluator.task.test)
+    assert all(torch.equal(v, result.weights[n]) for n, v in network.state_dict().items())
 
 
 def test_the_model_stays_as_it_is(space: Space) -> None:

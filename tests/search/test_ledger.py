@@ -7,15 +7,15 @@ from pathlib import Path
 
 import optuna
 import pytest
-from climbs import Alike, ToyClimb, toy
+from climbs import Alike, ToyEvaluator, toy
 from optuna.trial import TrialState
+from search.jobs import RungResult
 
 from results import TrialRecord, load_records
 from search.sampler import BudgetSampler, Plan, make, policy_seed, trial_seed
 from search.study import roll
 from search.study.ledger import Ledger
 from search.study.storage import open_study
-from search.trial import Outcome
 from spaces import Budget, Policy, Space
 
 HALF = Budget.parse("0.5")
@@ -28,12 +28,12 @@ def study(space: Space, tmp_path: Path) -> Iterator[optuna.Study]:
         yield opened
 
 
-def climbed(ledger: Ledger, climb: ToyClimb, record: TrialRecord) -> TrialRecord:
+def climbed(ledger: Ledger, evaluator: ToyEvaluator, record: TrialRecord) -> TrialRecord:
     """To the end of its climb."""
     while record.state == "running":
-        rung = climb.next_rung(record)
-        outcome = climb.rung(record.policy, rung, record.seed, record.criterion)
-        record = ledger.add(record, outcome)
+        rung = evaluator.next_rung(record)
+        result = evaluator.evaluate_rung(candidate_of(record), rung, record.seed)
+        record = ledger.add(record, result)
     return record
 
 
@@ -47,13 +47,13 @@ def test_the_same_widths_under_another_criterion_are_another_trial(
     space: Space, tmp_path: Path
 ) -> None:
     criteria = ("l1", "second_order")
-    climb = toy(space, coin=1.0, criterion="search", criteria=criteria)
+    evaluator = toy(space, coin=1.0, criterion="search", criteria=criteria)
     sampler = BudgetSampler(make("random", Plan(0, 8)), space, [HALF], seed=0, criteria=criteria)
     with open_study(tmp_path / "study.db", sampler) as study:
         for criterion in ("l1", "second_order", "l1"):
             study.enqueue_trial({**space.uniform(HALF), "criterion": criterion})
-        ledger = Ledger(study, climb, 4, lambda _: None)
-        first, other = (climbed(ledger, climb, begin(ledger)) for _ in range(2))
+        ledger = Ledger(study, evaluator, 4, lambda _: None)
+        first, other = (climbed(ledger, evaluator, begin(ledger)) for _ in range(2))
         assert begin(ledger).number == 3
         twin = load_records(study)[2]
     assert (first.policy, first.seed) == (other.policy, other.seed)
@@ -64,11 +64,11 @@ def test_the_same_widths_under_another_criterion_are_another_trial(
 def test_a_duplicate_of_a_complete_trial_ends_at_once_and_optuna_is_told(
     study: optuna.Study, space: Space
 ) -> None:
-    climb = toy(space, coin=1.0)
+    evaluator = toy(space, coin=1.0)
     for _ in range(2):
         study.enqueue_trial(dict(space.uniform(HALF)))
-    ledger = Ledger(study, climb, 3, lambda _: None)
-    first = climbed(ledger, climb, begin(ledger))
+    ledger = Ledger(study, evaluator, 3, lambda _: None)
+    first = climbed(ledger, evaluator, begin(ledger))
     assert begin(ledger).number == 2  # the duplicate, trial 1, was not handed out
     twin = load_records(study)[1]
     assert (twin.policy, twin.seed) == (first.policy, first.seed)
@@ -85,26 +85,26 @@ def test_a_duplicate_of_a_complete_trial_ends_at_once_and_optuna_is_told(
 def test_a_duplicate_is_measured_only_where_its_twin_was_not(
     study: optuna.Study, space: Space
 ) -> None:
-    climb = toy(space, coin=1.0)
+    evaluator = toy(space, coin=1.0)
     for _ in range(2):
         study.enqueue_trial(dict(space.uniform(HALF)))
-    ledger = Ledger(study, climb, 2, lambda _: None)
+    ledger = Ledger(study, evaluator, 2, lambda _: None)
     first = begin(ledger)
-    outcome = climb.rung(first.policy, 0, first.seed)
-    first = ledger.add(first, outcome)
+    result = evaluator.rung(first.policy, 0, first.seed)
+    first = ledger.add(first, result)
     second = begin(ledger)
-    assert (second.proxies, second.rung, second.state) == (outcome.proxies, 0, "running")
-    first = ledger.add(first, Outcome(1, 5.0, accuracy=0.9, epochs=1))
-    second = ledger.add(second, Outcome(1, 5.0, accuracy=0.8, epochs=1))  # was out by then
+    assert (second.proxies, second.rung, second.state) == (result.proxies, 0, "running")
+    first = ledger.add(first, RungResult(1, 5.0, accuracy=0.9, epochs=1))
+    second = ledger.add(second, RungResult(1, 5.0, accuracy=0.8, epochs=1))  # was out by then
     assert (first.accuracy, second.accuracy) == ((0.9,), (0.8,))
-    assert climbed(ledger, climb, first).state == "complete"
+    assert climbed(ledger, evaluator, first).state == "complete"
 
 
 def test_a_failure_is_no_result_to_take_over(study: optuna.Study, space: Space) -> None:
-    climb = toy(space, coin=1.0)
+    evaluator = toy(space, coin=1.0)
     for _ in range(2):
         study.enqueue_trial(dict(space.uniform(HALF)))
-    ledger = Ledger(study, climb, 2, lambda _: None)
+    ledger = Ledger(study, evaluator, 2, lambda _: None)
     first = begin(ledger)
     failed = toy(space, trouble=Alike(0)).rung(first.policy, 0, first.seed)
     assert ledger.add(first, failed).state == "failed"
@@ -117,16 +117,16 @@ def test_a_decision_reads_what_changed_and_not_the_whole_study(
     read: list[int] = []
     record_of = roll.record_of
     monkeypatch.setattr(roll, "record_of", lambda t: read.append(t.number) or record_of(t))
-    climb = toy(space)
-    ledger = Ledger(study, climb, 30, lambda _: None)
+    evaluator = toy(space)
+    ledger = Ledger(study, evaluator, 30, lambda _: None)
     while (record := ledger.next()) is not None:
-        climbed(ledger, climb, record)
+        climbed(ledger, evaluator, record)
     assert sorted(read) == list(range(30))  # each once, when it had ended
 
 
 def test_others_may_say_where_new_trials_come_from(study: optuna.Study, space: Space) -> None:
-    climb = toy(space, coin=1.0)
-    ledger = Ledger(study, climb, 2, lambda _: None)
+    evaluator = toy(space, coin=1.0)
+    ledger = Ledger(study, evaluator, 2, lambda _: None)
     asked: list[int] = []
 
     def ask() -> optuna.Trial:

@@ -66,31 +66,31 @@ def test_over_many_draws_every_place_is_equally_likely(space: Space) -> None:
 
 
 def test_a_repeat_is_the_trial_with_another_seed_and_only_its_top_rung(space: Space) -> None:
-    climb, kept = toy(space, rungs=(1, 3), repeats=2), []
-    repeat(records(space), climb, Local(), [], lambda made: kept.append(list(made)))
+    evaluator, kept = toy(space, rungs=(1, 3), repeats=2), []
+    repeat(records(space), evaluator, Local(), [], lambda made: kept.append(list(made)))
     assert [len(made) for made in kept] == [1, 2]
     there = records(space)
     for again in kept[-1]:
         assert again.policy == there[again.number].policy
         assert again.seed not in {r.seed for r in there}
         assert math.isnan(again.accuracy[0])
-        assert again.accuracy[1] == climb.worth(again.policy)
+        assert again.accuracy[1] == evaluator.worth(again.policy)
 
 
 def test_it_is_trained_as_the_top_rung_was_and_not_tested(space: Space) -> None:
-    climb, record = toy(space, rungs=(1, 3), train="scratch-b"), records(space)[0]
-    asked = job(record, climb)
-    assert asked.training == replace(climb.in_mode(record.policy, 3), tested=False)
+    evaluator, record = toy(space, rungs=(1, 3), train="scratch-b"), records(space)[0]
+    asked = job(record, evaluator)
+    assert asked.training == replace(evaluator.in_mode(record.policy, 3), tested=False)
     assert (asked.policy, asked.keep) == (record.policy, False)
 
 
 def test_what_was_repeated_is_not_repeated_again_and_failures_are_left_out(space: Space) -> None:
-    climb, first, second = toy(space, repeats=5), [], []
-    repeat(records(space), climb, Local(), [], lambda made: first.append(list(made)))
-    repeat(records(space), climb, Local(), first[2], lambda made: second.append(list(made)))
+    evaluator, first, second = toy(space, repeats=5), [], []
+    repeat(records(space), evaluator, Local(), [], lambda made: first.append(list(made)))
+    repeat(records(space), evaluator, Local(), first[2], lambda made: second.append(list(made)))
     assert {(r.policy, r.seed) for r in second[-1]} == {(r.policy, r.seed) for r in first[-1]}
     assert len(second) == 2
-    odd = [job(r, climb).seed % 2 for r in records(space)[:5]]
+    odd = [job(r, evaluator).seed % 2 for r in records(space)[:5]]
     third: list[list[TrialRecord]] = []
     repeat(records(space), toy(space, Odd(), repeats=5), Local(), [], third.append)
     assert 0 < sum(odd) < 5

@@ -172,18 +172,18 @@ def test_a_trial_killed_before_it_had_a_policy_does_not_count(
 def test_a_process_that_was_thought_dead_hands_its_result_on(
     url: str, tmp_path: Path, space: Space
 ) -> None:
-    climb = toy(space, Slow(tmp_path), coin=1.0)
+    evaluator = toy(space, Slow(tmp_path), coin=1.0)
     with shared(url, tmp_path / "slow", space) as study:
-        ledger = Ledger(study, climb, 1, lambda _: None)
+        ledger = Ledger(study, evaluator, 1, lambda _: None)
         record = ledger.next()
         assert record is not None
-        outcome = climb.rung(record.policy, 0, record.seed)
+        result = evaluator.rung(record.policy, 0, record.seed)
         study._storage.set_trial_state_values(study.trials[0]._trial_id, TrialState.FAIL)
         sharing.requeue(study, study.trials[0])
-        assert ledger.add(record, outcome).state == "failed"
+        assert ledger.add(record, result).state == "failed"
         successor = ledger.next()
         assert successor is not None
-        assert (successor.number, successor.proxies) == (1, outcome.proxies)
+        assert (successor.number, successor.proxies) == (1, result.proxies)
         assert [r.number for r in load_records(study)] == [1]
         assert list((tmp_path / "slow" / "unsaved").iterdir()) == []
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from search.evaluator import Evaluator, Training, failure
+from search.jobs import TrainingJob
 
 import prune_ops
 import spaces
@@ -21,28 +23,27 @@ from search.checkpoints import InFolder, Nowhere, State
 from search.config import SearchConfig
 from search.task import build_task
 from search.train import evaluate
-from search.trial import Climb, FinalJob, Training, failure
 from spaces import ModelError, Policy
 
 
 @pytest.fixture(scope="module")
-def climb(tmp_path_factory: pytest.TempPathFactory) -> Climb:
+def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
     cache = tmp_path_factory.mktemp("cache")
     task = build_task(train_images=256, baseline_epochs=8, cache=Path(cache), device="cpu")
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), ["l1"])
-    return Climb(
+    return Evaluator(
         task, space, {"l1": prune_ops.normalised(scores["l1"])}, SearchConfig.of(criterion="l1")
     )
 
 
-def with_options(climb: Climb, **options: Any) -> Climb:
-    return dataclasses.replace(climb, config=climb.config.having(**options))
+def with_options(evaluator: Evaluator, **options: Any) -> Evaluator:
+    return dataclasses.replace(evaluator, config=evaluator.config.having(**options))
 
 
-def test_rung_0_measures_every_proxy_and_the_rungs_above_accuracy(climb: Climb) -> None:
-    policy = climb.space.uniform(0.5)
-    judged, trained = climb.rung(policy, 0, seed=1), climb.rung(policy, 2, seed=1)
+def test_rung_0_measures_every_proxy_and_the_rungs_above_accuracy(evaluator: Evaluator) -> None:
+    policy = evaluator.space.uniform(0.5)
+    judged, trained = evaluator.rung(policy, 0, seed=1), evaluator.rung(policy, 2, seed=1)
     assert judged.failure is None
     assert judged.proxies.keys() == {"predicted_damage", "adaptive_bn"}
     assert judged.proxies["predicted_damage"] < 0 <= judged.proxies["adaptive_bn"] <= 1
@@ -51,73 +52,75 @@ def test_rung_0_measures_every_proxy_and_the_rungs_above_accuracy(climb: Climb) 
     assert judged.seconds > 0
 
 
-def test_a_rung_is_the_same_for_the_same_seed_and_leaves_the_model_alone(climb: Climb) -> None:
-    before = {name: value.clone() for name, value in climb.task.model.state_dict().items()}
-    policy = climb.space.uniform(0.3)
-    copy = pickle.loads(pickle.dumps(climb))
-    first, again = climb.rung(policy, 1, seed=5), copy.rung(policy, 1, seed=5)
+def test_a_rung_is_the_same_for_the_same_seed_and_leaves_the_model_alone(
+    evaluator: Evaluator,
+) -> None:
+    before = {name: value.clone() for name, value in evaluator.task.model.state_dict().items()}
+    policy = evaluator.space.uniform(0.3)
+    copy = pickle.loads(pickle.dumps(evaluator))
+    first, again = evaluator.rung(policy, 1, seed=5), copy.rung(policy, 1, seed=5)
     assert first.accuracy == again.accuracy
-    after = climb.task.model.state_dict()
+    after = evaluator.task.model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 @pytest.mark.parametrize(("mode", "epochs"), [("scratch-e", 1), ("scratch-b", 4)])
 def test_scratch_b_takes_the_computation_of_the_unpruned_network(
-    climb: Climb, mode: str, epochs: int
+    evaluator: Evaluator, mode: str, epochs: int
 ) -> None:
-    outcome = with_options(climb, train=mode).rung(climb.space.uniform(0.25), 1, seed=0)
-    assert outcome.epochs == epochs
+    result = with_options(evaluator, train=mode).rung(evaluator.space.uniform(0.25), 1, seed=0)
+    assert result.epochs == epochs
 
 
-def test_scratch_starts_from_other_weights_than_finetuning(climb: Climb) -> None:
-    policy = climb.space.uniform(0.5)
-    asked = with_options(climb, lr=1e-12)
+def test_scratch_starts_from_other_weights_than_finetuning(evaluator: Evaluator) -> None:
+    policy = evaluator.space.uniform(0.5)
+    asked = with_options(evaluator, lr=1e-12)
     kept = trained(asked, policy, 1, seed=0)
     fresh = trained(with_options(asked, train="scratch-e"), policy, 1, seed=0)
-    inherited = climb.pruned(policy).conv1.weight
+    inherited = evaluator.pruned(policy).conv1.weight
     assert torch.allclose(kept.conv1.weight, inherited, atol=1e-4)
     assert not torch.allclose(fresh.conv1.weight, inherited, atol=1e-2)
 
 
-def test_recipe_is_the_modes_own_but_for_what_is_asked(climb: Climb) -> None:
-    assert (climb.recipe.lr, climb.recipe.batch_size) == (0.005, 32)
-    asked = with_options(climb, lr=0.3, batch_size=16).recipe
+def test_recipe_is_the_modes_own_but_for_what_is_asked(evaluator: Evaluator) -> None:
+    assert (evaluator.recipe.lr, evaluator.recipe.batch_size) == (0.005, 32)
+    asked = with_options(evaluator, lr=0.3, batch_size=16).recipe
     assert (asked.lr, asked.batch_size, asked.momentum) == (0.3, 16, 0.9)
 
 
-def test_a_training_that_diverges_is_an_outcome(climb: Climb) -> None:
-    outcome = with_options(climb, lr=1e12).rung(climb.space.uniform(0.5), 1, seed=0)
-    assert outcome.failure is not None
-    assert outcome.failure.kind == "diverged"
-    assert outcome.failure.reason.startswith("diverged: the loss became")
+def test_a_training_that_diverges_is_an_outcome(evaluator: Evaluator) -> None:
+    result = with_options(evaluator, lr=1e12).rung(evaluator.space.uniform(0.5), 1, seed=0)
+    assert result.failure is not None
+    assert result.failure.kind == "diverged"
+    assert result.failure.reason.startswith("diverged: the loss became")
 
 
-def test_a_final_training_is_tested_and_brings_its_weights(climb: Climb) -> None:
-    policy, asked = climb.space.uniform(0.5), with_options(climb, final_epochs=2)
-    outcome = asked.final(FinalJob(policy, 4))
+def test_a_final_training_is_tested_and_brings_its_weights(evaluator: Evaluator) -> None:
+    policy, asked = evaluator.space.uniform(0.5), with_options(evaluator, final_epochs=2)
+    result = asked.final(TrainingJob(policy, 4))
     network = trained(asked, policy, 2, seed=4)
-    assert outcome.failure is None
-    assert outcome.epochs == 2
-    assert outcome.val_accuracy == evaluate(network, climb.task.validation)
-    assert outcome.test_accuracy == evaluate(network, climb.task.test)
-    assert outcome.weights.keys() == network.state_dict().keys()
-    assert same(network, outcome.weights)
+    assert result.failure is None
+    assert result.epochs == 2
+    assert result.val_accuracy == evaluate(network, evaluator.task.validation)
+    assert result.test_accuracy == evaluate(network, evaluator.task.test)
+    assert result.weights.keys() == network.state_dict().keys()
+    assert same(network, result.weights)
 
 
-def test_a_final_training_that_diverges_is_an_outcome(climb: Climb) -> None:
-    outcome = with_options(climb, lr=1e12).final(FinalJob(climb.space.uniform(0.5), 0))
-    assert outcome.failure is not None
-    assert outcome.failure.reason.startswith("diverged: the loss became")
-    assert outcome.weights == {}
+def test_a_final_training_that_diverges_is_an_outcome(evaluator: Evaluator) -> None:
+    result = with_options(evaluator, lr=1e12).final(TrainingJob(evaluator.space.uniform(0.5), 0))
+    assert result.failure is not None
+    assert result.failure.reason.startswith("diverged: the loss became")
+    assert result.weights == {}
 
 
-def test_a_final_training_is_as_asked_instead_of_the_runs_own(climb: Climb) -> None:
-    policy = climb.space.uniform(0.5)
-    how = Training(replace(climb.recipe, lr=1e-12), epochs=1, scratch=True, tested=False)
-    outcome = climb.final(FinalJob(policy, 4, how, keep=False))
-    assert (outcome.failure, outcome.epochs, outcome.weights) == (None, 1, {})
-    assert math.isnan(outcome.test_accuracy)
-    assert outcome.val_accuracy < 0.5  # fresh weights that did not move
+def test_a_final_training_is_as_asked_instead_of_the_runs_own(evaluator: Evaluator) -> None:
+    policy = evaluator.space.uniform(0.5)
+    how = Training(replace(evaluator.recipe, lr=1e-12), epochs=1, scratch=True, tested=False)
+    result = evaluator.final(TrainingJob(policy, 4, how, keep=False))
+    assert (result.failure, result.epochs, result.weights) == (None, 1, {})
+    assert math.isnan(result.test_accuracy)
+    assert result.val_accuracy < 0.5  # fresh weights that did not move
 
 
 class Cut(BaseException):
@@ -138,10 +141,10 @@ class CutAfter(InFolder):
 
 @pytest.mark.parametrize("mode", ["finetune", "scratch-e", "scratch-b"])
 def test_a_training_cut_short_goes_on_in_every_mode(
-    climb: Climb, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluator: Evaluator, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
-    policy, asked = climb.space.uniform(0.5), with_options(climb, train=mode)
+    policy, asked = evaluator.space.uniform(0.5), with_options(evaluator, train=mode)
     how = asked.in_mode(policy, 3)
     whole = asked.trained(policy, how, seed=2)
     cut = dataclasses.replace(asked, checkpoints=CutAfter(tmp_path, how.epochs - 1))
@@ -152,9 +155,9 @@ def test_a_training_cut_short_goes_on_in_every_mode(
     assert list(tmp_path.iterdir()) == []
 
 
-def trained(climb: Climb, policy: Policy, epochs: int, seed: int) -> torch.nn.Module:
+def trained(evaluator: Evaluator, policy: Policy, epochs: int, seed: int) -> torch.nn.Module:
     """In the run's own mode."""
-    return climb.trained(policy, climb.in_mode(policy, epochs), seed)
+    return evaluator.trained(policy, evaluator.in_mode(policy, epochs), seed)
 
 
 def same(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> bool:
@@ -171,15 +174,15 @@ class Asked(Nowhere):
         self.keys.append(key)
 
 
-def test_checkpoints_of_unlike_trainings_have_unlike_keys(climb: Climb) -> None:
-    asked, half = Asked(), climb.space.uniform(0.5)
-    mine = dataclasses.replace(climb, checkpoints=asked)
+def test_checkpoints_of_unlike_trainings_have_unlike_keys(evaluator: Evaluator) -> None:
+    asked, half = Asked(), evaluator.space.uniform(0.5)
+    mine = dataclasses.replace(evaluator, checkpoints=asked)
     copy = pickle.loads(pickle.dumps(mine))
     trained(mine, half, 1, seed=0)
     trained(copy, half, 1, seed=0)
     assert copy.checkpoints.keys == asked.keys
     others = (
-        (mine, climb.space.uniform(0.3), 1, 0),
+        (mine, evaluator.space.uniform(0.3), 1, 0),
         (mine, half, 2, 0),
         (mine, half, 1, 1),
         (with_options(mine, train="scratch-e"), half, 1, 0),
@@ -220,11 +223,11 @@ def test_failures_have_a_kind_and_one_line(error: Exception, kind: str, reason: 
     assert "\n" not in found.reason
 
 
-def test_the_next_rung_and_its_score_are_read_from_the_record(climb: Climb) -> None:
-    record = TrialRecord(0, climb.space.full, "uniform", 1, 1.0, 1)
-    assert climb.next_rung(record) == 0
+def test_the_next_rung_and_its_score_are_read_from_the_record(evaluator: Evaluator) -> None:
+    record = TrialRecord(0, evaluator.space.full, "uniform", 1, 1.0, 1)
+    assert evaluator.next_rung(record) == 0
     judged = dataclasses.replace(record, proxies={"adaptive_bn": 0.4, "predicted_damage": -1.0})
-    assert climb.next_rung(judged) == 1
+    assert evaluator.next_rung(judged) == 1
     trained = dataclasses.replace(judged, accuracy=(0.7,))
-    assert (climb.next_rung(trained), climb.top) == (2, 2)
-    assert [climb.score(trained, rung) for rung in (0, 1)] == [0.4, 0.7]
+    assert (evaluator.next_rung(trained), evaluator.top) == (2, 2)
+    assert [evaluator.score(trained, rung) for rung in (0, 1)] == [0.4, 0.7]

@@ -6,33 +6,33 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from search.jobs import Failure, RungResult
 
 from results import TrialRecord
 from search.study.unsaved import Unsaved
-from search.trial import Failure, Outcome
 from spaces import Policy
 
 RECORD = TrialRecord(
     3, Policy({"conv1": 8}), "tpe", flops=10, flops_fraction=0.5, params=7, seed=11
 )
 OUTCOMES = [
-    Outcome(0, 1.5, proxies={"adaptive_bn": 0.1 + 0.2}),
-    Outcome(1, 2.5, accuracy=1 / 3, epochs=4),
-    Outcome(2, 0.5, accuracy=0.5, failure=Failure("diverged", "diverged: nan")),
+    RungResult(0, 1.5, proxies={"adaptive_bn": 0.1 + 0.2}),
+    RungResult(1, 2.5, accuracy=1 / 3, epochs=4),
+    RungResult(2, 0.5, accuracy=0.5, failure=Failure("diverged", "diverged: nan")),
 ]
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
-def test_a_later_process_finds_what_was_kept(tmp_path: Path, outcome: Outcome) -> None:
+def test_a_later_process_finds_what_was_kept(tmp_path: Path, result: RungResult) -> None:
     folder = tmp_path / "unsaved"
-    Unsaved(folder).keep(RECORD, outcome)
+    Unsaved(folder).keep(RECORD, result)
     later = Unsaved(folder)
-    assert repr(later.find(RECORD, outcome.rung)) == repr(outcome)  # nan is not equal to itself
-    assert later.find(replace(RECORD, number=9), outcome.rung) is not None  # requeued since
-    assert later.find(replace(RECORD, seed=12), outcome.rung) is None
-    assert later.find(RECORD, outcome.rung + 1) is None
-    later.drop(RECORD, outcome.rung)
-    assert later.find(RECORD, outcome.rung) is None
+    assert repr(later.find(RECORD, result.rung)) == repr(result)  # nan is not equal to itself
+    assert later.find(replace(RECORD, number=9), result.rung) is not None  # requeued since
+    assert later.find(replace(RECORD, seed=12), result.rung) is None
+    assert later.find(RECORD, result.rung + 1) is None
+    later.drop(RECORD, result.rung)
+    assert later.find(RECORD, result.rung) is None
     assert list(folder.iterdir()) == []
 
 

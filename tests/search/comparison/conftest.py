@@ -5,31 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from search.evaluator import Evaluator
 
 import prune_ops
 import spaces
 from search.config import SearchConfig
 from search.finals import Finalist
 from search.task import build_task
-from search.trial import Climb
 from spaces import Budget
 
 HALF = Budget.parse("0.5")
 
 
 @pytest.fixture(scope="package")
-def climb(tmp_path_factory: pytest.TempPathFactory) -> Climb:
+def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
     cache = tmp_path_factory.mktemp("cache")
     task = build_task(train_images=256, baseline_epochs=4, cache=Path(cache), device="cpu")
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), ["second_order"])
-    return Climb(task, space, scores, SearchConfig.of(final_epochs=2))
+    return Evaluator(task, space, scores, SearchConfig.of(final_epochs=2))
 
 
 @pytest.fixture(scope="package")
-def contenders(climb: Climb) -> list[Finalist]:
+def contenders(evaluator: Evaluator) -> list[Finalist]:
     """Two searched policies, the best first, and uniform widths, at budget 0.5."""
-    space = climb.space
+    space = evaluator.space
     searched = [
         space.policy(space.project(space.widths(space.uniform(b)), HALF)) for b in (0.4, 0.3)
     ]

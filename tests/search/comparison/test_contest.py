@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from search.evaluator import Evaluator
+from search.jobs import TrainingJob, TrainingResult
 
 from results import ARMS, Comparison
 from search.comparison.config import CompareConfig
@@ -16,7 +18,6 @@ from search.comparison.contest import Contest
 from search.engines.local import Local
 from search.finals import Finalist
 from search.progress import Progress
-from search.trial import Climb, FinalJob, FinalOutcome
 
 
 class Killed(BaseException):
@@ -28,17 +29,17 @@ class Counted(Local):
 
     def __init__(self, most: int | None = None) -> None:
         super().__init__()
-        self.trained: list[FinalJob] = []
+        self.trained: list[TrainingJob] = []
         self._most = most
 
     def finals(
-        self, climb: Climb, jobs: Sequence[FinalJob]
-    ) -> Iterator[tuple[FinalJob, FinalOutcome]]:
-        for job, outcome in super().finals(climb, jobs):
+        self, evaluator: Evaluator, jobs: Sequence[TrainingJob]
+    ) -> Iterator[tuple[TrainingJob, TrainingResult]]:
+        for job, result in super().finals(evaluator, jobs):
             if self._most is not None and len(self.trained) == self._most:
                 raise Killed
             self.trained.append(job)
-            yield job, outcome
+            yield job, result
 
 
 ASKED = CompareConfig(
@@ -57,17 +58,19 @@ def best_and_uniform(contenders: list[Finalist]) -> list[Finalist]:
     return [contenders[0], contenders[-1]]
 
 
-def contest(climb: Climb, contenders: list[Finalist], engine: Local, folder: Path) -> Contest:
-    return Contest(ASKED, climb, contenders, engine, Progress(), folder)
+def contest(
+    evaluator: Evaluator, contenders: list[Finalist], engine: Local, folder: Path
+) -> Contest:
+    return Contest(ASKED, evaluator, contenders, engine, Progress(), folder)
 
 
 @pytest.fixture(scope="module")
 def whole(
-    climb: Climb, contenders: list[Finalist], tmp_path_factory: pytest.TempPathFactory
+    evaluator: Evaluator, contenders: list[Finalist], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Comparison, Counted, list[Comparison]]:
     """A comparison undisturbed, who trained it, and what was kept on the way."""
     engine, kept = Counted(), []
-    made = contest(climb, contenders, engine, tmp_path_factory.mktemp("whole"))
+    made = contest(evaluator, contenders, engine, tmp_path_factory.mktemp("whole"))
     return made.run(Comparison(), kept.append), engine, kept
 
 
@@ -106,35 +109,35 @@ def test_a_rate_at_the_end_of_the_range_is_said_to_be(whole) -> None:
     assert any("an end of its range" in note for note in comparison.notes)  # of two, both are
 
 
-def test_what_the_sparse_training_took_is_kept(whole, climb: Climb) -> None:
+def test_what_the_sparse_training_took_is_kept(whole, evaluator: Evaluator) -> None:
     comparison, _, _ = whole
-    assert comparison.sparse_flops == 3 * climb.space.full_flops * len(climb.task.train) * 1
+    assert comparison.sparse_flops == 3 * evaluator.space.full_flops * len(evaluator.task.train) * 1
     assert comparison.sparse_seconds > 0
 
 
-def test_slimming_inherits_from_its_own_sparse_training(whole, climb: Climb) -> None:
+def test_slimming_inherits_from_its_own_sparse_training(whole, evaluator: Evaluator) -> None:
     comparison, engine, _ = whole
     rows = {r.arm: r for r in comparison.arms if r.structure == "slimming" and r.seed == 0}
     assert rows["finetune"].criterion == "slimming"
     assert rows["random-channels"].criterion == "random"
     (sparse,) = [j for j in engine.trained if j.training and j.training.recipe.sparsity > 0]
     assert (sparse.policy, sparse.training.scratch, sparse.training.epochs) == (
-        climb.space.full,
+        evaluator.space.full,
         True,
         1,
     )
 
 
 def test_killed_again_and_again_it_goes_on_and_ends_the_same(
-    whole, climb: Climb, contenders: list[Finalist], tmp_path: Path
+    whole, evaluator: Evaluator, contenders: list[Finalist], tmp_path: Path
 ) -> None:
     comparison, undisturbed, _ = whole
     killed, kept = [Counted(most) for most in (0, 1, 4, 20)], [Comparison()]
     for engine in killed:
         with pytest.raises(Killed):
-            contest(climb, contenders, engine, tmp_path).run(kept[-1], kept.append)
+            contest(evaluator, contenders, engine, tmp_path).run(kept[-1], kept.append)
     last = Counted()
-    ended = contest(climb, contenders, last, tmp_path).run(kept[-1], kept.append)
+    ended = contest(evaluator, contenders, last, tmp_path).run(kept[-1], kept.append)
     assert table(ended) == table(comparison)
     trained = [job for engine in (*killed, last) for job in engine.trained]
     assert len(set(trained)) == len(trained) == len(undisturbed.trained)
@@ -148,12 +151,12 @@ def table(comparison: Comparison) -> list[tuple[object, ...]]:
 
 
 def test_more_seeds_train_only_what_is_new(
-    whole, climb: Climb, contenders: list[Finalist], tmp_path: Path
+    whole, evaluator: Evaluator, contenders: list[Finalist], tmp_path: Path
 ) -> None:
     comparison, _, _ = whole
     asked = CompareConfig.of(**{**vars(ASKED), "seeds": 3, "structures": ("uniform",)})
     engine = Counted()
-    made = Contest(asked, climb, contenders, engine, Progress(), tmp_path)
+    made = Contest(asked, evaluator, contenders, engine, Progress(), tmp_path)
     extended = made.run(comparison, lambda _: None)
     assert {job.seed for job in engine.trained} == {2}
     assert {(r.structure, r.seed) for r in extended.arms} >= {("uniform", 2), ("l1", 1)}
@@ -161,19 +164,19 @@ def test_more_seeds_train_only_what_is_new(
 
 
 def test_without_swept_arms_no_rate_is_sought(
-    climb: Climb, contenders: list[Finalist], tmp_path: Path
+    evaluator: Evaluator, contenders: list[Finalist], tmp_path: Path
 ) -> None:
     asked = CompareConfig.of(**{**vars(ASKED), "arms": ("scratch-e",), "structures": ("uniform",)})
     engine = Counted()
-    made = Contest(asked, climb, contenders, engine, Progress(), tmp_path)
+    made = Contest(asked, evaluator, contenders, engine, Progress(), tmp_path)
     comparison = made.run(Comparison(), lambda _: None)
     assert (len(engine.trained), comparison.sweep) == (2, ())
 
 
 def test_weights_of_unknown_training_are_said_to_be(
-    climb: Climb, contenders: list[Finalist], tmp_path: Path
+    evaluator: Evaluator, contenders: list[Finalist], tmp_path: Path
 ) -> None:
-    given = replace(climb, task=replace(climb.task, base_epochs=None))
+    given = replace(evaluator, task=replace(evaluator.task, base_epochs=None))
     asked = CompareConfig.of(**{**vars(ASKED), "arms": ("scratch-e",), "structures": ("uniform",)})
     made = Contest(asked, given, contenders, Counted(), Progress(), tmp_path)
     notes = made.run(Comparison(), lambda _: None).notes
@@ -181,10 +184,10 @@ def test_weights_of_unknown_training_are_said_to_be(
 
 
 def test_another_surgery_and_schedule_of_the_search_are_said(
-    whole, climb: Climb, contenders: list[Finalist], tmp_path: Path
+    whole, evaluator: Evaluator, contenders: list[Finalist], tmp_path: Path
 ) -> None:
-    training = replace(climb.config.training, surgery="scale", schedule="layerwise")
-    given = replace(climb, config=replace(climb.config, training=training))
+    training = replace(evaluator.config.training, surgery="scale", schedule="layerwise")
+    given = replace(evaluator, config=replace(evaluator.config, training=training))
     asked = CompareConfig.of(**{**vars(ASKED), "arms": ("scratch-e",), "structures": ("uniform",)})
     made = Contest(asked, given, contenders, Counted(), Progress(), tmp_path)
     notes = made.run(Comparison(), lambda _: None).notes
@@ -194,12 +197,12 @@ def test_another_surgery_and_schedule_of_the_search_are_said(
 
 
 def test_a_training_that_diverges_leaves_the_others_alone(
-    climb: Climb, contenders: list[Finalist], tmp_path: Path
+    evaluator: Evaluator, contenders: list[Finalist], tmp_path: Path
 ) -> None:
     asked = CompareConfig.of(
         **{**vars(ASKED), "rates": (1e12, 0.01), "structures": ("uniform",), "seeds": 1}
     )
-    made = Contest(asked, climb, contenders, Counted(), Progress(), tmp_path)
+    made = Contest(asked, evaluator, contenders, Counted(), Progress(), tmp_path)
     comparison = made.run(Comparison(), lambda _: None)
     assert [(p.lr, math.isnan(p.val_accuracy), p.chosen) for p in comparison.sweep] == [
         (1e12, True, False),

@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from search.evaluator import Evaluator, Training
+from search.jobs import Failure, TrainingResult
 
 from results import ARMS, ArmRecord
 from search.comparison.plan import Planned, Schedule, plan, record
 from search.comparison.structures import Structure
 from search.finals import Finalist
 from search.train import FINETUNE, FROM_SCRATCH
-from search.trial import Climb, Failure, FinalOutcome, Training
 
 SCHEDULE = Schedule(base=4, finetune=3, rates={"0.5": 0.03})
 
 
-def planned(climb: Climb, structure: Structure, seeds: tuple[int, ...] = (5,)) -> list[Planned]:
-    return plan([structure], ARMS, seeds, SCHEDULE, climb)
+def planned(
+    evaluator: Evaluator, structure: Structure, seeds: tuple[int, ...] = (5,)
+) -> list[Planned]:
+    return plan([structure], ARMS, seeds, SCHEDULE, evaluator)
 
 
 @pytest.fixture
@@ -25,15 +28,15 @@ def uniform(contenders: list[Finalist]) -> Structure:
     return Structure("uniform", "predefined", "0.5", *contenders[-1].tried)
 
 
-def by_arm(climb: Climb, structure: Structure) -> dict[str, ArmRecord]:
-    outcome = FinalOutcome(2.0, 0, 0.8, 0.7)
-    rows = [record(one, outcome, SCHEDULE, climb) for one in planned(climb, structure)]
+def by_arm(evaluator: Evaluator, structure: Structure) -> dict[str, ArmRecord]:
+    result = TrainingResult(2.0, 0, 0.8, 0.7)
+    rows = [record(one, result, SCHEDULE, evaluator) for one in planned(evaluator, structure)]
     return {row.arm: row for row in rows}
 
 
-def test_epochs_rates_and_weights_of_every_arm(climb: Climb, uniform: Structure) -> None:
-    rows = by_arm(climb, uniform)
-    full, flops = climb.space.full_flops, climb.space.flops(uniform.policy)
+def test_epochs_rates_and_weights_of_every_arm(evaluator: Evaluator, uniform: Structure) -> None:
+    rows = by_arm(evaluator, uniform)
+    full, flops = evaluator.space.full_flops, evaluator.space.flops(uniform.policy)
     equal = round(4 * full / flops)
     told = {arm: (r.weights, r.epochs, r.lr, r.criterion) for arm, r in rows.items()}
     # 256 images are few: batches of 32 and half the usual rate from scratch.
@@ -48,11 +51,11 @@ def test_epochs_rates_and_weights_of_every_arm(climb: Climb, uniform: Structure)
 
 
 def test_the_computation_is_counted_with_the_unpruned_networks_own(
-    climb: Climb, uniform: Structure
+    evaluator: Evaluator, uniform: Structure
 ) -> None:
-    rows = by_arm(climb, uniform)
-    full, flops, images = climb.space.full_flops, climb.space.flops(uniform.policy), 256
-    assert len(climb.task.train) == images
+    rows = by_arm(evaluator, uniform)
+    full, flops, images = evaluator.space.full_flops, evaluator.space.flops(uniform.policy), 256
+    assert len(evaluator.task.train) == images
     assert rows["finetune"].training_flops == 3 * flops * images * 3
     assert rows["finetune"].inherited_flops == 3 * full * images * 4
     assert rows["scratch-e"].total_flops == 3 * flops * images * 4
@@ -62,22 +65,28 @@ def test_the_computation_is_counted_with_the_unpruned_networks_own(
 
 
 def test_inherited_weights_cost_what_their_own_training_did(
-    climb: Climb, uniform: Structure
+    evaluator: Evaluator, uniform: Structure
 ) -> None:
-    full, images = climb.space.full_flops, len(climb.task.train)
+    full, images = evaluator.space.full_flops, len(evaluator.task.train)
     longer = Schedule(base=9, finetune=3, rates={"0.5": 0.03})
     slim = dataclasses.replace(uniform, name="slimming", source="slimming")
-    unknown = dataclasses.replace(climb, task=dataclasses.replace(climb.task, base_epochs=None))
-    for structure, how, epochs in ((uniform, climb, 4), (slim, climb, 9), (uniform, unknown, 9)):
+    unknown = dataclasses.replace(
+        evaluator, task=dataclasses.replace(evaluator.task, base_epochs=None)
+    )
+    for structure, how, epochs in (
+        (uniform, evaluator, 4),
+        (slim, evaluator, 9),
+        (uniform, unknown, 9),
+    ):
         row = plan([structure], ["finetune"], [0], longer, how)[0]
-        made = record(row, FinalOutcome(0.0), longer, how)
+        made = record(row, TrainingResult(0.0), longer, how)
         assert made.inherited_flops == 3 * full * images * epochs
 
 
 def test_batches_and_all_but_the_rate_are_the_same_in_every_arm(
-    climb: Climb, uniform: Structure
+    evaluator: Evaluator, uniform: Structure
 ) -> None:
-    recipes = [one.job.training.recipe for one in planned(climb, uniform) if one.job.training]
+    recipes = [one.job.training.recipe for one in planned(evaluator, uniform) if one.job.training]
     assert {(r.batch_size, r.weight_decay, r.momentum, r.nesterov) for r in recipes} == {
         (32, FINETUNE.weight_decay, FINETUNE.momentum, FINETUNE.nesterov)
     }
@@ -85,32 +94,36 @@ def test_batches_and_all_but_the_rate_are_the_same_in_every_arm(
 
 
 def test_every_arm_reads_the_test_split_and_keeps_no_weights(
-    climb: Climb, uniform: Structure
+    evaluator: Evaluator, uniform: Structure
 ) -> None:
-    for one in planned(climb, uniform):
+    for one in planned(evaluator, uniform):
         assert one.job.training is not None
         assert (one.job.training.tested, one.job.keep) == (True, False)
 
 
-def test_first_everybody_with_the_first_seed(climb: Climb, uniform: Structure) -> None:
-    rows = planned(climb, uniform, seeds=(5, 6))
+def test_first_everybody_with_the_first_seed(evaluator: Evaluator, uniform: Structure) -> None:
+    rows = planned(evaluator, uniform, seeds=(5, 6))
     assert [one.job.seed for one in rows] == [5] * 6 + [6] * 6
     assert [one.arm for one in rows] == [*ARMS, *ARMS]
 
 
-def test_random_channels_are_drawn_anew_for_every_seed(climb: Climb, uniform: Structure) -> None:
+def test_random_channels_are_drawn_anew_for_every_seed(
+    evaluator: Evaluator, uniform: Structure
+) -> None:
     drawn = [
-        one.job.source for one in planned(climb, uniform, (5, 6)) if one.arm == "random-channels"
+        one.job.source
+        for one in planned(evaluator, uniform, (5, 6))
+        if one.arm == "random-channels"
     ]
     assert drawn == ["random 5", "random 6"]
 
 
 def test_fresh_networks_of_the_same_widths_are_one_training(
-    climb: Climb, uniform: Structure
+    evaluator: Evaluator, uniform: Structure
 ) -> None:
     l1 = dataclasses.replace(uniform, name="l1", source="l1")
     mine, theirs = (
-        {one.arm: one.job for one in planned(climb, structure)} for structure in (uniform, l1)
+        {one.arm: one.job for one in planned(evaluator, structure)} for structure in (uniform, l1)
     )
     assert {arm for arm in ARMS if mine[arm] == theirs[arm]} == {
         "random-channels",
@@ -121,14 +134,14 @@ def test_fresh_networks_of_the_same_widths_are_one_training(
 
 
 def test_a_training_that_failed_is_recorded_with_its_reason(
-    climb: Climb, uniform: Structure
+    evaluator: Evaluator, uniform: Structure
 ) -> None:
-    outcome = FinalOutcome(1.0, failure=Failure("diverged", "diverged: nan"))
-    row = record(planned(climb, uniform)[0], outcome, SCHEDULE, climb)
+    result = TrainingResult(1.0, failure=Failure("diverged", "diverged: nan"))
+    row = record(planned(evaluator, uniform)[0], result, SCHEDULE, evaluator)
     assert (row.reason, row.epochs) == ("diverged: nan", 3)
     assert row.test_accuracy != row.test_accuracy
 
 
-def test_a_job_says_how_it_is_trained(climb: Climb, uniform: Structure) -> None:
-    for one in planned(climb, uniform):
+def test_a_job_says_how_it_is_trained(evaluator: Evaluator, uniform: Structure) -> None:
+    for one in planned(evaluator, uniform):
         assert isinstance(one.job.training, Training)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from search.evaluator import Evaluator
 
 import prune_ops
 import spaces
@@ -21,7 +22,6 @@ from search.comparison.structures import (
 from search.config import SearchConfig
 from search.finals import Finalist
 from search.folder import Folder
-from search.trial import Climb
 from spaces import Budget, Space, UserError
 
 HALF = Budget.parse("0.5")
@@ -35,10 +35,10 @@ def discovered(name: str) -> tuple[torch.nn.Module, Space]:
 
 
 def test_all_structures_meet_the_budget_and_say_what_they_inherit(
-    climb: Climb, contenders: list[Finalist]
+    evaluator: Evaluator, contenders: list[Finalist]
 ) -> None:
-    scales = prune_ops.score(climb.task.model, climb.space, (), ["bn_scale"])["bn_scale"]
-    found = structures(STRUCTURES, contenders, climb, scales)
+    scales = prune_ops.score(evaluator.task.model, evaluator.space, (), ["bn_scale"])["bn_scale"]
+    found = structures(STRUCTURES, contenders, evaluator, scales)
     assert [(s.name, s.kind, s.source) for s in found] == [
         ("trial 7", "searched", "second_order"),
         ("trial 3", "searched", "second_order"),
@@ -47,15 +47,15 @@ def test_all_structures_meet_the_budget_and_say_what_they_inherit(
         ("thinet", "predefined", "thinet"),
         ("slimming", "discovered", "slimming"),
     ]
-    limit = HALF.limit(climb.space.full_flops)
-    assert all(0.9 * limit < climb.space.flops(s.policy) <= limit for s in found)
+    limit = HALF.limit(evaluator.space.full_flops)
+    assert all(0.9 * limit < evaluator.space.flops(s.policy) <= limit for s in found)
     assert [s.name for s in found if s.best] == ["trial 7"]
     by_name = {s.name: s for s in found}
     assert by_name["l1"].policy == by_name["uniform"].policy
 
 
-def test_only_those_asked_for(climb: Climb, contenders: list[Finalist]) -> None:
-    assert structures(["searched"], [contenders[0], contenders[-1]], climb) == [
+def test_only_those_asked_for(evaluator: Evaluator, contenders: list[Finalist]) -> None:
+    assert structures(["searched"], [contenders[0], contenders[-1]], evaluator) == [
         Structure("trial 7", "searched", "0.5", *contenders[0].tried, number=7, best=True)
     ]
 
