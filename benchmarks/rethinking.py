@@ -23,7 +23,7 @@ from results.contrasts import verdict
 from results.report.blocks import Document
 from results.report.markdown import markdown
 from results.report.sections import comparison
-from search.comparison.structures import STRUCTURES
+from search.comparison.config import STRUCTURES
 from search.folder import finished
 from search.task import Task
 
@@ -55,7 +55,7 @@ def main() -> None:
         finetune_epochs=args.finetune_epochs,
         base_epochs=args.base_epochs,
         sweep_epochs=args.sweep_epochs,
-        sparsity=args.sparsity,
+        slimming_sparsity=args.slimming_sparsity,
         workers=args.workers,
     )
     _write(run, task, args)
@@ -111,7 +111,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--base-epochs", type=int, default=60)
     parser.add_argument("--finetune-epochs", type=int, default=20)
     parser.add_argument("--sweep-epochs", type=int)
-    parser.add_argument("--sparsity", type=float, default=1e-4)
+    parser.add_argument("--slimming-sparsity", type=float, default=1e-4)
     parser.add_argument("--images", type=int, help="train on so many images (default: all)")
     parser.add_argument("--test-images", type=int, help="test on so many images (default: all)")
     parser.add_argument("--validation-fraction", type=float)

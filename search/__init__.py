@@ -11,10 +11,11 @@ import os
 # 0.7 s with two sleeping ones. Read when torch starts its threads, hence before the imports.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from search.building import build_task
 from search.compare import compare
 from search.config import SearchConfig
 from search.errors import SearchStopped
 from search.run import search
-from search.task import Task, build_task
+from search.task import Task
 
 __all__ = ["SearchConfig", "SearchStopped", "Task", "build_task", "compare", "search"]

@@ -119,9 +119,7 @@ def _compare(arguments: Sequence[str]) -> int:
     options = vars(_compare_parser().parse_args(arguments))
     where = options.pop("run", None)
     check_plain("RUN", where or "")
-    own = {f.name for f in dataclasses.fields(CompareConfig)}
-    mine = {name: value for name, value in options.items() if name in own}
-    others = {name: value for name, value in options.items() if name not in own}
+    mine, others = CompareConfig.split(options)
     if where is None:
         asked, folder = CompareConfig.of(**mine), place(others)
         with _resumable(folder, lambda: _searching(folder, asked)) as progress:
@@ -243,9 +241,9 @@ def _compare_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run (default: search)")
     add_part(parser, CompareConfig())
-    own = [option.name for option in dataclasses.fields(CompareConfig)]  # --sparsity of slimming
+    parser.add_argument("--interval", help=argparse.SUPPRESS)  # of the version before
     for part in vars(SearchConfig()).values():
-        add_part(parser, part, skip=own)
+        add_part(parser, part)
     return parser
 
 

@@ -52,8 +52,7 @@ def compare(run: str | Path | None = None, task: Task | None = None, **options: 
         UserError: the run has no finished trials, is another network's, or an option cannot be.
         SearchStopped: three trainings in a row died.
     """
-    own = {k: v for k, v in options.items() if k in CompareConfig.__dataclass_fields__}
-    rest = {k: v for k, v in options.items() if k not in own}
+    own, rest = CompareConfig.split(options)
     if run is not None:
         folder = folder_of(run, rest)
         return execute_comparison(folder, options_of(folder, own), task)

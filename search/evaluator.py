@@ -81,7 +81,7 @@ class Evaluator:
     def rule(self) -> DominanceRule:
         """Who is promoted from a rung below the top."""
         judging = self.config.judging
-        return DominanceRule(judging.eta, judging.coin, int(TOLERANCE * self.space.full_flops))
+        return DominanceRule(judging.eta, judging.explore, int(TOLERANCE * self.space.full_flops))
 
     def on(self, device: torch.device) -> Evaluator:
         """The same on another device."""

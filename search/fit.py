@@ -9,15 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from prune_ops.batches import described
+from search.data.splits import TAKES
 from spaces import copied
 from spaces.errors import DataError, brief
 from spaces.inputs import joined
-
-TAKES = (
-    "a search takes one image tensor in and one logit a class out; for other networks use "
-    "spaces.discover, prune_ops.score and prune_ops.prune in Python"
-)
-"""Whoever has another network is told how far they can go with it."""
 
 
 def check_fit(

@@ -3,50 +3,49 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
-import types
+import textwrap
 import typing
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from search.config import flag
+from search.options import Field, Options, flag, kinds_of, shown
 
 USER_ERROR = 2
 """Exit code of a mistake of the user's."""
 
 
-def add_part(parser: argparse.ArgumentParser, part: Any, skip: Sequence[str] = ()) -> None:
+def add_part(parser: argparse.ArgumentParser, part: Options, skip: Sequence[str] = ()) -> None:
+    """A flag for every option of a part, under its heading; names of before are not in the help."""
     group = parser.add_argument_group((type(part).__doc__ or "").strip())
     hints = typing.get_type_hints(type(part))
-    for option in dataclasses.fields(part):
-        if option.name not in skip:
-            group.add_argument(
-                flag(option.name), help=_help(option), **_kind(hints[option.name], option.name)
-            )
+    for _, option in part.leaves():
+        if option.name in skip:
+            continue
+        kind = _kind(hints[option.name], option.name)
+        group.add_argument(flag(option.name), help=_help(option), **kind)
+        if was := option.metadata["was"]:
+            group.add_argument(flag(was), dest=option.name, help=argparse.SUPPRESS, **kind)
 
 
 def _kind(hint: Any, name: str) -> dict[str, Any]:
     """What argparse must know of a field's type."""
-    if hint is bool:
+    (kind, *_), several = kinds_of(hint)
+    if kind is bool:
         return {"action": "store_true"}
-    inner = [t for t in typing.get_args(hint) if t not in (types.NoneType, Ellipsis)]
-    several = typing.get_origin(hint) is tuple
-    kind = inner[0] if inner else hint
-    shown = {int: "N", float: "X", str: "DIR" if name.endswith("_dir") else "NAME"}[kind]
+    text = "DIR" if name.endswith("_dir") else "NAME"
+    shown = {int: "N", float: "X", str: text}[kind]
     return {"type": kind, "metavar": shown} | ({"nargs": "+"} if several else {})
 
 
-def _help(option: dataclasses.Field[Any]) -> str:
+def _help(option: Field) -> str:
     """The help text with the known names and the default."""
-    names, default = option.metadata["names"], option.default
-    text = option.metadata["help"]
+    names, text = option.metadata["names"], option.metadata["help"]
     if names:
-        text += f": {', '.join(names)}"
-    if default in (None, "", False, ()) or "default" in text:
-        return text.replace("%", "%%")
-    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-    return f"{text} (default: {shown})".replace("%", "%%")
+        text += f"; one of: {', '.join(names)}"
+    if option.default not in (None, "", False, ()) and "default" not in text:
+        text += f" (default: {shown(option.default)})"
+    return text.replace("%", "%%")
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -54,6 +53,10 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=79)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """As argparse's, but that names with hyphens stay whole."""
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 class Ended(SystemExit):

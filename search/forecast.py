@@ -72,7 +72,7 @@ def seconds_of_trials(evaluator: Evaluator, budget: Budget, speed: Speed, engine
     with _threads(engine.threads):
         uniform = Candidate(evaluator.space.uniform(budget))
         trial = evaluator.evaluate_rung(uniform, 0, seed=0).seconds + BOOKKEEPING
-    promoted = 1 / judging.eta * (1 - judging.coin) + judging.coin
+    promoted = judging.explore + (1 - judging.explore) / judging.eta
     for rung, epochs in enumerate(judging.rungs, start=1):
         trial += promoted**rung * (epochs * speed.epoch + speed.evaluation)
     return evaluator.config.policies.trials * trial / engine.at_once

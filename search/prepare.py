@@ -12,6 +12,7 @@ import prune_ops
 import spaces
 from results import text
 from search import provenance
+from search.building import build_task
 from search.checks import Check
 from search.config import SearchConfig
 from search.evaluator import ADAPTING
@@ -19,7 +20,7 @@ from search.fit import check_fit
 from search.progress import Progress
 from search.sampler import parameters
 from search.scoring import criteria
-from search.task import SCORING, Task, build_task, calibration_sizes
+from search.task import SCORING, Task, calibration_sizes
 from search.train import penalised_scales
 from spaces import Budget, Space
 

@@ -170,7 +170,7 @@ def _train(s: Session) -> list[str]:
     carry_out(again, trainer, partial(save_repeats, study), tick)
     trained = carry_out(front, trainer, partial(save_finals, study), tick, networks)
     checks = [*flops_check(trained, evaluator), *front.failures(trainer.known)]
-    if s.run.config.training.beside:
+    if s.run.config.training.compression_baselines:
         others = CompressionBaselines(trained, evaluator)
         s.run.progress.resize("trainings", len({*again.jobs, *front.jobs, *others.jobs}))
         carry_out(others, trainer, partial(save_beside, study), tick)

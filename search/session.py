@@ -16,7 +16,8 @@ from search import log
 from search.checkpoints import InFolder
 from search.checks import Check
 from search.config import SearchConfig
-from search.engines import Engine, hired
+from search.engines import Engine
+from search.engines.opening import open_engine
 from search.evaluator import Evaluator
 from search.folder import Folder
 from search.hardware import threads_suited_to
@@ -99,7 +100,7 @@ def engine_of(
         if run.engine == "ray":
             where = f"connecting to Ray at {run.address}" if run.address else "starting Ray here"
             progress.waiting(where)
-        with interrupts_heard(), hired(folder.config) as engine:
+        with interrupts_heard(), open_engine(folder.config) as engine:
             yield engine
     except DatabaseLost as lost:
         raise UserError(f"{lost}; go on with: {resume_command()}") from lost

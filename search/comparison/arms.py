@@ -10,7 +10,7 @@ from functools import cached_property
 from results import Arm, ArmRecord
 from results.spending import training_flops
 from results.training import Candidate, TrainingRecord, TrainingSpec
-from search.comparison.structures import SLIMMING, Structure
+from search.comparison.structures import SLIMMING, Structure, random_source
 from search.evaluator import Evaluator
 from search.jobs import TrainingJob
 from search.trainings.trainer import Known
@@ -145,11 +145,6 @@ class Arms:
         if job.candidate.criterion == SLIMMING:
             return self._schedule.base
         return self._evaluator.task.base_epochs or self._schedule.base
-
-
-def random_source(seed: int) -> str:
-    """Name of the source whose channels are drawn at random for trainings with that seed."""
-    return f"random {seed}"
 
 
 def _criterion(job: TrainingJob) -> str:

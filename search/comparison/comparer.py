@@ -84,7 +84,7 @@ class Comparer:
             s.trainer,
             s.run.folder.path,
             _number(options.base_epochs),
-            options.sparsity,
+            options.slimming_sparsity,
             self._seeds[0],
             s.run.progress.say,
         )

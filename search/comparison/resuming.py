@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,12 @@ import results
 from results import Comparison, Run
 from search.comparison.config import CompareConfig
 from search.comparison.structures import SLIMMING
-from search.config import flag
 from search.evaluator import Evaluator
 from search.folder import Folder, place
 from spaces import Space, UserError
 
 UNKNOWN_EPOCHS = 20
 """Taken for the epochs of weights that were given, where nobody says."""
-
-FIXED = {"finetune_epochs", "base_epochs", "rates", "sweep_epochs", "sparsity"}
-"""The options that say what an accuracy means: they stay as a comparison began."""
 
 
 def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
@@ -33,7 +28,7 @@ def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
     if options.get("anew"):
         return CompareConfig.of(**options)
     before = results.load(folder.path, folder.config.run.storage).compared.options
-    return CompareConfig.of(**before | dict(options))
+    return CompareConfig.from_dict(before).having(**options)
 
 
 def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
@@ -105,19 +100,14 @@ def check_options(before: Comparison, options: CompareConfig, folder: Folder) ->
     Raises:
         UserError: one line that names the differences.
     """
-    here = json.loads(json.dumps(asdict(options)))
-    slimmed = any(record.structure == SLIMMING for record in before.arms)
-    different = [
-        f"{flag(name)} {_shown(before.options[name])} there, {_shown(here[name])} here"
-        for name in sorted(FIXED if slimmed else FIXED - {"sparsity"})
-        if before.options and before.options.get(name) != here[name]
-    ]
+    if not before.options:
+        return
+    began = CompareConfig.from_dict(before.options)
+    if not any(record.structure == SLIMMING for record in before.arms):
+        began = replace(began, slimming_sparsity=options.slimming_sparsity)
+    different = began.differences(options)
     if different:
         raise UserError(
             f"a comparison goes on as it began, but that of {folder.path} differs: "
             f"{'; '.join(different)}; use these, or --anew to throw away what it measured"
         )
-
-
-def _shown(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

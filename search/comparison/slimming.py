@@ -48,10 +48,10 @@ def slimmed(
         pass
     record = trainer.known(job)
     if record is None or record.failure:
+        why = record.reason if record else "was not trained"
         raise ModelError(
-            f"--structures slimming needs a network that trains sparsely, but it "
-            f"{record.reason if record else 'was not trained'}; try another --sparsity than "
-            f"{sparsity:g}"
+            f"--structures slimming needs a network that trains sparsely, but it {why}; try "
+            f"another --slimming-sparsity than {sparsity:g}"
         )
     network = copied(evaluator.task.model)
     set_state(network, weights.load())

@@ -26,7 +26,6 @@ from search.trainings.finals import Finalist
 from spaces import Budget, ChannelGroup, Policy, Space
 from spaces.errors import UserError
 
-STRUCTURES = ("searched", "uniform", "l1", "thinet", "slimming")
 SLIMMING = "slimming"
 """Name of the source whose weights are those of a sparse training of their own."""
 
@@ -89,6 +88,11 @@ def structures(
             policy = global_ranking(space, slim, budget, "bn_scale")
             found.append(Structure("slimming", "discovered", name, Candidate(policy, SLIMMING)))
     return found
+
+
+def random_source(seed: int) -> str:
+    """Name of the source whose channels are drawn at random for trainings with that seed."""
+    return f"random {seed}"
 
 
 def inside_blocks(model: nn.Module, space: Space, budget: Budget) -> Policy:

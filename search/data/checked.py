@@ -13,10 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from search.data.loaders import Batches
-from search.data.pairs import images_and_labels
-from search.data.splits import Batch
-from search.fit import TAKES
+from search.data.splits import TAKES, Batch, Batches, images_and_labels
 from spaces.errors import DataError, brief
 
 
@@ -35,22 +32,21 @@ class Items(Dataset[Any]):
     classes: int | None = None
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        what = f"item {index} of {self.spec!r}"
         try:
             found = self.inner[index]
         except (Exception, SystemExit) as error:  # it is anybody's, and so is what it raises
-            raise _unread(f"item {index} of {self.spec!r}", error) from error
-        what = f"item {index} of {self.spec!r}"
+            raise _unread(what, error) from error
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             raise DataError(f"{what} must be (input, label), but is {_kind(found)}; {TAKES}")
         image, label = found
-        if not _is_array(image):
+        if not isinstance(image, Tensor) and not hasattr(image, "__array_interface__"):
             raise DataError(
                 f"{what} must have a tensor as its input, but has {_kind(image)}; {TAKES}"
             )
         if not _is_whole(label):
-            raise DataError(
-                f"{what} must have a whole number as its label, but has {_shown(label)}"
-            )
+            got = f"{str(label)[:40]!r} ({type(label).__name__})"
+            raise DataError(f"{what} must have a whole number as its label, but has {got}")
         image, number = torch.as_tensor(image), torch.tensor([int(label)])
         return _inputs(image[None], what)[0], int(_labels(number, what, self.classes))
 
@@ -67,13 +63,14 @@ class Stream:
         return len(self.inner)
 
     def __iter__(self) -> Iterator[Batch]:
+        what = f"batches of {self.spec!r}"
         try:
             for found in self.inner:
-                yield batch(found, f"batches of {self.spec!r}", self.classes)
+                yield batch(found, what, self.classes)
         except DataError:
             raise
         except (Exception, SystemExit) as error:
-            raise _unread(f"batches of {self.spec!r}", error) from error
+            raise _unread(what, error) from error
 
 
 def batch(found: Any, what: str, classes: int | None = None) -> Batch:
@@ -142,10 +139,6 @@ def _labels(labels: Tensor, what: str, classes: int | None) -> Tensor:
     return whole
 
 
-def _is_array(image: Any) -> bool:
-    return isinstance(image, Tensor) or hasattr(image, "__array_interface__")
-
-
 def _is_whole(label: Any) -> bool:
     try:
         return bool(int(label) == label)
@@ -154,14 +147,11 @@ def _is_whole(label: Any) -> bool:
 
 
 def _unread(what: str, error: BaseException) -> DataError:
-    return DataError(f"{what} must be readable, but reading failed with {_cause(error)}")
-
-
-def _cause(error: BaseException) -> str:
-    """In one line; of what a loader's worker raised, its own line at the end of the traceback."""
+    """Of what a loader's worker raised, its own line at the end of the traceback is told."""
     lines = str(error).strip().splitlines()
     inside = len(lines) > 1 and "Original Traceback" in lines[1]
-    return f"{lines[-1][:200]}" if inside else brief(error)
+    cause = lines[-1][:200] if inside else brief(error)
+    return DataError(f"{what} must be readable, but reading failed with {cause}")
 
 
 def _kind(found: Any) -> str:
@@ -169,7 +159,3 @@ def _kind(found: Any) -> str:
         kinds = ", ".join(type(each).__name__ for each in found[:4])
         return f"{type(found).__name__} of {len(found)} ({kinds})"
     return type(found).__name__
-
-
-def _shown(label: Any) -> str:
-    return f"{str(label)[:40]!r} ({type(label).__name__})"

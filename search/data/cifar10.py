@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from search.data.source import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Images,
-    Request,
-    Splits,
-    own_size_only,
-)
+from search.data.source import Images, Request, Splits, own_size_only
 from search.data.splits import Augment
 from spaces.errors import DataError, brief
 
@@ -30,32 +24,20 @@ def load(request: Request) -> Splits:
     """
     own_size_only("cifar10", 32, request)
     root = Path(request.argument) if request.argument else request.cache / "cifar10"
-    (train, train_labels), (test, test_labels) = (_read(root, train) for train in (True, False))
-    return Images(
-        train,
-        train_labels,
-        test,
-        test_labels,
-        IMAGENET_MEAN,
-        IMAGENET_STD,
-        Augment(padding=4, flip=True),
-        classes=10,
-    ).splits(request)
+    augmentation = Augment(padding=4, flip=True)
+    return Images(_read(root, True), _read(root, False), 10, augmentation).splits(request)
 
 
 def _read(root: Path, train: bool) -> tuple[Tensor, Tensor]:
     data = _open(root, train)
-    images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
-    return images, torch.tensor(data.targets)
+    return torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(data.targets)
 
 
 def _open(root: Path, train: bool) -> Any:
     from torchvision.datasets import CIFAR10
 
-    try:
+    with suppress(RuntimeError):  # torchvision's word for "not found or corrupted"
         return CIFAR10(root, train=train)
-    except RuntimeError:  # torchvision's word for "not found or corrupted"
-        pass
     try:
         return CIFAR10(root, train=train, download=True)
     except (OSError, RuntimeError) as error:

@@ -44,10 +44,12 @@ def load(request: Request) -> Splits:
             f"{spec!r} must return (train, validation, test), but it returned "
             f"{type(parts).__name__}{size}"
         )
-    train, validation, test = (_split(part, spec, request) for part in parts)
-    shape = _common_shape([train, validation, test], spec)
+    train, validation, test = splits = [_split(part, spec, request) for part in parts]
+    if not all(map(len, splits)):
+        raise DataError(f"{spec!r} must return three parts with images, but one is empty")
+    shape = _common_shape(splits, spec)
     classes = _classes(parts, train, validation)
-    train, validation, test = (_bounded(s, spec, classes) for s in (train, validation, test))
+    train, validation, test = (_bounded(split, spec, classes) for split in splits)
     return Splits(_limited(train, spec, request), validation, test, classes, shape)
 
 
@@ -79,13 +81,6 @@ def _bounded(split: Split, spec: str, classes: int) -> Split:
 
 
 def _split(part: Any, spec: str, request: Request) -> Split:
-    split = _wrapped(part, spec, request)
-    if not len(split):
-        raise DataError(f"{spec!r} must return three parts with images, but one is empty")
-    return split
-
-
-def _wrapped(part: Any, spec: str, request: Request) -> Split:
     device = request.device
     if isinstance(part, TensorDataset):
         inputs, labels = batch(part.tensors, f"the tensors of {spec!r}")

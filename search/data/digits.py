@@ -39,5 +39,4 @@ def _images() -> Images:
         stratify=labels,
         random_state=0,
     )
-    augmentation = Augment(padding=1)
-    return Images(train, train_labels, test, test_labels, MEAN, STD, augmentation, classes=10)
+    return Images((train, train_labels), (test, test_labels), 10, Augment(padding=1), MEAN, STD)

@@ -34,22 +34,13 @@ def load(request: Request) -> Splits:
     """
     own_size_only("fashion-mnist", 28, request)
     folder = _find(request)
-    parts = [
-        _read(folder, f"{part}-{kind}-ubyte")
-        for part in ("train", "t10k")
-        for kind in ("images-idx3", "labels-idx1")
-    ]
-    train, train_labels, test, test_labels = parts
-    return Images(
-        train[:, None],
-        train_labels.long(),
-        test[:, None],
-        test_labels.long(),
-        MEAN,
-        STD,
-        Augment(padding=2, flip=True),
-        classes=10,
-    ).splits(request)
+    train, test = (_part(folder, part) for part in ("train", "t10k"))
+    return Images(train, test, 10, Augment(padding=2, flip=True), MEAN, STD).splits(request)
+
+
+def _part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
+    images = _read(folder, f"{part}-images-idx3-ubyte")
+    return images[:, None], _read(folder, f"{part}-labels-idx1-ubyte").long()
 
 
 def _find(request: Request) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from search.data.source import Progress
 from spaces.errors import DataError, brief
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -94,11 +95,8 @@ def size_of(path: str) -> tuple[int, int]:
     Raises:
         DataError: it is no image.
     """
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except Exception as error:  # Pillow's decoders raise whatever they meet in damaged bytes
-        raise _unreadable(path, error) from error
+    with _opened(path) as image:
+        return image.height, image.width
 
 
 def read_rgb(path: str) -> Image.Image:
@@ -107,14 +105,24 @@ def read_rgb(path: str) -> Image.Image:
     Raises:
         DataError: it is no image or a damaged one; it is named.
     """
+    with _opened(path) as image:
+        return image.convert("RGB")
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
-    except Exception as error:  # as above
-        raise _unreadable(path, error) from error
+            yield image
+    except Exception as error:  # Pillow's decoders raise whatever they meet in damaged bytes
+        raise DataError(
+            f"every image must be readable, but {path} is not ({brief(error)}); repair or remove it"
+        ) from error
 
 
-def decode(paths: tuple[str, ...], size: tuple[int, int], progress: Progress) -> Tensor | None:
+def decode(
+    paths: tuple[str, ...], size: tuple[int, int], progress: Callable[[int, int], None]
+) -> Tensor | None:
     """All images as one tensor (N, 3, height, width) uint8; None when one is of another size.
 
     Read by threads: Pillow lets go of the interpreter's lock while it decodes.
@@ -130,13 +138,7 @@ def decode(paths: tuple[str, ...], size: tuple[int, int], progress: Progress) ->
                     return None
                 pixels[done - 1] = np.asarray(image)
                 if done % REPORT_EVERY == 0 or done == len(paths):
-                    progress("decoding the images", done, len(paths))
+                    progress(done, len(paths))
         finally:
             pool.shutdown(cancel_futures=True)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-
-
-def _unreadable(path: str, error: Exception) -> DataError:
-    return DataError(
-        f"every image must be readable, but {path} is not ({brief(error)}); repair or remove it"
-    )

@@ -6,14 +6,17 @@ are decoded once into a tensor and kept in the cache; others are read by workers
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from search import cache
-from search.data.files import Listing, classes_in, decode, listing, size_of
+from search.data.files import Listing, classes_in, decode, listing, read_rgb, size_of
 from search.data.loaders import LoaderSplit
-from search.data.photos import Photos
 from search.data.source import IMAGENET_MEAN, IMAGENET_STD, Images, Request, Splits
 from search.data.splits import Augment
 from spaces.errors import DataError
@@ -77,20 +80,18 @@ def _decoded(
     path = request.cache / "images" / f"{cache.key(size, train.stamps, test.stamps)}.pt"
     pixels = cache.load(path)
     if pixels is None:
-        pixels = decode(train.paths + test.paths, size, request.progress)
+        pixels = decode(
+            train.paths + test.paths, size, partial(request.progress, "decoding the images")
+        )
         if pixels is None:
             return None
         cache.save(path, pixels)
     border = len(train.paths)
     return Images(
-        pixels[:border],
-        torch.tensor(train.labels),
-        pixels[border:],
-        torch.tensor(test.labels),
-        IMAGENET_MEAN,
-        IMAGENET_STD,
-        Augment(padding=min(size) // 8, flip=True),
+        (pixels[:border], torch.tensor(train.labels)),
+        (pixels[border:], torch.tensor(test.labels)),
         classes,
+        Augment(padding=min(size) // 8, flip=True),
     )
 
 
@@ -107,3 +108,31 @@ def _read_by_workers(train: Listing, test: Listing, classes: int, request: Reque
         classes,
         (3, size, size),
     )
+
+
+class Photos(Dataset[tuple[Tensor, int]]):
+    """``Photos(listing, 224, augment=True)[0]``: an image (3, 224, 224) uint8 and its label.
+
+    As ImageNet training and evaluation see images of any size. Training sees a random resized crop
+    (8 to 100 % of the area), mirrored with probability ½; evaluation the centre of the image whose
+    shorter side is 256/224 of ``size``.
+    """
+
+    def __init__(self, listing: Listing, size: int, *, augment: bool) -> None:
+        self.listing = listing
+        self.transform = _transform(size, augment)
+
+    def __len__(self) -> int:
+        return len(self.listing.paths)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = self.transform(read_rgb(self.listing.paths[index]))
+        return image, self.listing.labels[index]
+
+
+def _transform(size: int, augment: bool) -> Any:
+    from torchvision import transforms as t  # slow to import; small images do without
+
+    if augment:
+        return t.Compose([t.RandomResizedCrop(size), t.RandomHorizontalFlip(), t.PILToTensor()])
+    return t.Compose([t.Resize(round(size * 256 / 224)), t.CenterCrop(size), t.PILToTensor()])

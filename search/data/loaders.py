@@ -5,14 +5,22 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from search.data.pairs import images_and_labels
-from search.data.splits import Batch, Normalise, Split, TensorSplit, full_batches, mix, seeded
+from search.data.splits import (
+    Batch,
+    Batches,
+    Normalise,
+    Split,
+    TensorSplit,
+    images_and_labels,
+    mix,
+    seeded,
+)
 from spaces.errors import DataError, brief
 
 T = TypeVar("T")
@@ -22,7 +30,7 @@ HELD_IMAGES = 2048
 
 
 @dataclass(frozen=True, eq=False)
-class LoaderSplit:
+class LoaderSplit(Split):
     """Images read one by one in worker processes.
 
         split = LoaderSplit(plain, augmented, torch.arange(1000), torch.device("cuda"))
@@ -80,17 +88,9 @@ class LoaderSplit:
             images, labels = (part.to(self.device, non_blocking=True) for part in pair)
             yield normal(images), labels.long()
 
-    def steps(self, batch_size: int) -> int:
-        """As ``Split.steps``."""
-        return full_batches(len(self), batch_size)
-
     def subset(self, indices: Tensor) -> LoaderSplit:
         """As ``Split.subset``."""
         return replace(self, indices=self.indices[indices])
-
-    def indexable(self) -> LoaderSplit:
-        """Itself."""
-        return self
 
     def to(self, device: torch.device) -> LoaderSplit:
         """As ``Split.to``."""
@@ -130,18 +130,8 @@ def _allowed(workers: int) -> int:
     return 0 if daemon else min(workers, torch.get_num_threads())
 
 
-class Batches(Protocol):
-    """An iterable of batches that knows how many they are."""
-
-    def __iter__(self) -> Iterator[Any]:
-        """One pass."""
-
-    def __len__(self) -> int:
-        """Batches in a pass."""
-
-
 @dataclass(frozen=True, eq=False)
-class StreamSplit:
+class StreamSplit(Split):
     """The user's own loader: whatever gives batches ``(inputs, targets)`` when iterated.
 
         split = StreamSplit(DataLoader(dataset, batch_size=64, shuffle=True), device, images=5000)
@@ -183,26 +173,21 @@ class StreamSplit:
     def indexable(self) -> TensorSplit:
         """The first ``HELD_IMAGES`` of one pass, kept from then on."""
         if not self._held:
-            self._held.append(collect(self, HELD_IMAGES))
+            self._held.append(self._first(HELD_IMAGES))
         return self._held[0]
 
     def to(self, device: torch.device) -> StreamSplit:
         """As ``Split.to``."""
         return replace(self, device=device, _held=[held.to(device) for held in self._held])
 
-
-def collect(split: Split, images: int) -> TensorSplit:
-    """The first ``images`` of a pass without augmentation, as one tensor."""
-    inputs: list[Tensor] = []
-    targets: list[Tensor] = []
-    held = 0
-    for x, y in split.batches(256):
-        inputs.append(x)
-        targets.append(y)
-        held += len(y)
-        if held >= images:
-            break
-    return TensorSplit(torch.cat(inputs)[:images], torch.cat(targets)[:images])
+    def _first(self, images: int) -> TensorSplit:
+        held: list[Batch] = []
+        for batch in self.batches(0):
+            held.append(batch)
+            if sum(len(labels) for _, labels in held) >= images:
+                break
+        inputs, labels = (torch.cat(parts)[:images] for parts in zip(*held, strict=True))
+        return TensorSplit(inputs, labels)
 
 
 def _isolated(items: Iterable[T], seed: int) -> Iterator[T]:

@@ -87,31 +87,24 @@ class Splits:
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Training and test images as uint8 tensors (N, C, H, W), labels (N,), not yet cut."""
+    """Training and test images as uint8 tensors (N, C, H, W) with labels (N,), not yet cut."""
 
-    train: Tensor
-    train_labels: Tensor
-    test: Tensor
-    test_labels: Tensor
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augmentation: Augment
+    train: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
     classes: int
+    augmentation: Augment
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
     def splits(self, request: Request, usual: float = 0.1) -> Splits:
         """Cut the validation part from training and put all three on the device."""
-        train, validation = request.cut(len(self.train), usual)
-        return Splits(
-            self._split(self.train[train], self.train_labels[train], request.device),
-            self._split(self.train[validation], self.train_labels[validation], request.device),
-            self._split(self.test, self.test_labels, request.device),
-            self.classes,
-            tuple(self.train.shape[1:]),
+        train, test = (
+            TensorSplit(*part, self.mean, self.std, self.augmentation)
+            for part in (self.train, self.test)
         )
-
-    def _split(self, images: Tensor, labels: Tensor, device: torch.device) -> TensorSplit:
-        on_device = images.to(device), labels.to(device)
-        return TensorSplit(*on_device, self.mean, self.std, self.augmentation)
+        parts = (*(train.subset(indices) for indices in request.cut(len(train), usual)), test)
+        fit, validation, held = (part.to(request.device) for part in parts)
+        return Splits(fit, validation, held, self.classes, tuple(train.images.shape[1:]))
 
 
 def own_size_only(name: str, size: int, request: Request) -> None:

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from prune_ops.batches import described
+from spaces.errors import DataError
+
+TAKES = (
+    "a search takes one image tensor in and one logit a class out; for other networks use "
+    "spaces.discover, prune_ops.score and prune_ops.prune in Python"
+)
+"""Whoever has another network is told how far they can go with it."""
+
 Batch = tuple[Tensor, Tensor]
 """Inputs (B, C, H, W) float32, normalised, and targets (B,) int64, both on the device."""
+
+
+class Batches(Protocol):
+    """An iterable of batches that knows how many they are."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """One pass."""
+
+    def __len__(self) -> int:
+        """Batches in a pass."""
 
 
 class Split(Protocol):
@@ -32,12 +51,14 @@ class Split(Protocol):
 
     def steps(self, batch_size: int) -> int:
         """How many batches a pass with ``augment`` gives."""
+        return full_batches(len(self), batch_size)
 
     def subset(self, indices: Tensor) -> Split:
         """The images at ``indices`` (int64, on the CPU), in that order."""
 
     def indexable(self) -> Split:
         """Itself, or as many of its images as it can hold where it can only be run through."""
+        return self
 
     def to(self, device: torch.device) -> Split:
         """The same images with their batches on ``device``."""
@@ -56,7 +77,7 @@ class Augment:
 
 
 @dataclass(frozen=True, eq=False)
-class TensorSplit:
+class TensorSplit(Split):
     """Small images as one tensor on the device; nothing here waits on the host.
 
     >>> split = TensorSplit(images, labels, mean=(0.5,), std=(0.5,), augmentation=Augment(1))
@@ -94,22 +115,30 @@ class TensorSplit:
             images = move_and_flip(self.images[index], self.augmentation, generator)
             yield normal(images), self.labels[index]
 
-    def steps(self, batch_size: int) -> int:
-        """As ``Split.steps``."""
-        return full_batches(len(self), batch_size)
-
     def subset(self, indices: Tensor) -> TensorSplit:
         """As ``Split.subset``; a copy."""
         at = indices.to(self.images.device)
         return TensorSplit(self.images[at], self.labels[at], self.mean, self.std, self.augmentation)
 
-    def indexable(self) -> TensorSplit:
-        """Itself."""
-        return self
-
     def to(self, device: torch.device) -> TensorSplit:
         """As ``Split.to``."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+def images_and_labels(batch: Any) -> Batch:
+    """The batch, if it is a tensor of images and one of labels.
+
+    Raises:
+        DataError: it is something else, inputs by name say.
+    """
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        images, labels = batch
+        if isinstance(images, Tensor) and isinstance(labels, Tensor):
+            return images, labels
+    raise DataError(
+        "data must come in batches (images, labels) of one tensor each, but a batch is "
+        f"{described(batch)}; {TAKES}"
+    )
 
 
 class Normalise:

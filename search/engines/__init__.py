@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
-
-from spaces.errors import UserError
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
     from results.record import TrialRecord
-    from search.config import SearchConfig
     from search.evaluator import Evaluator, TrainingJob, TrainingResult
-
-ENGINES = ("local", "ray")
 
 
 class Engine(Protocol):
     """Runs a study's trials until it has as many as asked for, then the final trainings.
 
-    >>> with hired(config) as engine:
+    >>> with open_engine(config) as engine:
     ...     engine.run(study, evaluator, 48, watch)
     ...     for job, result in engine.train(evaluator, jobs): ...
 
@@ -62,25 +56,3 @@ class Engine(Protocol):
     ) -> Iterator[tuple[TrainingJob, TrainingResult]]:
         """Train each job's network to the end; results come as they are done, in any order."""
         ...
-
-
-def hired(config: SearchConfig) -> AbstractContextManager[Engine]:
-    """The engine that the config asks for, connected to its cluster if it has one.
-
-    Raises:
-        UserError: Ray is not installed, nobody answers at the address, or the cluster has not
-            what a trial asks for.
-    """
-    if config.run.engine == "ray":
-        try:
-            from search.engines.ray_tune import ray_tune
-        except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] != "ray":
-                raise
-            raise UserError(
-                "--engine ray needs Ray Tune, which is not installed; pip install 'ray[tune]'"
-            ) from None
-        return ray_tune(config)
-    from search.engines.local import Local
-
-    return nullcontext(Local(config.run.workers or 1))

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from search.models.init import he_init
 
 USUAL = ((3, 32, 32), 10)
-"""Shape of one image, and the number of classes, that the family was made for."""
 DEPTHS = (20, 32, 44, 56, 110)
 
 

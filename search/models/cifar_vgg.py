@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from search.models.init import he_init
 
 USUAL = ((3, 32, 32), 10)
-"""Shape of one image, and the number of classes, that the family was made for."""
 STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Depth → convolutions in each stage; a pooling of 2 ends a stage."""
 WIDTHS = (64, 128, 256, 512, 512)

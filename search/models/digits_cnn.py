@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from search.models.init import he_init
 
 USUAL = ((1, 8, 8), 10)
-"""Shape of one image, and the number of classes, that the family was made for."""
 STEM = 16
 BLOCKS = ((16, 24, 1), (32, 48, 2), (64, 48, 1))
 """(trunk width, inner width, stride) of each block: six widths to search, from 16 to 64."""

@@ -9,7 +9,6 @@ from torch import nn
 from spaces.errors import ModelError
 
 USUAL = ((3, 224, 224), 1000)
-"""Shape of one image, and the number of classes, that the family was made for."""
 AUXILIARY = ("googlenet", "inception_v3")
 """Networks with extra heads in training; built without, so that one output is what is trained."""
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from spaces.errors import DataError, brief
 from spaces.state import empty, is_extra, set_state, state_of
 
+STATE_DICT = "a state_dict (tensors by name)"
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
 """torchvision's extra heads of GoogLeNet and Inception, in its files but not in our models."""
@@ -35,7 +36,11 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     """
     state = read_state_dict(path)
     wanted, known = model.state_dict(), {*state_of(model), *empty(model)}
-    state = {key: value for key, value in state.items() if not _is_auxiliary(key, wanted)}
+    state = {
+        key: value
+        for key, value in state.items()
+        if key in wanted or not key.startswith(AUXILIARY_HEADS)
+    }
     misfits = _misfits(state, wanted, known)
     if misfits:
         shown = "; ".join(misfits[:3])
@@ -67,10 +72,10 @@ def read_state_dict(path: str | Path) -> dict[str, Any]:
             content = content[wrapper]
             break
     if not isinstance(content, Mapping) or not content:
-        raise DataError(_not_a_state_dict(path, f"a {type(content).__name__}"))
+        raise _unfit(STATE_DICT, f"{path} holds a {type(content).__name__}")
     for key, value in content.items():
         if not isinstance(key, str) or not (isinstance(value, Tensor) or is_extra(key)):
-            raise DataError(_not_a_state_dict(path, f"{key!r}: {type(value).__name__}"))
+            raise _unfit(STATE_DICT, f"{path} holds {key!r}: {type(value).__name__}")
     if all(key.startswith("module.") for key in content):
         return {key.removeprefix("module."): value for key, value in content.items()}
     return dict(content)
@@ -85,38 +90,17 @@ def _read(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise DataError(f"weights must be readable, but {path} is not ({error.strerror})") from None
-    except pickle.UnpicklingError as error:
-        raise DataError(_refusal(path, str(error))) from None
-    except Exception:  # torch.load raises whatever its parsers meet in bytes that are not torch's
-        raise DataError(_not_torch(path)) from None
+    except Exception as error:  # torch.load raises whatever its parsers meet in other bytes
+        refused = isinstance(error, pickle.UnpicklingError)
+        if refused and (code := re.search(r"GLOBAL ([\w.]+)", str(error))):
+            what = f"{path} holds pickled code ({code[1]}), which is refused"
+            raise _unfit("plain tensors", what) from None
+        raise _unfit("a file of torch.save", f"{path} is not one or is damaged") from None
 
 
-def _refusal(path: Path, message: str) -> str:
-    found = re.search(r"GLOBAL ([\w.]+)", message)
-    if found is None:
-        return _not_torch(path)
-    return (
-        f"weights must be plain tensors, but {path} holds pickled code ({found[1]}), which is "
-        "refused; save them with torch.save(model.state_dict(), path)"
-    )
-
-
-def _not_torch(path: Path) -> str:
-    return (
-        f"weights must be a file of torch.save, but {path} is not one or is damaged; "
-        "save them with torch.save(model.state_dict(), path)"
-    )
-
-
-def _not_a_state_dict(path: str | Path, what: str) -> str:
-    return (
-        f"weights must be a state_dict (tensors by name), but {path} holds {what}; "
-        "save them with torch.save(model.state_dict(), path)"
-    )
-
-
-def _is_auxiliary(key: str, wanted: Mapping[str, Any]) -> bool:
-    return key not in wanted and key.startswith(AUXILIARY_HEADS)
+def _unfit(must: str, but: str) -> DataError:
+    how = "save them with torch.save(model.state_dict(), path)"
+    return DataError(f"weights must be {must}, but {but}; {how}")
 
 
 def _misfits(

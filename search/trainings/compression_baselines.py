@@ -76,7 +76,7 @@ class CompressionBaselines:
 
     def _ordered(self, finals: Iterable[FinalRecord]) -> Iterator[list[BesideRecord] | Baseline]:
         """The unpruned network, at each budget the searched one and its rival, then ternary."""
-        ways = self._evaluator.config.training.beside
+        ways = self._evaluator.config.training.compression_baselines
         for final in finals:
             if final.best or final.role == "baseline":
                 yield self._of(final)
@@ -140,7 +140,7 @@ class CompressionBaselines:
 def expected(evaluator: Evaluator) -> list[TrainingJob]:
     """What will be trained, as far as it is known before the search."""
     config = evaluator.config
-    ways = config.training.beside
+    ways = config.training.compression_baselines
     networks = len(config.policies.budget) * ("magnitude" in ways) + ("ternary" in ways)
     whole, spec = Candidate(evaluator.space.full), evaluator.specs.finetuning()
     return [TrainingJob(whole, spec, seed) for seed in config.final_seeds] * networks

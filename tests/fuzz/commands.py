@@ -12,7 +12,8 @@ from fuzz.folders import CONFIGS, MODULES, SMALL, SPOILED
 from fuzz.strange_data import DATA
 from fuzz.strange_models import MODELS
 from search.comparison.config import CompareConfig
-from search.config import SearchConfig, fields, flag
+from search.config import SearchConfig
+from search.options import flag
 
 ODD = (
     *("", " ", "abc", "-1", "0", "-0", "1.5", "nan", "-nan", "inf", "-inf", "1e400", "1e-400"),
@@ -36,7 +37,7 @@ FIT: dict[str, Sequence[str]] = {
     "seed": ("1", "4294967295", "4294967296", "123456789"),
     "rungs": ("1", "1 2", "2 1", "1 1"),
     "eta": ("1.0001", "2", "1e30", "1"),
-    "coin": ("0", "1", "0.5"),
+    "explore": ("0", "1", "0.5"),
     "repeats": ("0", "1"),
     "lr": ("0.1", "1e-30", "1e30", "1e-320"),
     "batch_size": ("1", "2", "7", "64", "1000000"),
@@ -45,6 +46,7 @@ FIT: dict[str, Sequence[str]] = {
     "final_seeds": ("1", "2"),
     "workers": ("1",),
     "sparsity": ("0", "1e-4", "1e30"),
+    "slimming_sparsity": ("0", "1e-4", "1e30"),
     "image_size": ("1", "8", "9", "16", "1000000000"),
     "train_images": ("1", "2", "3", "17", "48", "100000"),
     "round_to": ("1", "2", "3", "8", "1000", "1000000000000"),
@@ -87,7 +89,7 @@ PARTS = tuple(vars(SearchConfig()).values())
 SEARCH = options_of(*PARTS)
 COMPARE = options_of(CompareConfig())
 INSPECT = options_of(SearchConfig().task)
-assert set(SEARCH) == {f.name for _, f in fields(SearchConfig())}
+assert set(SEARCH) == {f.name for _, f in SearchConfig().leaves()}
 
 
 def drawn(seed: int) -> list[str]:
@@ -116,9 +118,7 @@ def compare(d: Draw) -> list[str]:
     own = _some(d, COMPARE, d.choice((0, 1, 2)))
     if d.often(0.7):
         return ["compare", _run(d), *brief, *own, *_some(d, SEARCH, d.choice((0, 0, 1)))]
-    common = {"sparsity"}  # two options of that name; the comparison's own counts
-    rest = {name: kind for name, kind in SEARCH.items() if name not in common}
-    return ["compare", *SMALL, *_task(d), *brief, *own, *_some(d, rest, 1)]
+    return ["compare", *SMALL, *_task(d), *brief, *own, *_some(d, SEARCH, 1)]
 
 
 def report(d: Draw) -> list[str]:

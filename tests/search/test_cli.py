@@ -12,8 +12,9 @@ import pytest
 import results
 import spaces
 from search.cli import main
-from search.config import SearchConfig, fields, flag
+from search.config import SearchConfig
 from search.folder import place
+from search.options import flag
 from spaces import Space
 from spaces.walk import Uncounted
 
@@ -33,7 +34,7 @@ def test_help_fits_80_columns_names_every_flag_and_shows_an_example_first(
     shown = capsys.readouterr().out
     assert end.value.code == 0
     assert max(map(len, shown.splitlines())) <= 80
-    assert all(flag(option.name) in shown for _, option in fields(SearchConfig()))
+    assert all(flag(option.name) in shown for _, option in SearchConfig().leaves())
     assert shown.index("python search.py --budget 0.5\n") < shown.index("--help")
 
 

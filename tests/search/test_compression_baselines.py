@@ -20,13 +20,13 @@ from prune_ops import Compression
 from results import BesideRecord, FinalRecord
 from results.training import Candidate, TrainingSpec
 from search import checkpoints
+from search.building import build_task
 from search.checkpoints import InFolder, State
 from search.cli import main
 from search.config import SearchConfig
 from search.engines.local import Local
 from search.evaluator import Evaluator
 from search.jobs import Failure, TrainingJob, TrainingResult
-from search.task import build_task
 from search.train import FINETUNE, Recipe, train
 from search.trainings.compression_baselines import CompressionBaselines, expected
 from search.trainings.finals import Finalist, Finals
@@ -42,7 +42,13 @@ def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, (), ["l1"])
     budgets = ("0.5", "0.3")
-    asked = {"budget": budgets, "final_epochs": 1, "final_seeds": 2, "seed": 5, "beside": WAYS}
+    asked = {
+        "budget": budgets,
+        "final_epochs": 1,
+        "final_seeds": 2,
+        "seed": 5,
+        "compression_baselines": WAYS,
+    }
     config = SearchConfig.of(criterion="l1", **asked)
     return Evaluator(
         task=task,
@@ -177,7 +183,7 @@ def test_what_fails_and_what_cannot_be_is_left_out_and_told_of(
 def test_what_two_budgets_share_is_trained_once(
     evaluator: Evaluator, finals: list[FinalRecord]
 ) -> None:
-    only = replace(evaluator, config=evaluator.config.having(beside=("magnitude",)))
+    only = replace(evaluator, config=evaluator.config.having(compression_baselines=("magnitude",)))
     twin = replace(finals[3], params=finals[1].params)
     engine = Remembering()
     records = Store().carry_out(CompressionBaselines([finals[1], twin], only), only, engine)
@@ -248,7 +254,7 @@ def test_a_step_moves_the_shadow_weights_as_it_moves_plain_ternary_ones(
 
 OPTIONS = [
     *("--trials", "2", "--rungs", "1", "--final-epochs", "1", "--final-seeds", "2"),
-    *("--repeats", "0", "--train-images", "128", "--beside", "magnitude", "ternary"),
+    *("--repeats", "0", "--train-images", "128", "--compression-baselines", "magnitude", "ternary"),
     *("--name", "beside"),
 ]
 
@@ -286,7 +292,7 @@ def test_on_the_command_line_and_after_an_interruption_nothing_is_trained_twice(
     networks = len({f.policy for f in run.finals[1:]})
     assert run.provenance["test_reads"] == 1 + 2 * networks + 4
     assert "Beside other ways to compress" in (run.folder / "report.html").read_text()
-    assert "--beside magnitude ternary" in (run.folder / "report.md").read_text()
+    assert "--compression-baselines magnitude ternary" in (run.folder / "report.md").read_text()
 
 
 def test_unless_asked_for_none_is_trained(evaluator: Evaluator) -> None:
@@ -295,5 +301,5 @@ def test_unless_asked_for_none_is_trained(evaluator: Evaluator) -> None:
         return len(expected(replace(evaluator, config=SearchConfig.of(**asked))))
 
     assert trainings() == 0
-    assert trainings(beside=["magnitude"], budget=[0.5, 0.3]) == 6
-    assert trainings(beside=WAYS, final_seeds=1) == 2
+    assert trainings(compression_baselines=["magnitude"], budget=[0.5, 0.3]) == 6
+    assert trainings(compression_baselines=WAYS, final_seeds=1) == 2

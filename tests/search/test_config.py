@@ -74,7 +74,7 @@ def test_differences_are_named_and_free_options_are_none() -> None:
         ({"workers": 0}, "--workers must be at least 1"),
         ({"rungs": [3, 1]}, "--rungs must be rising numbers of epochs, but got 3 1"),
         ({"eta": 1.0}, "--eta must be above 1"),
-        ({"coin": 1.5}, "--coin must be between 0 and 1"),
+        ({"explore": 1.5}, "--explore must be between 0 and 1"),
         ({"lr": 0.0}, "--lr must be above 0"),
         ({"layer_epochs": 0}, "--layer-epochs must be at least 1, but got 0"),
         (
@@ -82,8 +82,8 @@ def test_differences_are_named_and_free_options_are_none() -> None:
             "--layer-epochs are of --schedule layerwise, but got --schedule one-shot; add --sched",
         ),
         (
-            {"beside": ["magnitude", "magnitude"]},
-            "--beside must name different ones, but got magnitude magnitude; name each once",
+            {"compression_baselines": ["magnitude", "magnitude"]},
+            "--compression-baselines must name different ones, but got magnitude magnitude; name e",
         ),
         ({"surgery": "fold"}, "unknown surgery 'fold', did you mean 'fold_beta'?"),
         ({"schedule": "layer-wise"}, "unknown schedule 'layer-wise', did you mean 'layerwise'?"),

@@ -16,12 +16,13 @@ import spaces
 from results import TrialRecord
 from results.training import Candidate
 from search import search
+from search.building import build_task
 from search.cli import main
 from search.config import SearchConfig
 from search.evaluator import Evaluator
 from search.jobs import RungResult, TrainingJob
 from search.scoring import selection_scores
-from search.task import Task, build_task
+from search.task import Task
 from search.trainings.finals import finalists
 from spaces import Budget
 

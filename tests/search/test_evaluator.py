@@ -18,11 +18,11 @@ from prune_ops.running import ran
 from results import TrialRecord
 from results.training import Candidate, TrainingSpec
 from search import checkpoints
+from search.building import build_task
 from search.checkpoints import InFolder, Nowhere, State
 from search.config import SearchConfig
 from search.evaluator import Evaluator
 from search.jobs import RungResult, TrainingJob, failure_of
-from search.task import build_task
 from search.train import evaluate
 from spaces import ModelError, Policy
 

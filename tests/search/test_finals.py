@@ -15,12 +15,12 @@ import prune_ops
 import spaces
 from results import FinalRecord, TrialRecord
 from results.training import Candidate
+from search.building import build_task
 from search.config import SearchConfig
 from search.engines.local import Local
 from search.evaluator import Evaluator
 from search.jobs import Failure
 from search.layerwise import stages
-from search.task import build_task
 from search.trainings.finals import Finalist, Finals, SavedNetworks, finalists
 from spaces import Budget
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from prune_ops import GreedyScores
 from search import models
+from search.building import build_task
 from search.config import SearchConfig
 from search.folder import Folder
 from search.sampler import BudgetSampler, Plan, make
@@ -23,7 +24,6 @@ from search.study import network as identity
 from search.study.founding import BEGUN, begun, check_storage, opened, unchanged
 from search.study.network import fingerprint
 from search.study.storage import peek, share_study
-from search.task import build_task
 from spaces import Space, UserError
 
 SCORES = {"l1": {"conv1": torch.tensor([0.1, 0.2, 1 / 3])}}

@@ -18,11 +18,12 @@ import spaces
 from prune_ops.surgery import step
 from results.training import Candidate
 from search import checkpoints, models
+from search.building import build_task
 from search.checkpoints import NOWHERE, UNKEPT, Checkpoint, InFolder, State
 from search.config import SearchConfig
 from search.evaluator import STAGE_SEEDS, Evaluator
 from search.layerwise import Layerwise, layer_flops, stages
-from search.task import Task, build_task
+from search.task import Task
 from search.train import evaluate, train
 from spaces import Policy, Space
 

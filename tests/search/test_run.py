@@ -15,10 +15,11 @@ import prune_ops
 import results
 import spaces
 from search import checkpoints, search
+from search.building import build_task
 from search.checkpoints import InFolder, Saver, State
 from search.errors import SearchStopped
 from search.folder import place
-from search.task import Task, build_task
+from search.task import Task
 from spaces import Budget, UserError, fvcore_flops
 
 PROXIES = ("predicted_damage", "adaptive_bn", "iso_damage")

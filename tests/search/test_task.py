@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from search import models
-from search.task import Task, build_task, calibration_sizes
+from search.building import build_task
+from search.task import Task, calibration_sizes
 from spaces.errors import DataError, UserError
 
 

@@ -9,9 +9,9 @@ import pytest
 import prune_ops
 import spaces
 from results.training import Candidate
+from search.building import build_task
 from search.config import SearchConfig
 from search.evaluator import Evaluator
-from search.task import build_task
 from search.trainings.finals import Finalist
 from spaces import Budget
 

@@ -1,0 +1,131 @@
+"""Building a task by names: data and weights are loaded, or the baseline is trained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from search import data as sources
+from search import models
+from search.baseline import EPOCHS, baseline, seeded
+from search.data.source import Progress, Splits, silent
+from search.fit import check_fit
+from search.hardware import pick_device
+from search.models.weights import read_state_dict
+from search.task import Task
+
+CACHE = Path("runs/.cache")
+
+BeforeTraining = Callable[[nn.Module, tuple[Tensor, ...], int], None]
+
+
+def build_task(
+    model: str = "digits_cnn",
+    data: str = "digits",
+    *,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    validation_fraction: float | None = None,
+    train_images: int | None = None,
+    image_size: int | None = None,
+    baseline_epochs: float = EPOCHS,
+    sparsity: float = 0.0,
+    cache: Path = CACHE,
+    progress: Progress = silent,
+    before_training: BeforeTraining | None = None,
+) -> Task:
+    """The task of these names: data loaded, weights loaded or the baseline trained.
+
+    >>> build_task("resnet20", "imagefolder:cifar", weights="resnet20.pt", device="cpu").classes
+    10
+
+    Args:
+        model: a name of ``search.models``.
+        data: a name of ``search.data``.
+        weights: file of a ``state_dict``; without one the baseline is trained and cached.
+        seed: of the validation cut, the subset, the fresh weights and the baseline's training.
+        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
+        validation_fraction: of the training images; None for the data's own (a tenth, mostly).
+        train_images: train on a seeded subset of so many images; None for all.
+        image_size: side in pixels, where the data leaves a choice.
+        sparsity: L1 penalty on the scales of BatchNorm while the baseline is trained.
+        cache: folder for downloads, decoded images and baselines.
+        progress: told of what takes time.
+        before_training: called with the network, with ``weights`` if they were given and else
+            fresh, an example of its input, and the number of training images; what it raises ends
+            the call.
+
+    Raises:
+        DataError: data or weights are missing, damaged or do not fit the model.
+        ModelError: the baseline does not train.
+        UserError: an unknown name or device.
+    """
+    models.check(model)
+    sources.check(data)
+    if weights is not None:
+        read_state_dict(weights)  # a wrong path is told before the data is read
+    on = pick_device(device)
+    splits = sources.load(
+        data,
+        seed=seed,
+        device=on,
+        validation_fraction=validation_fraction,
+        train_images=train_images,
+        image_size=image_size,
+        cache=cache,
+        progress=progress,
+    )
+    fresh = partial(models.build, model, splits.classes, splits.shape[0])
+    network = seeded(fresh, seed).to(on).eval()
+    images = _unlike_images(splits)
+    for image in images:
+        check_fit(network, (image,), splits.classes, model, f"data {data!r}")
+    if weights is not None:
+        models.load_weights(network, weights)
+    if before_training is not None:
+        before_training(network, (images[0],), len(splits.train))
+    if weights is None:
+        network = baseline(
+            network,
+            splits,
+            name=f"{model} {data}",
+            seed=seed,
+            device=on,
+            folder=cache / "baselines",
+            epochs=baseline_epochs,
+            sparsity=sparsity,
+            progress=progress,
+        )
+    return Task(
+        name=_slug(f"{model}-{data}"),
+        model=network,
+        fresh=fresh,
+        example=(images[0],),
+        train=splits.train,
+        validation=splits.validation,
+        test=splits.test,
+        classes=splits.classes,
+        device=on,
+        seed=seed,
+        base_epochs=baseline_epochs if weights is None else None,
+    )
+
+
+def _unlike_images(splits: Splits) -> list[Tensor]:
+    """The first image of validation, and of train and test where those have other shapes."""
+    found: dict[tuple[int, ...], Tensor] = {}
+    for split in (splits.validation, splits.train, splits.test):
+        image = next(iter(split.batches(1)))[0][:1]
+        found.setdefault(tuple(image.shape), image)
+    return list(found.values())
+
+
+def _slug(text: str) -> str:
+    """A name fit for a folder: ``resnet20-imagefolder-cifar``; of a path, its last part."""
+    text = re.sub(r":.*/(?=[^/])", ":", text.rstrip("/"))
+    return re.sub(r"[^\w.]+", "-", text).strip("-")
