@@ -21,7 +21,7 @@ from search.config import SearchConfig, TaskConfig
 from search.crash import told
 from search.errors import SearchStopped
 from search.flags import USER_ERROR, Ended, Formatter, Parser, add_part
-from search.folder import Folder, place
+from search.folder import Folder, resolve_folder
 from search.inspect import inspect, with_data, without_data
 from search.plain import check_plain
 from search.progress import Progress
@@ -108,7 +108,7 @@ class _Cut(Exception):
 
 
 def _search(arguments: Sequence[str]) -> int:
-    folder = place(vars(_parser().parse_args(arguments)))
+    folder = resolve_folder(vars(_parser().parse_args(arguments)))
     with _resumable(folder, lambda: folder.resume_command) as progress:
         run = execute(folder, progress=progress)
     _show(run, Console())
@@ -116,29 +116,29 @@ def _search(arguments: Sequence[str]) -> int:
 
 
 def _compare(arguments: Sequence[str]) -> int:
-    options = vars(_compare_parser().parse_args(arguments))
-    where = options.pop("run", None)
-    check_plain("RUN", where or "")
-    mine, others = CompareConfig.split(options)
-    if where is None:
-        asked, folder = CompareConfig.of(**mine), place(others)
-        with _resumable(folder, lambda: _searching(folder, asked)) as progress:
-            execute(folder, progress=progress, check=structure_check(asked, folder))
+    given = vars(_compare_parser().parse_args(arguments))
+    path = given.pop("run", None)
+    check_plain("RUN", path or "")
+    own, rest = CompareConfig.split(given)
+    if path is None:
+        options, folder = CompareConfig.of(**own), resolve_folder(rest)
+        with _resumable(folder, lambda: _searching(folder, options)) as progress:
+            execute(folder, progress=progress, check=structure_check(options, folder))
     else:
-        folder = folder_of(where, others)
-        asked = options_of(folder, mine)
-    with _resumable(folder, lambda: resume_command(folder, asked)) as progress:
-        run = execute_comparison(folder, asked, progress=progress)
+        folder = folder_of(path, rest)
+        options = options_of(folder, own)
+    with _resumable(folder, lambda: resume_command(folder, options)) as progress:
+        run = execute_comparison(folder, options, progress=progress)
     console = Console()
     console.print(results.terminal_comparison(run.compared))
     console.print(f"\nreport: {run.folder / 'report.html'}", highlight=False, soft_wrap=True)
     return 0
 
 
-def _searching(folder: Folder, asked: CompareConfig) -> str:
+def _searching(folder: Folder, options: CompareConfig) -> str:
     """What to type where the search before a comparison was cut short."""
     search = folder.resume_command.replace("search.py", "search.py compare", 1)
-    return f"{search} {asked.flags}".rstrip()
+    return f"{search} {options.flags}".rstrip()
 
 
 def _report(arguments: Sequence[str]) -> int:

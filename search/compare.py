@@ -23,7 +23,7 @@ from search.comparison.resuming import (
 )
 from search.comparison.structures import SLIMMING, inside_blocks
 from search.engines import Engine
-from search.folder import Folder, place
+from search.folder import Folder, resolve_folder
 from search.prepare import reachable
 from search.progress import Progress
 from search.run import execute
@@ -56,7 +56,7 @@ def compare(run: str | Path | None = None, task: Task | None = None, **options: 
     if run is not None:
         folder = folder_of(run, rest)
         return execute_comparison(folder, options_of(folder, own), task)
-    config, folder = CompareConfig.of(**own), place(rest)
+    config, folder = CompareConfig.of(**own), resolve_folder(rest)
     execute(folder, task, check=structure_check(config, folder))
     return execute_comparison(folder, config, task)
 

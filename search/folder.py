@@ -35,8 +35,8 @@ FINISHED = "finished"
 class Folder:
     """``runs/<name>/``, with the config of the run that lives or is to live there.
 
-    >>> folder = place({"budget": 0.5, "name": "mine"})
-    >>> with folder.held():                                  # made, and kept from other processes
+    >>> folder = resolve_folder({"budget": 0.5, "name": "mine"})
+    >>> with folder.locked():                                  # made, and kept from other processes
     ...     study = open_study(folder, space)
     """
 
@@ -67,7 +67,7 @@ class Folder:
         return f"{socket.gethostname()}:{self.path.resolve()}#{about.get('id', '')}"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Make the folder if need be, and hold it: a second process is refused.
 
         Raises:
@@ -106,7 +106,7 @@ class Folder:
         }
 
 
-def place(options: Mapping[str, Any]) -> Folder:
+def resolve_folder(options: Mapping[str, Any]) -> Folder:
     """The folder that these options ask for; nothing is made yet.
 
     With ``resume`` it is the named run, or the latest that is not finished, and options that are

@@ -31,7 +31,7 @@ from search.checks import Check, no_check, savable
 from search.config import SearchConfig
 from search.engines import Engine
 from search.flops_check import flops_check
-from search.folder import Folder, place
+from search.folder import Folder, resolve_folder
 from search.forecast import measured_speed, seconds_of_trials
 from search.layers import sensitivity
 from search.progress import Progress, Stage
@@ -70,7 +70,7 @@ def search(
         UserError: an option that cannot be; one line that says what must hold and what came.
         SearchStopped: three trials in a row failed in the same way.
     """
-    return execute(place({"budget": budget, "trials": trials, **options}), task)
+    return execute(resolve_folder({"budget": budget, "trials": trials, **options}), task)
 
 
 def execute(

@@ -123,7 +123,7 @@ def session(
     folder, task, space = run.folder, run.task, run.space
     with (
         threads_suited_to(task.example[0].shape),
-        folder.held(),
+        folder.locked(),
         log.logged_to(folder.path / "log.txt"),
         opened(folder, sampler) as study,
     ):

@@ -12,7 +12,7 @@ from results import Comparison, Run
 from search.comparison.config import CompareConfig
 from search.comparison.structures import SLIMMING
 from search.evaluator import Evaluator
-from search.folder import Folder, place
+from search.folder import Folder, resolve_folder
 from spaces import Space, UserError
 
 UNKNOWN_EPOCHS = 20
@@ -42,7 +42,7 @@ def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
         raise UserError(f"RUN must be the folder of a run, but {path} is none")
     path = path if path.name else path.resolve()
     where = {"name": path.name, "runs_dir": str(path.parent)}
-    return place({"resume": True, **options, **where})
+    return resolve_folder({"resume": True, **options, **where})
 
 
 def resume_command(folder: Folder, options: CompareConfig) -> str:

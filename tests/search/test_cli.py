@@ -13,7 +13,7 @@ import results
 import spaces
 from search.cli import main
 from search.config import SearchConfig
-from search.folder import place
+from search.folder import resolve_folder
 from search.options import flag
 from spaces import Space
 from spaces.walk import Uncounted
@@ -226,9 +226,9 @@ def test_a_run_goes_on_with_another_engine(tmp_path: Path) -> None:
     (tmp_path / "mine" / "config.json").write_text(json.dumps(about))
     options = {"resume": True, "name": "mine", "runs_dir": str(tmp_path)}
     again = f"python search.py --resume --name mine --runs-dir {tmp_path} --engine"
-    assert place(options).resume_command == f"{again} ray --address 10.0.0.1:6379"
-    here = place({**options, "engine": "local"})
+    assert resolve_folder(options).resume_command == f"{again} ray --address 10.0.0.1:6379"
+    here = resolve_folder({**options, "engine": "local"})
     assert (here.config.run.engine, here.config.run.address) == ("local", None)
     assert here.resume_command == f"{again} local"
-    there = place({**options, "engine": "ray", "address": "auto"})
+    there = resolve_folder({**options, "engine": "ray", "address": "auto"})
     assert there.resume_command == f"{again} ray --address auto"

@@ -53,7 +53,7 @@ class Joining:
         folder = Folder(self.runs / name, config)
         sampler = BudgetSampler(make("random", Plan(0, 8)), self.space, [HALF], seed=0)
         with (
-            folder.held(),
+            folder.locked(),
             share_study(self.url, "mine", sampler, folder.owner, folder.path / "u") as study,
         ):
             scores = begun(study, folder, network, self._score, self._starts, print)
@@ -184,7 +184,7 @@ class Alone:
             self.scored += 1
             return SCORES
 
-        with self.folder.held(), opened(self.folder, sampler) as study:
+        with self.folder.locked(), opened(self.folder, sampler) as study:
             begun(study, self.folder, NETWORK | network, score, self._starts, print)
             return [trial.user_attrs["origin"] for trial in study.trials]
 

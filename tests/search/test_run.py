@@ -18,7 +18,7 @@ from search import checkpoints, search
 from search.building import build_task
 from search.checkpoints import InFolder, Saver, State
 from search.errors import SearchStopped
-from search.folder import place
+from search.folder import resolve_folder
 from search.task import Task
 from spaces import Budget, UserError, fvcore_flops
 
@@ -196,16 +196,16 @@ def test_proxies_without_what_they_need_are_refused_before_any_trial(
 
 
 def test_a_run_that_another_process_works_on_is_refused(runs: Path) -> None:
-    folder = place({"name": "held", "runs_dir": str(runs)})
+    folder = resolve_folder({"name": "held", "runs_dir": str(runs)})
     refused = pytest.raises(UserError, match="another process works on that run")
-    with folder.held(), refused, folder.held():
+    with folder.locked(), refused, folder.locked():
         pass
 
 
 def test_names_are_made_and_numbered(tmp_path: Path) -> None:
-    first = place({"budget": [0.5, 0.3], "runs_dir": str(tmp_path)})
-    with first.held():
-        second = place({"budget": [0.5, 0.3], "runs_dir": str(tmp_path)})
+    first = resolve_folder({"budget": [0.5, 0.3], "runs_dir": str(tmp_path)})
+    with first.locked():
+        second = resolve_folder({"budget": [0.5, 0.3], "runs_dir": str(tmp_path)})
     assert first.path.name == "digits_cnn-0.5-0.3"
     assert second.path.name == "digits_cnn-0.5-0.3-2"
-    assert place({"resume": True, "runs_dir": str(tmp_path)}).path == first.path
+    assert resolve_folder({"resume": True, "runs_dir": str(tmp_path)}).path == first.path
