@@ -1,4 +1,4 @@
-"""second_order: the curvature's estimate of what removing a channel adds to the loss."""
+"""second_order and second_order_hutchinson: estimated increase of the loss from the curvature."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spaces.groups import ChannelGroup
 
 
 class SecondOrder(Criterion):
-    """S_c = ½ Σ_{i∈c} h_ii w_i², the sum over *all* weights of the channel, each counted once.
+    """S_c = ½ Σ_{i∈c} h_ii w_i², summed over *all* weights of the channel, each counted once.
 
     All: the filters and biases that produce it, its normalisations' parameters, scales in plain
     arithmetic, and the input slices of every consumer, over all layers of the group. h_ii is the
@@ -35,3 +35,28 @@ class SecondOrder(Criterion):
         parameters = evidence.parameters
         curvature = {name: h * parameters[name].square() for name, h in evidence.fisher.items()}
         return removal_damage(groups, parameters, curvature)
+
+
+class SecondOrderHutchinson(Criterion):
+    """The same sum, with the Hessian's own diagonal in place of the Fisher's.
+
+    h_ii is the diagonal of the Hessian of the mean loss in eval mode, estimated as E[v ⊙ Hv] over
+    random signs v = ±1, two draws per image; a negative estimate counts as zero. The network and
+    the loss must be twice differentiable.
+
+    In units of the loss, so it can be ranked globally. But each probe mixes a weight's row of the
+    Hessian, by far the larger part in a network, into its diagonal, and clamping at zero keeps that
+    noise from averaging out: unless there are very many images S_c is too large, by a factor that
+    differs between groups (in digits_cnn at 256 images, 70 to 550 times second_order's sums).
+
+    Definition: as ``second_order``, with the estimator of Bekas et al., An estimator for the
+    diagonal of a matrix, Applied Numerical Mathematics 2007, after Hutchinson's of the trace.
+    """
+
+    name = "second_order_hutchinson"
+    comparable = True
+    requires = frozenset({"curvature"})
+
+    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
+        curvature = {name: values.clamp(min=0) for name, values in evidence.curvature.items()}
+        return removal_damage(groups, evidence.parameters, curvature)
