@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -16,6 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from spaces.errors import DataError
+from spaces.files import replacing
 
 
 def packed(content: Any) -> bytes:
@@ -39,27 +38,21 @@ def _alone(tensor: Tensor) -> Tensor:
 
 
 def write(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files by name, in this order; each is complete or as it was, whenever the process dies.
+    """Write files by name, replaced in this order once all are written.
 
     Raises:
         DataError: the folder cannot be written.
     """
-    drafts = {name: folder / f".{name}.{os.getpid()}" for name in contents}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            drafts[name].write_bytes(content)
-        for name, draft in drafts.items():
-            os.replace(draft, folder / name)
+        with replacing(*(folder / name for name in contents)) as temporaries:
+            for temporary, content in zip(temporaries, contents.values(), strict=True):
+                temporary.write_bytes(content)
     except OSError as error:
         raise DataError(
             f"{folder} must be writable, but got: {error.strerror or error}; make room or choose "
             "another folder"
         ) from error
-    finally:
-        for draft in drafts.values():
-            with contextlib.suppress(OSError):
-                draft.unlink()
 
 
 def must_exist(path: Path) -> None:
