@@ -118,7 +118,7 @@ def judged(
     for group in space.groups:
         read = [member for member in group.members if member.kind == "in"]
         originals = [tensors[member.parameter].detach().clone() for member in read]
-        cuts = itertools.chain(*IMPORTANCE.cuts(group, np.arange(group.channels), seed))
+        cuts = itertools.chain(*IMPORTANCE.ablations(group, np.arange(group.channels), seed))
         falls = []
         for cut in cuts:
             gone = np.setdiff1d(np.arange(group.channels), cut.kept)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from prune_ops.calibration_stats import CalibrationStats, detached
 from prune_ops.channels import weights
-from prune_ops.evidence import Evidence, detached
 from prune_ops.scores import Scores
 from spaces import Space
 from spaces.groups import ChannelGroup
@@ -21,7 +21,7 @@ class Criterion(ABC):
         name: its key in ``CRITERIA``, on the command line and in every table.
         comparable: whether the scores are in one unit across groups, so that a global ranking may
             use them as they are; if not, it ranks :func:`prune_ops.normalised` ones.
-        requires: the fields of :class:`Evidence` that the calibration pass must fill.
+        requires: the fields of :class:`CalibrationStats` that calibration must collect.
     """
 
     name: str
@@ -29,38 +29,41 @@ class Criterion(ABC):
     requires: frozenset[str] = frozenset()
 
     @abstractmethod
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> Scores:
+    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
         """Group name → ``(channels,)``, finite, on any device; higher = keep."""
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
-        """What it needs and this network has not, as in "a BatchNorm in every group, but there is
-        none in conv1"; empty if there is nothing.
+        """What the criterion needs and this network lacks; empty if nothing.
+
+        For example "a BatchNorm in every group, but there is none in conv1".
         """
         return ""
 
     def fewest_images(self, space: Space) -> int:  # noqa: ARG002
-        """Calibration images that it cannot do without."""
+        """The least number of calibration images."""
         return 1 if self.requires else 0
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """The first few of the names, and how many more there are."""
+    """The first few names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-def unactivated(space: Space, what: str = "an activation function", rectifies: bool = False) -> str:
-    """What is lacking where some group passes no activation (that rectifies); empty if none."""
-    looked_at = [a for a in space.activations if a.rectifies or not rectifies]
-    seen = {name for activation in looked_at for name in activation.channels}
-    missing = [g.name for g in space.groups if g.name not in seen]
+def lacking_activation(
+    space: Space, what: str = "an activation function", rectifies: bool = False
+) -> str:
+    """What is lacking if some group passes no activation (that rectifies); empty if none does."""
+    relevant = [a for a in space.activations if a.rectifies or not rectifies]
+    passing = {name for activation in relevant for name in activation.channels}
+    missing = [g.name for g in space.groups if g.name not in passing]
     if not missing:
         return ""
     return f"{what} that every group passes, but there is none for {listed(missing)}"
 
 
-def unread(model: nn.Module, space: Space) -> str:
-    """What is lacking where no layer reads some group; empty if every group is read."""
+def lacking_reader(model: nn.Module, space: Space) -> str:
+    """What is lacking if no layer reads some group; empty if every group is read."""
     parameters = detached(model)
     missing = [g.name for g in space.groups if not weights(g, parameters, {"in"})]
     if not missing:

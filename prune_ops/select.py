@@ -15,7 +15,7 @@ from spaces.groups import ChannelGroup
 from spaces.policy import Policy
 
 Selection = dict[str, np.ndarray]
-"""Group name → ascending int64 indices of the channels that stay."""
+"""Group name → ascending int64 indices of the kept channels."""
 
 
 def select(space: Space, policy: Policy, scores: Scores) -> Selection:
@@ -24,8 +24,7 @@ def select(space: Space, policy: Policy, scores: Scores) -> Selection:
     >>> select(space, Policy({"conv1": 2}), {"conv1": tensor([0.3, 0.9, 0.3])})  # doctest: +SKIP
     {'conv1': array([0, 1])}
 
-    Channels of equal score stay in the order of their index. Greedy scores are of what the groups
-    before have kept.
+    Of equal scores the lower index is kept. Greedy scores depend on what earlier groups keep.
 
     Raises:
         UserError: the policy or the scores were made for another model.
@@ -39,10 +38,10 @@ def select(space: Space, policy: Policy, scores: Scores) -> Selection:
 
 
 def check(policy: Policy, scores: Scores) -> None:
-    """Refuse what is no policy, or no scores.
+    """Check the types of a policy and its scores.
 
     Raises:
-        UserError: one of them is something else, or a score is nan.
+        UserError: one of them has another type, or a score is nan.
     """
     if not isinstance(policy, Policy):
         raise UserError(
@@ -61,9 +60,9 @@ def check(policy: Policy, scores: Scores) -> None:
 
 
 def ranked(space: Space, scores: Scores) -> dict[str, np.ndarray]:
-    """Group name → its channels, the best first while all other groups are whole.
+    """Group name → its channels, best first, while all other groups are whole.
 
-    Of equal ones the lower index comes first.
+    Of equal scores the lower index comes first.
 
     Raises:
         UserError: the scores were made for another model.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from prune_ops import Compression, layer_weights, size
 from results import BesideRecord, FinalRecord
@@ -154,7 +155,7 @@ class Beside:
         assert outcome.size is not None  # whatever was compressed is measured after its training
         self._gave[job] = BesideRecord(
             name=rival.name,
-            way=rival.compression.way,
+            way=cast(Any, rival.compression.way),
             budget=rival.budget,
             sparsity=rival.compression.sparsity,
             flops=self._climb.space.full_flops,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from prune_ops import IMPORTANCES, Damages, Scores, measure
-from prune_ops.measure import Done
+from prune_ops.sensitivities.measure import Done
 from results import SensitivityRecord
 from results.text import duration, plural
 from search.config import SearchConfig

@@ -22,9 +22,9 @@ from prune_ops import (
     Compression,
     Scores,
     Size,
-    baked,
     prune,
     select,
+    without_parametrization,
 )
 from results.record import TrialRecord
 from search import cache
@@ -301,7 +301,7 @@ class Climb:
         )
         if gradual is not None:
             gradual.drop()
-        return network if how.compression is None else baked(network)
+        return network if how.compression is None else without_parametrization(network)
 
     def _layerwise(self, policy: Policy, how: Training, seed: int, source: str) -> Layerwise:
         def tune(network: nn.Module, stage: int) -> None:

@@ -1,20 +1,20 @@
-"""check: one forward pass of a network, for whoever rebuilds it to hold the result against."""
+"""check: compares a rebuilt network's forward pass with the one that was saved."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from prune_ops.artifact.passes import Failed, Pass, has_point, run
+from prune_ops.artifact.passes import Failed, Pass, is_inexact, run
 from spaces.errors import ModelError
 from spaces.inputs import Inputs
 
 FLOOR = 1e-4
-"""An output with no larger value than this is judged as if it had one: it may be all rounding."""
+"""The least value that differences are relative to: smaller outputs may be all rounding."""
 
 
-def repeated(model: nn.Module, inputs: Inputs) -> Pass | None:
-    """The network's pass over these inputs; None if another one gives something else.
+def reproducible_pass(model: nn.Module, inputs: Inputs) -> Pass | None:
+    """The network's pass over these inputs; None if it differs from a second one.
 
     Raises:
         ModelError: the network fails on these inputs, or cannot be copied.
@@ -29,46 +29,45 @@ def repeated(model: nn.Module, inputs: Inputs) -> Pass | None:
     return first if difference(second, first) is None else None
 
 
-def verified(model: nn.Module, inputs: Inputs, wanted: Pass) -> str | None:
-    """As ``difference``, of a pass made now; also that the network fails."""
+def mismatch(model: nn.Module, inputs: Inputs, expected: Pass) -> str | None:
+    """How the network's pass differs from the expected one, or that it fails; None if neither."""
     try:
-        return difference(run(model, inputs), wanted)
+        return difference(run(model, inputs), expected)
     except Failed as error:
         return f"it {error}"
 
 
-def difference(got: Pass, wanted: Pass) -> str | None:
-    """How outputs differ by more than rounding on another machine explains, in words; or None."""
-    if len(got.outputs) != len(wanted.outputs):
-        return f"it gives {len(got.outputs)} outputs instead of {len(wanted.outputs)}"
-    allowed = max(got.tolerance, wanted.tolerance)
-    pairs = zip(got.outputs, wanted.outputs, strict=True)
-    for number, (one, other) in enumerate(pairs, start=1):
-        which = f"output {number} of {len(wanted.outputs)}"
-        if one.shape != other.shape:
-            return f"{which} is {tuple(one.shape)} instead of {tuple(other.shape)}"
-        off = _off(one, other)
-        if not off <= allowed:
-            return f"{which} is off by {off:.2g} of its largest value (at most {allowed:g})"
+def difference(actual: Pass, expected: Pass) -> str | None:
+    """How outputs differ by more than another machine's rounding explains, in words; or None."""
+    count = len(expected.outputs)
+    if len(actual.outputs) != count:
+        return f"it gives {len(actual.outputs)} outputs instead of {count}"
+    allowed = max(actual.tolerance, expected.tolerance)
+    pairs = zip(actual.outputs, expected.outputs, strict=True)
+    for number, (output, wanted) in enumerate(pairs, start=1):
+        if output.shape != wanted.shape:
+            shapes = f"{tuple(output.shape)} instead of {tuple(wanted.shape)}"
+            return f"output {number} of {count} is {shapes}"
+        error = _relative_error(output, wanted)
+        if not error <= allowed:
+            relative = f"{error:.2g} of its largest value (at most {allowed:g})"
+            return f"output {number} of {count} is off by {relative}"
     return None
 
 
-def _off(got: Tensor, wanted: Tensor) -> float:
-    """Largest difference as a share of the largest value; of integers, the share that differ."""
-    if not wanted.numel():
+def _relative_error(actual: Tensor, expected: Tensor) -> float:
+    """Largest difference relative to the largest value; of integers, the share that differ."""
+    if not expected.numel():
         return 0.0
-    if not has_point(wanted) or not has_point(got):
-        return float((got != wanted).double().mean())
-    wide = torch.complex128 if wanted.is_complex() or got.is_complex() else torch.float64
-    got, wanted = got.to(wide), wanted.to(wide)
-    finite = wanted.isfinite()
-    if not torch.equal(finite, got.isfinite()) or not _same_extremes(got, wanted, finite):
+    if not is_inexact(expected) or not is_inexact(actual):
+        return float((actual != expected).double().mean())
+    wide = torch.complex128 if expected.is_complex() or actual.is_complex() else torch.float64
+    actual, expected = actual.to(wide), expected.to(wide)
+    finite = expected.isfinite()
+    same = torch.equal(finite, actual.isfinite())
+    if not same or not torch.allclose(actual[~finite], expected[~finite], equal_nan=True):
         return float("inf")
     if not finite.any():
         return 0.0
-    largest = max(wanted[finite].abs().max().item(), FLOOR)
-    return (got - wanted)[finite].abs().max().item() / largest
-
-
-def _same_extremes(got: Tensor, wanted: Tensor, finite: Tensor) -> bool:
-    return torch.allclose(got[~finite], wanted[~finite], equal_nan=True)
+    largest = max(expected[finite].abs().max().item(), FLOOR)
+    return (actual - expected)[finite].abs().max().item() / largest

@@ -1,4 +1,4 @@
-"""files: written complete or not at all, read without running any code that is pickled in them."""
+"""files: written completely or not at all, read without running pickled code."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ from spaces.files import replacing
 
 
 def packed(content: Any) -> bytes:
-    """Tensors and plain values in nested lists and dicts, as the bytes of a torch file."""
+    """Tensors and plain values in nested lists and dicts as the bytes of a torch file."""
     file = io.BytesIO()
     torch.save(content, file)
     return file.getvalue()
 
 
 def on_cpu(value: Any) -> Any:
-    """The same with its tensors on the CPU, none a view of a larger storage, none shared."""
-    return tree_map(lambda x: _alone(x) if isinstance(x, Tensor) else x, value)
+    """``value`` with its tensors cloned to the CPU, none a view of a larger storage."""
+    return tree_map(lambda x: _cpu_clone(x) if isinstance(x, Tensor) else x, value)
 
 
-def _alone(tensor: Tensor) -> Tensor:
-    # A clone, since a tensor that views a larger storage is saved with all of it.
+def _cpu_clone(tensor: Tensor) -> Tensor:
+    # A clone, as a view of a larger storage would be saved with all of it.
     tensor = tensor.detach().cpu()
-    if tensor.layout != torch.strided:
-        return tensor.clone()
-    return tensor.clone(memory_format=torch.contiguous_format)
+    dense = tensor.layout == torch.strided
+    return tensor.clone(memory_format=torch.contiguous_format if dense else torch.preserve_format)
 
 
 def write(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -65,7 +64,7 @@ def must_exist(path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What ``packed`` made of a dict by name, on the CPU.
+    """The dict that ``packed`` wrote, on the CPU.
 
     Raises:
         DataError: the file is missing, damaged, holds pickled code (which is never run) or no dict.
@@ -89,7 +88,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _check_archive(path: Path) -> None:
-    """A zip whose checksums hold: torch reads flipped bytes of a tensor without a word."""
+    """Verify the zip's checksums: torch reads flipped bytes of a tensor without an error."""
     with zipfile.ZipFile(path) as archive:
         if broken := archive.testzip():
             raise zipfile.BadZipFile(broken)

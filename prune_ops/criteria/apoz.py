@@ -1,4 +1,4 @@
-"""apoz: how seldom a channel is silent."""
+"""apoz: the share of a channel's activations that are not zero."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from prune_ops.criterion import Criterion, unactivated
-from prune_ops.evidence import Evidence
+from prune_ops.calibration_stats import CalibrationStats
+from prune_ops.criterion import Criterion, lacking_activation
 from spaces import Space
 from spaces.groups import ChannelGroup
 
@@ -15,9 +15,9 @@ from spaces.groups import ChannelGroup
 class APoZ(Criterion):
     """S_c = 1 − the share of zeros in channel c after the ReLU, over images and positions.
 
-    Where a group passes several ReLUs (a residual stream, one a block; a depthwise convolution
-    with its own) it is the mean over them. A ReLU6 counts as a ReLU. Pooling that comes after does
-    not count: it is the ReLU's own output that is looked at.
+    Where a group passes several ReLUs (a residual stream, one per block; a depthwise convolution
+    with its own) it is the mean over them. A ReLU6 counts as a ReLU. The ReLU's own output counts,
+    before any pooling.
 
     A share, the same unit in every group, so it can be ranked globally.
 
@@ -29,8 +29,10 @@ class APoZ(Criterion):
     comparable = True
     requires = frozenset({"zeros"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        return {g.name: 1 - evidence.zeros[g.name].mean(0) for g in groups}
+    def __call__(
+        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
+    ) -> dict[str, Tensor]:
+        return {g.name: 1 - stats.zeros[g.name].mean(0) for g in groups}
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
-        return unactivated(space, "a ReLU", rectifies=True)
+        return lacking_activation(space, "a ReLU", rectifies=True)

@@ -1,4 +1,4 @@
-"""bn_scale: the size of a channel's BatchNorm scale, the score of network slimming."""
+"""bn_scale: the magnitude of a channel's BatchNorm scale, the score of network slimming."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.channels import channel_sums, weights
 from prune_ops.criterion import Criterion, listed
-from prune_ops.evidence import Evidence
 from spaces import Space
 from spaces.groups import ChannelGroup, Member
 
@@ -17,25 +17,27 @@ from spaces.groups import ChannelGroup, Member
 class BNScale(Criterion):
     """S_c = mean |gamma| over the BatchNorm scales that the channel passes.
 
-    There are several in a residual stream, one a block. |gamma| is the standard deviation of the
+    There are several in a residual stream, one per block. |gamma| is the standard deviation of the
     channel's normalised output, the same unit in every group, and averaging keeps it so where one
-    group has more BatchNorms than another. It says most of a network that was trained with an L1
-    penalty on gamma.
+    group has more BatchNorms than another. It is most informative for a network that was trained
+    with an L1 penalty on gamma.
 
     Definition: Liu et al., Learning Efficient Convolutional Networks through Network Slimming,
     ICCV 2017.
 
-    It needs a BatchNorm with a scale in every group.
+    Every group must have a BatchNorm with a scale.
     """
 
     name = "bn_scale"
     comparable = True
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        gammas = _absolute_scales(evidence.model)
-        places = {g.name: weights(g, gammas, {"norm"}) for g in groups}
+    def __call__(
+        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
+    ) -> dict[str, Tensor]:
+        gammas = _absolute_scales(stats.model)
+        scales = {g.name: weights(g, gammas, {"norm"}) for g in groups}
         return {
-            g.name: channel_sums(g, places[g.name], gammas) / _count(places[g.name]) for g in groups
+            g.name: channel_sums(g, scales[g.name], gammas) / _count(scales[g.name]) for g in groups
         }
 
     def lacks(self, model: nn.Module, space: Space) -> str:

@@ -1,4 +1,4 @@
-"""hrank: how much a channel's feature map says, by its rank."""
+"""hrank: the rank of a channel's feature map."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from prune_ops.criterion import Criterion, unactivated
-from prune_ops.evidence import Evidence
+from prune_ops.calibration_stats import CalibrationStats
+from prune_ops.criterion import Criterion, lacking_activation
 from spaces import Space
 from spaces.groups import ChannelGroup
 
@@ -15,11 +15,11 @@ from spaces.groups import ChannelGroup
 class HRank(Criterion):
     """S_c = the rank of channel c's feature map as a matrix, the mean over images.
 
-    The map is what comes out of the activation function; where a group passes several (a residual
-    stream, one a block) it is the mean over them. A map without height, as after a linear layer, is
-    a matrix of one row, whose rank is 1 wherever it is not all zero. It is the zeros
-    that ReLU leaves that make ranks differ: the map of a smooth activation (GELU, SiLU) has nearly
-    always full rank, so the score then hardly tells channels apart.
+    The map is the activation function's output; where a group passes several (a residual stream,
+    one per block) it is the mean over them. A map without height, as after a linear layer, is a
+    matrix of one row, whose rank is 1 unless it is all zero. Ranks differ by the zeros of a ReLU:
+    the map of a smooth activation (GELU, SiLU) has nearly always full rank, so the score then
+    hardly tells channels apart.
 
     The largest possible rank differs between layers, hence ``comparable`` is false.
 
@@ -29,8 +29,10 @@ class HRank(Criterion):
     name = "hrank"
     requires = frozenset({"ranks"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        return {g.name: evidence.ranks[g.name].mean(0) for g in groups}
+    def __call__(
+        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
+    ) -> dict[str, Tensor]:
+        return {g.name: stats.ranks[g.name].mean(0) for g in groups}
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
-        return unactivated(space)
+        return lacking_activation(space)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.channels import channel_sums, filters
 from prune_ops.criterion import Criterion
-from prune_ops.evidence import Evidence
 from prune_ops.greedy import greedy
 from prune_ops.scores import Scores, mapped
 from spaces.groups import ChannelGroup
@@ -40,8 +40,8 @@ class FilterNorm(Criterion):
         self._squared = squared
         self._is_greedy = is_greedy
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> Scores:
-        parameters = evidence.parameters
+    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
+        parameters = stats.parameters
         values = {n: self._magnitude(weight) for n, weight in parameters.items()}
         sums: Scores = (
             greedy(groups, parameters, values)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.channels import removal_damage
 from prune_ops.criterion import Criterion
-from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup
 
 
@@ -31,9 +31,11 @@ class SecondOrder(Criterion):
     comparable = True
     requires = frozenset({"fisher"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        parameters = evidence.parameters
-        curvature = {name: h * parameters[name].square() for name, h in evidence.fisher.items()}
+    def __call__(
+        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
+    ) -> dict[str, Tensor]:
+        parameters = stats.parameters
+        curvature = {name: h * parameters[name].square() for name, h in stats.fisher.items()}
         return removal_damage(groups, parameters, curvature)
 
 
@@ -57,6 +59,8 @@ class SecondOrderHutchinson(Criterion):
     comparable = True
     requires = frozenset({"curvature"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        curvature = {name: values.clamp(min=0) for name, values in evidence.curvature.items()}
-        return removal_damage(groups, evidence.parameters, curvature)
+    def __call__(
+        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
+    ) -> dict[str, Tensor]:
+        curvature = {name: values.clamp(min=0) for name, values in stats.curvature.items()}
+        return removal_damage(groups, stats.parameters, curvature)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from prune_ops.criterion import Criterion, unactivated
-from prune_ops.evidence import Evidence
+from prune_ops.calibration_stats import CalibrationStats
+from prune_ops.criterion import Criterion, lacking_activation
 from spaces import Space
 from spaces.groups import ChannelGroup
 
@@ -18,9 +18,9 @@ class Taylor2016(Criterion):
     z is the channel's value after the activation function, L the image's own loss. The mean over
     positions is taken before the absolute value, the one over images after it: sums over images
     would cancel. ‖Θ‖₂ is over the channels of the same layer. Where a group passes several
-    activation functions (a residual stream, one a block) S is the mean over them.
+    activation functions (a residual stream, one per block) S is the mean over them.
 
-    The norm makes layers comparable, as the paper has it, so it can be ranked globally.
+    As in the paper the norm makes layers comparable, so it can be ranked globally.
 
     Definition: Molchanov et al., Pruning Convolutional Neural Networks for Resource Efficient
     Inference, ICLR 2017.
@@ -30,14 +30,16 @@ class Taylor2016(Criterion):
     comparable = True
     requires = frozenset({"saliencies"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        return {g.name: _normed(evidence.saliencies[g.name]).mean(0) for g in groups}
+    def __call__(
+        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
+    ) -> dict[str, Tensor]:
+        return {g.name: _normed(stats.saliencies[g.name]).mean(0) for g in groups}
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
-        return unactivated(space)
+        return lacking_activation(space)
 
 
 def _normed(saliencies: Tensor) -> Tensor:
-    """``(uses, channels)``, each use divided by its length; one that is all zero stays so."""
+    """``(uses, channels)``, each use divided by its norm; one that is all zero stays zero."""
     lengths = saliencies.norm(dim=1, keepdim=True)
     return saliencies / lengths.where(lengths > 0, lengths.new_ones(()))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.criterion import Criterion
-from prune_ops.evidence import Evidence
 from spaces.groups import ChannelGroup
 
 
@@ -17,7 +17,7 @@ class Taylor2019(Criterion):
     The channel's weights i∈c are the parameters that make its values: the filters and biases that
     produce it, the scale and shift of its normalisations, and scales in plain arithmetic (layer
     scale). All are added up before squaring, across the layers of a residual stream too. The
-    consumers' input slices are left out: they act on the same product a second time.
+    consumers' input slices are left out: they would count the same product twice.
 
     In squared units of the loss, the same in every group, so it can be ranked globally.
 
@@ -29,5 +29,7 @@ class Taylor2019(Criterion):
     comparable = True
     requires = frozenset({"attributions"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        return {g.name: evidence.attributions[g.name].square().mean(0) for g in groups}
+    def __call__(
+        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
+    ) -> dict[str, Tensor]:
+        return {g.name: stats.attributions[g.name].square().mean(0) for g in groups}

@@ -1,4 +1,4 @@
-"""thinet: how early a channel goes when those go first that the next layer misses least."""
+"""thinet: the rank at which greedy removal, by its effect on the next layer, takes a channel."""
 
 from __future__ import annotations
 
@@ -8,46 +8,47 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prune_ops.criterion import Criterion, unread
-from prune_ops.evidence import Evidence
+from prune_ops.calibration_stats import CalibrationStats
+from prune_ops.criterion import Criterion, lacking_reader
 from spaces import Space
 from spaces.groups import ChannelGroup
 
 
 class ThiNet(Criterion):
-    """S_c = how many channels go before c when T, the removed set, grows greedily.
+    """S_c = the number of channels removed before c when T, the removed set, grows greedily.
 
-    The next to go is the channel that least increases Σ_n (Σ_{j∈T} x_{n,j})², x_{n,j} what channel
-    j adds to output n of the next layer: before that layer's bias, normalisation and activation,
-    at ten outputs of each image, drawn by the seed. Any width keeps the channels of the highest
-    scores, for what goes for a narrower one includes what goes for a wider one. Where several are
-    equal the later index goes first.
+    Each step removes the channel that least increases Σ_n (Σ_{j∈T} x_{n,j})², x_{n,j} channel j's
+    contribution to output n of the next layer, before that layer's bias, normalisation and
+    activation, at ten outputs per image, drawn by the seed. Removed sets are nested, so that any
+    width keeps the channels of the highest scores. Of equal channels the later index goes first.
 
     A layer that reads the channels is a convolution or a linear one; normalisations, activations
     and depthwise convolutions on the way are the channel's own. Where several layers read a group
-    (a residual stream) their objectives are summed as they are, so that a layer of larger outputs
-    counts for more. Layers that the eval-mode pass does not use count nothing.
+    (a residual stream) their objectives are summed unscaled, so that a layer of larger outputs
+    counts for more. Layers that the eval-mode pass does not use are ignored.
 
-    Ranks say nothing across groups, hence ``comparable`` is false.
+    Ranks are not comparable across groups, hence ``comparable`` is false.
 
     Definition: Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network
-    Compression, ICCV 2017. Its least-squares scaling of what stays is surgery and not done here.
+    Compression, ICCV 2017; its least-squares scaling of the kept channels is a surgery.
 
-    It needs a convolution or linear layer that reads every group.
+    A convolution or linear layer must read every group.
     """
 
     name = "thinet"
     requires = frozenset({"contributions"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        return {g.name: _ranks(evidence.contributions[g.name]) for g in groups}
+    def __call__(
+        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
+    ) -> dict[str, Tensor]:
+        return {g.name: _ranks(stats.contributions[g.name]) for g in groups}
 
     def lacks(self, model: nn.Module, space: Space) -> str:
-        return unread(model, space)
+        return lacking_reader(model, space)
 
 
 def _ranks(gram: Tensor) -> Tensor:
-    """When each channel goes, 0 for the first; nan where ``gram`` cannot be ranked."""
+    """Each channel's place in the order of removal, from 0; nan if ``gram`` is not finite."""
     if not gram.isfinite().all():
         return torch.full((len(gram),), torch.nan)
     ranks = torch.empty(len(gram))
@@ -56,7 +57,7 @@ def _ranks(gram: Tensor) -> Tensor:
 
 
 def removal_order(gram: np.ndarray) -> list[int]:
-    """All channels, the first to go first: T grows by the least 1_Tᵀ G 1_T, G (C, C) symmetric.
+    """All channels in order of removal: T grows by the least 1_Tᵀ G 1_T, G (C, C) symmetric.
 
     >>> x = np.array([2.0, -2.5, 1.0])
     >>> removal_order(np.outer(x, x))  # 1, then (1 − 2.5)² and not (1 + 2)²

@@ -1,7 +1,7 @@
 """Proxies: each scores a whole policy without training it; higher = a better policy.
 
 To add one, write one file here with a class that satisfies :class:`Proxy`, and add one line to
-``PROXIES``; the contract test in ``tests/contracts`` takes it from there.
+``PROXIES``; the contract test in ``tests/contracts`` covers it from there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prune_ops.proxies.grasp import GraSP
 from prune_ops.proxies.iso_damage import IsoDamage
 from prune_ops.proxies.jacob_cov import JacobCov
 from prune_ops.proxies.params import Params
-from prune_ops.proxies.passes import require
+from prune_ops.proxies.passes import Needs, require
 from prune_ops.proxies.predicted_damage import PredictedDamage
 from prune_ops.proxies.reconstructed import Reconstructed
 from prune_ops.proxies.snip import Snip
@@ -28,21 +28,11 @@ from prune_ops.proxies.zico import ZiCo
 __all__ = ["PROXIES", "Candidate", "Proxy", "check_proxies"]
 
 
-class Proxy(Protocol):
-    """Scores a policy.
-
-    Attributes:
-        name: its key in ``PROXIES``, and ``proxy:<name>`` in the trials table.
-        batches: how many calibration batches of two images or more it cannot do without; one that
-            takes any takes a convolution or linear layer too. 0 for one that looks at neither, or
-            that says itself what it needs.
-    """
-
-    name: str
-    batches: int
+class Proxy(Needs, Protocol):
+    """Scores a policy."""
 
     def __call__(self, candidate: Candidate) -> float:
-        """Higher for a better policy; ``nan`` if undefined. The candidate stays as it is."""
+        """Higher for a better policy; ``nan`` if undefined. The candidate is left unchanged."""
         ...
 
 
@@ -61,11 +51,11 @@ _ALL: tuple[Proxy, ...] = (
 )
 
 PROXIES: dict[str, Proxy] = {proxy.name: proxy for proxy in _ALL}
-"""Every proxy by its name."""
+"""Every proxy by name."""
 
 
 def check_proxies(names: Iterable[str], model: nn.Module, sizes: Sequence[int]) -> None:
-    """Refuse what these proxies cannot do without, before anything is measured.
+    """Refuse proxies whose needs are not met, before anything is measured.
 
     >>> check_proxies(["snip", "zico"], model, [64, 64, 17])                  # doctest: +SKIP
 

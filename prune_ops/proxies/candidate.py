@@ -1,4 +1,4 @@
-"""Candidate: a policy, and all that a proxy may look at to judge it."""
+"""Candidate: a policy, and everything that a proxy may judge it by."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ class Candidate:
 
     Attributes:
         policy: the widths to judge.
-        space: the groups that it speaks of.
-        scores: of every channel of the unpruned network, by the criterion that says which stay.
-        pruned: the network that surgery made; a proxy leaves it as it is.
+        space: its groups.
+        scores: of every channel of the unpruned network, by the criterion that selects the kept.
+        pruned: the network that surgery made; a proxy leaves it unchanged.
         calibration: batches ``(inputs, targets)`` of training data, on the network's device.
         held_out: batches of other training data, for a score that calibration must not have seen.
-        damages: of every group of the unpruned network, as importance ``iso_damage`` measured them;
-            empty if it was not asked.
-        model: the unpruned network, for a proxy that cuts it in a way of its own; None if no such
-            one is asked.
+        damages: of every group of the unpruned network, measured by sensitivity ``iso_damage``;
+            empty if not measured.
+        model: the unpruned network, for a proxy that prunes it itself; None if there is none.
         judge: scores by which candidates of several criteria can be compared; None for ``scores``.
     """
 
@@ -46,7 +45,7 @@ class Candidate:
     model: nn.Module | None = None
 
     def require(self, proxy: Needs) -> None:
-        """Refuse what the proxy cannot do without.
+        """Refuse a proxy whose needs are not met.
 
         Raises:
             UserError: too few calibration batches; no convolution and no linear layer.
@@ -54,7 +53,7 @@ class Candidate:
         require(proxy, self.pruned, [items(inputs) for inputs, _ in self.calibration])
 
     def passes_for(self, proxy: Needs) -> Passes:
-        """Gradients of the network, computed once for all proxies that look at them.
+        """Gradients of the network, computed once for all gradient proxies.
 
         Raises:
             UserError: as ``require``.

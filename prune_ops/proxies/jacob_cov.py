@@ -1,4 +1,4 @@
-"""jacob_cov: how differently the network sees different images."""
+"""jacob_cov: how uncorrelated the network's Jacobians of different images are."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from prune_ops.batches import described
 from prune_ops.proxies.candidate import Candidate
-from prune_ops.proxies.passes import as_judged, usable
-from prune_ops.repeatable import repeatable
-from prune_ops.running import ran, total
+from prune_ops.proxies.passes import usable, with_batch_statistics
+from prune_ops.running import forward, output_sum, repeatable
 from spaces.errors import UserError
 
 K = 1e-5
-"""The paper's, against eigenvalues of 0."""
+"""The paper's constant, against eigenvalues of 0."""
 
 
 class JacobCov:
@@ -25,10 +24,10 @@ class JacobCov:
     The Jacobian of an image is the gradient by its pixels of the sum of all outputs, those of the
     batch's other images included, which BatchNorm on batch statistics lets it reach. The
     correlation is between the images of the first calibration batch of two images or more; k is
-    ``K``, dropout is off. Images that are seen alike make
-    eigenvalues near 0, and each costs about 1/k; all unlike, every eigenvalue is 1: higher is
-    better. The value depends on the number of images, the same for all policies. It is ``nan``
-    where the gradient of an image is the same at all pixels, as in a dead network.
+    ``K``, dropout is off. Images with equal Jacobians give eigenvalues near 0, each costing about
+    1/k; if all are uncorrelated, every eigenvalue is 1: higher is better. The value depends on the
+    number of images, the same for all policies. It is ``nan`` if an image's gradient is the same at
+    all pixels, as in a dead network.
 
     Definition: Mellor et al., Neural Architecture Search without Training, 2020 (arXiv 2006.04647,
     first version), called jacob_cov in Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS,
@@ -59,9 +58,9 @@ def jacobians(model: nn.Module, inputs: Any) -> Tensor:
             "proxy 'jacob_cov' differentiates by the pixels of one tensor of images, but the "
             f"network's inputs are {described(inputs)}; use another proxy"
         )
-    model, leaf = as_judged(model), inputs.detach().requires_grad_()
+    model, leaf = with_batch_statistics(model), inputs.detach().requires_grad_()
     with repeatable(model):
-        flow = total(ran(model, leaf.clone()))  # the first layer may work in place
+        flow = output_sum(forward(model, leaf.clone()))  # the first layer may work in place
         (gradient,) = torch.autograd.grad(flow, leaf, materialize_grads=True)
     return gradient.flatten(1)
 

@@ -1,4 +1,4 @@
-"""predicted_damage: what the criterion says of the channels that the policy removes."""
+"""predicted_damage: the criterion's scores of the channels that the policy removes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ class PredictedDamage:
 
     0 for the unpruned network, and in the criterion's unit: an estimated rise of the loss for the
     criteria that are ``comparable``; give :func:`prune_ops.normalised` scores of any other. It is
-    additive, hence blind to what two removals do to each other, and a weight that lies between two
-    removed channels counts in both.
+    additive, so it ignores interactions between removals, and a weight between two removed channels
+    counts in both.
 
-    Candidates whose channels were chosen by different criteria would come in different units. So
-    one criterion judges all of them (``candidate.judge``): it adds up its own scores of the
-    channels that the candidate's criterion removes. At equal widths nobody can do better in its
-    eyes than itself.
+    Candidates whose channels were chosen by different criteria would have different units. So one
+    criterion judges all of them (``candidate.judge``): it sums its own scores of the channels that
+    the candidate's criterion removes. At equal widths its own choice then scores best.
     """
 
     name = "predicted_damage"

@@ -1,27 +1,27 @@
-"""reconstructed: accuracy before any training, once least squares has mended what was cut."""
+"""reconstructed: accuracy before any training, after least-squares reconstruction."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from prune_ops.batches import Pair
-from prune_ops.proxies.accuracy import accuracy
 from prune_ops.proxies.candidate import Candidate
+from prune_ops.running import accuracy
 from prune_ops.surgery import prune
 from spaces.errors import UserError
 from spaces.inputs import items, part
 
 IMAGES = 256
-"""To reconstruct from; as many as calibration has by default."""
+"""Images to reconstruct from; as many as calibration has by default."""
 
 
 class Reconstructed:
     """The accuracy (0..1), on held-out training data, of the policy cut by surgery ``reconstruct``.
 
-    What a brief training mends first is what a linear map of the kept channels can mend, and
-    reconstruction finds the best such map of every layer. So this tells what the widths
-    leave to be learnt, where the accuracy of the plain cut tells little but that it was cut. The
-    surgery is this proxy's own, whatever that of the search.
+    A brief training first restores what a linear map of the kept channels can restore, and
+    reconstruction finds the best such map of every layer. So this measures what the widths allow
+    to be learnt, where the accuracy of the plain cut shows little but that it was cut. The surgery
+    is independent of the search's.
 
     Reconstruction: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV
     2017; see the surgery. That its accuracy judges widths is our own finding, measured in

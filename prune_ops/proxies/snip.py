@@ -1,4 +1,4 @@
-"""snip: how much the loss depends on the weights that the policy keeps."""
+"""snip: the sensitivity of the loss to the weights that the policy keeps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class Snip:
 
     g is the gradient of the mean cross-entropy over the images of the first ``BATCHES`` calibration
     batches (the paper: one batch), BatchNorm on batch statistics, dropout off. |g w| is the
-    first-order change of the loss when the weight is removed; the more the kept ones carry of it,
-    the better the network is said to train.
+    first-order change of the loss when the weight is removed; the larger its sum over the kept
+    weights, the better the network is said to train.
 
     Definition: Lee et al., SNIP: Single-shot Network Pruning based on Connection Sensitivity, ICLR
     2019, summed over the network as in Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS,

@@ -1,4 +1,4 @@
-"""synflow: how strong the paths through the pruned network are, whatever the data."""
+"""synflow: the strength of the paths through the pruned network, independent of data."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from torch.utils._pytree import tree_map
 
 from prune_ops.batches import described
 from prune_ops.proxies.candidate import Candidate
-from prune_ops.repeatable import repeatable
-from prune_ops.running import ran, total
+from prune_ops.running import forward, output_sum, repeatable
 from prune_ops.weights import layer_weights
 from spaces import copied
 from spaces.errors import UserError
@@ -27,12 +26,12 @@ class SynFlow:
 
     R is the sum of the outputs for one all-ones image of the calibration images' shape, with the
     absolute value of every parameter, layers without bias and normalisations left out; the network
-    is otherwise in eval mode, activations as they are (a ReLU lets all of it pass). No image is
-    looked at. Every path counts with the product of its weights, so that fewer channels always
-    mean less.
+    is otherwise in eval mode, activations unchanged (a ReLU passes everything). Image values are
+    not used. Every path counts with the product of its weights, so that fewer channels always
+    score lower.
 
-    It is the score itself, in double precision: with fresh weights it is 3e25 for ResNet-20, 2e71
-    for ResNet-56, where float overflows (3e38), and 2e227 for ResNet-152; double ends at 2e308.
+    It is computed in double precision: with fresh weights it is 3e25 for ResNet-20, 2e71 for
+    ResNet-56, where float overflows (3e38), and 2e227 for ResNet-152; double ends at 2e308.
 
     Definition: Tanaka et al., Pruning neural networks without any data by iteratively conserving
     synaptic flow, NeurIPS 2020, summed over the network as in Abdelfattah et al., Zero-Cost Proxies
@@ -60,7 +59,7 @@ class SynFlow:
 
 @torch.enable_grad()
 def synaptic_scores(model: nn.Module, images: Any) -> list[Tensor]:
-    """|w ⊙ ∂R/∂w| of each of ``layer_weights``; of the images only their shape is taken.
+    """|w ⊙ ∂R/∂w| of each of ``layer_weights``; only the images' shape is used.
 
     Raises:
         UserError: inputs that are not all real numbers.
@@ -75,7 +74,7 @@ def synaptic_scores(model: nn.Module, images: Any) -> list[Tensor]:
     for weight in weights:
         weight.requires_grad_(True)
     with repeatable(model):
-        flow = total(ran(model, tree_map(_ones, part(images, 0, 1))))
+        flow = output_sum(forward(model, tree_map(_ones, part(images, 0, 1))))
         gradients = torch.autograd.grad(flow, weights, materialize_grads=True)
     pairs = zip(weights, gradients, strict=True)
     return [(weight * gradient).detach().abs() for weight, gradient in pairs]

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import prune_ops
-from prune_ops.proxies.accuracy import accuracy
 from prune_ops.proxies.adaptive_bn import MAX_BATCHES, recalibrated
+from prune_ops.running import accuracy
 from spaces import Policy, UserError, discover
 
 PROXIES = prune_ops.PROXIES

@@ -12,7 +12,7 @@ import prune_ops
 
 HOME = Path(prune_ops.__file__).parent
 TABLES = {"criteria": prune_ops.CRITERIA, "proxies": prune_ops.PROXIES}
-HELPERS = {"__init__", "accuracy", "candidate", "passes"}
+HELPERS = {"__init__", "candidate", "passes"}
 
 
 def modules(folder):

@@ -14,7 +14,7 @@ import torch
 
 import prune_ops
 import spaces
-from prune_ops.running import ran
+from prune_ops.running import forward
 from results import TrialRecord
 from search import checkpoints
 from search.checkpoints import InFolder, Nowhere, State
@@ -199,7 +199,7 @@ def out_of_memory_in_a_surgery() -> ModelError:
     network = torch.nn.Identity()
     network.forward = exhausted  # type: ignore[method-assign]
     with pytest.raises(ModelError) as caught:
-        ran(network, torch.zeros(1))
+        forward(network, torch.zeros(1))
     return caught.value
 
 

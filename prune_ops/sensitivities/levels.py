@@ -1,4 +1,4 @@
-"""Widths from what groups bear: all are cut as far as one common level allows."""
+"""Widths from damages: every group is pruned as far as one common level allows."""
 
 from __future__ import annotations
 
@@ -7,32 +7,45 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from prune_ops.importances.cuts import some_widths
 from spaces import Budget, Policy, Space
 from spaces.groups import ChannelGroup
 
+AT_MOST = 8
+"""Measured widths per group, the whole one included; of more choices an even subset."""
+
+
+def measured_widths(group: ChannelGroup) -> tuple[int, ...]:
+    """The group's choices without the whole group; of more than `AT_MOST` a subset with both ends.
+
+    >>> measured_widths(group)  # of 128 channels, in steps of 8
+    (8, 24, 40, 56, 80, 96, 112)
+    """
+    last = len(group.choices) - 1
+    indices = np.linspace(0, last, min(AT_MOST, last + 1)).round().astype(int)
+    return tuple(group.choices[index] for index in indices[:-1])
+
 
 def on_lattice(group: ChannelGroup, damages: Tensor) -> np.ndarray:
-    """The damage at each of the group's choices, from that at `some_widths`, made monotone.
+    """The damage at each of the group's choices, from that at `measured_widths`, made monotone.
 
     A width does at least the damage of any wider one, and the whole group does none. Between two
-    widths that were measured it lies on the straight line.
+    measured widths it is interpolated linearly.
 
     >>> on_lattice(group, tensor([0.5, -0.1, 0.2]))  # of 4 channels: 1, 2, 3 and all
     array([0.5, 0.2, 0.2, 0. ])
     """
     measured = np.append(damages.double().numpy(), 0.0)
-    rising = np.maximum.accumulate(measured[::-1])[::-1]
-    return np.interp(group.choices, (*some_widths(group), group.channels), rising)
+    monotone = np.maximum.accumulate(measured[::-1])[::-1]
+    return np.interp(group.choices, (*measured_widths(group), group.channels), monotone)
 
 
 def at_one_level(space: Space, damages: Mapping[str, Tensor], budget: Budget) -> Policy:
-    """Every group at its smallest width that does at most one damage, the least that will do."""
+    """Every group's smallest width up to one common damage, the least that meets the budget."""
     tables = [on_lattice(group, damages[group.name]) for group in space.groups]
 
     def widths(level: float) -> list[int]:
-        borne = [int((table <= level).argmax()) for table in tables]
-        return [g.choices[place] for g, place in zip(space.groups, borne, strict=True)]
+        indices = [int((table <= level).argmax()) for table in tables]
+        return [g.choices[index] for g, index in zip(space.groups, indices, strict=True)]
 
     return first_within(space, np.unique(np.concatenate(tables)), widths, budget)
 
@@ -43,7 +56,7 @@ def first_within(
     widths: Callable[[float], Sequence[int]],
     budget: Budget,
 ) -> Policy:
-    """The policy of the first level that meets the budget, and what still fits added to it.
+    """The policy of the first level that meets the budget, widened by what still fits.
 
     Args:
         levels: ascending; the higher, the narrower. The last one must meet the budget.
