@@ -18,9 +18,6 @@ from spaces.errors import ModelError
 class ActivationTracer(TorchFunctionMode):
     """While entered, passes each use of an activation function and its output to ``callback``.
 
-    >>> with ActivationTracer(space.activations, callback):                   # doctest: +SKIP
-    ...     model(inputs)
-
     A forward pass in eval mode uses them in the order in which they were traced, whether they are
     modules, one module used several times, or plain calls.
 

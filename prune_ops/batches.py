@@ -23,6 +23,7 @@ class Batch:
 
     Attributes:
         batched: whether items lie along the first dim of its tensors; else the pair is one item.
+        images: the number of items, mostly images.
     """
 
     inputs: Any
@@ -31,15 +32,10 @@ class Batch:
 
     @property
     def images(self) -> int:
-        """The number of items, mostly images."""
         return items(self.inputs) if self.batched else 1
 
     def singles(self) -> Iterator[Batch]:
-        """One batch per item.
-
-        Raises:
-            UserError: there is not one target per item.
-        """
+        """One batch per item; UserError if there is not one target per item."""
         if self.images == 1:
             yield self
             return

@@ -29,9 +29,7 @@ def collect(
     """Statistics with the required fields, by one pass over the batches; the number of images.
 
     Raises:
-        UserError: no image at all, or batches or a loss that cannot be used.
-        ModelError: the network does not run on the batches.
-        NoGradients: gradients are required and there are none.
+        NoGradients: gradients are required and there are none; else errors as of ``score``.
     """
     subject = Subject(model, space, loss, seed)
     by_pass = [
@@ -59,12 +57,7 @@ def collect(
 def check_derivatives(
     model: nn.Module, space: Space, example: Inputs, required: frozenset[str]
 ) -> None:
-    """Differentiate the outputs for the example once, and twice where that is required.
-
-    Raises:
-        ModelError: the network does not run on the example.
-        NoGradients: a derivative does not exist.
-    """
+    """Raise NoGradients unless the outputs have the required first and second derivatives."""
     subject = Subject(model, space, cross_entropy)
     curvature = [CURVATURE[name](subject) for name in required & CURVATURE.keys()]
     with _observing(curvature, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from prune_ops.calibration_stats import CalibrationStats, detached
 from prune_ops.channels import weights
@@ -33,15 +33,24 @@ class Criterion(ABC):
         """Group name → ``(channels,)``, finite, on any device; higher = keep."""
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
-        """What the criterion needs and this network lacks; empty if nothing.
-
-        For example "a BatchNorm in every group, but there is none in conv1".
-        """
+        """What it needs and this network lacks, as "a BatchNorm, but there is none"; else ""."""
         return ""
 
     def fewest_images(self, space: Space) -> int:  # noqa: ARG002
         """The least number of calibration images."""
         return 1 if self.requires else 0
+
+
+class StatCriterion(Criterion):
+    """Scores each group from its own entry of the one field that it requires."""
+
+    @abstractmethod
+    def group_scores(self, stat: Tensor) -> Tensor:
+        """``(channels,)`` from the group's entry of that field."""
+
+    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
+        (field,) = self.requires
+        return {g.name: self.group_scores(getattr(stats, field)[g.name]) for g in groups}
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

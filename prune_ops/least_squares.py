@@ -21,11 +21,7 @@ CHUNK = 4096
 
 @dataclass(frozen=True, slots=True)
 class NormalEquations:
-    """XᵀX and Xᵀy of each group of a layer, float64: X the kernels' inputs, y the targets.
-
-    >>> equations = NormalEquations.of(layer, at, first) + NormalEquations.of(layer, at2, second)
-    >>> change = equations.solved(layer)
-    """
+    """XᵀX and Xᵀy of each group of a layer, float64: X the kernels' inputs, y the targets."""
 
     normal: list[Tensor]
     right: list[Tensor]
@@ -63,11 +59,7 @@ def least_squares(normal: Tensor, right: Tensor) -> Tensor:
 
 
 def finite(measured: Tensor) -> Tensor:
-    """``measured`` itself.
-
-    Raises:
-        UserError: it is not finite.
-    """
+    """``measured`` itself, or a UserError if it is not finite."""
     if not measured.isfinite().all():
         raise UserError(
             "what layers take and give must be finite, but with these images it is nan or inf; "

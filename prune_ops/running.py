@@ -17,11 +17,7 @@ from spaces.inputs import call, tensors
 
 
 def forward(model: nn.Module, inputs: Any) -> Any:
-    """The network's outputs for inputs of any form.
-
-    Raises:
-        ModelError: the network fails.
-    """
+    """The network's outputs for inputs of any form; whatever it raises becomes a ModelError."""
     must = f"the network must run on the inputs of every batch, but on {described(inputs)} it"
     hint = "give batches of what the space was discovered with, on the network's device"
     with in_one_line(ModelError, f"{must} fails with", hint):
@@ -29,11 +25,7 @@ def forward(model: nn.Module, inputs: Any) -> Any:
 
 
 def output_sum(outputs: Any) -> Tensor:
-    """The sum of all numbers in the outputs, however nested.
-
-    Raises:
-        UserError: there are no real numbers.
-    """
+    """The sum of all numbers in the outputs, however nested; UserError if there are none."""
     sums = [tensor.sum() for tensor in tensors(outputs) if tensor.is_floating_point()]
     if not sums:
         raise UserError(
@@ -93,11 +85,7 @@ def logits(model: nn.Module, inputs: Any, targets: Any, caller: str) -> Tensor:
 
 @torch.no_grad()
 def accuracy(model: nn.Module, batches: Iterable[Pair]) -> float:
-    """The share of images whose highest logit is their class; the model runs in its own mode.
-
-    Raises:
-        UserError: no image, or a network that gives no logits.
-    """
+    """The share of images whose highest logit is their class; the model runs in its own mode."""
     hits = [
         logits(model, batch.inputs, batch.targets, "accuracy").argmax(1) == batch.targets
         for batch in read(batches)

@@ -38,11 +38,7 @@ def select(space: Space, policy: Policy, scores: Scores) -> Selection:
 
 
 def check(policy: Policy, scores: Scores) -> None:
-    """Check the types of a policy and its scores.
-
-    Raises:
-        UserError: one of them has another type, or a score is nan.
-    """
+    """Raise UserError if the policy or the scores have another type, or a score is nan."""
     if not isinstance(policy, Policy):
         raise UserError(
             f"a policy must be a spaces.Policy, but got {type(policy).__name__}; take "
@@ -60,13 +56,7 @@ def check(policy: Policy, scores: Scores) -> None:
 
 
 def ranked(space: Space, scores: Scores) -> dict[str, np.ndarray]:
-    """Group name → its channels, best first, while all other groups are whole.
-
-    Of equal scores the lower index comes first.
-
-    Raises:
-        UserError: the scores were made for another model.
-    """
+    """Group name → its channels, best first, while all other groups are whole."""
     return {group.name: _ranking(group, scores, {}) for group in space.groups}
 
 

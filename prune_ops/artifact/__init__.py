@@ -106,11 +106,7 @@ def load(fresh_model: nn.Module, folder: str | Path, verify: bool = True) -> nn.
 
 
 def load_policy(folder: str | Path) -> Policy:
-    """The policy of the artifact in ``folder``.
-
-    Raises:
-        DataError: ``policy.json`` is missing, damaged or of a later format.
-    """
+    """The policy of an artifact, or a DataError if ``policy.json`` is missing or damaged."""
     return _read_metadata(Path(folder))[1]
 
 

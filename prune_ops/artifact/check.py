@@ -14,11 +14,7 @@ FLOOR = 1e-4
 
 
 def reproducible_pass(model: nn.Module, inputs: Inputs) -> Pass | None:
-    """The network's pass over these inputs; None if it differs from a second one.
-
-    Raises:
-        ModelError: the network fails on these inputs, or cannot be copied.
-    """
+    """The network's pass over these inputs; None if it differs from a second one."""
     try:
         first, second = run(model, inputs, 0), run(model, inputs, 1)
     except Failed as error:

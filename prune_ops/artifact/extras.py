@@ -40,23 +40,16 @@ class Extras:
 
     @property
     def origin(self) -> Origin | None:
-        """The network's `Origin`."""
         if self.cut is None:
             return None
         return Origin({(name, dim): at.numpy() for name, dim, at in self.cut}, self.inputs)
 
     def packed(self) -> bytes:
-        """As `read_extras` reads it."""
         return packed({name: getattr(self, name) for name in self.__slots__})
 
 
 def extras_of(model: nn.Module, saved: Mapping[str, Any], example: Any) -> Extras:
-    """What to store beside ``saved``, the ``state_dict``.
-
-    Raises:
-        ModelError: the network does not run on the example.
-        UserError: the example is not valid.
-    """
+    """What to store beside ``saved``, the ``state_dict``; errors as of ``save``."""
     source = origin(model)
     inputs = _inputs(model, example, source)
     cut = None
@@ -74,11 +67,7 @@ def extras_of(model: nn.Module, saved: Mapping[str, Any], example: Any) -> Extra
 
 
 def read_extras(path: Path) -> Extras:
-    """The extras in a file.
-
-    Raises:
-        DataError: the file is missing, damaged, or something else.
-    """
+    """The extras in a file, or a DataError."""
     try:
         return Extras(**read(path))
     except TypeError as error:

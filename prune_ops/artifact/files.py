@@ -55,9 +55,7 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def must_exist(path: Path) -> None:
-    """Raises:
-    DataError: there is no such file.
-    """
+    """Raise DataError if there is no such file."""
     if not path.is_file():
         missing = path if path.parent.is_dir() else path.parent
         raise DataError(f"{missing} must exist, but does not; give a folder that save() wrote")

@@ -81,12 +81,7 @@ def _noisy(example: Inputs) -> Inputs:
 
 
 def run(model: nn.Module, inputs: Inputs, seed: int = 0) -> Pass:
-    """One pass of a copy in eval mode.
-
-    Raises:
-        Failed: the network raises something.
-        ModelError: it cannot be copied.
-    """
+    """One pass of a copy in eval mode; raises Failed where the network raises something."""
     probe = copied(model).eval()
     state = (*model.parameters(), *model.buffers())
     device = next((tensor.device for tensor in state), torch.device("cpu"))

@@ -31,9 +31,6 @@ class Compression:
     Attributes:
         way: a name in ``WAYS``.
         sparsity: share of the layer weights that become zero, if the way ``needs_sparsity``.
-
-    Raises:
-        UserError: an unknown way.
     """
 
     way: str

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
-from prune_ops.calibration_stats import CalibrationStats
-from prune_ops.criterion import Criterion, lacking_activation
+from prune_ops.criterion import StatCriterion, lacking_activation
 from spaces import Space
-from spaces.groups import ChannelGroup
 
 
-class APoZ(Criterion):
+class APoZ(StatCriterion):
     """S_c = 1 − the share of zeros in channel c after the ReLU, over images and positions.
 
     Where a group passes several ReLUs (a residual stream, one per block; a depthwise convolution
@@ -29,10 +25,8 @@ class APoZ(Criterion):
     comparable = True
     requires = frozenset({"zeros"})
 
-    def __call__(
-        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
-    ) -> dict[str, Tensor]:
-        return {g.name: 1 - stats.zeros[g.name].mean(0) for g in groups}
+    def group_scores(self, stat: Tensor) -> Tensor:
+        return 1 - stat.mean(0)
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
         return lacking_activation(space, "a ReLU", rectifies=True)

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.channels import channel_sums, weights
 from prune_ops.criterion import Criterion, listed
+from prune_ops.scores import Scores
 from spaces import Space
 from spaces.groups import ChannelGroup, Member
 
@@ -31,9 +32,7 @@ class BNScale(Criterion):
     name = "bn_scale"
     comparable = True
 
-    def __call__(
-        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
-    ) -> dict[str, Tensor]:
+    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
         gammas = _absolute_scales(stats.model)
         scales = {g.name: weights(g, gammas, {"norm"}) for g in groups}
         return {

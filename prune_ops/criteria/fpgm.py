@@ -10,6 +10,7 @@ from torch import Tensor
 from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.channels import filters
 from prune_ops.criterion import Criterion
+from prune_ops.scores import Scores
 from spaces.groups import ChannelGroup, Member
 
 
@@ -33,9 +34,7 @@ class FPGM(Criterion):
 
     name = "fpgm"
 
-    def __call__(
-        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
-    ) -> dict[str, Tensor]:
+    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
         parameters = stats.parameters
         return {
             g.name: _distances(

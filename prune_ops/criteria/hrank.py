@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
-from prune_ops.calibration_stats import CalibrationStats
-from prune_ops.criterion import Criterion, lacking_activation
+from prune_ops.criterion import StatCriterion, lacking_activation
 from spaces import Space
-from spaces.groups import ChannelGroup
 
 
-class HRank(Criterion):
+class HRank(StatCriterion):
     """S_c = the rank of channel c's feature map as a matrix, the mean over images.
 
     The map is the activation function's output; where a group passes several (a residual stream,
@@ -29,10 +25,8 @@ class HRank(Criterion):
     name = "hrank"
     requires = frozenset({"ranks"})
 
-    def __call__(
-        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
-    ) -> dict[str, Tensor]:
-        return {g.name: stats.ranks[g.name].mean(0) for g in groups}
+    def group_scores(self, stat: Tensor) -> Tensor:
+        return stat.mean(0)
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
         return lacking_activation(space)

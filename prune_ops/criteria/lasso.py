@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.contributions import SAMPLES
-from prune_ops.criterion import Criterion, lacking_reader
+from prune_ops.criterion import StatCriterion, lacking_reader
 from spaces import Space
-from spaces.groups import ChannelGroup
 
 RESOLUTION = 1e-9
 """A channel whose residual given the others is no larger a share than this is a sum of theirs."""
 
 
-class Lasso(Criterion):
+class Lasso(StatCriterion):
     """S_c = the largest λ at which β_c ≠ 0 in min_β ½ Σ_n (y_n − Σ_c β_c x_{n,c})² + λ Σ_c |β_c|.
 
     x_{n,c} is channel c's contribution to sampled output n of the next layer with the given
@@ -47,10 +43,11 @@ class Lasso(Criterion):
     name = "lasso"
     requires = frozenset({"contributions"})
 
-    def __call__(
-        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
-    ) -> dict[str, Tensor]:
-        return {g.name: _scores(stats.contributions[g.name]) for g in groups}
+    def group_scores(self, stat: Tensor) -> Tensor:
+        """nan where the statistic is not finite."""
+        if not stat.isfinite().all():
+            return torch.full((len(stat),), torch.nan)
+        return torch.from_numpy(entry_penalties(stat.numpy(force=True)))
 
     def lacks(self, model: nn.Module, space: Space) -> str:
         return lacking_reader(model, space)
@@ -58,13 +55,6 @@ class Lasso(Criterion):
     def fewest_images(self, space: Space) -> int:
         """At least one sampled output per channel of the widest group, for a unique path."""
         return -(-max(g.channels for g in space.groups) // SAMPLES)
-
-
-def _scores(gram: Tensor) -> Tensor:
-    """The penalties; nan where ``gram`` has no path."""
-    if not gram.isfinite().all():
-        return torch.full((len(gram),), torch.nan)
-    return torch.from_numpy(entry_penalties(gram.numpy(force=True)))
 
 
 def entry_penalties(gram: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.criterion import Criterion
+from prune_ops.scores import Scores
 from spaces.groups import ChannelGroup
 
 
@@ -22,9 +23,7 @@ class Random(Criterion):
 
     name = "random"
 
-    def __call__(
-        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
-    ) -> dict[str, Tensor]:
+    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
         return {g.name: _draw(f"{stats.seed}:{g.name}", g.channels) for g in groups}
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.channels import removal_damage
 from prune_ops.criterion import Criterion
+from prune_ops.scores import Scores
 from spaces.groups import ChannelGroup
 
 
@@ -31,9 +30,7 @@ class SecondOrder(Criterion):
     comparable = True
     requires = frozenset({"fisher"})
 
-    def __call__(
-        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
-    ) -> dict[str, Tensor]:
+    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
         parameters = stats.parameters
         curvature = {name: h * parameters[name].square() for name, h in stats.fisher.items()}
         return removal_damage(groups, parameters, curvature)
@@ -59,8 +56,6 @@ class SecondOrderHutchinson(Criterion):
     comparable = True
     requires = frozenset({"curvature"})
 
-    def __call__(
-        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
-    ) -> dict[str, Tensor]:
+    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
         curvature = {name: values.clamp(min=0) for name, values in stats.curvature.items()}
         return removal_damage(groups, stats.parameters, curvature)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
-from prune_ops.calibration_stats import CalibrationStats
-from prune_ops.criterion import Criterion, lacking_activation
+from prune_ops.criterion import StatCriterion, lacking_activation
 from spaces import Space
-from spaces.groups import ChannelGroup
 
 
-class Taylor2016(Criterion):
+class Taylor2016(StatCriterion):
     """S_c = Θ_c / ‖Θ‖₂, Θ_c = mean over images of |mean over positions of z·∂L/∂z|.
 
     z is the channel's value after the activation function, L the image's own loss. The mean over
@@ -30,16 +26,9 @@ class Taylor2016(Criterion):
     comparable = True
     requires = frozenset({"saliencies"})
 
-    def __call__(
-        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
-    ) -> dict[str, Tensor]:
-        return {g.name: _normed(stats.saliencies[g.name]).mean(0) for g in groups}
+    def group_scores(self, stat: Tensor) -> Tensor:
+        lengths = stat.norm(dim=1, keepdim=True)
+        return (stat / lengths.where(lengths > 0, 1)).mean(0)
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
         return lacking_activation(space)
-
-
-def _normed(saliencies: Tensor) -> Tensor:
-    """``(uses, channels)``, each use divided by its norm; one that is all zero stays zero."""
-    lengths = saliencies.norm(dim=1, keepdim=True)
-    return saliencies / lengths.where(lengths > 0, lengths.new_ones(()))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
-from prune_ops.calibration_stats import CalibrationStats
-from prune_ops.criterion import Criterion
-from spaces.groups import ChannelGroup
+from prune_ops.criterion import StatCriterion
 
 
-class Taylor2019(Criterion):
+class Taylor2019(StatCriterion):
     """S_c = mean over minibatches of (Σ_{i∈c} g_i w_i)², g the gradient of the minibatch's loss.
 
     The channel's weights i∈c are the parameters that make its values: the filters and biases that
@@ -29,7 +25,5 @@ class Taylor2019(Criterion):
     comparable = True
     requires = frozenset({"attributions"})
 
-    def __call__(
-        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
-    ) -> dict[str, Tensor]:
-        return {g.name: stats.attributions[g.name].square().mean(0) for g in groups}
+    def group_scores(self, stat: Tensor) -> Tensor:
+        return stat.square().mean(0)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prune_ops.calibration_stats import CalibrationStats
-from prune_ops.criterion import Criterion, lacking_reader
+from prune_ops.criterion import StatCriterion, lacking_reader
 from spaces import Space
-from spaces.groups import ChannelGroup
 
 
-class ThiNet(Criterion):
+class ThiNet(StatCriterion):
     """S_c = the number of channels removed before c when T, the removed set, grows greedily.
 
     Each step removes the channel that least increases Σ_n (Σ_{j∈T} x_{n,j})², x_{n,j} channel j's
@@ -38,22 +34,16 @@ class ThiNet(Criterion):
     name = "thinet"
     requires = frozenset({"contributions"})
 
-    def __call__(
-        self, groups: Sequence[ChannelGroup], stats: CalibrationStats
-    ) -> dict[str, Tensor]:
-        return {g.name: _ranks(stats.contributions[g.name]) for g in groups}
+    def group_scores(self, stat: Tensor) -> Tensor:
+        """nan where the statistic is not finite."""
+        if not stat.isfinite().all():
+            return torch.full((len(stat),), torch.nan)
+        ranks = torch.empty(len(stat))
+        ranks[removal_order(stat.numpy(force=True))] = torch.arange(len(stat), dtype=torch.float32)
+        return ranks
 
     def lacks(self, model: nn.Module, space: Space) -> str:
         return lacking_reader(model, space)
-
-
-def _ranks(gram: Tensor) -> Tensor:
-    """Each channel's place in the order of removal, from 0; nan if ``gram`` is not finite."""
-    if not gram.isfinite().all():
-        return torch.full((len(gram),), torch.nan)
-    ranks = torch.empty(len(gram))
-    ranks[removal_order(gram.numpy(force=True))] = torch.arange(len(gram), dtype=torch.float32)
-    return ranks
 
 
 def removal_order(gram: np.ndarray) -> list[int]:

@@ -1,24 +1,22 @@
 """Proxies: each scores a whole policy without training it; higher = a better policy.
 
-To add one, write one file here with a class that satisfies :class:`Proxy`, and add one line to
+To add one, write one file here with a :class:`Proxy`, and add one line to
 ``PROXIES``; the contract test in ``tests/contracts`` covers it from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from torch import nn
 
 from prune_ops.proxies.adaptive_bn import AdaptiveBN
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Candidate, Proxy
 from prune_ops.proxies.fisher import Fisher
 from prune_ops.proxies.grasp import GraSP
 from prune_ops.proxies.iso_damage import IsoDamage
 from prune_ops.proxies.jacob_cov import JacobCov
 from prune_ops.proxies.params import Params
-from prune_ops.proxies.passes import Needs, require
 from prune_ops.proxies.predicted_damage import PredictedDamage
 from prune_ops.proxies.reconstructed import Reconstructed
 from prune_ops.proxies.snip import Snip
@@ -26,14 +24,6 @@ from prune_ops.proxies.synflow import SynFlow
 from prune_ops.proxies.zico import ZiCo
 
 __all__ = ["PROXIES", "Candidate", "Proxy", "check_proxies"]
-
-
-class Proxy(Needs, Protocol):
-    """Scores a policy."""
-
-    def __call__(self, candidate: Candidate) -> float:
-        """Higher for a better policy; ``nan`` if undefined. The candidate is left unchanged."""
-        ...
 
 
 _ALL: tuple[Proxy, ...] = (
@@ -66,4 +56,4 @@ def check_proxies(names: Iterable[str], model: nn.Module, sizes: Sequence[int]) 
         UserError: too few calibration batches; no convolution and no linear layer.
     """
     for name in names:
-        require(PROXIES[name], model, sizes)
+        PROXIES[name].check(model, sizes)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prune_ops.batches import Pair, read
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Candidate, Proxy
 from prune_ops.running import accuracy, forward
 from spaces import copied
 from spaces.errors import UserError
@@ -18,7 +18,7 @@ from spaces.errors import UserError
 MAX_BATCHES = 100
 
 
-class AdaptiveBN:
+class AdaptiveBN(Proxy):
     """The pruned network's accuracy (0..1) on held-out training data, its statistics adapted.
 
     The inherited running statistics are those of the unpruned network, with which accuracy is
@@ -28,15 +28,11 @@ class AdaptiveBN:
 
     Definition: Li et al., EagleEye: Fast Sub-net Evaluation for Efficient Neural Network Pruning,
     ECCV 2020.
-
-    Raises:
-        UserError: no calibration batch of two images or more, or no held-out image.
     """
 
     name = "adaptive_bn"
-    batches = 0
 
-    def __call__(self, candidate: Candidate) -> float:
+    def score(self, candidate: Candidate) -> float:
         return accuracy(recalibrated(candidate.pruned, candidate.calibration), candidate.held_out)
 
 

@@ -1,7 +1,8 @@
-"""Candidate: a policy, and everything that a proxy may judge it by."""
+"""Candidate: a policy, and everything that a proxy may judge it by; Proxy: scores it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,9 +11,11 @@ from itertools import islice
 from torch import Tensor, nn
 
 from prune_ops.batches import Pair
-from prune_ops.proxies.passes import BATCHES, Needs, Passes, passes, require, usable
+from prune_ops.proxies.passes import BATCHES, Passes, passes, usable
 from prune_ops.scores import Scores
+from prune_ops.weights import layer_weights
 from spaces import Space
+from spaces.errors import UserError
 from spaces.inputs import items
 from spaces.policy import Policy
 
@@ -44,23 +47,49 @@ class Candidate:
     judge: Scores | None = None
     model: nn.Module | None = None
 
-    def require(self, proxy: Needs) -> None:
-        """Refuse a proxy whose needs are not met.
-
-        Raises:
-            UserError: too few calibration batches; no convolution and no linear layer.
-        """
-        require(proxy, self.pruned, [items(inputs) for inputs, _ in self.calibration])
-
-    def passes_for(self, proxy: Needs) -> Passes:
-        """Gradients of the network, computed once for all gradient proxies.
-
-        Raises:
-            UserError: as ``require``.
-        """
-        self.require(proxy)
-        return self._passes
-
     @cached_property
-    def _passes(self) -> Passes:
+    def passes(self) -> Passes:
+        """Gradients of the network, computed once for all gradient proxies."""
         return passes(self.pruned, list(islice(usable(self.calibration), BATCHES)))
+
+
+class Proxy(ABC):
+    """Scores a policy.
+
+    Attributes:
+        name: its key in ``PROXIES``, and ``proxy:<name>`` in the trials table.
+        batches: the least number of calibration batches of two images or more; if any, the network
+            must also have a convolution or linear layer. 0 for a proxy that needs neither, or that
+            checks its needs itself.
+    """
+
+    name: str
+    batches: int = 0
+
+    def __call__(self, candidate: Candidate) -> float:
+        """Higher for a better policy; ``nan`` if undefined. The candidate is left unchanged.
+
+        Raises:
+            UserError: the proxy's needs are not met.
+        """
+        if self.batches:
+            self.check(candidate.pruned, [items(inputs) for inputs, _ in candidate.calibration])
+        return self.score(candidate)
+
+    @abstractmethod
+    def score(self, candidate: Candidate) -> float:
+        """What ``__call__`` gives, once the needs are met."""
+
+    def check(self, model: nn.Module, sizes: Sequence[int]) -> None:
+        """Refuse a network and calibration batches of these sizes that do not meet the needs."""
+        count = sum(size > 1 for size in sizes)
+        if count < self.batches:
+            raise UserError(
+                f"proxy {self.name!r} needs calibration batches of 2 images or more, at least "
+                f"{self.batches}, but got {count}; give more training data, or use predicted_damage"
+            )
+        if self.batches and not layer_weights(model):
+            raise UserError(
+                f"proxy {self.name!r} needs the weight of a convolution or linear layer, but the "
+                "network has none; use adaptive_bn or predicted_damage"
+            )

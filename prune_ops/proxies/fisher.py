@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Candidate, Proxy
 
 
-class Fisher:
+class Fisher(Proxy):
     """½ Σ over layers and output channels c of mean_n (Σ_positions a ⊙ g)².
 
     a is the output of a convolution or linear layer (before its BatchNorm and ReLU, the classifier
@@ -21,15 +21,12 @@ class Fisher:
     Definition: Theis et al., Faster gaze prediction with dense networks and Fisher pruning, 2018;
     as the score of a network: Turner et al., BlockSwap: Fisher-guided Block Substitution for
     Network Compression on a Budget, ICLR 2020.
-
-    Raises:
-        UserError: no calibration batch of two images or more; no convolution or linear layer.
     """
 
     name = "fisher"
     batches = 1
 
-    def __call__(self, candidate: Candidate) -> float:
-        layers = zip(*candidate.passes_for(self).attributions, strict=True)
+    def score(self, candidate: Candidate) -> float:
+        layers = zip(*candidate.passes.attributions, strict=True)
         squares = (torch.cat(batches).double().square() for batches in layers)
         return sum(layer.mean(0).sum().item() / 2 for layer in squares)

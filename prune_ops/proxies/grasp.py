@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Candidate, Proxy
 from prune_ops.proxies.passes import CALLER, Passes
 from prune_ops.running import logits, repeatable
 
 
-class GraSP:
+class GraSP(Proxy):
     """-Σ w ⊙ (H g) over the weights of all convolutions and linear layers.
 
     g and H are gradient and Hessian, by all these weights together, of the mean cross-entropy over
@@ -30,16 +30,13 @@ class GraSP:
     Definition: Wang et al., Picking Winning Tickets Before Training by Preserving Gradient Flow,
     ICLR 2020, summed over the network as in Abdelfattah et al., Zero-Cost Proxies for Lightweight
     NAS, ICLR 2021.
-
-    Raises:
-        UserError: no calibration batch of two images or more; no convolution or linear layer.
     """
 
     name = "grasp"
     batches = 1
 
-    def __call__(self, candidate: Candidate) -> float:
-        seen = candidate.passes_for(self)
+    def score(self, candidate: Candidate) -> float:
+        seen = candidate.passes
         along, parts = seen.gradient, zip(seen.shares, seen.batches, strict=True)
         return -sum(share * _curvature(seen, along, *batch) for share, batch in parts)
 

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Candidate, Proxy
 from prune_ops.sensitivities.levels import on_lattice
 from spaces.errors import UserError
 
 
-class IsoDamage:
+class IsoDamage(Proxy):
     """Minus the sum over groups of the measured rise of the loss at the policy's width.
 
     Read from the table of the sensitivity of this name, which is measured once for all policies.
     0 for the unpruned network. It ignores interactions between groups.
-
-    Raises:
-        UserError: the candidate has no such table.
     """
 
     name = "iso_damage"
-    batches = 0
 
-    def __call__(self, candidate: Candidate) -> float:
+    def score(self, candidate: Candidate) -> float:
         groups = candidate.space.groups
         if missing := [g.name for g in groups if g.name not in candidate.damages]:
             raise UserError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prune_ops.batches import described
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Candidate, Proxy
 from prune_ops.proxies.passes import usable, with_batch_statistics
 from prune_ops.running import forward, output_sum, repeatable
 from spaces.errors import UserError
@@ -18,7 +18,7 @@ K = 1e-5
 """The paper's constant, against eigenvalues of 0."""
 
 
-class JacobCov:
+class JacobCov(Proxy):
     """-Σ [log(v + k) + 1 / (v + k)], v the eigenvalues of the correlation of input Jacobians.
 
     The Jacobian of an image is the gradient by its pixels of the sum of all outputs, those of the
@@ -32,27 +32,19 @@ class JacobCov:
     Definition: Mellor et al., Neural Architecture Search without Training, 2020 (arXiv 2006.04647,
     first version), called jacob_cov in Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS,
     ICLR 2021.
-
-    Raises:
-        UserError: no calibration batch of two images or more; no convolution or linear layer.
     """
 
     name = "jacob_cov"
     batches = 1
 
-    def __call__(self, candidate: Candidate) -> float:
-        candidate.require(self)
+    def score(self, candidate: Candidate) -> float:
         inputs, _ = next(usable(candidate.calibration))
-        return score(torch.corrcoef(jacobians(candidate.pruned, inputs).double()))
+        return correlation_score(torch.corrcoef(jacobians(candidate.pruned, inputs).double()))
 
 
 @torch.enable_grad()
 def jacobians(model: nn.Module, inputs: Any) -> Tensor:
-    """``(images, pixels)``: the gradient of the sum of an image's outputs by its pixels.
-
-    Raises:
-        UserError: not one tensor of pixels.
-    """
+    """``(images, pixels)``: the gradient of the sum of an image's outputs by its pixels."""
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         raise UserError(
             "proxy 'jacob_cov' differentiates by the pixels of one tensor of images, but the "
@@ -65,7 +57,7 @@ def jacobians(model: nn.Module, inputs: Any) -> Tensor:
     return gradient.flatten(1)
 
 
-def score(correlation: Tensor) -> float:
+def correlation_score(correlation: Tensor) -> float:
     """Of a correlation matrix ``(images, images)``."""
     if not correlation.isfinite().all():
         return math.nan

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Candidate, Proxy
 
 
-class Params:
+class Params(Proxy):
     """The number of parameters of the pruned network, a shared one counted once.
 
     It needs no data and no pass, and most proxies grow with it: one that ranks policies of equal
@@ -16,7 +16,6 @@ class Params:
     """
 
     name = "params"
-    batches = 0
 
-    def __call__(self, candidate: Candidate) -> float:
+    def score(self, candidate: Candidate) -> float:
         return float(sum(parameter.numel() for parameter in candidate.pruned.parameters()))

@@ -1,9 +1,4 @@
-"""What gradient proxies share: the network's mode, its layers, and the passes over images.
-
->>> seen = passes(candidate.pruned, candidate.calibration)                    # doctest: +SKIP
->>> [tuple(gradient.shape) for gradient in seen.gradients[0]]                 # doctest: +SKIP
-[(16, 3, 3, 3), …]
-"""
+"""What gradient proxies share: the network's mode, its layers, and the passes over images."""
 
 from __future__ import annotations
 
@@ -11,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,27 +18,12 @@ from prune_ops.batches import Pair
 from prune_ops.running import logits, repeatable
 from prune_ops.weights import layer_weights
 from spaces import copied
-from spaces.errors import UserError
 from spaces.inputs import items
 
 CALLER = "a proxy that looks at gradients of the cross-entropy"
 """Takes logits and classes only."""
 BATCHES = 4
 """Number of calibration batches used: the papers take one or two, at initialisation."""
-
-
-class Needs(Protocol):
-    """The name of a proxy, and how much calibration data it needs.
-
-    Attributes:
-        name: its key in ``PROXIES``, and ``proxy:<name>`` in the trials table.
-        batches: the least number of calibration batches of two images or more; if any, the network
-            must also have a convolution or linear layer. 0 for a proxy that needs neither, or that
-            checks its needs itself.
-    """
-
-    name: str
-    batches: int
 
 
 @dataclass(frozen=True)
@@ -86,8 +66,7 @@ class Passes:
 def with_batch_statistics(model: nn.Module) -> nn.Module:
     """A copy in eval mode, so without dropout, whose BatchNorms normalise by the batch.
 
-    The papers judge networks at initialisation, where there are no other statistics; and a pruned
-    network's inherited statistics are those of another network.
+    The papers judge networks at initialisation, and a pruned network's statistics are inherited.
     """
     model = copied(model).eval().requires_grad_(False)
     for module in model.modules():
@@ -99,27 +78,6 @@ def with_batch_statistics(model: nn.Module) -> nn.Module:
 def usable(batches: Iterable[Pair]) -> Iterator[Pair]:
     """Those of two images or more: one image has no variance to normalise by."""
     return (batch for batch in batches if items(batch[0]) > 1)
-
-
-def require(proxy: Needs, model: nn.Module, sizes: Sequence[int]) -> None:
-    """Refuse a proxy whose needs are not met; ``sizes`` are those of the calibration batches.
-
-    Raises:
-        UserError: too few batches of two images or more; no convolution and no linear layer.
-    """
-    if not proxy.batches:
-        return
-    count = sum(size > 1 for size in sizes)
-    if count < proxy.batches:
-        raise UserError(
-            f"proxy {proxy.name!r} needs calibration batches of 2 images or more, at least "
-            f"{proxy.batches}, but got {count}; give more training data, or use predicted_damage"
-        )
-    if not layer_weights(model):
-        raise UserError(
-            f"proxy {proxy.name!r} needs the weight of a convolution or linear layer, but the "
-            "network has none; use adaptive_bn or predicted_damage"
-        )
 
 
 def passes(model: nn.Module, batches: Sequence[Pair]) -> Passes:

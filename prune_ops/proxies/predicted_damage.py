@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Candidate, Proxy
 from prune_ops.select import select
 
 
-class PredictedDamage:
+class PredictedDamage(Proxy):
     """Minus the sum over groups of the scores of the channels that the policy removes.
 
     0 for the unpruned network, and in the criterion's unit: an estimated rise of the loss for the
@@ -22,9 +22,8 @@ class PredictedDamage:
     """
 
     name = "predicted_damage"
-    batches = 0
 
-    def __call__(self, candidate: Candidate) -> float:
+    def score(self, candidate: Candidate) -> float:
         kept = select(candidate.space, candidate.policy, candidate.scores)
         judge = candidate.judge or candidate.scores
         lost = (np.delete(judge[name].numpy(), stay) for name, stay in kept.items())

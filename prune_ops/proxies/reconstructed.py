@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from prune_ops.batches import Pair
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Candidate, Proxy
 from prune_ops.running import accuracy
 from prune_ops.surgery import prune
 from spaces.errors import UserError
@@ -15,7 +15,7 @@ IMAGES = 256
 """Images to reconstruct from; as many as calibration has by default."""
 
 
-class Reconstructed:
+class Reconstructed(Proxy):
     """The accuracy (0..1), on held-out training data, of the policy cut by surgery ``reconstruct``.
 
     A brief training first restores what a linear map of the kept channels can restore, and
@@ -26,15 +26,11 @@ class Reconstructed:
     Reconstruction: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV
     2017; see the surgery. That its accuracy judges widths is our own finding, measured in
     ``benchmarks/trust.py``.
-
-    Raises:
-        UserError: the candidate has no unpruned network, no calibration image or no held-out one.
     """
 
     name = "reconstructed"
-    batches = 0
 
-    def __call__(self, candidate: Candidate) -> float:
+    def score(self, candidate: Candidate) -> float:
         if candidate.model is None:
             raise UserError(
                 "proxy 'reconstructed' cuts the unpruned network itself, but the candidate has "

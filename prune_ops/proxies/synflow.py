@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_map
 
 from prune_ops.batches import described
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Candidate, Proxy
 from prune_ops.running import forward, output_sum, repeatable
 from prune_ops.weights import layer_weights
 from spaces import copied
@@ -21,7 +21,7 @@ from spaces.inputs import part, tensors
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
-class SynFlow:
+class SynFlow(Proxy):
     """Σ |w ⊙ ∂R/∂w| over the weights of all convolutions and linear layers, R = 1ᵀ Π|W| 1.
 
     R is the sum of the outputs for one all-ones image of the calibration images' shape, with the
@@ -38,15 +38,13 @@ class SynFlow:
     for Lightweight NAS, ICLR 2021.
 
     Raises:
-        UserError: no calibration batch of two images or more to take the shape of; no convolution
-            or linear layer; a network so deep that the score overflows.
+        UserError: a network so deep that the score overflows.
     """
 
     name = "synflow"
     batches = 1
 
-    def __call__(self, candidate: Candidate) -> float:
-        candidate.require(self)
+    def score(self, candidate: Candidate) -> float:
         scores = synaptic_scores(candidate.pruned, candidate.calibration[0][0])
         summed = sum(score.sum().item() for score in scores)
         if not math.isfinite(summed):
@@ -59,11 +57,7 @@ class SynFlow:
 
 @torch.enable_grad()
 def synaptic_scores(model: nn.Module, images: Any) -> list[Tensor]:
-    """|w ⊙ ∂R/∂w| of each of ``layer_weights``; only the images' shape is used.
-
-    Raises:
-        UserError: inputs that are not all real numbers.
-    """
+    """|w ⊙ ∂R/∂w| of each of ``layer_weights``; only the images' shape is used."""
     if not all(tensor.is_floating_point() for tensor in tensors(images)):
         raise UserError(
             "proxy 'synflow' puts ones in the place of all inputs, but the network takes integers "

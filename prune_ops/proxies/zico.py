@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Candidate, Proxy
 
 
-class ZiCo:
+class ZiCo(Proxy):
     """Σ over layers of log Σ over their weights of mean|g| / std(g), over batches.
 
     g is the gradient of one batch's mean cross-entropy; the batches are the first ``BATCHES`` of
@@ -22,17 +22,13 @@ class ZiCo:
 
     Definition: Li et al., ZiCo: Zero-shot NAS via Inverse Coefficient of Variation on Gradients,
     ICLR 2023.
-
-    Raises:
-        UserError: fewer than two calibration batches of two images or more; no convolution or
-            linear layer.
     """
 
     name = "zico"
     batches = 2
 
-    def __call__(self, candidate: Candidate) -> float:
-        layers = zip(*candidate.passes_for(self).gradients, strict=True)
+    def score(self, candidate: Candidate) -> float:
+        layers = zip(*candidate.passes.gradients, strict=True)
         sums = [_inverse_variation(torch.stack(batches).double()) for batches in layers]
         return sum(math.log(value) for value in sums if value)
 

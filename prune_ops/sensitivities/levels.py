@@ -11,15 +11,11 @@ from spaces import Budget, Policy, Space
 from spaces.groups import ChannelGroup
 
 AT_MOST = 8
-"""Measured widths per group, the whole one included; of more choices an even subset."""
+"""Measured widths per group, the whole one included."""
 
 
 def measured_widths(group: ChannelGroup) -> tuple[int, ...]:
-    """The group's choices without the whole group; of more than `AT_MOST` a subset with both ends.
-
-    >>> measured_widths(group)  # of 128 channels, in steps of 8
-    (8, 24, 40, 56, 80, 96, 112)
-    """
+    """The group's choices without the whole group; of more than `AT_MOST` an even subset."""
     last = len(group.choices) - 1
     indices = np.linspace(0, last, min(AT_MOST, last + 1)).round().astype(int)
     return tuple(group.choices[index] for index in indices[:-1])
@@ -30,9 +26,6 @@ def on_lattice(group: ChannelGroup, damages: Tensor) -> np.ndarray:
 
     A width does at least the damage of any wider one, and the whole group does none. Between two
     measured widths it is interpolated linearly.
-
-    >>> on_lattice(group, tensor([0.5, -0.1, 0.2]))  # of 4 channels: 1, 2, 3 and all
-    array([0.5, 0.2, 0.2, 0. ])
     """
     measured = np.append(damages.double().numpy(), 0.0)
     monotone = np.maximum.accumulate(measured[::-1])[::-1]

@@ -110,11 +110,7 @@ def _evaluated(
 
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: Sequence[Pair]) -> Evaluation:
-    """The loss and the accuracy of a network, in its own mode.
-
-    Raises:
-        UserError: there is no image, or the network gives no logits.
-    """
+    """The loss and the accuracy of a network, in its own mode."""
     losses, hits, images = [], [], 0
     for batch in read(batches):
         targets = batch.targets

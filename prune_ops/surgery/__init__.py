@@ -73,11 +73,7 @@ def operate(
     batches: Iterable[Pair] = (),
     batched: bool = True,
 ) -> nn.Module:
-    """As `prune`, keeping a selection of channels; groups that it leaves out stay whole.
-
-    Args:
-        batched: as ``Space.batched``.
-    """
+    """As `prune`, keeping a selection of channels; groups that it leaves out stay whole."""
     if surgery not in SURGERIES:
         raise unknown("surgery", surgery, SURGERIES)
     chosen = SURGERIES[surgery]
@@ -97,10 +93,6 @@ def step(
     surgery: str = "plain",
     batches: Iterable[Pair] = (),
 ) -> tuple[nn.Module, Groups]:
-    """As `operate`, also giving the smaller model's groups, so that it can be pruned further.
-
-    >>> small, groups = step(model, space.groups, {"conv1": np.arange(8)})   # doctest: +SKIP
-    >>> small, groups = step(small, groups, {"conv2": np.arange(4)})         # doctest: +SKIP
-    """
+    """As `operate`, also giving the smaller model's groups, so that it can be pruned further."""
     small = operate(model, groups, selection, surgery, batches)
     return small, narrowed(groups, selection, named_tensors(model))
