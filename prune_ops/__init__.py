@@ -13,8 +13,8 @@ from prune_ops.calibrate import check_criteria, score
 from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.compression import WAYS, Compression, Way
 from prune_ops.compression.magnitude import sparsified
-from prune_ops.compression.sizes import Size, size
 from prune_ops.compression.ternary import ternarised
+from prune_ops.compression.way import Size, size
 from prune_ops.criteria import CRITERIA
 from prune_ops.criterion import Criterion
 from prune_ops.greedy import GreedyScores

@@ -66,7 +66,7 @@ def read(pairs: Iterable[Pair], batched: bool = True) -> Iterator[Batch]:
             except StopIteration:
                 return
         batch = _batch(pair, batched)
-        if not _is_empty(batch):
+        if not batched or any(not t.dim() or len(t) for t in tensors(batch.inputs)):
             yield batch
 
 
@@ -105,10 +105,6 @@ def _batch(pair: Any, batched: bool) -> Batch:
     if not tensors(pair[0]):
         raise UserError(_PAIRS.format(f"inputs {described(pair[0])}"))
     return Batch(pair[0], pair[1], batched)
-
-
-def _is_empty(batch: Batch) -> bool:
-    return batch.batched and all(t.dim() and not len(t) for t in tensors(batch.inputs))
 
 
 def _has_mixed_lengths(inputs: Any) -> bool:

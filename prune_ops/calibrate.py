@@ -10,7 +10,8 @@ from torch.nn.functional import cross_entropy
 from prune_ops.batches import Pair
 from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.collecting import check_derivatives, collect
-from prune_ops.collectors import CURVATURE, GRADIENT, Loss, NoCurvature, NoGradients
+from prune_ops.collectors import CURVATURE, GRADIENT
+from prune_ops.collectors.collector import Loss, NoCurvature, NoGradients
 from prune_ops.criteria import CRITERIA
 from prune_ops.criterion import Criterion
 from prune_ops.scores import Scores, mapped
@@ -56,7 +57,7 @@ def score(
     """
     if isinstance(criteria, str):
         raise UserError(f"criteria must be a list of names, but got a string; use [{criteria!r}]")
-    if not _are_names(criteria):
+    if not isinstance(criteria, Collection) or not all(isinstance(n, str) for n in criteria):
         raise UserError(f'criteria must be a list of names, but got {criteria!r}; use ["l1"]')
     chosen = [_criterion(name) for name in criteria]
     check_criteria(criteria, model, space)
@@ -103,10 +104,6 @@ def check_criteria(
             check_derivatives(model, space, example, required)
         except NoGradients as error:
             raise _no_derivatives(error, chosen, model, space) from error
-
-
-def _are_names(value: object) -> bool:
-    return isinstance(value, Collection) and all(isinstance(name, str) for name in value)
 
 
 def _criterion(name: str) -> Criterion:

@@ -21,11 +21,7 @@ PRODUCERS: frozenset[Kind] = frozenset({"out", "norm", "scale"})
 def weights(
     group: ChannelGroup, parameters: Mapping[str, Tensor], kinds: Collection[Kind] = EVERYWHERE
 ) -> list[Member]:
-    """The group's members that are weights of these kinds.
-
-    Buffers (running statistics) are not among ``parameters`` and so left out. A parameter with two
-    names, as in a module used under two names, is listed once.
-    """
+    """The group's members that are weights of these kinds, a parameter with two names only once."""
     unique: dict[tuple[int, int], Member] = {}
     for member in group.members:
         if member.kind in kinds and member.parameter in parameters:

@@ -11,7 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from prune_ops.batches import Batch, Pair, read
 from prune_ops.calibration_stats import CalibrationStats
-from prune_ops.collectors import CURVATURE, FORWARD, GRADIENT, Collector, Loss, NoGradients, Subject
+from prune_ops.collectors import CURVATURE, FORWARD, GRADIENT
+from prune_ops.collectors.collector import Collector, Loss, NoGradients, Subject
 from prune_ops.running import evaluate_loss, forward, repeatable
 from spaces import Space
 from spaces.errors import UserError
@@ -42,7 +43,8 @@ def collect(
         for batch in read(batches, space.batched):
             images += batch.images
             if batched:
-                _run_forward(subject, batch, batched)
+                with torch.no_grad(), _observing(batched, batch.images):
+                    forward(subject.model, batch.inputs)
             if gradient:
                 _run_backward(subject, batch, gradient)
             if curvature:
@@ -68,12 +70,6 @@ def check_derivatives(
         gradients = subject.gradients(torch.stack(squares).sum(), bool(curvature))
     for collector in curvature:
         collector.image(gradients)
-
-
-@torch.no_grad()
-def _run_forward(subject: Subject, batch: Batch, collectors: Sequence[Collector]) -> None:
-    with _observing(collectors, batch.images):
-        forward(subject.model, batch.inputs)
 
 
 @torch.enable_grad()

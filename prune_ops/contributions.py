@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from spaces.groups import Member
+from prune_ops.channels import weights
+from spaces.groups import ChannelGroup, Member
 
 SAMPLES = 10
 """Outputs sampled per image and layer, as in the paper of ThiNet."""
@@ -24,8 +25,7 @@ class Layer:
     Attributes:
         inputs: ``(B, I, *spatial)``.
         weight: ``(O, I/groups, *kernel)``, transposed ``(I, O/groups, *kernel)``.
-        outputs: number of output channels.
-        positions: spatial shape of the output.
+        outputs, positions: number of output channels, and their spatial shape.
         stride, padding, dilation: one number per spatial dim.
     """
 
@@ -42,12 +42,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """``n`` outputs of a layer, each an item of the batch, an output channel and a position.
-
-    Attributes:
-        item, channel: ``(n,)``.
-        position: one ``(n,)`` per spatial dim.
-    """
+    """``n`` outputs of a layer: item, channel ``(n,)``, and position, one ``(n,)`` per dim."""
 
     item: Tensor
     channel: Tensor
@@ -57,8 +52,7 @@ class Sample:
 class LayerTracer(TorchFunctionMode):
     """While entered, passes every use of the given parameters as a layer's weight to ``callback``.
 
-    It intercepts the functional calls, so that a module used twice, a weight shared by two modules
-    and a functional layer are all seen.
+    It intercepts functional calls, so that shared weights and functional layers are seen too.
     """
 
     def __init__(
@@ -78,6 +72,17 @@ class LayerTracer(TorchFunctionMode):
             if id(arguments["weight"]) in self._ids:
                 self._callback(arguments["weight"], layer_of(func, arguments, result))
         return result
+
+
+def reads(
+    groups: Iterable[ChannelGroup], parameters: Mapping[str, nn.Parameter]
+) -> dict[nn.Parameter, list[tuple[ChannelGroup, Member]]]:
+    """Weight → the groups that it reads, and where."""
+    found: dict[nn.Parameter, list[tuple[ChannelGroup, Member]]] = {}
+    for group in groups:
+        for member in weights(group, parameters, {"in"}):
+            found.setdefault(parameters[member.parameter], []).append((group, member))
+    return found
 
 
 def sampled(layer: Layer, count: int, generator: torch.Generator) -> Sample:
@@ -112,9 +117,7 @@ def by_input(layer: Layer, sample: Sample) -> Tensor:
 def patches(layer: Layer, item: Tensor, position: tuple[Tensor, ...], channels: Tensor) -> Tensor:
     """The inputs under the kernel at output positions, 0 in the padding: ``(n, size, kernel)``.
 
-    Args:
-        item: ``(n,)``; ``position``: one ``(n,)`` per spatial dim.
-        channels: ``(n, size)``, input channels.
+    Input ``channels`` are ``(n, size)``, ``item`` and ``position`` as in a `Sample`.
     """
     source, valid = _sources(layer, position)
     return layer.inputs.flatten(2)[item[:, None, None], channels[..., None], source] * valid

@@ -17,7 +17,6 @@ from spaces.groups import ChannelGroup, Member
 class GreedyScores(Mapping[str, Tensor]):
     """Scores that depend on the channels kept in earlier groups; ``select`` calls ``given``.
 
-    >>> scores = prune_ops.score(model, space, (), ["l1_greedy"])["l1_greedy"]  # doctest: +SKIP
     >>> scores["conv2"]                                     # as a mapping: nothing is pruned yet
     >>> scores.given("conv2", {"conv1": np.arange(8)})      # without pruned inputs' kernels
 
@@ -50,8 +49,7 @@ class GreedyScores(Mapping[str, Tensor]):
     def given(self, name: str, kept: Mapping[str, np.ndarray]) -> Tensor:
         """``(channels,)``: the ranking scores once earlier groups keep only these channels.
 
-        Groups that are not in ``kept`` are whole. Sums of squares are left without their root,
-        which changes no order.
+        Groups not in ``kept`` are whole. Squared norms stay without root, in the same order.
         """
         parts = [
             m[:, kept.get(earlier, slice(None))].sum(1) for earlier, m in self.between[name].items()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -50,48 +49,37 @@ def reconstruct_weights(
 
     Args:
         network: in eval mode.
-        targets: weight → its target in each run.
-        runs: inputs.
+        targets: weight → its target in each of the ``runs``, which are inputs.
     """
     if len(runs) == 1:
-        with _InPlace({weight: own[0] for weight, own in targets.items()}):
+        with _TargetTracer({weight: own[0] for weight, own in targets.items()}, _change_in_place):
             forward(network, runs[0])
         return
+    systems: list[tuple[NormalEquations, Layer]] = []
     for weight, own in targets.items():
-        pairs = zip(own, runs, strict=True)
-        systems = [s for target, x in pairs if (s := _system_of(network, weight, target, x))]
+        systems.clear()
+        for target, inputs in zip(own, runs, strict=True):
+            with _TargetTracer({weight: target}, lambda t, x: systems.append(_system(t, x))):
+                forward(network, inputs)
         if systems:
             _change(weight, reduce(add, [equations for equations, _ in systems]), systems[0][1])
 
 
-def _system_of(
-    network: nn.Module, weight: nn.Parameter, target: Target, inputs: Any
-) -> tuple[NormalEquations, Layer] | None:
-    """The equations that one run gives for one weight."""
-    with _Measuring({weight: target}) as tracer:
-        forward(network, inputs)
-    return tracer.system
-
-
 class _TargetTracer(OutputTracer):
-    """Reports each layer's present outputs where its target applies."""
+    """Passes each layer's target, and the present outputs that it applies to, to ``callback``."""
 
-    def __init__(self, targets: Mapping[nn.Parameter, Target]) -> None:
+    def __init__(
+        self, targets: Mapping[nn.Parameter, Target], callback: Callable[[Target, Tensor], None]
+    ) -> None:
         super().__init__(targets)
         self._targets = targets
-
-    @abstractmethod
-    def reached(self, target: Target, outputs: Tensor) -> None:
-        """``outputs`` are those that ``target.rows`` apply to, of the layer or of a sum."""
+        self._callback = callback
 
     def used(self, call: Call, result: Tensor) -> Target | None:
         target = self._targets[call.weight]
-        present = Target(
-            call.with_input_copied() if target.summed else call, target.at, target.rows
-        )
         if target.summed:
-            return present
-        self.reached(present, result)
+            return Target(call.with_input_copied(), target.at, target.rows)
+        self._callback(Target(call, target.at, target.rows), result)
         return None
 
     def normalised(self, trail: Target, arguments: Mapping[str, Any]) -> None:
@@ -100,25 +88,14 @@ class _TargetTracer(OutputTracer):
         trail.gain = std.reciprocal() if weight is None else weight / std
 
     def added(self, trail: Target, total: Tensor) -> None:
-        self.reached(trail, total)
+        self._callback(trail, total)
 
 
-class _InPlace(_TargetTracer):
-    """Changes each weight, and the outputs that the network continues with."""
-
-    def reached(self, target: Target, outputs: Tensor) -> None:
-        change = _change(target.call.weight, *_system(target, outputs))
-        if change is not None:
-            outputs += target.call.along_outputs(target.factor) * target.call.outputs_with(change)
-
-
-class _Measuring(_TargetTracer):
-    """``system``: the equations of the one weight that is traced, and its layer."""
-
-    system: tuple[NormalEquations, Layer] | None = None
-
-    def reached(self, target: Target, outputs: Tensor) -> None:
-        self.system = _system(target, outputs)
+def _change_in_place(target: Target, outputs: Tensor) -> None:
+    """Change the weight, and the outputs that the network continues with."""
+    change = _change(target.call.weight, *_system(target, outputs))
+    if change is not None:
+        outputs += target.call.along_outputs(target.factor) * target.call.outputs_with(change)
 
 
 def rows_of(outputs: Tensor, at: Tensor) -> Tensor:

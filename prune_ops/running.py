@@ -62,11 +62,8 @@ def evaluate_loss(loss: Loss, outputs: Any, targets: Any) -> Tensor:
 def logits(model: nn.Module, inputs: Any, targets: Any, caller: str) -> Tensor:
     """The outputs ``(B, classes)`` for inputs whose targets are classes ``(B,)``.
 
-    Args:
-        caller: named in the error, as it takes nothing else.
-
     Raises:
-        UserError: the network gives no logits, or the targets are no classes.
+        UserError: anything else, which ``caller`` does not take.
     """
     outputs = forward(model, inputs)
     if (
@@ -102,8 +99,8 @@ def accuracy(model: nn.Module, batches: Iterable[Pair]) -> float:
 def repeatable(model: nn.Module) -> Iterator[None]:
     """Make forward and backward passes of ``model`` deterministic on CUDA.
 
-    cuDNN's fastest backward passes sum in a varying order, so they are disabled. Its recurrent
-    layers have no backward pass in eval mode, so cuDNN is disabled where there are any.
+    cuDNN's fastest backward passes sum in a varying order, and its recurrent layers have none in
+    eval mode.
     """
     cudnn = torch.backends.cudnn
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())

@@ -19,9 +19,8 @@ def normalised(scores: Scores) -> Scores:
     >>> normalised({"conv1": torch.tensor([1.0, 3.0])})
     {'conv1': tensor([0.5000, 1.5000])}
 
-    Use it before a global ranking by a criterion whose ``comparable`` is false: a convolution
-    before a BatchNorm is free of scale, so its raw norm cannot be compared with another layer's.
-    The order within a group is unchanged, and a group of zeros stays zero.
+    Use it before a global ranking by a criterion whose ``comparable`` is false. The order within a
+    group is unchanged, and a group of zeros stays zero.
     """
 
     def shares(values: Tensor) -> Tensor:

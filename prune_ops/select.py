@@ -61,10 +61,6 @@ def ranked(space: Space, scores: Scores) -> dict[str, np.ndarray]:
 
 
 def _ranking(group: ChannelGroup, scores: Scores, kept: Selection) -> np.ndarray:
-    return np.argsort(-_scores_of(group, scores, kept), kind="stable")
-
-
-def _scores_of(group: ChannelGroup, scores: Scores, kept: Selection) -> np.ndarray:
     values = scores[group.name].numpy(force=True) if group.name in scores else np.empty(0)
     if len(values) != group.channels:
         raise UserError(
@@ -72,5 +68,5 @@ def _scores_of(group: ChannelGroup, scores: Scores, kept: Selection) -> np.ndarr
             f"there are {len(values)}; score the model that is pruned"
         )
     if isinstance(scores, GreedyScores):
-        return scores.given(group.name, kept).numpy()
-    return values
+        values = scores.given(group.name, kept).numpy()
+    return np.argsort(-values, kind="stable")

@@ -26,12 +26,10 @@ class WeightTransform(nn.Module):
 
 
 def layer_weights(model: nn.Module) -> list[nn.Parameter]:
-    """The weights of convolutions, linear layers and attention, in network order.
+    """The weights of convolutions, linear layers and attention, in network order, shared ones once.
 
     >>> [tuple(weight.shape) for weight in layer_weights(nn.Linear(3, 2))]
     [(2, 3)]
-
-    A weight that several layers share is listed once.
     """
     weights = (
         module._parameters.get(name)
@@ -48,7 +46,7 @@ def reweighted(
 ) -> nn.Module:
     """A copy in which each weight is parametrized by a transform; ``model`` is unchanged.
 
-    The parameters of the copy keep their values and can be trained: they are named
+    The copy's parameters keep their values and can be trained: they are named
     ``conv1.parametrizations.weight.original``, while ``conv1.weight`` is the transform's output.
 
     Args:
@@ -80,8 +78,6 @@ def reweighted(
 def without_parametrization(model: nn.Module) -> nn.Module:
     """A copy whose plain parameters are the transformed weights that ``model`` computes with.
 
-    >>> plain = without_parametrization(fine_tuned)                              # doctest: +SKIP
-
     Its ``state_dict`` has the names of the network that was compressed.
     """
     result = copied(model)
@@ -99,9 +95,7 @@ def without_parametrization(model: nn.Module) -> nn.Module:
 
 def _transformed(module: nn.Module) -> list[str]:
     """The names of a module's parameters that have a `WeightTransform`."""
-    if not parametrize.is_parametrized(module):
-        return []
-    lists: Any = module.parametrizations
+    lists: Any = module.parametrizations if parametrize.is_parametrized(module) else {}
     return [name for name, steps in lists.items() if isinstance(steps[0], WeightTransform)]
 
 

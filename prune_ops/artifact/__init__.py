@@ -19,10 +19,9 @@ from typing import Any
 
 from torch import nn
 
-from prune_ops.artifact.check import mismatch
 from prune_ops.artifact.extras import Extras, extras_of, read_extras
 from prune_ops.artifact.files import must_exist, on_cpu, packed, read, write
-from prune_ops.artifact.passes import Pass
+from prune_ops.artifact.passes import Pass, mismatch
 from spaces import copied, fit_to_state
 from spaces.errors import DataError, ModelError
 from spaces.models import check_model

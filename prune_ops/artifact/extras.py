@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prune_ops.artifact.check import reproducible_pass
 from prune_ops.artifact.files import on_cpu, packed, read
-from prune_ops.artifact.passes import informative
+from prune_ops.artifact.passes import informative, reproducible_pass
 from spaces.errors import DataError
 from spaces.inputs import Inputs, arguments
 from spaces.slicing import Origin, origin
@@ -56,10 +55,8 @@ def extras_of(model: nn.Module, saved: Mapping[str, Any], example: Any) -> Extra
     if source is not None:
         cut = [(name, dim, torch.from_numpy(at)) for (name, dim), at in source.kept.items()]
     buffers = on_cpu(unsaved(model, saved))
-    if inputs is None:
-        return Extras(cut, buffers)
-    result = reproducible_pass(model, inputs)
-    if not is_plain(inputs):
+    result = None if inputs is None else reproducible_pass(model, inputs)
+    if inputs is None or not is_plain(inputs):
         return Extras(cut, buffers)
     if result is None:
         return Extras(cut, buffers, on_cpu(inputs))

@@ -37,11 +37,7 @@ def _cpu_clone(tensor: Tensor) -> Tensor:
 
 
 def write(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files by name, replaced in this order once all are written.
-
-    Raises:
-        DataError: the folder cannot be written.
-    """
+    """Write files by name, replaced in this order once all are written; DataError if it fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(*(folder / name for name in contents)) as temporaries:
@@ -69,7 +65,9 @@ def read(path: Path) -> dict[str, Any]:
     """
     must_exist(path)
     try:
-        _check_archive(path)
+        with zipfile.ZipFile(path) as archive:  # torch reads flipped bytes without an error
+            if broken := archive.testzip():
+                raise zipfile.BadZipFile(broken)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
@@ -83,10 +81,3 @@ def read(path: Path) -> dict[str, Any]:
             f"{path} must hold a state_dict, but does not; give a file that save() wrote"
         )
     return content
-
-
-def _check_archive(path: Path) -> None:
-    """Verify the zip's checksums: torch reads flipped bytes of a tensor without an error."""
-    with zipfile.ZipFile(path) as archive:
-        if broken := archive.testzip():
-            raise zipfile.BadZipFile(broken)

@@ -53,10 +53,6 @@ class Subject:
     ) -> dict[str, Tensor]:
         """Parameter name → gradient of the loss, zero where the loss does not depend on it.
 
-        Args:
-            create_graph: make the gradients differentiable.
-            retain_graph: allow further gradients through the same graph.
-
         Raises:
             NoGradients: the loss depends on no leaf, or cannot be differentiated.
         """
@@ -79,8 +75,7 @@ class Subject:
 class Collector(ABC):
     """Observes the calibration passes and accumulates one field of the statistics.
 
-    Collectors of one pass share its forward and backward; the result of each is independent of
-    which others there are.
+    Its result is independent of which other collectors share the pass.
     """
 
     def __init__(self, subject: Subject) -> None:

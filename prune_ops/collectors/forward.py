@@ -12,11 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from prune_ops.activation_tracer import ActivationTracer, of_channels
-from prune_ops.channels import weights
 from prune_ops.collectors.collector import Collector, MapCollector, Subject
-from prune_ops.contributions import SAMPLES, Layer, LayerTracer, by_channel, by_input, sampled
+from prune_ops.contributions import (
+    SAMPLES,
+    Layer,
+    LayerTracer,
+    by_channel,
+    by_input,
+    reads,
+    sampled,
+)
 from spaces import Activation
-from spaces.groups import Member
 
 
 class Contributions(Collector):
@@ -29,11 +35,8 @@ class Contributions(Collector):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self._generator = torch.Generator().manual_seed(subject.seed)
-        self._readers: dict[nn.Parameter, list[tuple[str, Member]]] = {}
         named = dict(subject.model.named_parameters(remove_duplicate=False))
-        for group in subject.groups:
-            for member in weights(group, named, {"in"}):
-                self._readers.setdefault(named[member.parameter], []).append((group.name, member))
+        self._reads = reads(subject.groups, named)
         device = next(iter(named.values())).device
         self._gram = {
             g.name: torch.zeros(g.channels, g.channels, dtype=torch.float64, device=device)
@@ -43,14 +46,14 @@ class Contributions(Collector):
 
     def observing(self, images: int) -> AbstractContextManager[Any]:
         self._images = images
-        return LayerTracer(self._readers, self._add)
+        return LayerTracer(self._reads, self._add)
 
     def _add(self, weight: nn.Parameter, layer: Layer) -> None:
         sample = sampled(layer, SAMPLES * self._images, self._generator)
         parts = by_input(layer, sample)
-        for name, member in self._readers[weight]:
+        for group, member in self._reads[weight]:
             x = by_channel(member, parts).double()
-            self._gram[name].addmm_(x.T, x)
+            self._gram[group.name].addmm_(x.T, x)
 
     def result(self) -> dict[str, Tensor]:
         return self._gram

@@ -1,8 +1,8 @@
 """Collectors that observe images one by one, forward and backward.
 
-One by one because the Fisher needs gradients per image; for the others a batch would give the same.
-On one CPU core it costs 1.5 times the batched passes (ResNet-20 at 32x32), and suits any model that
-runs at batch 1: `vmap` supports no data-dependent control flow and no op without a batching rule.
+The Fisher needs gradients per image; for the others a batch would give the same. On one CPU core it
+costs 1.5 times the batched passes (ResNet-20 at 32x32), but runs what `vmap` does not support:
+data-dependent control flow and ops without a batching rule.
 """
 
 from __future__ import annotations

@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from torch import nn
 
 from prune_ops.compression.magnitude import Magnitude
-from prune_ops.compression.sizes import Size, size
 from prune_ops.compression.ternary import Ternary
-from prune_ops.compression.way import Way
+from prune_ops.compression.way import Size, Way, size
 from spaces import unknown
 
-_ALL: tuple[Way, ...] = (Magnitude(), Ternary())
-
-WAYS: dict[str, Way] = {way.name: way for way in _ALL}
+WAYS: dict[str, Way] = {way.name: way for way in (Magnitude(), Ternary())}
 """Every way to compress by name."""
 
 

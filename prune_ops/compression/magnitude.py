@@ -1,9 +1,4 @@
-"""magnitude: unstructured pruning, the smallest weights become zero.
-
-Han et al., Learning both Weights and Connections for Efficient Neural Networks, NeurIPS 2015. They
-set a threshold by hand for every layer; here the share of zeros is given, and there is one
-threshold for the network, or one per layer.
-"""
+"""magnitude: unstructured pruning, the smallest weights become zero."""
 
 from __future__ import annotations
 
@@ -13,8 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from prune_ops.compression.sizes import FLOAT, float_bytes
-from prune_ops.compression.way import Way
+from prune_ops.compression.way import FLOAT, Way, float_bytes
 from prune_ops.weights import WeightTransform, reweighted
 from spaces import UserError, unknown
 
@@ -23,7 +17,11 @@ SCOPES: tuple[Scope, ...] = ("global", "layer")
 
 
 class Magnitude(Way):
-    """Zeros for the smallest weights of the whole network; see `sparsified`."""
+    """Zeros for the smallest weights of the whole network; see `sparsified`.
+
+    Definition: Han et al., Learning both Weights and Connections for Efficient Neural Networks,
+    NeurIPS 2015, who set a threshold by hand for every layer; here the share of zeros is given.
+    """
 
     name = "magnitude"
     label = "zeros for the smallest weights"
@@ -52,11 +50,7 @@ class Magnitude(Way):
 
 
 class MaskedWeight(WeightTransform):
-    """A weight with zeros where ``mask`` is False; they get no gradient and stay zero.
-
-    Attributes:
-        mask: bool, of the weight's shape; a buffer.
-    """
+    """A weight with zeros where ``mask`` (bool, of its shape) is False; they get no gradient."""
 
     mask: Tensor
 
@@ -71,13 +65,12 @@ class MaskedWeight(WeightTransform):
 def sparsified(model: nn.Module, sparsity: float, scope: Scope = "global") -> nn.Module:
     """A copy whose smallest weights are zero, and stay zero in training.
 
-    >>> sparse = sparsified(model, 0.9)                                          # doctest: +SKIP
-    >>> train(sparse, ...); plain = without_parametrization(sparse)              # doctest: +SKIP
+    >>> train(sparse := sparsified(model, 0.9), ...)                             # doctest: +SKIP
+    >>> plain = without_parametrization(sparse)                                  # doctest: +SKIP
 
-    Of n weights exactly round(sparsity x n) become zero; of equal magnitudes the first are kept.
-    Weights are those of ``layer_weights``; biases and normalisation are kept. The masks are
-    buffers: ``conv1.parametrizations.weight.0.mask``. Convolutions still compute with the zeros:
-    no FLOP is saved.
+    Of n weights (those of ``layer_weights``) exactly round(sparsity x n) become zero; of equal
+    magnitudes the first are kept. The masks are buffers:
+    ``conv1.parametrizations.weight.0.mask``. Convolutions still compute all FLOPs.
 
     Args:
         sparsity: share of the weights, 0 or more and below 1.

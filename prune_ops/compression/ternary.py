@@ -1,14 +1,10 @@
-"""ternary: every weight becomes -alpha, 0 or alpha.
-
-Li and Liu, Ternary Weight Networks, 2016 (arXiv 1605.04711).
-"""
+"""ternary: every weight becomes -alpha, 0 or alpha."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from prune_ops.compression.sizes import FLOAT
-from prune_ops.compression.way import Way
+from prune_ops.compression.way import FLOAT, Way
 from prune_ops.weights import WeightTransform, reweighted
 
 THRESHOLD = 0.7
@@ -17,7 +13,10 @@ distributed weights."""
 
 
 class Ternary(Way):
-    """Three values for each layer's weights; see `ternarised`."""
+    """Three values for each layer's weights; see `ternarised`.
+
+    Definition: Li and Liu, Ternary Weight Networks, 2016 (arXiv 1605.04711).
+    """
 
     name = "ternary"
     label = "three values for each layer's weights"
@@ -63,14 +62,13 @@ class TernaryWeight(WeightTransform):
 def ternarised(model: nn.Module) -> nn.Module:
     """A copy with ternary weights; ``model`` is unchanged.
 
-    >>> small = ternarised(model)                                                # doctest: +SKIP
-    >>> train(small, ...); plain = without_parametrization(small)                # doctest: +SKIP
+    >>> train(small := ternarised(model), ...)                                   # doctest: +SKIP
+    >>> plain = without_parametrization(small)                                   # doctest: +SKIP
 
     Its parameters are the full-precision weights of ``model``. They can be trained: every forward
     pass computes Delta and alpha from them, one alpha per layer, and the backward pass treats the
     ternary function as the identity (the straight-through estimator). Weights are those of
-    ``layer_weights``, including the first and the last layer, as the paper makes no exception;
-    biases and normalisation are kept. FLOPs are saved on special hardware only.
+    ``layer_weights``, as in the paper including the first and the last layer.
 
     Raises:
         ModelError: there is no weight.

@@ -20,22 +20,23 @@ from prune_ops.criteria.taylor_2019 import Taylor2019
 from prune_ops.criteria.thinet import ThiNet
 from prune_ops.criterion import Criterion
 
-_ALL: tuple[Criterion, ...] = (
-    *NORMS,
-    FPGM(),
-    BNScale(),
-    ThiNet(),
-    Lasso(),
-    Taylor2016(),
-    Taylor2019(),
-    SecondOrder(),
-    SecondOrderHutchinson(),
-    APoZ(),
-    HRank(),
-    Random(),
-)
-
-CRITERIA: dict[str, Criterion] = {criterion.name: criterion for criterion in _ALL}
+CRITERIA: dict[str, Criterion] = {
+    criterion.name: criterion
+    for criterion in (
+        *NORMS,
+        FPGM(),
+        BNScale(),
+        ThiNet(),
+        Lasso(),
+        Taylor2016(),
+        Taylor2019(),
+        SecondOrder(),
+        SecondOrderHutchinson(),
+        APoZ(),
+        HRank(),
+        Random(),
+    )
+}
 """Every criterion by name."""
 
 ALIASES = {"weight_sum": "l1"}

@@ -15,8 +15,6 @@ class APoZ(StatCriterion):
     with its own) it is the mean over them. A ReLU6 counts as a ReLU. The ReLU's own output counts,
     before any pooling.
 
-    A share, the same unit in every group, so it can be ranked globally.
-
     Definition: Hu et al., Network Trimming: A Data-Driven Neuron Pruning Approach towards Efficient
     Deep Architectures, 2016: the average percentage of zeros, of which this is the complement.
     """

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.channels import filters
-from prune_ops.criterion import Criterion
-from prune_ops.scores import Scores
-from spaces.groups import ChannelGroup, Member
+from prune_ops.criterion import CalibrationStats, Criterion, Groups, Scores
+from spaces.groups import Member
 
 
 class FPGM(Criterion):
@@ -24,9 +22,8 @@ class FPGM(Criterion):
     they are concatenated into one vector, unscaled. Biases, normalisations and the consumers' input
     slices are left out.
 
-    Raw distances are not comparable across groups: they grow with the scale of a layer, which is
-    arbitrary before a BatchNorm, with the length of its filters and with their number. Rank
-    :func:`prune_ops.normalised` scores instead.
+    Distances are not comparable across groups: they grow with a layer's scale, which is arbitrary
+    before a BatchNorm, and with the length and the number of its filters.
 
     Definition: He et al., Filter Pruning via Geometric Median for Deep Convolutional Neural
     Networks Acceleration, CVPR 2019.
@@ -34,7 +31,7 @@ class FPGM(Criterion):
 
     name = "fpgm"
 
-    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
+    def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
         parameters = stats.parameters
         return {
             g.name: _distances(

@@ -17,8 +17,6 @@ class HRank(StatCriterion):
     the map of a smooth activation (GELU, SiLU) has nearly always full rank, so the score then
     hardly tells channels apart.
 
-    The largest possible rank differs between layers, hence ``comparable`` is false.
-
     Definition: Lin et al., HRank: Filter Pruning using High-Rank Feature Map, CVPR 2020.
     """
 

@@ -17,36 +17,27 @@ RESOLUTION = 1e-9
 class Lasso(StatCriterion):
     """S_c = the largest λ at which β_c ≠ 0 in min_β ½ Σ_n (y_n − Σ_c β_c x_{n,c})² + λ Σ_c |β_c|.
 
-    x_{n,c} is channel c's contribution to sampled output n of the next layer with the given
-    weights, before bias, normalisation and activation, and y_n = Σ_c x_{n,c} that output. So β = 1
-    is the unchanged network, and a channel of larger contributions is penalised less; the paper's
-    ‖W_c‖ = 1 makes the solution unique where W is solved for too, and does not enter here. λ is N
-    times the paper's, N the number of samples, which changes no order.
+    x_{n,c} is channel c's contribution to sampled output n of the next layer, before bias,
+    normalisation and activation, and y_n = Σ_c x_{n,c} that output, so β = 1 is the unchanged
+    network. The paper's ‖W_c‖ = 1 makes the solution unique where W is solved for too, and does not
+    enter here; λ is N times the paper's, N the number of samples, which changes no order.
 
     Raising λ until ‖β‖₀ ≤ c′ keeps the c′ channels of the highest score, except where some β_c
-    returns to zero as λ falls, which is rare. Of linearly dependent channels, equal ones say, only
-    as many as are needed get a score, the first ones; the rest, and channels that add nothing, get
-    0.
+    returns to zero as λ falls, which is rare. Of linearly dependent channels only the first, as
+    many as are needed, get a score; the rest, and channels that add nothing, get 0.
 
-    Channels are chosen once, with the unpruned network's weights in all layers. Where several
-    layers read a group (a residual stream) their objectives are summed unscaled. Layers that the
-    eval-mode pass does not use are ignored.
-
-    λ is in squared units of each group's own readers, hence ``comparable`` is false.
+    Where several layers read a group (a residual stream) their objectives are summed unscaled.
+    Layers that the eval-mode pass does not use are ignored, but one must read every group. λ is in
+    squared units of each group's own readers, hence ``comparable`` is false.
 
     Definition: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017,
     the selection of channels; the least-squares reconstruction that follows is a surgery.
-
-    A convolution or linear layer must read every group.
     """
 
     name = "lasso"
     requires = frozenset({"contributions"})
 
     def group_scores(self, stat: Tensor) -> Tensor:
-        """nan where the statistic is not finite."""
-        if not stat.isfinite().all():
-            return torch.full((len(stat),), torch.nan)
         return torch.from_numpy(entry_penalties(stat.numpy(force=True)))
 
     def lacks(self, model: nn.Module, space: Space) -> str:

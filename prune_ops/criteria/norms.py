@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor
 
-from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.channels import channel_sums, filters
-from prune_ops.criterion import Criterion
+from prune_ops.criterion import CalibrationStats, Criterion, Groups, Scores
 from prune_ops.greedy import greedy
-from prune_ops.scores import Scores, mapped
-from spaces.groups import ChannelGroup
+from prune_ops.scores import mapped
 
 
 class FilterNorm(Criterion):
@@ -28,8 +23,8 @@ class FilterNorm(Criterion):
     a residual stream that lie behind layers of later groups count those inputs in full: the stream
     was ranked at its first filter.
 
-    Raw norms are not comparable across groups: a convolution before a BatchNorm is free of scale,
-    and a wide layer's filters are longer. Rank :func:`prune_ops.normalised` scores instead.
+    Norms are not comparable across groups: a convolution before a BatchNorm is free of scale, and a
+    wide layer's filters are longer.
 
     Definition: Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017: the ℓ₁ norm, its ℓ₂
     variant, and the greedy strategy of pruning filters across multiple layers.
@@ -40,18 +35,15 @@ class FilterNorm(Criterion):
         self._squared = squared
         self._is_greedy = is_greedy
 
-    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
+    def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
         parameters = stats.parameters
-        values = {n: self._magnitude(weight) for n, weight in parameters.items()}
+        values = {n: w.square() if self._squared else w.abs() for n, w in parameters.items()}
         sums: Scores = (
             greedy(groups, parameters, values)
             if self._is_greedy
             else {g.name: channel_sums(g, filters(g, parameters), values) for g in groups}
         )
         return mapped(sums, torch.sqrt) if self._squared else sums
-
-    def _magnitude(self, weight: Tensor) -> Tensor:
-        return weight.square() if self._squared else weight.abs()
 
 
 NORMS = (

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from prune_ops.calibration_stats import CalibrationStats
-from prune_ops.criterion import Criterion
-from prune_ops.scores import Scores
-from spaces.groups import ChannelGroup
+from prune_ops.criterion import CalibrationStats, Criterion, Groups, Scores
 
 
 class Random(Criterion):
@@ -23,7 +19,7 @@ class Random(Criterion):
 
     name = "random"
 
-    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
+    def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
         return {g.name: _draw(f"{stats.seed}:{g.name}", g.channels) for g in groups}
 
 

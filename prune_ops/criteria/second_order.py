@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.channels import removal_damage
-from prune_ops.criterion import Criterion
-from prune_ops.scores import Scores
-from spaces.groups import ChannelGroup
+from prune_ops.criterion import CalibrationStats, Criterion, Groups, Scores
 
 
 class SecondOrder(Criterion):
@@ -19,8 +14,6 @@ class SecondOrder(Criterion):
     empirical Fisher: the mean over *samples* of the squared gradient. Squaring the gradient of a
     batch instead would be smaller by about the batch size, and by another factor in every layer.
 
-    In units of the loss, the same in every group, so it can be ranked globally.
-
     Definition: LeCun et al., Optimal Brain Damage, NeurIPS 1989 (the diagonal, summed over a
     channel), with the Fisher matrix for the Hessian as in Theis et al., Faster gaze prediction with
     dense networks and Fisher pruning, 2018.
@@ -30,7 +23,7 @@ class SecondOrder(Criterion):
     comparable = True
     requires = frozenset({"fisher"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
+    def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
         parameters = stats.parameters
         curvature = {name: h * parameters[name].square() for name, h in stats.fisher.items()}
         return removal_damage(groups, parameters, curvature)
@@ -56,6 +49,6 @@ class SecondOrderHutchinson(Criterion):
     comparable = True
     requires = frozenset({"curvature"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], stats: CalibrationStats) -> Scores:
+    def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
         curvature = {name: values.clamp(min=0) for name, values in stats.curvature.items()}
         return removal_damage(groups, stats.parameters, curvature)

@@ -16,8 +16,6 @@ class Taylor2016(StatCriterion):
     would cancel. ‖Θ‖₂ is over the channels of the same layer. Where a group passes several
     activation functions (a residual stream, one per block) S is the mean over them.
 
-    As in the paper the norm makes layers comparable, so it can be ranked globally.
-
     Definition: Molchanov et al., Pruning Convolutional Neural Networks for Resource Efficient
     Inference, ICLR 2017.
     """

@@ -15,8 +15,6 @@ class Taylor2019(StatCriterion):
     scale). All are added up before squaring, across the layers of a residual stream too. The
     consumers' input slices are left out: they would count the same product twice.
 
-    In squared units of the loss, the same in every group, so it can be ranked globally.
-
     Definition: Molchanov et al., Importance Estimation for Neural Network Pruning, CVPR 2019, the
     first-order score of a set of parameters.
     """

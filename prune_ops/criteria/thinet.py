@@ -18,26 +18,19 @@ class ThiNet(StatCriterion):
     activation, at ten outputs per image, drawn by the seed. Removed sets are nested, so that any
     width keeps the channels of the highest scores. Of equal channels the later index goes first.
 
-    A layer that reads the channels is a convolution or a linear one; normalisations, activations
-    and depthwise convolutions on the way are the channel's own. Where several layers read a group
-    (a residual stream) their objectives are summed unscaled, so that a layer of larger outputs
-    counts for more. Layers that the eval-mode pass does not use are ignored.
-
-    Ranks are not comparable across groups, hence ``comparable`` is false.
+    A convolution or linear layer must read every group; normalisations, activations and depthwise
+    convolutions on the way are the channel's own. Where several layers read a group (a residual
+    stream) their objectives are summed unscaled. Layers that the eval-mode pass does not use are
+    ignored. Ranks are not comparable across groups.
 
     Definition: Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network
     Compression, ICCV 2017; its least-squares scaling of the kept channels is a surgery.
-
-    A convolution or linear layer must read every group.
     """
 
     name = "thinet"
     requires = frozenset({"contributions"})
 
     def group_scores(self, stat: Tensor) -> Tensor:
-        """nan where the statistic is not finite."""
-        if not stat.isfinite().all():
-            return torch.full((len(stat),), torch.nan)
         ranks = torch.empty(len(stat))
         ranks[removal_order(stat.numpy(force=True))] = torch.arange(len(stat), dtype=torch.float32)
         return ranks

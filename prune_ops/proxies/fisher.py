@@ -16,8 +16,6 @@ class Fisher(Proxy):
     and channel. BatchNorm is on batch statistics, dropout off; BatchNorm then lets an
     image's output reach the losses of its batch, and g is the gradient of their sum.
 
-    The papers take g of the batch's mean loss, which divides by the square of its size.
-
     Definition: Theis et al., Faster gaze prediction with dense networks and Fisher pruning, 2018;
     as the score of a network: Turner et al., BlockSwap: Fisher-guided Block Substitution for
     Network Compression on a Budget, ICLR 2020.

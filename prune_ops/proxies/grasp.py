@@ -22,10 +22,9 @@ class GraSP(Proxy):
     BatchNorm uses batch statistics; no dropout, no temperature.
 
     It is the sum of the paper's S(-w), to first order the increase of ½ g·g as all weights shrink.
-    The paper ranks single weights by S and removes the highest; as the score of a network the sum
-    is taken with the same sign. It may be negative, and need not fall with the network's size.
-    Where BatchNorm makes weights free of scale, H w = -g, so that their part is g·g: the gradient
-    flow that pruning should preserve, higher = better.
+    It may be negative, and need not fall with the network's size. Where BatchNorm makes weights
+    free of scale, H w = -g, so that their part is g·g: the gradient flow that pruning should
+    preserve, higher = better.
 
     Definition: Wang et al., Picking Winning Tickets Before Training by Preserving Gradient Flow,
     ICLR 2020, summed over the network as in Abdelfattah et al., Zero-Cost Proxies for Lightweight

@@ -25,9 +25,8 @@ class JacobCov(Proxy):
     batch's other images included, which BatchNorm on batch statistics lets it reach. The
     correlation is between the images of the first calibration batch of two images or more; k is
     ``K``, dropout is off. Images with equal Jacobians give eigenvalues near 0, each costing about
-    1/k; if all are uncorrelated, every eigenvalue is 1: higher is better. The value depends on the
-    number of images, the same for all policies. It is ``nan`` if an image's gradient is the same at
-    all pixels, as in a dead network.
+    1/k; if all are uncorrelated, every eigenvalue is 1: higher is better. It is ``nan`` if an
+    image's gradient is the same at all pixels, as in a dead network.
 
     Definition: Mellor et al., Neural Architecture Search without Training, 2020 (arXiv 2006.04647,
     first version), called jacob_cov in Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS,

@@ -55,12 +55,10 @@ class Passes:
     @property
     def gradient(self) -> list[Tensor]:
         """The gradient of the mean loss over all images, by each weight."""
-        by_weight = zip(*self.gradients, strict=True)
-        return [self._mean(gradients) for gradients in by_weight]
-
-    def _mean(self, gradients: Sequence[Tensor]) -> Tensor:
-        parts = zip(self.shares, gradients, strict=True)
-        return reduce(torch.add, [share * gradient for share, gradient in parts])
+        return [
+            reduce(torch.add, [share * g for share, g in zip(self.shares, by_batch, strict=True)])
+            for by_batch in zip(*self.gradients, strict=True)
+        ]
 
 
 def with_batch_statistics(model: nn.Module) -> nn.Module:

@@ -11,10 +11,9 @@ from prune_ops.select import select
 class PredictedDamage(Proxy):
     """Minus the sum over groups of the scores of the channels that the policy removes.
 
-    0 for the unpruned network, and in the criterion's unit: an estimated rise of the loss for the
-    criteria that are ``comparable``; give :func:`prune_ops.normalised` scores of any other. It is
-    additive, so it ignores interactions between removals, and a weight between two removed channels
-    counts in both.
+    0 for the unpruned network, and in the criterion's unit; give :func:`prune_ops.normalised`
+    scores of a criterion that is not ``comparable``. It is additive, so it ignores interactions
+    between removals, and a weight between two removed channels counts in both.
 
     Candidates whose channels were chosen by different criteria would have different units. So one
     criterion judges all of them (``candidate.judge``): it sums its own scores of the channels that

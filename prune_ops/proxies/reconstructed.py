@@ -20,12 +20,10 @@ class Reconstructed(Proxy):
 
     A brief training first restores what a linear map of the kept channels can restore, and
     reconstruction finds the best such map of every layer. So this measures what the widths allow
-    to be learnt, where the accuracy of the plain cut shows little but that it was cut. The surgery
-    is independent of the search's.
+    to be learnt. The surgery is independent of the search's.
 
-    Reconstruction: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV
-    2017; see the surgery. That its accuracy judges widths is our own finding, measured in
-    ``benchmarks/trust.py``.
+    Reconstruction: He et al., ICCV 2017; see the surgery. That its accuracy judges widths is our
+    own finding, measured in ``benchmarks/trust.py``.
     """
 
     name = "reconstructed"

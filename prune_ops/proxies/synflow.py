@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_map_only
 
 from prune_ops.batches import described
 from prune_ops.proxies.candidate import Candidate, Proxy
@@ -26,9 +27,8 @@ class SynFlow(Proxy):
 
     R is the sum of the outputs for one all-ones image of the calibration images' shape, with the
     absolute value of every parameter, layers without bias and normalisations left out; the network
-    is otherwise in eval mode, activations unchanged (a ReLU passes everything). Image values are
-    not used. Every path counts with the product of its weights, so that fewer channels always
-    score lower.
+    is otherwise in eval mode, activations unchanged (a ReLU passes everything). Every path counts
+    with the product of its weights, so that fewer channels always score lower.
 
     It is computed in double precision: with fresh weights it is 3e25 for ResNet-20, 2e71 for
     ResNet-56, where float overflows (3e38), and 2e227 for ResNet-152; double ends at 2e308.
@@ -68,14 +68,11 @@ def synaptic_scores(model: nn.Module, images: Any) -> list[Tensor]:
     for weight in weights:
         weight.requires_grad_(True)
     with repeatable(model):
-        flow = output_sum(forward(model, tree_map(_ones, part(images, 0, 1))))
+        ones = partial(torch.ones_like, dtype=torch.float64)
+        flow = output_sum(forward(model, tree_map_only(Tensor, ones, part(images, 0, 1))))
         gradients = torch.autograd.grad(flow, weights, materialize_grads=True)
     pairs = zip(weights, gradients, strict=True)
     return [(weight * gradient).detach().abs() for weight, gradient in pairs]
-
-
-def _ones(value: Any) -> Any:
-    return torch.ones_like(value, dtype=torch.float64) if isinstance(value, Tensor) else value
 
 
 def _linear(model: nn.Module) -> nn.Module:

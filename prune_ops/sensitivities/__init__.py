@@ -9,14 +9,13 @@ the contract test in ``tests/contracts`` covers it from there.
 
 from __future__ import annotations
 
-from prune_ops.sensitivities.accuracy_drop import AccuracyDrop
-from prune_ops.sensitivities.iso_damage import IsoDamage
+from prune_ops.sensitivities.equal_damage import AccuracyDrop, IsoDamage
 from prune_ops.sensitivities.layer_damage import LayerDamage
 from prune_ops.sensitivities.sensitivity import Ablation, Evaluation, Sensitivity
 
 __all__ = ["SENSITIVITIES", "Ablation", "Evaluation", "Sensitivity"]
 
-_ALL: tuple[Sensitivity, ...] = (LayerDamage(), AccuracyDrop(), IsoDamage())
-
-SENSITIVITIES: dict[str, Sensitivity] = {sensitivity.name: sensitivity for sensitivity in _ALL}
+SENSITIVITIES: dict[str, Sensitivity] = {
+    sensitivity.name: sensitivity for sensitivity in (LayerDamage(), AccuracyDrop(), IsoDamage())
+}
 """Every sensitivity by name."""

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from prune_ops.sensitivities.levels import first_within
-from prune_ops.sensitivities.sensitivity import Ablation, Sensitivity, ablation
+from prune_ops.sensitivities.sensitivity import Plan, Sensitivity, ablation
 from spaces import Budget, Policy, Space
 from spaces.groups import ChannelGroup
 
@@ -33,12 +33,7 @@ class LayerDamage(Sensitivity):
     name = "layer_damage"
     unit = "accuracy"
 
-    def ablations(
-        self,
-        group: ChannelGroup,
-        ranking: np.ndarray,  # noqa: ARG002
-        seed: int,
-    ) -> list[list[Ablation]]:
+    def ablations(self, group: ChannelGroup, ranking: np.ndarray, seed: int) -> Plan:  # noqa: ARG002
         generator = np.random.default_rng(seed)
         orders = [generator.permutation(group.channels) for _ in range(DRAWS)]
         return [[ablation(group, o, width) for o in orders] for width in self.widths(group)]

@@ -22,10 +22,9 @@ def measured_widths(group: ChannelGroup) -> tuple[int, ...]:
 
 
 def on_lattice(group: ChannelGroup, damages: Tensor) -> np.ndarray:
-    """The damage at each of the group's choices, from that at `measured_widths`, made monotone.
+    """The damage at each of the group's choices, interpolated linearly from `measured_widths`.
 
-    A width does at least the damage of any wider one, and the whole group does none. Between two
-    measured widths it is interpolated linearly.
+    A width does at least the damage of any wider one, and the whole group does none.
     """
     measured = np.append(damages.double().numpy(), 0.0)
     monotone = np.maximum.accumulate(measured[::-1])[::-1]

@@ -15,6 +15,7 @@ from prune_ops.running import logits
 from prune_ops.scores import Scores
 from prune_ops.select import ranked
 from prune_ops.sensitivities import SENSITIVITIES, Ablation, Evaluation, Sensitivity
+from prune_ops.sensitivities.sensitivity import Plan
 from spaces import Space, copied, slice_model
 from spaces.errors import UserError, unknown
 
@@ -53,7 +54,9 @@ def measure(
         UserError: an unknown sensitivity, no image, a network that gives no logits, or a loss that
             is not finite.
     """
-    chosen = [_sensitivity(name) for name in sensitivities]
+    if missing := [name for name in sensitivities if name not in SENSITIVITIES]:
+        raise unknown("sensitivity", missing[0], SENSITIVITIES)
+    chosen = [SENSITIVITIES[name] for name in sensitivities]
     rankings = ranked(space, scores)
     plans = {
         sensitivity.name: {
@@ -74,16 +77,8 @@ def measure(
     }
 
 
-def _sensitivity(name: str) -> Sensitivity:
-    if name not in SENSITIVITIES:
-        raise unknown("sensitivity", name, SENSITIVITIES)
-    return SENSITIVITIES[name]
-
-
 def _damages(
-    sensitivity: Sensitivity,
-    by_width: Sequence[Sequence[Ablation]],
-    evaluations: dict[Ablation | None, Evaluation],
+    sensitivity: Sensitivity, by_width: Plan, evaluations: dict[Ablation | None, Evaluation]
 ) -> Tensor:
     whole = sensitivity.cost(evaluations[None])
     costs = [np.mean([sensitivity.cost(evaluations[a]) for a in draws]) for draws in by_width]

@@ -31,6 +31,10 @@ class Ablation:
     kept: tuple[int, ...]
 
 
+Plan = Sequence[Sequence[Ablation]]
+"""For each width one ablation, or several random ones."""
+
+
 def ablation(group: ChannelGroup, order: np.ndarray, width: int) -> Ablation:
     """The group with the first ``width`` channels of an order."""
     return Ablation(group.name, tuple(sorted(order[:width].tolist())))
@@ -50,18 +54,8 @@ class Sensitivity(ABC):
     name: str
     unit: Literal["loss", "accuracy"]
 
-    def ablations(
-        self,
-        group: ChannelGroup,
-        ranking: np.ndarray,
-        seed: int,  # noqa: ARG002
-    ) -> Sequence[Sequence[Ablation]]:
-        """The ablations to evaluate: for each of ``widths`` one, or several random ones.
-
-        Args:
-            ranking: the group's channels, best first.
-            seed: for sensitivities that draw.
-        """
+    def ablations(self, group: ChannelGroup, ranking: np.ndarray, seed: int) -> Plan:  # noqa: ARG002
+        """Those to evaluate, for each of ``widths``; ``ranking`` is the channels, best first."""
         return [[ablation(group, ranking, width)] for width in self.widths(group)]
 
     def cost(self, evaluation: Evaluation) -> float:
@@ -73,9 +67,5 @@ class Sensitivity(ABC):
         return measured_widths(group)
 
     def policy(self, space: Space, damages: Mapping[str, Tensor], budget: Budget) -> Policy:
-        """The widths that meet the budget.
-
-        Args:
-            damages: group name → ``(widths,)``, as `prune_ops.measure` gives them.
-        """
+        """The widths that meet the budget, from damages as `prune_ops.measure` gives them."""
         return at_one_level(space, damages, budget)

@@ -28,9 +28,8 @@ class FoldBeta:
 
     Where γ was 0 before and no zeros are padded between the channel and its reader's output, the
     pruned network computes the same function. Zero padding makes the constant smaller at the
-    border; there the mean minimises the squared error, which matters for small maps: a 3x3 kernel
-    over 2x2 positions never covers nine values. Channels without a BatchNorm scale, and readers
-    with neither a bias nor a BatchNorm behind, are cut plainly.
+    border; there the mean minimises the squared error. Channels without a BatchNorm scale, and
+    readers with neither a bias nor a BatchNorm behind, are cut plainly.
 
     Definition: Ye et al., Rethinking the Smaller-Norm-Less-Informative Assumption in Channel
     Pruning of Convolution Layers, ICLR 2018, for the scales of Liu et al., Learning Efficient

@@ -7,10 +7,18 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from prune_ops.contributions import SAMPLES, Layer, LayerTracer, by_channel, by_input, sampled
+from prune_ops.contributions import (
+    SAMPLES,
+    Layer,
+    LayerTracer,
+    by_channel,
+    by_input,
+    reads,
+    sampled,
+)
 from prune_ops.least_squares import least_squares
 from prune_ops.running import forward
-from prune_ops.surgery.protocol import Batches, Groups, eval_copy, readers, removed
+from prune_ops.surgery.protocol import Batches, Groups, eval_copy, removed
 from spaces import copied
 from spaces.groups import ChannelGroup, Member
 from spaces.slicing import Selection, cut
@@ -52,14 +60,9 @@ class Scale:
 
 def _read(model: nn.Module, groups: Sequence[ChannelGroup], selection: Selection) -> Read:
     """The weights that lose inputs, with all groups that they read."""
-    parameters = dict(model.named_parameters())
-    losing = {m.parameter for group, _ in removed(groups, selection) for m in readers(group)}
-    read: dict[nn.Parameter, list[tuple[ChannelGroup, Member]]] = {}
-    for group in groups:
-        for member in readers(group):
-            if member.parameter in losing:
-                read.setdefault(parameters[member.parameter], []).append((group, member))
-    return read
+    named = dict(model.named_parameters(remove_duplicate=False))
+    losing = reads([group for group, _ in removed(groups, selection)], named)
+    return {weight: slices for weight, slices in reads(groups, named).items() if weight in losing}
 
 
 def _grams(model: nn.Module, read: Read, batches: Batches) -> Mapping[nn.Parameter, Tensor]:
@@ -89,10 +92,8 @@ def _is_kept(group: ChannelGroup, selection: Selection) -> Tensor:
 
 
 def _scales(gram: Tensor, kept: Tensor) -> Tensor:
-    """``(channels,)``: the least-squares scales of kept channels nearest to 1; 1 for the others.
-
-    With s = 1 + d the residual is the sum over the removed channels minus Σ_c d_c x_nc.
-    """
+    """``(channels,)``: the least-squares scales of kept channels nearest to 1; 1 for the others."""
+    # With s = 1 + d the residual is the sum over the removed channels minus Σ_c d_c x_nc.
     scales = torch.ones_like(gram[0])
     scales[kept] += least_squares(gram[kept][:, kept], gram[kept][:, ~kept].sum(1))
     return scales

@@ -1,4 +1,4 @@
-"""iso_damage: the loss of pruning each group alone, and widths of equal damage."""
+"""iso_damage and accuracy_drop: each group pruned alone, and widths of equal damage."""
 
 from __future__ import annotations
 
@@ -19,3 +19,17 @@ class IsoDamage(Sensitivity):
 
     name = "iso_damage"
     unit = "loss"
+
+
+class AccuracyDrop(Sensitivity):
+    """The same table of the drop in accuracy; both evaluate the same networks.
+
+    The paper ranks channels by l1, and reads from the curves, by eye, which layers are sensitive
+    and should keep more. On images that the network was trained on, accuracy often does not fall at
+    all for the first channels; the groups that tolerate that are then pruned alike.
+
+    Definition: Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017, section 3.2.
+    """
+
+    name = "accuracy_drop"
+    unit = "accuracy"
