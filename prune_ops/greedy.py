@@ -64,11 +64,9 @@ torch.serialization.add_safe_globals([GreedyScores])
 def greedy(
     groups: Sequence[ChannelGroup], parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]
 ) -> GreedyScores:
-    """``values``, of every weight, summed over each channel's filters, by the groups they read.
+    """\\|w\\| or w² (``values``) summed over each channel's filters, by the groups that they read.
 
-    Args:
-        groups: in the network's order.
-        values: parameter name → the parameter's shape: \\|w\\| or w².
+    ``groups`` are in network order.
     """
     read: dict[int, list[tuple[str, Member]]] = {}
     independent, rest, between = {}, {}, {}

@@ -15,7 +15,7 @@ class HRank(StatCriterion):
     one per block) it is the mean over them. A map without height, as after a linear layer, is a
     matrix of one row, whose rank is 1 unless it is all zero. Ranks differ by the zeros of a ReLU:
     the map of a smooth activation (GELU, SiLU) has nearly always full rank, so the score then
-    hardly tells channels apart.
+    hardly tells channels apart. The largest possible rank differs between layers.
 
     Definition: Lin et al., HRank: Filter Pruning using High-Rank Feature Map, CVPR 2020.
     """

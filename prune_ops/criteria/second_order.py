@@ -12,7 +12,8 @@ class SecondOrder(Criterion):
     All: the filters and biases that produce it, its normalisations' parameters, scales in plain
     arithmetic, and the input slices of every consumer, over all layers of the group. h_ii is the
     empirical Fisher: the mean over *samples* of the squared gradient. Squaring the gradient of a
-    batch instead would be smaller by about the batch size, and by another factor in every layer.
+    batch instead would be smaller by about the batch size, and by another factor in every layer. In
+    units of the loss, comparable across groups.
 
     Definition: LeCun et al., Optimal Brain Damage, NeurIPS 1989 (the diagonal, summed over a
     channel), with the Fisher matrix for the Hessian as in Theis et al., Faster gaze prediction with

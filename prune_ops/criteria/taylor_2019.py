@@ -14,6 +14,7 @@ class Taylor2019(StatCriterion):
     produce it, the scale and shift of its normalisations, and scales in plain arithmetic (layer
     scale). All are added up before squaring, across the layers of a residual stream too. The
     consumers' input slices are left out: they would count the same product twice.
+    In squared units of the loss.
 
     Definition: Molchanov et al., Importance Estimation for Neural Network Pruning, CVPR 2019, the
     first-order score of a set of parameters.

@@ -14,8 +14,8 @@ from prune_ops.batches import Pair, read
 from prune_ops.running import logits
 from prune_ops.scores import Scores
 from prune_ops.select import ranked
-from prune_ops.sensitivities import SENSITIVITIES, Ablation, Evaluation, Sensitivity
-from prune_ops.sensitivities.sensitivity import Plan
+from prune_ops.sensitivities import SENSITIVITIES
+from prune_ops.sensitivities.sensitivity import Ablation, Evaluation, Plan, Sensitivity
 from spaces import Space, copied, slice_model
 from spaces.errors import UserError, unknown
 
@@ -93,11 +93,9 @@ def _evaluated(
         model = slice_model(model, space, {ablation.group: np.array(ablation.kept)})
     evaluation = evaluate(model, batches)
     if not np.isfinite(evaluation.loss):
-        where = (
-            f"with {len(ablation.kept)} channels in {ablation.group}" if ablation else "as it is"
-        )
+        cut = f"with {len(ablation.kept)} channels in {ablation.group}" if ablation else "as it is"
         raise UserError(
-            f"the loss of the network {where} must be finite, but is {evaluation.loss}; check that "
+            f"the loss of the network {cut} must be finite, but is {evaluation.loss}; check that "
             "the weights and the images are finite"
         )
     return evaluation

@@ -10,6 +10,7 @@ from functools import cache
 
 import pytest
 import torch
+from devices import DEVICES
 from looking import look_at
 from networks import SMALL
 
@@ -38,12 +39,6 @@ LINES = {
     "zico": Line(falls=False),
 }
 NETWORKS = ("Residual", "Grouped", "Depthwise", "ScaleNorm")
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-    ),
-]
 
 
 @cache

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from devices import DEVICES
 from networks import SMALL
 
 import prune_ops
@@ -21,12 +22,6 @@ NAMES = [
     "layer_damage",
 ]
 NETWORKS = ("Residual", "Grouped", "Depthwise", "ScaleNorm")
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-    ),
-]
 SENSITIVITIES = prune_ops.SENSITIVITIES
 
 

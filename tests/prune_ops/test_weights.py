@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from devices import DEVICES
 from networks import SMALL
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -15,12 +16,6 @@ from prune_ops import Compression, layer_weights, sparsified, ternarised, withou
 from prune_ops.weights import WeightTransform, reweighted
 from spaces import ModelError
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-    ),
-]
 NETWORKS = ("Residual", "Grouped", "Shared", "Depthwise", "Transposed", "ScaleNorm")
 
 
