@@ -30,7 +30,7 @@ from damage_report import END, GIVEN, ONE, OTHER, OWN, report, said
 from torch import Tensor, nn
 
 import spaces
-from prune_ops import IMPORTANCES
+from prune_ops import SENSITIVITIES
 from results.trust import kendall, spearman
 from search import data, models
 from search.data.source import Splits
@@ -40,7 +40,7 @@ from search.train import FROM_SCRATCH, Recipe, train
 from spaces import Space, copied
 
 RESAMPLES = 2000
-IMPORTANCE = IMPORTANCES["layer_damage"]
+IMPORTANCE = SENSITIVITIES["layer_damage"]
 
 
 def main() -> None:
@@ -118,7 +118,7 @@ def judged(
     for group in space.groups:
         read = [member for member in group.members if member.kind == "in"]
         originals = [tensors[member.parameter].detach().clone() for member in read]
-        cuts = itertools.chain(*IMPORTANCE.cuts(group, np.arange(group.channels), seed))
+        cuts = itertools.chain(*IMPORTANCE.ablations(group, np.arange(group.channels), seed))
         falls = []
         for cut in cuts:
             gone = np.setdiff1d(np.arange(group.channels), cut.kept)

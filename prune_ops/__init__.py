@@ -1,4 +1,4 @@
-"""How a network is pruned: scores of its channels, surgery, policies judged without training.
+"""How a network is pruned: channel scores, surgery, and policies judged without training.
 
 >>> scores = prune_ops.score(model, space, batches, criteria=["second_order"])   # doctest: +SKIP
 >>> small = prune_ops.prune(model, space, policy, scores["second_order"])        # doctest: +SKIP
@@ -10,41 +10,45 @@ from __future__ import annotations
 
 from prune_ops.artifact import load, load_policy, save
 from prune_ops.calibrate import check_criteria, score
-from prune_ops.compression import WAYS, Compression
+from prune_ops.calibration_stats import CalibrationStats
+from prune_ops.compression import WAYS, Compression, Way
 from prune_ops.compression.magnitude import sparsified
-from prune_ops.compression.sizes import Size, size
 from prune_ops.compression.ternary import ternarised
+from prune_ops.compression.way import Size, size
 from prune_ops.criteria import CRITERIA
 from prune_ops.criterion import Criterion
-from prune_ops.evidence import Evidence
 from prune_ops.greedy import GreedyScores
-from prune_ops.importances import IMPORTANCES, Importance
-from prune_ops.measure import Damages, measure
-from prune_ops.proxies import PROXIES, Candidate, Proxy, check_proxies
+from prune_ops.proxies import PROXIES, Proxy, PrunedCandidate, check_proxies
 from prune_ops.scores import Scores, normalised
 from prune_ops.select import Selection, select
+from prune_ops.sensitivities import SENSITIVITIES, Sensitivity
+from prune_ops.sensitivities.measure import Damages, measure
 from prune_ops.surgery import SURGERIES, Surgery, prune
-from prune_ops.weights import baked, layer_weights
+from prune_ops.weights import layer_weights, without_parametrization
+
+IMPORTANCES = SENSITIVITIES
+"""The former name of ``SENSITIVITIES``, until the next version."""
 
 __all__ = [
     "CRITERIA",
-    "Candidate",
+    "CalibrationStats",
+    "PrunedCandidate",
     "Compression",
     "Criterion",
     "Damages",
-    "Evidence",
     "GreedyScores",
     "IMPORTANCES",
-    "Importance",
     "PROXIES",
     "Proxy",
+    "SENSITIVITIES",
     "SURGERIES",
     "Scores",
     "Selection",
+    "Sensitivity",
     "Size",
     "Surgery",
     "WAYS",
-    "baked",
+    "Way",
     "check_criteria",
     "check_proxies",
     "layer_weights",
@@ -59,4 +63,5 @@ __all__ = [
     "size",
     "sparsified",
     "ternarised",
+    "without_parametrization",
 ]

@@ -1,4 +1,4 @@
-"""Batches of calibration data: pairs of inputs and targets, and the items in them."""
+"""Batches of calibration data: pairs of inputs and targets, and their items."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ by name; targets a tensor, or tuples and dicts of such."""
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A pair, and how it falls apart into items.
+    """A pair, and whether it consists of items.
 
     Attributes:
         batched: whether items lie along the first dim of its tensors; else the pair is one item.
+        images: the number of items, mostly images.
     """
 
     inputs: Any
@@ -31,32 +32,27 @@ class Batch:
 
     @property
     def images(self) -> int:
-        """How many items there are, images mostly."""
         return items(self.inputs) if self.batched else 1
 
     def singles(self) -> Iterator[Batch]:
-        """One batch for each item.
-
-        Raises:
-            UserError: there is not one target an item.
-        """
+        """One batch per item; UserError if there is not one target per item."""
         if self.images == 1:
             yield self
             return
-        _one_each(self.targets, self.images)
-        for at in range(self.images):
-            yield Batch(part(self.inputs, at, at + 1), part(self.targets, at, at + 1))
+        _check_targets(self.targets, self.images)
+        for i in range(self.images):
+            yield Batch(part(self.inputs, i, i + 1), part(self.targets, i, i + 1))
 
 
 def read(pairs: Iterable[Pair], batched: bool = True) -> Iterator[Batch]:
-    """The batches in which there is something.
+    """The batches that are not empty.
 
     Args:
         batched: as ``Space.batched``.
 
     Raises:
         UserError: not an iterable of pairs.
-        DataError: reading on fails.
+        DataError: the iterable fails.
     """
     try:
         iterator = iter(pairs)
@@ -70,20 +66,20 @@ def read(pairs: Iterable[Pair], batched: bool = True) -> Iterator[Batch]:
             except StopIteration:
                 return
         batch = _batch(pair, batched)
-        if not _empty(batch):
+        if not batched or any(not t.dim() or len(t) for t in tensors(batch.inputs)):
             yield batch
 
 
-def together(batches: Sequence[Batch]) -> list[Any]:
-    """The inputs of all batches as one set where they can be joined, else as many as they are."""
+def concatenated(batches: Sequence[Batch]) -> list[Any]:
+    """The inputs of all batches as one, if they can be concatenated; else those of each batch."""
     inputs = [batch.inputs for batch in batches]
-    if not batches[0].batched or any(map(_whole, inputs)) or not _alike(inputs):
+    if not batches[0].batched or any(map(_has_mixed_lengths, inputs)) or not _same_form(inputs):
         return inputs
     return [joined(inputs)]
 
 
 def described(value: Any) -> str:
-    """What tensors there are, by their shapes.
+    """The structure of nested tensors, by their shapes.
 
     >>> described({"x": torch.zeros(2, 3), "y": [torch.zeros(2)]})
     '{x: (2, 3), y: [(2,)]}'
@@ -91,7 +87,7 @@ def described(value: Any) -> str:
     if isinstance(value, Tensor):
         return str(tuple(value.shape))
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {described(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {described(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(map(described, value)) + "]"
     return "None" if value is None else type(value).__name__
@@ -111,19 +107,15 @@ def _batch(pair: Any, batched: bool) -> Batch:
     return Batch(pair[0], pair[1], batched)
 
 
-def _empty(batch: Batch) -> bool:
-    return batch.batched and all(t.dim() and not len(t) for t in tensors(batch.inputs))
-
-
-def _whole(inputs: Any) -> bool:
-    """Whether its tensors do not share their first dim, so that it cannot be told from an item."""
+def _has_mixed_lengths(inputs: Any) -> bool:
+    """Whether the tensors' first dims differ, so that items cannot be told apart."""
     return len({len(t) if t.dim() else 0 for t in tensors(inputs)}) > 1
 
 
-def _alike(inputs: Sequence[Any]) -> bool:
-    """Whether all are alike but for the number of items, so that they fit in one batch."""
-    first, *others = map(_form, inputs)
-    return all(form == first for form in others)
+def _same_form(inputs: Sequence[Any]) -> bool:
+    """Whether all inputs have the same structure, shapes of items and dtypes."""
+    first, *rest = map(_form, inputs)
+    return all(form == first for form in rest)
 
 
 def _form(inputs: Any) -> tuple[TreeSpec, list[Any]]:
@@ -132,7 +124,7 @@ def _form(inputs: Any) -> tuple[TreeSpec, list[Any]]:
     return structure, forms
 
 
-def _one_each(targets: Any, images: int) -> None:
+def _check_targets(targets: Any, images: int) -> None:
     for tensor in tensors(targets):
         if tensor.dim() == 0 or len(tensor) != images:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Calibration: one pass over a few batches feeds every criterion that asks for it."""
+"""Calibration: one pass over a few batches serves all criteria."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from prune_ops.batches import Pair
-from prune_ops.collecting import collect, differentiate
-from prune_ops.collectors import CURVATURE, GRADIENT, Loss
-from prune_ops.collectors.subject import NoCurvature, NoGradients
+from prune_ops.calibration_stats import CalibrationStats
+from prune_ops.collecting import check_derivatives, collect
+from prune_ops.collectors import CURVATURE, GRADIENT
+from prune_ops.collectors.collector import Loss, NoCurvature, NoGradients
 from prune_ops.criteria import CRITERIA
 from prune_ops.criterion import Criterion
-from prune_ops.evidence import Evidence
 from prune_ops.scores import Scores, mapped
 from spaces import Space
 from spaces.errors import UserError, unknown
 from spaces.inputs import Inputs
 
 SUGGESTED = ("l1", "fpgm", "taylor_2019", "second_order")
-"""What is named to those whose criterion will not do; any network has the first two."""
+"""Suggested where a criterion cannot judge the network; the first two suit any network."""
 
 
 def score(
@@ -31,23 +31,23 @@ def score(
     loss: Loss = cross_entropy,
     seed: int = 0,
 ) -> dict[str, Scores]:
-    """What each criterion says of every channel.
+    """Each criterion's scores of every channel.
 
     >>> scores = score(model, space, task.calibration(), ["l1", "second_order"])  # doctest: +SKIP
     >>> scores["l1"]["layer1.conv1"]                                              # doctest: +SKIP
     tensor([0.9, 0.4, …])                              # (channels,), float32, CPU, higher = keep
 
-    What a criterion says does not depend on which others are asked.
+    Scores of a criterion do not depend on which others are computed.
 
     Args:
-        model: the unpruned network; evaluated in eval mode on a copy, so it stays as it was.
+        model: the unpruned network; a copy is evaluated in eval mode, so it stays unchanged.
         space: its prunable groups.
         batches: ``(inputs, targets)`` on the model's device, of any sizes; read once, and only if
             some criterion needs data. Inputs are a tensor, a tuple of positional ones or a dict by
             name; where their first dim is no batch (``space.batched``) each pair is one item.
         criteria: names in ``CRITERIA``.
-        loss: ``loss(outputs, targets)`` → scalar, a mean over the batch; the outputs are what the
-            network gives, a dict say.
+        loss: ``loss(outputs, targets)`` → scalar, a mean over the batch; the outputs are the
+            network's, a dict say.
         seed: for criteria that draw.
 
     Raises:
@@ -55,22 +55,21 @@ def score(
             images, batches that are none, a loss that does not fit, or scores that are not finite.
         ModelError: the network does not run on the batches.
     """
-    if not isinstance(criteria, str) and not _are_names(criteria):
-        raise UserError(f'criteria must be a list of names, but got {criteria!r}; use ["l1"]')
     if isinstance(criteria, str):
         raise UserError(f"criteria must be a list of names, but got a string; use [{criteria!r}]")
+    if not isinstance(criteria, Collection) or not all(isinstance(n, str) for n in criteria):
+        raise UserError(f'criteria must be a list of names, but got {criteria!r}; use ["l1"]')
     chosen = [_criterion(name) for name in criteria]
     check_criteria(criteria, model, space)
-    required = frozenset[str]().union(*(criterion.requires for criterion in chosen))
-    if not required:
-        evidence = Evidence(model, seed)
-    else:
+    required = _required(chosen)
+    stats = CalibrationStats(model, seed)
+    if required:
         try:
-            evidence, images = collect(model, space, batches, required, loss, seed)
+            stats, images = collect(model, space, batches, required, loss, seed)
         except NoGradients as error:
-            raise _without(error, chosen, model, space) from error
-        _enough(chosen, space, images)
-    return {c.name: _checked(c.name, c(space.groups, evidence)) for c in chosen}
+            raise _no_derivatives(error, chosen, model, space) from error
+        _check_images(chosen, space, images)
+    return {c.name: _checked(c.name, c(space.groups, stats)) for c in chosen}
 
 
 def check_criteria(
@@ -85,30 +84,26 @@ def check_criteria(
     >>> check_criteria(["bn_scale", "apoz"], model, space, images=256)         # doctest: +SKIP
 
     Args:
-        images: that calibration will have, if that is known.
-        example: the model's inputs for one image; given, it is tried whether there are gradients,
-            and second ones, where a criterion needs them.
+        images: number of calibration images, if known.
+        example: the model's inputs for one image; if given, the first and second derivatives that
+            a criterion needs are tried out.
 
     Raises:
         ModelError: the network does not run on the example.
-        UserError: a criterion needs what the network has not, or more images; others are named.
+        UserError: a criterion needs what the network lacks, or more images; others are suggested.
     """
     chosen = [_criterion(name) for name in names]
     for criterion in chosen:
         if lacking := criterion.lacks(model, space):
             raise _refusal(criterion, lacking, model, space)
     if images is not None:
-        _enough(chosen, space, images)
-    required = frozenset[str]().union(*(criterion.requires for criterion in chosen))
+        _check_images(chosen, space, images)
+    required = _required(chosen)
     if example is not None and required & (GRADIENT.keys() | CURVATURE.keys()):
         try:
-            differentiate(model, space, example, required)
+            check_derivatives(model, space, example, required)
         except NoGradients as error:
-            raise _without(error, chosen, model, space) from error
-
-
-def _are_names(value: object) -> bool:
-    return isinstance(value, Collection) and all(isinstance(name, str) for name in value)
+            raise _no_derivatives(error, chosen, model, space) from error
 
 
 def _criterion(name: str) -> Criterion:
@@ -117,8 +112,12 @@ def _criterion(name: str) -> Criterion:
     return CRITERIA[name]
 
 
-def _enough(chosen: Iterable[Criterion], space: Space, images: int) -> None:
-    for criterion in chosen:
+def _required(criteria: Iterable[Criterion]) -> frozenset[str]:
+    return frozenset[str]().union(*(criterion.requires for criterion in criteria))
+
+
+def _check_images(criteria: Iterable[Criterion], space: Space, images: int) -> None:
+    for criterion in criteria:
         if images < (least := criterion.fewest_images(space)):
             raise UserError(
                 f"criterion {criterion.name!r} needs at least {least} calibration images, but got "
@@ -126,20 +125,20 @@ def _enough(chosen: Iterable[Criterion], space: Space, images: int) -> None:
             )
 
 
-def _without(
-    error: NoGradients, chosen: Iterable[Criterion], model: nn.Module, space: Space
+def _no_derivatives(
+    error: NoGradients, criteria: Iterable[Criterion], model: nn.Module, space: Space
 ) -> UserError:
-    """The refusal of the first criterion that needs the derivatives that there are not."""
+    """The refusal of the first criterion that needs the missing derivatives."""
     twice = isinstance(error, NoCurvature)
     needed = CURVATURE.keys() if twice else GRADIENT.keys() | CURVATURE.keys()
-    criterion = next(c for c in chosen if c.requires & needed)
+    criterion = next(c for c in criteria if c.requires & needed)
     what = "second derivatives" if twice else "gradients"
     lacking = f"{what} of the loss by the weights, but there are none ({error})"
     return _refusal(criterion, lacking, model, space)
 
 
 def _refusal(criterion: Criterion, lacking: str, model: nn.Module, space: Space) -> UserError:
-    """Names what would work here."""
+    """Suggests criteria that would work here."""
     fit = [CRITERIA[name] for name in SUGGESTED if not CRITERIA[name].lacks(model, space)]
     names = [c.name for c in fit if not (c.requires & GRADIENT.keys() and "gradients" in lacking)]
     use = f"{', '.join(names[:-1])} or {names[-1]}"
@@ -147,7 +146,7 @@ def _refusal(criterion: Criterion, lacking: str, model: nn.Module, space: Space)
 
 
 def _checked(criterion: str, scores: Scores) -> Scores:
-    """The scores as float32 on the CPU, if they can be ranked."""
+    """The scores as float32 on the CPU, if all are finite."""
     plain = mapped(scores, lambda values: values.detach().float().cpu())
     if broken := [name for name, values in plain.items() if not values.isfinite().all()]:
         raise UserError(

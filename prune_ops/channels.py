@@ -1,4 +1,4 @@
-"""Which weights are a channel's, and sums over them."""
+"""Which weights belong to a channel, and sums over them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spaces.groups import ChannelGroup, Member
 from spaces.labels import Kind
 
 EVERYWHERE: frozenset[Kind] = frozenset({"out", "in", "norm", "scale"})
-"""All weights that go when the channel goes, the input slices of its consumers among them."""
+"""All weights that are removed with the channel, the input slices of its consumers among them."""
 
 PRODUCERS: frozenset[Kind] = frozenset({"out", "norm", "scale"})
 """The weights that make the channel's values, up to where the next layer reads them."""
@@ -21,23 +21,19 @@ PRODUCERS: frozenset[Kind] = frozenset({"out", "norm", "scale"})
 def weights(
     group: ChannelGroup, parameters: Mapping[str, Tensor], kinds: Collection[Kind] = EVERYWHERE
 ) -> list[Member]:
-    """The group's members that are weights of these kinds.
-
-    Buffers (running statistics) are no weights: they are not among ``parameters``. A parameter that
-    has two names, as in a module used under two names, is listed once.
-    """
-    found: dict[tuple[int, int], Member] = {}
+    """The group's members that are weights of these kinds, a parameter with two names only once."""
+    unique: dict[tuple[int, int], Member] = {}
     for member in group.members:
         if member.kind in kinds and member.parameter in parameters:
-            found.setdefault((id(parameters[member.parameter]), member.dim), member)
-    return list(found.values())
+            unique.setdefault((id(parameters[member.parameter]), member.dim), member)
+    return list(unique.values())
 
 
 def filters(group: ChannelGroup, parameters: Mapping[str, Tensor]) -> list[Member]:
-    """The filters that produce the group's channels, depthwise ones included, biases not.
+    """The filters that produce the group's channels, depthwise ones included, without biases.
 
-    A group that no filter produces (a bare parameter opens the graph, say) has its other weights
-    stand in, so that its channels can still be told apart.
+    For a group that no filter produces (a bare parameter opens the graph, say) all its weights, so
+    that its channels can still be told apart.
     """
     producers = weights(group, parameters, {"out"})
     return [m for m in producers if parameters[m.parameter].ndim > 1] or weights(group, parameters)
@@ -46,29 +42,29 @@ def filters(group: ChannelGroup, parameters: Mapping[str, Tensor]) -> list[Membe
 def channel_sums(
     group: ChannelGroup, members: Iterable[Member], values: Mapping[str, Tensor]
 ) -> Tensor:
-    """``values`` summed over what each channel owns of the members: ``(channels,)``.
+    """``values`` summed over each channel's part of the members: ``(channels,)``.
 
     ``values`` holds one tensor of the parameter's shape for each member's name. Every element
     counts once, also where one parameter has the group on two dims (a convolution from a residual
-    stream into itself): a channel owns a row and a column there, and they meet.
+    stream into itself): there a channel owns a row and a column, which intersect.
     """
     by_parameter: dict[str, list[Member]] = {}
     for member in members:
         by_parameter.setdefault(member.parameter, []).append(member)
-    sums = [_union_sum(values[name], places) for name, places in by_parameter.items()]
+    sums = [_union_sum(values[name], own) for name, own in by_parameter.items()]
     return torch.stack(sums).sum(0) if sums else torch.zeros(group.channels)
 
 
-def pair_sums(value: Tensor, one: Member, other: Member) -> Tensor:
-    """``value`` summed over what each channel of one member shares with each of another member.
+def pair_sums(value: Tensor, first: Member, second: Member) -> Tensor:
+    """``value`` summed over the intersection of each channel pair of two dims of one tensor.
 
-    ``(channels of one, channels of other)``, for two dims of one tensor: the kernels between a
-    layer's filters and its inputs, say.
+    ``(channels of first, channels of second)``: the kernels between a layer's filters and its
+    inputs, say.
     """
-    rest = [dim for dim in range(value.ndim) if dim not in (one.dim, other.dim)]
+    rest = [dim for dim in range(value.ndim) if dim not in (first.dim, second.dim)]
     matrix = value.sum(rest) if rest else value
-    matrix = matrix if one.dim < other.dim else matrix.T
-    rows, columns = (torch.as_tensor(m.index, device=value.device) for m in (one, other))
+    matrix = matrix if first.dim < second.dim else matrix.T
+    rows, columns = (torch.as_tensor(m.index, device=value.device) for m in (first, second))
     return matrix[rows[:, None, :, None], columns[None, :, None, :]].sum((2, 3))
 
 
@@ -85,13 +81,13 @@ def removal_damage(
     return {g.name: channel_sums(g, weights(g, parameters), damage) for g in groups}
 
 
-def _union_sum(value: Tensor, places: Sequence[Member]) -> Tensor:
-    """Inclusion and exclusion over the dims: rows + columns, less where they meet."""
-    places = sorted(places, key=lambda member: member.dim)
+def _union_sum(value: Tensor, members: Sequence[Member]) -> Tensor:
+    """Inclusion and exclusion over the dims: rows + columns − their intersections."""
+    members = sorted(members, key=lambda member: member.dim)
     sums = [
         _block_sum(value, block) * (-1) ** (size + 1)
-        for size in range(1, len(places) + 1)
-        for block in combinations(places, size)
+        for size in range(1, len(members) + 1)
+        for block in combinations(members, size)
     ]
     return torch.stack(sums).sum(0)
 
@@ -99,8 +95,8 @@ def _union_sum(value: Tensor, places: Sequence[Member]) -> Tensor:
 def _block_sum(value: Tensor, block: Sequence[Member]) -> Tensor:
     """The sum over the positions that a channel owns on every dim of the block at once."""
     dims = [member.dim for member in block]
-    others = [dim for dim in range(value.ndim) if dim not in dims]
-    reduced = value.sum(others) if others else value
+    rest = [dim for dim in range(value.ndim) if dim not in dims]
+    reduced = value.sum(rest) if rest else value
     shape = [1] * len(block)
     index = [
         torch.as_tensor(member.index, device=value.device).reshape(

@@ -1,4 +1,4 @@
-"""The passes over the calibration data, which collectors look on at."""
+"""The calibration passes, which collectors observe."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from prune_ops.batches import Batch, Pair, read
-from prune_ops.collectors import CURVATURE, FORWARD, GRADIENT, Collector, Loss, Subject
-from prune_ops.collectors.subject import NoGradients
-from prune_ops.evidence import Evidence
-from prune_ops.repeatable import repeatable
-from prune_ops.running import measured, ran
+from prune_ops.calibration_stats import CalibrationStats
+from prune_ops.collectors import CURVATURE, FORWARD, GRADIENT
+from prune_ops.collectors.collector import Collector, Loss, NoGradients, Subject
+from prune_ops.running import evaluate_loss, forward, repeatable
 from spaces import Space
 from spaces.errors import UserError
 from spaces.inputs import Inputs, tensors
@@ -27,71 +26,61 @@ def collect(
     required: frozenset[str],
     loss: Loss = cross_entropy,
     seed: int = 0,
-) -> tuple[Evidence, int]:
-    """The evidence with the required fields filled, by one pass over the batches; how many images.
+) -> tuple[CalibrationStats, int]:
+    """Statistics with the required fields, by one pass over the batches; the number of images.
 
     Raises:
-        UserError: no image at all, or batches or a loss that cannot be used.
-        ModelError: the network does not run on the batches.
-        NoGradients: gradients are required and there are none.
+        NoGradients: gradients are required and there are none; else errors as of ``score``.
     """
     subject = Subject(model, space, loss, seed)
-    forward = {name: FORWARD[name](subject) for name in sorted(required & FORWARD.keys())}
-    gradient = {name: GRADIENT[name](subject) for name in sorted(required & GRADIENT.keys())}
-    second = {name: CURVATURE[name](subject) for name in sorted(required & CURVATURE.keys())}
+    by_pass = [
+        {name: table[name](subject) for name in sorted(required & table.keys())}
+        for table in (FORWARD, GRADIENT, CURVATURE)
+    ]
+    batched, gradient, curvature = (list(collectors.values()) for collectors in by_pass)
     images = 0
     with repeatable(model):
         for batch in read(batches, space.batched):
             images += batch.images
-            if forward:
-                _forward(subject, batch, list(forward.values()))
+            if batched:
+                with torch.no_grad(), _observing(batched, batch.images):
+                    forward(subject.model, batch.inputs)
             if gradient:
-                _backward(subject, batch, list(gradient.values()))
-            if second:
-                _backward(subject, batch, list(second.values()), again=True)
+                _run_backward(subject, batch, gradient)
+            if curvature:
+                _run_backward(subject, batch, curvature, create_graph=True)
     if not images:
         raise UserError("calibration needs at least 1 image, but got none; give more training data")
-    found = {name: each.result() for name, each in (forward | gradient | second).items()}
-    return Evidence(model, seed, **found), images
+    fields = {name: c.result() for collectors in by_pass for name, c in collectors.items()}
+    return CalibrationStats(model, seed, **fields), images
 
 
 @torch.enable_grad()
-def differentiate(
+def check_derivatives(
     model: nn.Module, space: Space, example: Inputs, required: frozenset[str]
 ) -> None:
-    """Once, and where that is required twice, the outputs for the example.
-
-    Raises:
-        ModelError: the network does not run on the example.
-        NoGradients: that cannot be done.
-    """
+    """Raise NoGradients unless the outputs have the required first and second derivatives."""
     subject = Subject(model, space, cross_entropy)
-    second = [CURVATURE[name](subject) for name in required & CURVATURE.keys()]
-    with _watching(second, 1):
-        outputs = tensors(ran(subject.model, example))
-        squares = [each.square().sum() for each in outputs if each.is_floating_point()]
+    curvature = [CURVATURE[name](subject) for name in required & CURVATURE.keys()]
+    with _observing(curvature, 1):
+        outputs = tensors(forward(subject.model, example))
+        squares = [output.square().sum() for output in outputs if output.is_floating_point()]
         if not squares:
             raise NoGradients("its outputs hold no tensor of real numbers")
-        gradients = subject.gradients(torch.stack(squares).sum(), bool(second))
-    for collector in second:
+        gradients = subject.gradients(torch.stack(squares).sum(), bool(curvature))
+    for collector in curvature:
         collector.image(gradients)
 
 
-@torch.no_grad()
-def _forward(subject: Subject, batch: Batch, collectors: Sequence[Collector]) -> None:
-    with _watching(collectors, batch.images):
-        ran(subject.model, batch.inputs)
-
-
 @torch.enable_grad()
-def _backward(
-    subject: Subject, batch: Batch, collectors: Sequence[Collector], again: bool = False
+def _run_backward(
+    subject: Subject, batch: Batch, collectors: Sequence[Collector], create_graph: bool = False
 ) -> None:
     for single in batch.singles():
-        with _watching(collectors, 1):
-            outputs = ran(subject.model, single.inputs)
-            loss = measured(subject.loss, outputs, single.targets)
-            gradients = subject.gradients(loss, again)
+        with _observing(collectors, 1):
+            outputs = forward(subject.model, single.inputs)
+            loss = evaluate_loss(subject.loss, outputs, single.targets)
+            gradients = subject.gradients(loss, create_graph)
         for collector in collectors:
             collector.image(gradients)
     for collector in collectors:
@@ -99,8 +88,8 @@ def _backward(
 
 
 @contextmanager
-def _watching(collectors: Iterable[Collector], images: int) -> Iterator[None]:
+def _observing(collectors: Iterable[Collector], images: int) -> Iterator[None]:
     with ExitStack() as stack:
         for collector in collectors:
-            stack.enter_context(collector.watching(images))
+            stack.enter_context(collector.observing(images))
         yield

@@ -1,4 +1,4 @@
-"""What every channel adds to sampled outputs of the layers that read it."""
+"""Each channel's contribution to sampled outputs of the layers that read it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from spaces.groups import Member
+from prune_ops.channels import weights
+from spaces.groups import ChannelGroup, Member
 
 SAMPLES = 10
-"""Outputs sampled of each image and layer, as in the paper of ThiNet."""
+"""Outputs sampled per image and layer, as in the paper of ThiNet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One use of a convolution, in one to three spatial dims; a linear layer is one of size 1.
+    """One call of a convolution in one to three spatial dims; a linear layer has one, of kernel 1.
 
     Attributes:
         inputs: ``(B, I, *spatial)``.
         weight: ``(O, I/groups, *kernel)``, transposed ``(I, O/groups, *kernel)``.
-        outputs: how many channels come out.
-        positions: spatial shape of what comes out.
-        stride, padding, dilation: one number a spatial dim.
+        outputs, positions: number of output channels, and their spatial shape.
+        stride, padding, dilation: one number per spatial dim.
     """
 
     inputs: Tensor
@@ -42,42 +42,47 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """So many outputs of a layer, each an item of the batch, an output channel and a position.
-
-    Attributes:
-        item, channel: ``(n,)``.
-        position: one ``(n,)`` a spatial dim.
-    """
+    """``n`` outputs of a layer: item, channel ``(n,)``, and position, one ``(n,)`` per dim."""
 
     item: Tensor
     channel: Tensor
     position: tuple[Tensor, ...]
 
 
-class Readers(TorchFunctionMode):
-    """While entered, hands every use of the given parameters as a layer's weight to ``found``.
+class LayerTracer(TorchFunctionMode):
+    """While entered, passes every use of the given parameters as a layer's weight to ``callback``.
 
-    It is where the layers compute that is watched, so that a module used twice, a weight shared by
-    two modules and a functional call are seen all the same.
+    It intercepts functional calls, so that shared weights and functional layers are seen too.
     """
 
     def __init__(
-        self, weights: Iterable[nn.Parameter], found: Callable[[nn.Parameter, Layer], None]
+        self, weights: Iterable[nn.Parameter], callback: Callable[[nn.Parameter, Layer], None]
     ) -> None:
         super().__init__()
         self._ids = {id(weight) for weight in weights}
-        self._found = found
+        self._callback = callback
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Compute as ever, and look on."""
+        """Compute as usual, and report."""
         result = func(*args, **(kwargs or {}))
         if func in SIGNATURES:
-            given = dict(zip(SIGNATURES[func], args, strict=False)) | (kwargs or {})
-            if id(given["weight"]) in self._ids:
-                self._found(given["weight"], layer_of(func, given, result))
+            arguments = dict(zip(SIGNATURES[func], args, strict=False)) | (kwargs or {})
+            if id(arguments["weight"]) in self._ids:
+                self._callback(arguments["weight"], layer_of(func, arguments, result))
         return result
+
+
+def reads(
+    groups: Iterable[ChannelGroup], parameters: Mapping[str, nn.Parameter]
+) -> dict[nn.Parameter, list[tuple[ChannelGroup, Member]]]:
+    """Weight → the groups that it reads, and where."""
+    found: dict[nn.Parameter, list[tuple[ChannelGroup, Member]]] = {}
+    for group in groups:
+        for member in weights(group, parameters, {"in"}):
+            found.setdefault(parameters[member.parameter], []).append((group, member))
+    return found
 
 
 def sampled(layer: Layer, count: int, generator: torch.Generator) -> Sample:
@@ -94,30 +99,28 @@ def sampled(layer: Layer, count: int, generator: torch.Generator) -> Sample:
 
 
 def by_input(layer: Layer, sample: Sample) -> Tensor:
-    """What each position of the weight's input dim adds to each sampled output, bias left out.
+    """The contribution of each position of the weight's input dim to each sampled output.
 
-    ``(n, I/groups)``; transposed ``(n, I)``. Rows add up to the output less its bias. In a grouped
-    layer position ``i`` stands for channel ``i`` of the sampled output's own group.
+    ``(n, I/groups)``; transposed ``(n, I)``. Rows sum to the output without its bias. In a grouped
+    layer position ``i`` is channel ``i`` of the sampled output's own group.
     """
     own = sample.channel // (layer.outputs // layer.groups)
     size = layer.inputs.shape[1] // layer.groups
     channels = own[:, None] * size + torch.arange(size, device=own.device)
-    met = patches(layer, sample.item, sample.position, channels)
-    sums = (met * _filters(layer, sample.channel, channels)).sum(2)
+    inputs = patches(layer, sample.item, sample.position, channels)
+    sums = (inputs * _filters(layer, sample.channel, channels)).sum(2)
     if not layer.transposed:
         return sums
     return sums.new_zeros(len(sums), layer.inputs.shape[1]).scatter(1, channels, sums)
 
 
 def patches(layer: Layer, item: Tensor, position: tuple[Tensor, ...], channels: Tensor) -> Tensor:
-    """The inputs that a kernel meets at output positions, 0 in the padding: ``(n, size, kernel)``.
+    """The inputs under the kernel at output positions, 0 in the padding: ``(n, size, kernel)``.
 
-    Args:
-        item: ``(n,)``; ``position``: one ``(n,)`` a spatial dim.
-        channels: ``(n, size)``, those of the input to look at.
+    Input ``channels`` are ``(n, size)``, ``item`` and ``position`` as in a `Sample`.
     """
-    where, there = _sources(layer, position)
-    return layer.inputs.flatten(2)[item[:, None, None], channels[..., None], where] * there
+    source, valid = _sources(layer, position)
+    return layer.inputs.flatten(2)[item[:, None, None], channels[..., None], source] * valid
 
 
 def by_channel(member: Member, inputs: Tensor) -> Tensor:
@@ -135,30 +138,30 @@ def _filters(layer: Layer, outputs: Tensor, channels: Tensor) -> Tensor:
 
 
 def _sources(layer: Layer, position: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """The input positions that a kernel at each output position meets, and whether they exist.
+    """The flat input positions under the kernel at each output position, and which are valid.
 
-    Both ``(n, 1, kernel)``, positions flat; those in the padding are 0 and do not exist.
+    Both ``(n, 1, kernel)``; positions in the padding are 0 and not valid.
     """
-    where = torch.zeros_like(position[0])[:, None]
-    there = torch.ones_like(where, dtype=torch.bool)
+    source = torch.zeros_like(position[0])[:, None]
+    valid = torch.ones_like(source, dtype=torch.bool)
     kernel, size = layer.weight.shape[2:], layer.inputs.shape[2:]
-    for dim, at in enumerate(position):
-        reach = torch.arange(kernel[dim], device=at.device) * layer.dilation[dim]
+    for dim, output in enumerate(position):
+        offset = torch.arange(kernel[dim], device=output.device) * layer.dilation[dim]
         if layer.transposed:
-            far = at[:, None] + layer.padding[dim] - reach
-            source, meets = far // layer.stride[dim], far % layer.stride[dim] == 0
+            scaled = output[:, None] + layer.padding[dim] - offset
+            along, hits = scaled // layer.stride[dim], scaled % layer.stride[dim] == 0
         else:
-            source = at[:, None] * layer.stride[dim] - layer.padding[dim] + reach
-            meets = torch.ones_like(source, dtype=torch.bool)
-        meets = meets & (source >= 0) & (source < size[dim])
-        where = (where[..., None] * size[dim] + source[:, None]).flatten(1)
-        there = (there[..., None] & meets[:, None]).flatten(1)
-    return (where * there)[:, None], there[:, None]
+            along = output[:, None] * layer.stride[dim] - layer.padding[dim] + offset
+            hits = torch.ones_like(along, dtype=torch.bool)
+        hits = hits & (along >= 0) & (along < size[dim])
+        source = (source[..., None] * size[dim] + along[:, None]).flatten(1)
+        valid = (valid[..., None] & hits[:, None]).flatten(1)
+    return (source * valid)[:, None], valid[:, None]
 
 
-def layer_of(func: Any, given: Mapping[str, Any], result: Tensor) -> Layer:
-    """The use of a weight that is a call of ``func`` with the ``given`` arguments by name."""
-    inputs, weight = given["input"].detach(), given["weight"].detach()
+def layer_of(func: Any, arguments: Mapping[str, Any], result: Tensor) -> Layer:
+    """The `Layer` of a call of ``func`` with these arguments by name."""
+    inputs, weight = arguments["input"].detach(), arguments["weight"].detach()
     if func is F.linear:
         inputs = inputs.reshape(len(inputs) if inputs.ndim > 1 else 1, -1, inputs.shape[-1])
         inputs = inputs.transpose(1, 2)
@@ -166,37 +169,34 @@ def layer_of(func: Any, given: Mapping[str, Any], result: Tensor) -> Layer:
     dims = weight.ndim - 2
     if inputs.ndim == dims + 1:
         inputs, result = inputs[None], result[None]
-    dilation = _each(given.get("dilation", 1), dims)
-    padding = given.get("padding", 0)
+    dilation = _per_dim(arguments.get("dilation", 1), dims)
+    padding = arguments.get("padding", 0)
     if isinstance(padding, str):
-        ends = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
-        padding = [end // 2 if padding == "same" else 0 for end in ends]
+        totals = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        padding = [total // 2 if padding == "same" else 0 for total in totals]
     return Layer(
         inputs,
         weight,
         result.shape[1],
         tuple(result.shape[2:]),
-        _each(given.get("stride", 1), dims),
-        _each(padding, dims),
+        _per_dim(arguments.get("stride", 1), dims),
+        _per_dim(padding, dims),
         dilation,
-        given.get("groups", 1),
+        arguments.get("groups", 1),
         func in TRANSPOSED,
     )
 
 
-def _each(value: int | Sequence[int], dims: int) -> tuple[int, ...]:
+def _per_dim(value: int | Sequence[int], dims: int) -> tuple[int, ...]:
     values = (value,) if isinstance(value, int) else tuple(value)
     return values * dims if len(values) == 1 else values
 
 
-_PLAIN = (F.conv1d, F.conv2d, F.conv3d)
 TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
-_FIRST = ("input", "weight", "bias")
+_COMMON = ("input", "weight", "bias", "stride", "padding")
 SIGNATURES: dict[Any, tuple[str, ...]] = {
-    F.linear: _FIRST,
-    **dict.fromkeys(_PLAIN, (*_FIRST, "stride", "padding", "dilation", "groups")),
-    **dict.fromkeys(
-        TRANSPOSED, (*_FIRST, "stride", "padding", "output_padding", "groups", "dilation")
-    ),
+    F.linear: _COMMON[:3],
+    **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d), (*_COMMON, "dilation", "groups")),
+    **dict.fromkeys(TRANSPOSED, (*_COMMON, "output_padding", "groups", "dilation")),
 }
-"""Function → the names of its arguments, in their order."""
+"""Function → the names of its arguments, in order."""

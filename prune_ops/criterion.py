@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from prune_ops.calibration_stats import CalibrationStats, detached
 from prune_ops.channels import weights
-from prune_ops.evidence import Evidence, detached
 from prune_ops.scores import Scores
 from spaces import Space
 from spaces.groups import ChannelGroup
+
+Groups = Sequence[ChannelGroup]
 
 
 class Criterion(ABC):
@@ -21,7 +24,7 @@ class Criterion(ABC):
         name: its key in ``CRITERIA``, on the command line and in every table.
         comparable: whether the scores are in one unit across groups, so that a global ranking may
             use them as they are; if not, it ranks :func:`prune_ops.normalised` ones.
-        requires: the fields of :class:`Evidence` that the calibration pass must fill.
+        requires: the fields of :class:`CalibrationStats` that calibration must collect.
     """
 
     name: str
@@ -29,41 +32,53 @@ class Criterion(ABC):
     requires: frozenset[str] = frozenset()
 
     @abstractmethod
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> Scores:
+    def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
         """Group name → ``(channels,)``, finite, on any device; higher = keep."""
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
-        """What it needs and this network has not, as in "a BatchNorm in every group, but there is
-        none in conv1"; empty if there is nothing.
-        """
+        """What it needs and this network lacks, as "a BatchNorm, but there is none"; else ""."""
         return ""
 
     def fewest_images(self, space: Space) -> int:  # noqa: ARG002
-        """Calibration images that it cannot do without."""
+        """The least number of calibration images."""
         return 1 if self.requires else 0
 
 
-def listed(names: Sequence[str], most: int = 6) -> str:
-    """The first few of the names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+class StatCriterion(Criterion):
+    """Scores each group from its own entry of the one field it requires; nan if not finite."""
+
+    @abstractmethod
+    def group_scores(self, stat: Tensor) -> Tensor:
+        """``(channels,)`` from the group's entry of that field."""
+
+    def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
+        (field,) = self.requires
+        values = {g.name: getattr(stats, field)[g.name] for g in groups}
+        return {
+            name: self.group_scores(stat) if stat.isfinite().all() else stat.sum(0) * torch.nan
+            for name, stat in values.items()
+        }
 
 
-def unactivated(space: Space, what: str = "an activation function", rectifies: bool = False) -> str:
-    """What is lacking where some group passes no activation (that rectifies); empty if none."""
-    looked_at = [a for a in space.activations if a.rectifies or not rectifies]
-    seen = {name for activation in looked_at for name in activation.channels}
-    missing = [g.name for g in space.groups if g.name not in seen]
-    if not missing:
-        return ""
-    return f"{what} that every group passes, but there is none for {listed(missing)}"
+def lacking(what: str, preposition: str, groups: Sequence[str], most: int = 6) -> str:
+    """``what``, and the first few groups that lack it; empty if none does."""
+    more = f" and {len(groups) - most} more" if len(groups) > most else ""
+    none = f"but there is none {preposition} {', '.join(groups[:most])}{more}"
+    return f"{what}, {none}" if groups else ""
 
 
-def unread(model: nn.Module, space: Space) -> str:
-    """What is lacking where no layer reads some group; empty if every group is read."""
+def lacking_activation(
+    space: Space, what: str = "an activation function", rectifies: bool = False
+) -> str:
+    """What is lacking if a group passes no activation (that rectifies); else empty."""
+    relevant = [a for a in space.activations if a.rectifies or not rectifies]
+    passing = {name for activation in relevant for name in activation.channels}
+    missing = [g.name for g in space.groups if g.name not in passing]
+    return lacking(f"{what} that every group passes", "for", missing)
+
+
+def lacking_reader(model: nn.Module, space: Space) -> str:
+    """What is lacking if no layer reads some group; empty if every group is read."""
     parameters = detached(model)
     missing = [g.name for g in space.groups if not weights(g, parameters, {"in"})]
-    if not missing:
-        return ""
-    what = "a convolution or linear layer that reads every group"
-    return f"{what}, but there is none for {listed(missing)}"
+    return lacking("a convolution or linear layer that reads every group", "for", missing)

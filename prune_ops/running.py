@@ -1,37 +1,31 @@
-"""The user's network and loss, run: whatever they raise comes out as one line."""
+"""Running the user's network and loss: repeatably, and with one-line errors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from prune_ops.batches import described
-from prune_ops.collectors.subject import Loss
+from prune_ops.batches import Pair, described, read
+from prune_ops.collectors.collector import Loss
 from spaces.errors import ModelError, UserError, in_one_line
 from spaces.inputs import call, tensors
 
 
-def ran(model: nn.Module, inputs: Any) -> Any:
-    """What the network makes of inputs of any form.
-
-    Raises:
-        ModelError: it fails.
-    """
+def forward(model: nn.Module, inputs: Any) -> Any:
+    """The network's outputs for inputs of any form; whatever it raises becomes a ModelError."""
     must = f"the network must run on the inputs of every batch, but on {described(inputs)} it"
     hint = "give batches of what the space was discovered with, on the network's device"
     with in_one_line(ModelError, f"{must} fails with", hint):
         return call(model, inputs)
 
 
-def total(outputs: Any) -> Tensor:
-    """The sum of all numbers in the outputs, however they are nested.
-
-    Raises:
-        UserError: there are no real numbers.
-    """
+def output_sum(outputs: Any) -> Tensor:
+    """The sum of all numbers in the outputs, however nested; UserError if there are none."""
     sums = [tensor.sum() for tensor in tensors(outputs) if tensor.is_floating_point()]
     if not sums:
         raise UserError(
@@ -41,39 +35,37 @@ def total(outputs: Any) -> Tensor:
     return torch.stack(sums).sum()
 
 
-def measured(loss: Loss, outputs: Any, targets: Any) -> Tensor:
+def evaluate_loss(loss: Loss, outputs: Any, targets: Any) -> Tensor:
     """The loss, one number.
 
     Raises:
-        UserError: it fails, or gives something else; what to pass instead.
+        UserError: the loss fails or returns something else; the message says what to pass instead.
     """
     if loss is cross_entropy and not isinstance(outputs, Tensor):
         raise UserError(
             "the default loss, cross_entropy, takes one tensor of logits, but the network gives "
             f"{described(outputs)}; pass loss=..., a function of (outputs, targets)"
         )
-    met = f"the outputs {described(outputs)} and the targets {described(targets)}"
+    arguments = f"the outputs {described(outputs)} and the targets {described(targets)}"
     hint = "pass loss=..., a function of (outputs, targets) that fits them"
-    with in_one_line(UserError, f"the loss must take {met}, but it fails with", hint):
+    with in_one_line(UserError, f"the loss must take {arguments}, but it fails with", hint):
         value = loss(outputs, targets)
     if not isinstance(value, Tensor) or value.numel() != 1 or not value.is_floating_point():
+        kind = f"{value.dtype} " if isinstance(value, Tensor) else ""
         raise UserError(
-            f"the loss must return one number as a tensor, but it returns {_kind(value)}; pass "
-            "loss=..., a function of (outputs, targets) that does"
+            f"the loss must return one number as a tensor, but it returns {kind}"
+            f"{described(value)}; pass loss=..., a function of (outputs, targets) that does"
         )
     return value
 
 
-def logits(model: nn.Module, inputs: Any, targets: Any, who: str) -> Tensor:
+def logits(model: nn.Module, inputs: Any, targets: Any, caller: str) -> Tensor:
     """The outputs ``(B, classes)`` for inputs whose targets are classes ``(B,)``.
 
-    Args:
-        who: takes nothing else; named where there is something else.
-
     Raises:
-        UserError: the network gives no logits, or the targets are no classes.
+        UserError: anything else, which ``caller`` does not take.
     """
-    outputs = ran(model, inputs)
+    outputs = forward(model, inputs)
     if (
         not isinstance(outputs, Tensor)
         or not isinstance(targets, Tensor)
@@ -81,12 +73,40 @@ def logits(model: nn.Module, inputs: Any, targets: Any, who: str) -> Tensor:
         or outputs.shape[:1] != targets.shape
     ):
         raise UserError(
-            f"{who} takes networks that give logits (B, classes) and targets that are classes "
+            f"{caller} takes networks that give logits (B, classes) and targets that are classes "
             f"(B,), but got outputs {described(outputs)} and targets {described(targets)}; judge "
             "this network otherwise"
         )
     return outputs
 
 
-def _kind(value: Any) -> str:
-    return f"{value.dtype} {described(value)}" if isinstance(value, Tensor) else described(value)
+@torch.no_grad()
+def accuracy(model: nn.Module, batches: Iterable[Pair]) -> float:
+    """The share of images whose highest logit is their class; the model runs in its own mode."""
+    hits = [
+        logits(model, batch.inputs, batch.targets, "accuracy").argmax(1) == batch.targets
+        for batch in read(batches)
+    ]
+    if not hits:
+        raise UserError(
+            "accuracy needs at least one held-out image, but got none; give more training data"
+        )
+    correct = torch.cat(hits)
+    return correct.sum().item() / len(correct)
+
+
+@contextmanager
+def repeatable(model: nn.Module) -> Iterator[None]:
+    """Make forward and backward passes of ``model`` deterministic on CUDA.
+
+    cuDNN's fastest backward passes sum in a varying order, and its recurrent layers have none in
+    eval mode.
+    """
+    cudnn = torch.backends.cudnn
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    before = cudnn.enabled, cudnn.deterministic, cudnn.benchmark
+    cudnn.enabled, cudnn.deterministic, cudnn.benchmark = before[0] and not recurrent, True, False
+    try:
+        yield
+    finally:
+        cudnn.enabled, cudnn.deterministic, cudnn.benchmark = before

@@ -15,7 +15,7 @@ from spaces.groups import ChannelGroup
 from spaces.policy import Policy
 
 Selection = dict[str, np.ndarray]
-"""Group name → ascending int64 indices of the channels that stay."""
+"""Group name → ascending int64 indices of the kept channels."""
 
 
 def select(space: Space, policy: Policy, scores: Scores) -> Selection:
@@ -24,8 +24,7 @@ def select(space: Space, policy: Policy, scores: Scores) -> Selection:
     >>> select(space, Policy({"conv1": 2}), {"conv1": tensor([0.3, 0.9, 0.3])})  # doctest: +SKIP
     {'conv1': array([0, 1])}
 
-    Channels of equal score stay in the order of their index. Greedy scores are of what the groups
-    before have kept.
+    Of equal scores the lower index is kept. Greedy scores depend on what earlier groups keep.
 
     Raises:
         UserError: the policy or the scores were made for another model.
@@ -39,11 +38,7 @@ def select(space: Space, policy: Policy, scores: Scores) -> Selection:
 
 
 def check(policy: Policy, scores: Scores) -> None:
-    """Refuse what is no policy, or no scores.
-
-    Raises:
-        UserError: one of them is something else, or a score is nan.
-    """
+    """Raise UserError if the policy or the scores have another type, or a score is nan."""
     if not isinstance(policy, Policy):
         raise UserError(
             f"a policy must be a spaces.Policy, but got {type(policy).__name__}; take "
@@ -61,21 +56,11 @@ def check(policy: Policy, scores: Scores) -> None:
 
 
 def ranked(space: Space, scores: Scores) -> dict[str, np.ndarray]:
-    """Group name → its channels, the best first while all other groups are whole.
-
-    Of equal ones the lower index comes first.
-
-    Raises:
-        UserError: the scores were made for another model.
-    """
+    """Group name → its channels, best first, while all other groups are whole."""
     return {group.name: _ranking(group, scores, {}) for group in space.groups}
 
 
 def _ranking(group: ChannelGroup, scores: Scores, kept: Selection) -> np.ndarray:
-    return np.argsort(-_scores_of(group, scores, kept), kind="stable")
-
-
-def _scores_of(group: ChannelGroup, scores: Scores, kept: Selection) -> np.ndarray:
     values = scores[group.name].numpy(force=True) if group.name in scores else np.empty(0)
     if len(values) != group.channels:
         raise UserError(
@@ -83,5 +68,5 @@ def _scores_of(group: ChannelGroup, scores: Scores, kept: Selection) -> np.ndarr
             f"there are {len(values)}; score the model that is pruned"
         )
     if isinstance(scores, GreedyScores):
-        return scores.given(group.name, kept).numpy()
-    return values
+        values = scores.given(group.name, kept).numpy()
+    return np.argsort(-values, kind="stable")

@@ -1,4 +1,4 @@
-"""The weights of layers, and how a network is made to use others in their place."""
+"""The weights of layers, and networks that use transformed weights in their place."""
 
 from __future__ import annotations
 
@@ -17,21 +17,19 @@ KINDS: Mapping[Any, tuple[str, ...]] = {
     nn.Linear: ("weight",),
     nn.MultiheadAttention: ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"),
 }
-"""Layer to its parameters that are matrices. Biases, normalisation, embeddings, recurrent layers
-and weights that are themselves computed (weight normalisation) are none of them."""
+"""Layer type → its parameters that are matrices. Biases, normalisation, embeddings, recurrent
+layers and weights that are themselves computed (weight normalisation) are left out."""
 
 
-class Through(nn.Module):
-    """What a weight goes through whenever its layer uses it; of the same shape."""
+class WeightTransform(nn.Module):
+    """A parametrization that computes a layer's weight from its parameter, of the same shape."""
 
 
 def layer_weights(model: nn.Module) -> list[nn.Parameter]:
-    """The weights of convolutions, linear layers and attention, in the order of the network.
+    """The weights of convolutions, linear layers and attention, in network order, shared ones once.
 
     >>> [tuple(weight.shape) for weight in layer_weights(nn.Linear(3, 2))]
     [(2, 3)]
-
-    One that several layers share is there once.
     """
     weights = (
         module._parameters.get(name)
@@ -44,15 +42,15 @@ def layer_weights(model: nn.Module) -> list[nn.Parameter]:
 
 
 def reweighted(
-    model: nn.Module, made: Callable[[Sequence[Tensor]], Sequence[Through]]
+    model: nn.Module, transforms: Callable[[Sequence[Tensor]], Sequence[WeightTransform]]
 ) -> nn.Module:
-    """A copy in which each weight goes through a module of its own; ``model`` is untouched.
+    """A copy in which each weight is parametrized by a transform; ``model`` is unchanged.
 
-    The parameters of the copy stay what they were and can be trained: they are named
-    ``conv1.parametrizations.weight.original``, while ``conv1.weight`` is what comes out.
+    The copy's parameters keep their values and can be trained: they are named
+    ``conv1.parametrizations.weight.original``, while ``conv1.weight`` is the transform's output.
 
     Args:
-        made: one module for each of ``layer_weights``.
+        transforms: gives one transform for each of ``layer_weights``.
 
     Raises:
         ModelError: there is no weight.
@@ -64,49 +62,44 @@ def reweighted(
             "a model must have weights of convolutions or linear layers to compress, but has none; "
             "give another model"
         )
-    modules = made([weight.detach() for weight in weights])
-    through = dict(zip(map(id, weights), modules, strict=True))
+    by_weight = transforms([weight.detach() for weight in weights])
+    by_id = dict(zip(map(id, weights), by_weight, strict=True))
     uses = [
-        (module, name, through[id(parameter)])
+        (module, name, by_id[id(parameter)])
         for module in result.modules()
         for name, parameter in module._parameters.items()
-        if id(parameter) in through  # an embedding may share a weight with a layer
+        if id(parameter) in by_id  # an embedding may share a weight with a layer
     ]
-    for module, name, passed in uses:
-        parametrize.register_parametrization(module, name, passed)
+    for module, name, transform in uses:
+        parametrize.register_parametrization(module, name, transform)
     return result
 
 
-def baked(model: nn.Module) -> nn.Module:
-    """A copy that holds, as plain parameters, the weights that ``model`` uses.
-
-    >>> plain = baked(fine_tuned)                                                # doctest: +SKIP
-    >>> plain.load_state_dict(baked(another).state_dict())                       # doctest: +SKIP
+def without_parametrization(model: nn.Module) -> nn.Module:
+    """A copy whose plain parameters are the transformed weights that ``model`` computes with.
 
     Its ``state_dict`` has the names of the network that was compressed.
     """
     result = copied(model)
-    uses = [(module, name) for module in result.modules() for name in _passed(module)]
+    uses = [(module, name) for module in result.modules() for name in _transformed(module)]
     with torch.no_grad():
-        # All values first: one that is shared would go through twice.
+        # All values first: a shared weight would be transformed twice.
         values = [getattr(module, name).clone() for module, name in uses]
         for module, name in uses:
-            _class_of_its_own(module)
+            _unshare_class(module)
             parametrize.remove_parametrizations(module, name, leave_parametrized=False)
         for (module, name), value in zip(uses, values, strict=True):
             getattr(module, name).copy_(value)
     return result
 
 
-def _passed(module: nn.Module) -> list[str]:
-    """The names of a module's weights that go through something of ours."""
-    if not parametrize.is_parametrized(module):
-        return []
-    lists: Any = module.parametrizations
-    return [name for name, through in lists.items() if isinstance(through[0], Through)]
+def _transformed(module: nn.Module) -> list[str]:
+    """The names of a module's parameters that have a `WeightTransform`."""
+    lists: Any = module.parametrizations if parametrize.is_parametrized(module) else {}
+    return [name for name, steps in lists.items() if isinstance(steps[0], WeightTransform)]
 
 
-def _class_of_its_own(module: nn.Module) -> None:
-    """Deep copies share the class that torch made for a module, and removing changes the class."""
-    made = type(module)
-    module.__class__ = type(made.__name__, made.__bases__, dict(vars(made)))
+def _unshare_class(module: nn.Module) -> None:
+    """Deep copies share the class that torch made for a module, and removal changes that class."""
+    shared = type(module)
+    module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))

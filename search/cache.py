@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from spaces.errors import brief
+from spaces.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +42,12 @@ def save(path: Path, content: Any) -> None:
     A cache saves time and nothing depends on it: when it cannot be written (disk full, no
     permission) a log line says so and the run goes on.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, part)
-        os.replace(part, path)
+        with replacing(path) as (temporary,):
+            torch.save(content, temporary)
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
         log.warning("cache file %s could not be written (%s); going on without", path, brief(error))
-        with suppress(OSError):  # the folder itself may be what is in the way
-            part.unlink(missing_ok=True)
 
 
 def _check_sums(path: Path) -> None:

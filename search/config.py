@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prune_ops import CRITERIA, IMPORTANCES, PROXIES, SURGERIES, WAYS
+from prune_ops import CRITERIA, PROXIES, SENSITIVITIES, SURGERIES, WAYS
 from prune_ops.criteria import ALIASES
 from results import database
 from search.layerwise import SCHEDULES
@@ -87,7 +87,7 @@ class PolicyConfig(Options):
         ("l1", "taylor_2019", "second_order", "iso_damage"),
         "policies to try first, after uniform widths: criteria rank all channels, while "
         "layer_damage, accuracy_drop and iso_damage set the width of each layer",
-        names=(*CRITERIA, *IMPORTANCES),
+        names=(*CRITERIA, *SENSITIVITIES),
     )
     seed: int = option(0, "random seed", least=0, most=2**32 - 1)
 

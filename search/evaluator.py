@@ -11,8 +11,15 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from prune_ops import PROXIES, SURGERIES, Compression, Scores, baked, prune, select
-from prune_ops import Candidate as Judged
+from prune_ops import (
+    PROXIES,
+    SURGERIES,
+    Compression,
+    Scores,
+    prune,
+    select,
+    without_parametrization,
+)
 from results.record import TrialRecord
 from results.training import Candidate, TrainingSpec
 from search import cache
@@ -56,7 +63,7 @@ class Evaluator:
         scores: of every criterion that may say which channels stay, each in one unit.
         checkpoints: where a training that takes long is kept, so that it goes on after a kill.
         sources: what else trainings may inherit, by name.
-        damages: for the proxy ``iso_damage``, see `prune_ops.Candidate`.
+        damages: for the proxy ``iso_damage``, see `prune_ops.PrunedCandidate`.
     """
 
     task: Task
@@ -160,7 +167,7 @@ class Evaluator:
         self._train(network, spec, spec.epochs, seed, self._checkpoint(candidate, spec, seed))
         if gradual is not None:
             gradual.drop()
-        return baked(network) if spec.way else network
+        return without_parametrization(network) if spec.way else network
 
     def _train_briefly(self, candidate: Candidate, rung: int, seed: int) -> RungResult:
         spec = self.specs.in_mode(candidate.policy, self.config.judging.rungs[rung - 1])
@@ -223,7 +230,7 @@ class Evaluator:
     def _proxies(self, candidate: Candidate) -> dict[str, float]:
         reference = self.config.reference
         calibration, held_out = self._proxy_batches
-        judged = Judged(
+        judged = PrunedCandidate(
             candidate.policy,
             self.space,
             self.scores[candidate.criterion or reference],

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from prune_ops import IMPORTANCES, Damages, Scores, measure
-from prune_ops.measure import Done
+from prune_ops import SENSITIVITIES, Damages, Scores, measure
+from prune_ops.sensitivities.measure import Done
 from results import SensitivityRecord
 from results.text import duration, plural
 from search.config import SearchConfig
@@ -20,10 +20,10 @@ WORTH_SAYING = 20.0
 """Seconds of measuring that are foretold."""
 
 
-def importances(config: SearchConfig) -> list[str]:
+def sensitivities(config: SearchConfig) -> list[str]:
     """Those among the starts, and the one that a proxy of the same name reads."""
     asked = {*config.policies.starts, *config.judging.proxies}
-    return [name for name in IMPORTANCES if name in asked]
+    return [name for name in SENSITIVITIES if name in asked]
 
 
 def damages(
@@ -34,7 +34,7 @@ def damages(
     Args:
         scores: say which channels of a group go first.
     """
-    names = importances(config)
+    names = sensitivities(config)
     if not names:
         return {}
     images, seed = task.held_out(), config.policies.seed
@@ -52,13 +52,13 @@ def sensitivity(
     return [
         SensitivityRecord(
             name,
-            IMPORTANCES[name].unit,
+            SENSITIVITIES[name].unit,
             group.name,
             group.channels,
-            IMPORTANCES[name].widths(group),
+            SENSITIVITIES[name].widths(group),
             tuple(found[name][group.name].tolist()),
         )
-        for name in importances(config)
+        for name in sensitivities(config)
         for group in space.groups
     ]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from prune_ops import CRITERIA, IMPORTANCES, Scores, normalised
+from prune_ops import CRITERIA, SENSITIVITIES, Scores, normalised
 from results.text import plural
 from search.config import SearchConfig
 from search.sampler import CRITERION
@@ -87,8 +87,8 @@ def start_budget_warning(starts: int, config: SearchConfig) -> str:
 
 
 def _by(name: str, space: Space, found: Scores, budget: Budget) -> Policy:
-    if name in IMPORTANCES:
-        return IMPORTANCES[name].policy(space, found, budget)
+    if name in SENSITIVITIES:
+        return SENSITIVITIES[name].policy(space, found, budget)
     return global_ranking(space, found, budget, name)
 
 

@@ -1,9 +1,9 @@
-"""artifact: a pruned network on disk, and the way back from its unpruned architecture.
+"""artifact: a pruned network on disk, and how it is rebuilt from its unpruned architecture.
 
 ==============  ==================================================================================
 ``weights.pt``  the ``state_dict``
-``kept.pt``     which positions of the unpruned tensors stayed, the tensors that no state_dict
-                holds, and one forward pass to hold a rebuilt network against
+``kept.pt``     which positions of the unpruned tensors were kept, the tensors that no state_dict
+                holds, and one forward pass to verify a rebuilt network
 ``policy.json`` ``{"format": 2, "widths": …, "info": …}``
 ==============  ==================================================================================
 
@@ -19,10 +19,9 @@ from typing import Any
 
 from torch import nn
 
-from prune_ops.artifact.check import verified
+from prune_ops.artifact.extras import Extras, extras_of, read_extras
 from prune_ops.artifact.files import must_exist, on_cpu, packed, read, write
-from prune_ops.artifact.kept import Kept, kept_in, kept_of
-from prune_ops.artifact.passes import Pass
+from prune_ops.artifact.passes import Pass, mismatch
 from spaces import copied, fit_to_state
 from spaces.errors import DataError, ModelError
 from spaces.models import check_model
@@ -45,27 +44,27 @@ def save(
 
     >>> save("runs/digits/models/12", small, policy, {"val_accuracy": 0.97})  # doctest: +SKIP
 
-    Each file is complete or as it was, and ``policy.json`` comes last. ``model`` stays as it is.
+    Each file is replaced in one step, ``policy.json`` last. ``model`` is unchanged.
 
     Args:
         folder: made if missing; an artifact in it is replaced.
-        info: whatever JSON can say about the model.
-        example: what the model is called with (a tensor, a tuple, or a dict by name), for the
-            forward pass that :func:`load` repeats; by default what its space was discovered with.
-            No pass is kept where that is not known, nor of a network that gives something else
-            each time, nor where the example holds other things than tensors and plain values.
+        info: JSON data about the model.
+        example: the model's inputs (a tensor, a tuple, or a dict by name), for the forward pass
+            that :func:`load` repeats; by default those that its space was discovered with. No pass
+            is kept if they are unknown or hold anything but tensors and plain values, nor of a
+            network that is not deterministic.
 
     Raises:
-        DataError: the folder cannot be written, JSON cannot say ``info``, or a module's extra state
+        DataError: the folder cannot be written, ``info`` is no JSON data, or a module's extra state
             is not of tensors and plain values.
         ModelError: the network does not run on the example, or cannot be copied.
     """
     _check_policy(model, policy)
     state = plain_state(model)
     content = {
-        "kept.pt": kept_of(model, state, example).packed(),
+        "kept.pt": extras_of(model, state, example).packed(),
         "weights.pt": packed(on_cpu(state)),
-        "policy.json": _about(policy, info),
+        "policy.json": _metadata(policy, info),
     }
     write(Path(folder), content)
 
@@ -76,11 +75,11 @@ def load(fresh_model: nn.Module, folder: str | Path, verify: bool = True) -> nn.
     >>> small = load(resnet20(classes=10), "runs/digits/models/12")  # doctest: +SKIP
 
     Args:
-        fresh_model: the unpruned architecture with any weights; it stays as it is. The result has
-            its device and its training mode, and the dtypes that were saved.
-        folder: what :func:`save` was given.
-        verify: run the stored inputs in eval mode and compare what comes out. The code of the
-            network is not in the artifact: another activation function is found by this alone.
+        fresh_model: the unpruned architecture with any weights; it is unchanged. The result has its
+            device and its training mode, and the dtypes that were saved.
+        folder: as given to :func:`save`.
+        verify: run the stored inputs in eval mode and compare the outputs. The network's code is
+            not in the artifact: only this detects another activation function.
 
     Raises:
         DataError: a file is missing, damaged, of a later format, holds pickled code (which is never
@@ -89,29 +88,25 @@ def load(fresh_model: nn.Module, folder: str | Path, verify: bool = True) -> nn.
     """
     check_model(fresh_model)
     path = Path(folder)
-    number, _ = _read_about(path)
+    number, _ = _read_metadata(path)
     state = read(path / "weights.pt")
-    kept = kept_in(path / "kept.pt") if number > 1 else Kept()
+    extras = read_extras(path / "kept.pt") if number > 1 else Extras()
     model = copied(fresh_model, apart=False)
     try:
-        fit_to_state(model, {**state, **kept.buffers})
+        fit_to_state(model, {**state, **extras.buffers})
     except ModelError as error:
         name = type(model).__name__
         raise DataError(f"{path / 'weights.pt'} does not fit {name}: {error}") from error
-    if kept.origin is not None:
-        remember(model, kept.origin)
+    if extras.origin is not None:
+        remember(model, extras.origin)
     if verify:
-        _verify(model, kept, path)
+        _verify(model, extras, path)
     return model
 
 
 def load_policy(folder: str | Path) -> Policy:
-    """The policy of the artifact in ``folder``.
-
-    Raises:
-        DataError: ``policy.json`` is missing, damaged or of a later format.
-    """
-    return _read_about(Path(folder))[1]
+    """The policy of an artifact, or a DataError if ``policy.json`` is missing or damaged."""
+    return _read_metadata(Path(folder))[1]
 
 
 def _check_policy(model: nn.Module, policy: Policy) -> None:
@@ -120,20 +115,20 @@ def _check_policy(model: nn.Module, policy: Policy) -> None:
             "a network is saved with its policy, a spaces.Policy, but got "
             f"{type(policy).__name__}; give the one that it was pruned by"
         )
-    came = origin(model)
-    if came is not None and came.widths is not None and dict(policy) != dict(came.widths):
-        different = [n for n in {**came.widths, **policy} if came.widths.get(n) != policy.get(n)]
+    source = origin(model)
+    widths = None if source is None else source.widths
+    if widths is not None and dict(policy) != dict(widths):
+        name = next(n for n in {**widths, **policy} if widths.get(n) != policy.get(n))
         raise DataError(
-            f"a network is saved with the policy that it was pruned by, but {different[0]!r} has "
-            f"{came.widths.get(different[0])} channels and {policy.get(different[0])} in the policy"
-            "; give that one"
+            f"a network is saved with the policy that it was pruned by, but {name!r} has "
+            f"{widths.get(name)} channels and {policy.get(name)} in the policy; give that one"
         )
 
 
-def _about(policy: Policy, info: Mapping[str, Any] | None) -> bytes:
-    about = {"format": FORMAT, "widths": dict(policy), "info": dict(info or {})}
+def _metadata(policy: Policy, info: Mapping[str, Any] | None) -> bytes:
+    metadata = {"format": FORMAT, "widths": dict(policy), "info": dict(info or {})}
     try:
-        return (json.dumps(about, indent=2) + "\n").encode()
+        return (json.dumps(metadata, indent=2) + "\n").encode()
     except (TypeError, ValueError) as error:
         raise DataError(
             f"info must be what JSON can say, but got: {error}; give numbers, strings, lists and "
@@ -141,28 +136,28 @@ def _about(policy: Policy, info: Mapping[str, Any] | None) -> bytes:
         ) from error
 
 
-def _read_about(folder: Path) -> tuple[int, Policy]:
+def _read_metadata(folder: Path) -> tuple[int, Policy]:
     """Format and policy of an artifact."""
     path = folder / "policy.json"
     must_exist(path)
     try:
-        about = json.loads(path.read_text())
-        if about["format"] in range(1, FORMAT + 1):
-            return about["format"], Policy(about["widths"])
+        metadata = json.loads(path.read_text())
+        if metadata["format"] in range(1, FORMAT + 1):
+            return metadata["format"], Policy(metadata["widths"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} must be what save() wrote, but is damaged; save it again"
         ) from error
     raise DataError(
-        f"{path} must be of format {FORMAT} or earlier, but is of format {about['format']}; "
+        f"{path} must be of format {FORMAT} or earlier, but is of format {metadata['format']}; "
         "upgrade this package"
     )
 
 
-def _verify(model: nn.Module, kept: Kept, path: Path) -> None:
-    if kept.inputs is None or kept.outputs is None:
+def _verify(model: nn.Module, extras: Extras, path: Path) -> None:
+    if extras.inputs is None or extras.outputs is None:
         return
-    if wrong := verified(model, kept.inputs, Pass(kept.outputs, kept.tolerance)):
+    if wrong := mismatch(model, extras.inputs, Pass(extras.outputs, extras.tolerance)):
         raise DataError(
             f"the network loaded from {path} must compute what was saved, but {wrong}; build the "
             "architecture that was pruned, or give load(..., verify=False)"

@@ -1,10 +1,8 @@
-"""files: written complete or not at all, read without running any code that is pickled in them."""
+"""files: written completely or not at all, read without running pickled code."""
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -16,70 +14,60 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from spaces.errors import DataError
+from spaces.files import replacing
 
 
 def packed(content: Any) -> bytes:
-    """Tensors and plain values in nested lists and dicts, as the bytes of a torch file."""
+    """Tensors and plain values in nested lists and dicts as the bytes of a torch file."""
     file = io.BytesIO()
     torch.save(content, file)
     return file.getvalue()
 
 
 def on_cpu(value: Any) -> Any:
-    """The same with its tensors on the CPU, none a view of a larger storage, none shared."""
-    return tree_map(lambda x: _alone(x) if isinstance(x, Tensor) else x, value)
+    """``value`` with its tensors cloned to the CPU, none a view of a larger storage."""
+    return tree_map(lambda x: _cpu_clone(x) if isinstance(x, Tensor) else x, value)
 
 
-def _alone(tensor: Tensor) -> Tensor:
-    # A clone, since a tensor that views a larger storage is saved with all of it.
+def _cpu_clone(tensor: Tensor) -> Tensor:
+    # A clone, as a view of a larger storage would be saved with all of it.
     tensor = tensor.detach().cpu()
-    if tensor.layout != torch.strided:
-        return tensor.clone()
-    return tensor.clone(memory_format=torch.contiguous_format)
+    dense = tensor.layout == torch.strided
+    return tensor.clone(memory_format=torch.contiguous_format if dense else torch.preserve_format)
 
 
 def write(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files by name, in this order; each is complete or as it was, whenever the process dies.
-
-    Raises:
-        DataError: the folder cannot be written.
-    """
-    drafts = {name: folder / f".{name}.{os.getpid()}" for name in contents}
+    """Write files by name, replaced in this order once all are written; DataError if it fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            drafts[name].write_bytes(content)
-        for name, draft in drafts.items():
-            os.replace(draft, folder / name)
+        with replacing(*(folder / name for name in contents)) as temporaries:
+            for temporary, content in zip(temporaries, contents.values(), strict=True):
+                temporary.write_bytes(content)
     except OSError as error:
         raise DataError(
             f"{folder} must be writable, but got: {error.strerror or error}; make room or choose "
             "another folder"
         ) from error
-    finally:
-        for draft in drafts.values():
-            with contextlib.suppress(OSError):
-                draft.unlink()
 
 
 def must_exist(path: Path) -> None:
-    """Raises:
-    DataError: there is no such file.
-    """
+    """Raise DataError if there is no such file."""
     if not path.is_file():
         missing = path if path.parent.is_dir() else path.parent
         raise DataError(f"{missing} must exist, but does not; give a folder that save() wrote")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What ``packed`` made of a dict by name, on the CPU.
+    """The dict that ``packed`` wrote, on the CPU.
 
     Raises:
         DataError: the file is missing, damaged, holds pickled code (which is never run) or no dict.
     """
     must_exist(path)
     try:
-        _check_archive(path)
+        with zipfile.ZipFile(path) as archive:  # torch reads flipped bytes without an error
+            if broken := archive.testzip():
+                raise zipfile.BadZipFile(broken)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
@@ -93,10 +81,3 @@ def read(path: Path) -> dict[str, Any]:
             f"{path} must hold a state_dict, but does not; give a file that save() wrote"
         )
     return content
-
-
-def _check_archive(path: Path) -> None:
-    """A zip whose checksums hold: torch reads flipped bytes of a tensor without a word."""
-    with zipfile.ZipFile(path) as archive:
-        if broken := archive.testzip():
-            raise zipfile.BadZipFile(broken)

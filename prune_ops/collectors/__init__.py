@@ -1,7 +1,6 @@
-"""Collectors: each fills one field of the evidence from the calibration images.
+"""Collectors: each fills one field of :class:`CalibrationStats` from the calibration images.
 
-There is one table a pass. All collectors of a pass share it, so that a second criterion costs next
-to nothing; a pass that nobody asked for is not made.
+There is one table per pass. All collectors of a pass share it; unneeded passes are skipped.
 """
 
 from __future__ import annotations
@@ -12,25 +11,16 @@ from prune_ops.collectors.collector import Collector
 from prune_ops.collectors.curvature import Curvature
 from prune_ops.collectors.forward import Contributions, Ranks, Zeros
 from prune_ops.collectors.gradient import Attributions, Fisher, Saliencies
-from prune_ops.collectors.subject import Loss, Subject
 
-__all__ = ["CURVATURE", "FORWARD", "GRADIENT", "Collector", "Loss", "Subject"]
+__all__ = ["CURVATURE", "FORWARD", "GRADIENT"]
 
-FORWARD: Mapping[str, type[Collector]] = {
-    "contributions": Contributions,
-    "ranks": Ranks,
-    "zeros": Zeros,
-}
-"""Field of the evidence → what fills it while batches go forward."""
+Table = Mapping[str, type[Collector]]
 
-GRADIENT: Mapping[str, type[Collector]] = {
-    "attributions": Attributions,
-    "fisher": Fisher,
-    "saliencies": Saliencies,
-}
-"""The same, while images go forward and backward one by one."""
+FORWARD: Table = {"contributions": Contributions, "ranks": Ranks, "zeros": Zeros}
+"""Field of the statistics → its collector in the batched forward pass, without gradients."""
 
-CURVATURE: Mapping[str, type[Collector]] = {
-    "curvature": Curvature,
-}
-"""The same, with gradients that can be differentiated once more."""
+GRADIENT: Table = {"attributions": Attributions, "fisher": Fisher, "saliencies": Saliencies}
+"""The same for the pass of single images forward and backward."""
+
+CURVATURE: Table = {"curvature": Curvature}
+"""The same for the pass whose gradients can be differentiated once more."""

@@ -1,37 +1,117 @@
-"""Collector: what fills one field of the evidence."""
+"""Collector: fills one field of the calibration statistics; Subject: the model it observes."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from prune_ops.collectors.subject import Subject
+from prune_ops.calibration_stats import detached
+from spaces import Space, copied
+
+Loss = Callable[[Any, Any], Tensor]
+"""``loss(outputs, targets)`` → scalar, a mean over the batch; outputs as the network gives them."""
+
+
+class NoGradients(Exception):
+    """The loss has no gradient by the prunable weights; ``str(error)`` says why."""
+
+
+class NoCurvature(NoGradients):
+    """The gradients cannot be differentiated once more."""
+
+
+class Subject:
+    """A copy of the model to differentiate: eval mode, only the groups' weights require gradients.
+
+    Attributes:
+        batched: whether items of a batch lie along the first dim.
+        weights: every parameter by name, without gradient.
+        leaves: the groups' parameters by name, which gradients are taken by.
+    """
+
+    def __init__(self, model: nn.Module, space: Space, loss: Loss, seed: int = 0) -> None:
+        self.model = copied(model).eval().requires_grad_(False)
+        self.groups = space.groups
+        self.activations = space.activations
+        self.batched = space.batched
+        self.loss = loss
+        self.seed = seed
+        prunable = {member.parameter for group in self.groups for member in group.members}
+        named = dict(self.model.named_parameters(remove_duplicate=False))
+        self.leaves = {n: p for n, p in named.items() if n in prunable and p.is_floating_point()}
+        for leaf in self.leaves.values():
+            leaf.requires_grad_(True)
+        self.weights = detached(self.model)
+
+    def gradients(
+        self, loss: Tensor, create_graph: bool = False, retain_graph: bool = False
+    ) -> dict[str, Tensor]:
+        """Parameter name → gradient of the loss, zero where the loss does not depend on it.
+
+        Raises:
+            NoGradients: the loss depends on no leaf, or cannot be differentiated.
+        """
+        unique = {id(leaf): leaf for leaf in self.leaves.values()}
+        try:
+            gradients = torch.autograd.grad(
+                loss,
+                list(unique.values()),
+                retain_graph=retain_graph or create_graph,
+                create_graph=create_graph,
+                materialize_grads=True,
+            )
+        except Exception as error:  # a backward pass may be the user's own code
+            reason = str(error).strip() or type(error).__name__
+            raise NoGradients(reason.splitlines()[0]) from error
+        by_id = dict(zip(unique, gradients, strict=True))
+        return {name: by_id[id(leaf)] for name, leaf in self.leaves.items()}
 
 
 class Collector(ABC):
-    """Looks on while the calibration images pass, then says what it found.
+    """Observes the calibration passes and accumulates one field of the statistics.
 
-    Collectors of one pass share its forwards and backwards; what each finds does not depend on
-    which others there are.
+    Its result is independent of which other collectors share the pass.
     """
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
 
-    def watching(self, images: int) -> AbstractContextManager[Any]:  # noqa: ARG002
-        """Entered for the forward and, if there is one, the backward pass of so many images."""
+    def observing(self, images: int) -> AbstractContextManager[Any]:  # noqa: ARG002
+        """Entered for the forward and, if there is one, the backward pass of ``images`` images."""
         return nullcontext()
 
     def image(self, gradients: Mapping[str, Tensor]) -> None:  # noqa: B027
-        """Parameter name → gradient of one image's loss; where the pass takes gradients."""
+        """Take one image's gradients (parameter name → gradient), in a pass that has them."""
 
     def batch_ends(self) -> None:  # noqa: B027
-        """All images of a minibatch have passed."""
+        """Called after all images of a minibatch."""
 
     @abstractmethod
     def result(self) -> dict[str, Tensor]:
-        """The field of the evidence."""
+        """The field of the statistics."""
+
+
+class MapCollector(Collector):
+    """Sums ``(channels,)`` per group and use of an activation function, divided by images."""
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._sums: dict[str, dict[int, Tensor]] = {g.name: {} for g in subject.groups}
+        self._images = 0
+
+    def _add(self, group: str, use: int, values: Tensor) -> None:
+        sums = self._sums[group]
+        sums[use] = sums[use] + values if use in sums else values
+
+    def result(self) -> dict[str, Tensor]:
+        """Group name → ``(uses, channels)``; groups that pass no activation are left out."""
+        return {
+            name: torch.stack([sums[use] for use in sorted(sums)]) / self._images
+            for name, sums in self._sums.items()
+            if sums
+        }

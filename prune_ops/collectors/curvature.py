@@ -1,4 +1,4 @@
-"""The collector that differentiates the gradients of every image once more."""
+"""The collector that differentiates every image's gradients once more."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from prune_ops.collectors.collector import Collector
-from prune_ops.collectors.subject import NoCurvature, NoGradients, Subject
+from prune_ops.collectors.collector import Collector, NoCurvature, NoGradients, Subject
 
 DRAWS = 2
-"""Probes of each image."""
+"""Random probes per image."""
 
 
 class Curvature(Collector):
-    """``Evidence.curvature``: E[u ⊙ Hu], u = v ⊙ w with fresh signs v = ±1 for every draw.
+    """``CalibrationStats.curvature``: E[u ⊙ Hu], u = v ⊙ w with new signs v = ±1 for every draw.
 
     That is Hutchinson's E[v ⊙ Hv] for the Hessian by the weights' relative changes, whose diagonal
-    is h_ii w_i² itself. Like that diagonal, every draw stays the same when a factor moves from one
-    layer to the next; with signs alone, multiplied by w_i² afterwards, it would not.
+    is h_ii w_i² itself. Like that diagonal, every draw is invariant when a factor moves from one
+    layer to the next; signs alone, multiplied by w_i² afterwards, would not be.
 
-    On one CPU core it takes 8 times the pass of the Fisher (digits_cnn, 256 images).
+    On one CPU core it takes 8 times the Fisher's pass (digits_cnn, 256 images).
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -32,12 +31,12 @@ class Curvature(Collector):
         self._generator = torch.Generator().manual_seed(subject.seed)
         unique = {id(leaf): name for name, leaf in subject.leaves.items()}
         self._sums = {n: torch.zeros_like(subject.weights[n]) for n in unique.values()}
-        self._named = {name: unique[id(leaf)] for name, leaf in subject.leaves.items()}
+        self._first_names = {name: unique[id(leaf)] for name, leaf in subject.leaves.items()}
         self._images = 0
 
-    def watching(self, images: int) -> AbstractContextManager[Any]:
+    def observing(self, images: int) -> AbstractContextManager[Any]:
         self._images += images
-        return sdpa_kernel(SDPBackend.MATH)  # other kernels of attention have no second derivative
+        return sdpa_kernel(SDPBackend.MATH)  # other attention kernels have no second derivative
 
     def image(self, gradients: Mapping[str, Tensor]) -> None:
         for _ in range(DRAWS):
@@ -62,4 +61,4 @@ class Curvature(Collector):
 
     def result(self) -> dict[str, Tensor]:
         means = {name: total / (DRAWS * self._images) for name, total in self._sums.items()}
-        return {name: means[first] for name, first in self._named.items()}
+        return {name: means[first] for name, first in self._first_names.items()}

@@ -1,40 +1,46 @@
-"""compression: a way to compress a network other than by its channels, to set beside a search."""
+"""compression: ways to compress a network other than by its channels, as baselines of a search.
+
+To add one, write one file here with a :class:`Way`, and add one line to ``WAYS``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
-from prune_ops.compression.magnitude import sparsified
-from prune_ops.compression.sizes import Encoding, Size, size
-from prune_ops.compression.ternary import ternarised
+from prune_ops.compression.magnitude import Magnitude
+from prune_ops.compression.ternary import Ternary
+from prune_ops.compression.way import Size, Way, size
+from spaces import unknown
 
-Way = Literal["magnitude", "ternary"]
-WAYS: Mapping[Way, Encoding] = {"magnitude": "sparse", "ternary": "ternary"}
-"""How each is stored."""
+WAYS: dict[str, Way] = {way.name: way for way in (Magnitude(), Ternary())}
+"""Every way to compress by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """One of the ways; can be pickled, hashed and compared.
+    """A way by name and its sparsity; can be pickled, hashed and compared.
 
     >>> half = Compression("magnitude", sparsity=0.5)
     >>> sparse = half.of(model)                                                  # doctest: +SKIP
 
     Attributes:
-        sparsity: share of the layer weights that become zero, compared over the whole network.
+        way: a name in ``WAYS``.
+        sparsity: share of the layer weights that become zero, if the way ``needs_sparsity``.
     """
 
-    way: Way
+    way: str
     sparsity: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.way not in WAYS:
+            raise unknown("way to compress", self.way, WAYS)
+
     def of(self, model: nn.Module) -> nn.Module:
-        """The network compressed, still to be trained; see ``sparsified`` and ``ternarised``."""
-        return ternarised(model) if self.way == "ternary" else sparsified(model, self.sparsity)
+        """A compressed copy of the network, still to be trained."""
+        return WAYS[self.way].compressed(model, self.sparsity)
 
     def size(self, model: nn.Module) -> Size:
-        """Of a network that was compressed in this way."""
-        return size(model, WAYS[self.way])
+        """The size of a network that was compressed in this way."""
+        return size(model, WAYS[self.way].stored_bytes)

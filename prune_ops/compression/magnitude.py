@@ -1,9 +1,4 @@
-"""magnitude: unstructured pruning, the smallest weights become zero.
-
-Han et al., Learning both Weights and Connections for Efficient Neural Networks, NeurIPS 2015. Their
-thresholds are set by hand for every layer; here the share of zeros is given, and the threshold is
-one for the network or follows from the share in each layer.
-"""
+"""magnitude: unstructured pruning, the smallest weights become zero."""
 
 from __future__ import annotations
 
@@ -13,19 +8,49 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from prune_ops.weights import Through, reweighted
+from prune_ops.compression.way import FLOAT, Way, float_bytes
+from prune_ops.weights import WeightTransform, reweighted
 from spaces import UserError, unknown
 
 Scope = Literal["global", "layer"]
 SCOPES: tuple[Scope, ...] = ("global", "layer")
 
 
-class Masked(Through):
-    """A weight with zeros where ``mask`` is False; they get no gradient and stay zero.
+class Magnitude(Way):
+    """Zeros for the smallest weights of the whole network; see `sparsified`.
 
-    Attributes:
-        mask: bool, of the weight's shape; a buffer.
+    Definition: Han et al., Learning both Weights and Connections for Efficient Neural Networks,
+    NeurIPS 2015, who set a threshold by hand for every layer; here the share of zeros is given.
     """
+
+    name = "magnitude"
+    label = "zeros for the smallest weights"
+    note = (
+        "Magnitude pruning (Han et al. 2015) leaves the largest weights of the whole network, "
+        "as many as the searched network of that budget has parameters, and keeps the others "
+        "zero through the fine-tuning."
+    )
+    needs_sparsity = True
+
+    def compressed(self, model: nn.Module, sparsity: float) -> nn.Module:
+        return sparsified(model, sparsity)
+
+    def stored_bytes(self, weight: Tensor) -> int:
+        """Of non-zero float32 values and their positions, or of all values if that is smaller.
+
+        Positions are a bitmap, 1 bit per weight, or as in CSR, whichever is smaller: row starts of
+        4 bytes, column numbers of 1, 2 or 4 bytes.
+        """
+        nonzero, rows = int((weight != 0).sum()), len(weight)
+        columns = weight.numel() // rows
+        bitmap = -(-weight.numel() // 8)
+        index = 1 if columns <= 2**8 else 2 if columns <= 2**16 else 4
+        csr = FLOAT * (rows + 1) + index * nonzero
+        return min(float_bytes(weight), FLOAT * nonzero + min(bitmap, csr))
+
+
+class MaskedWeight(WeightTransform):
+    """A weight with zeros where ``mask`` (bool, of its shape) is False; they get no gradient."""
 
     mask: Tensor
 
@@ -38,23 +63,22 @@ class Masked(Through):
 
 
 def sparsified(model: nn.Module, sparsity: float, scope: Scope = "global") -> nn.Module:
-    """A copy whose smallest weights are zero, and stay zero when it is trained.
+    """A copy whose smallest weights are zero, and stay zero in training.
 
-    >>> sparse = sparsified(model, 0.9)                                          # doctest: +SKIP
-    >>> train(sparse, ...); plain = baked(sparse)                                # doctest: +SKIP
+    >>> train(sparse := sparsified(model, 0.9), ...)                             # doctest: +SKIP
+    >>> plain = without_parametrization(sparse)                                  # doctest: +SKIP
 
-    Of n weights exactly round(sparsity x n) become zero; of equally large ones the first stay.
-    Weights are those of ``layer_weights``; biases and normalisation are kept. The masks are
-    buffers: ``conv1.parametrizations.weight.0.mask``. Convolutions still compute with the zeros:
-    no FLOP is saved.
+    Of n weights (those of ``layer_weights``) exactly round(sparsity x n) become zero; of equal
+    magnitudes the first are kept. The masks are buffers:
+    ``conv1.parametrizations.weight.0.mask``. Convolutions still compute all FLOPs.
 
     Args:
         sparsity: share of the weights, 0 or more and below 1.
-        scope: "global" compares all weights with one another and may empty a layer; "layer"
-            removes the same share of each.
+        scope: "global" compares the weights of all layers and may empty a layer; "layer" removes
+            the same share of each.
 
     Raises:
-        UserError: sparsity or scope cannot be.
+        UserError: sparsity or scope is not valid.
         ModelError: there is no weight.
     """
     if not 0 <= sparsity < 1:
@@ -62,18 +86,18 @@ def sparsified(model: nn.Module, sparsity: float, scope: Scope = "global") -> nn
     if scope not in SCOPES:
         raise unknown("scope", scope, SCOPES)
 
-    def masked(weights: Sequence[Tensor]) -> list[Through]:
-        rivals = [weights] if scope == "global" else [[weight] for weight in weights]
-        return [Masked(mask) for some in rivals for mask in _masks(some, sparsity)]
+    def masked(weights: Sequence[Tensor]) -> list[MaskedWeight]:
+        compared = [weights] if scope == "global" else [[weight] for weight in weights]
+        return [MaskedWeight(mask) for own in compared for mask in _masks(own, sparsity)]
 
     return reweighted(model, masked)
 
 
 def _masks(weights: Sequence[Tensor], sparsity: float) -> list[Tensor]:
     """True where a weight is among the largest of all of them."""
-    sizes = torch.cat([weight.abs().flatten() for weight in weights])
-    stay = len(sizes) - round(sparsity * len(sizes))
-    kept = torch.zeros_like(sizes, dtype=torch.bool)
-    kept[sizes.argsort(descending=True, stable=True)[:stay]] = True
+    magnitudes = torch.cat([weight.abs().flatten() for weight in weights])
+    count = len(magnitudes) - round(sparsity * len(magnitudes))
+    kept = torch.zeros_like(magnitudes, dtype=torch.bool)
+    kept[magnitudes.argsort(descending=True, stable=True)[:count]] = True
     parts = kept.split([weight.numel() for weight in weights])
     return [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]

@@ -1,25 +1,19 @@
-"""apoz: how seldom a channel is silent."""
+"""apoz: the share of a channel's activations that are not zero."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
-from prune_ops.criterion import Criterion, unactivated
-from prune_ops.evidence import Evidence
+from prune_ops.criterion import StatCriterion, lacking_activation
 from spaces import Space
-from spaces.groups import ChannelGroup
 
 
-class APoZ(Criterion):
+class APoZ(StatCriterion):
     """S_c = 1 − the share of zeros in channel c after the ReLU, over images and positions.
 
-    Where a group passes several ReLUs (a residual stream, one a block; a depthwise convolution
-    with its own) it is the mean over them. A ReLU6 counts as a ReLU. Pooling that comes after does
-    not count: it is the ReLU's own output that is looked at.
-
-    A share, the same unit in every group, so it can be ranked globally.
+    Where a group passes several ReLUs (a residual stream, one per block; a depthwise convolution
+    with its own) it is the mean over them. A ReLU6 counts as a ReLU. The ReLU's own output counts,
+    before any pooling.
 
     Definition: Hu et al., Network Trimming: A Data-Driven Neuron Pruning Approach towards Efficient
     Deep Architectures, 2016: the average percentage of zeros, of which this is the complement.
@@ -29,8 +23,8 @@ class APoZ(Criterion):
     comparable = True
     requires = frozenset({"zeros"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        return {g.name: 1 - evidence.zeros[g.name].mean(0) for g in groups}
+    def group_scores(self, stat: Tensor) -> Tensor:
+        return 1 - stat.mean(0)
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
-        return unactivated(space, "a ReLU", rectifies=True)
+        return lacking_activation(space, "a ReLU", rectifies=True)

@@ -1,4 +1,4 @@
-"""fpgm: how far a channel's filter lies from all the others of its layer."""
+"""fpgm: the summed distance of a channel's filter from all others of its group."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ import torch
 from torch import Tensor
 
 from prune_ops.channels import filters
-from prune_ops.criterion import Criterion
-from prune_ops.evidence import Evidence
-from spaces.groups import ChannelGroup, Member
+from prune_ops.criterion import CalibrationStats, Criterion, Groups, Scores
+from spaces.groups import Member
 
 
 class FPGM(Criterion):
     """S_c = Σ_j ‖F_c − F_j‖₂ over the filters F of the group, each one a long vector.
 
-    The filter nearest to all others, close to their geometric median, goes first: the others can
-    stand in for it. So a small filter need not go, and of two equal ones neither is favoured.
+    The filter nearest to all others, close to their geometric median, is removed first: the others
+    can replace it. So a small filter need not go, and of two equal ones neither is favoured.
 
-    Where several filters produce a channel (a residual stream, a depthwise convolution that
-    follows) they are concatenated into one vector, as they are. Biases, normalisations and the
-    consumers' input slices are left out.
+    Where several filters produce a channel (a residual stream, a following depthwise convolution)
+    they are concatenated into one vector, unscaled. Biases, normalisations and the consumers' input
+    slices are left out.
 
-    Raw distances are not comparable across groups: they grow with the scale of a layer, which is
-    free before a BatchNorm, with the length of its filters and with their number. Rank
-    :func:`prune_ops.normalised` scores instead.
+    Distances are not comparable across groups: they grow with a layer's scale, which is arbitrary
+    before a BatchNorm, and with the length and the number of its filters.
 
     Definition: He et al., Filter Pruning via Geometric Median for Deep Convolutional Neural
     Networks Acceleration, CVPR 2019.
@@ -33,13 +31,14 @@ class FPGM(Criterion):
 
     name = "fpgm"
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        parameters = evidence.parameters
-        found = {}
-        for group in groups:
-            members = filters(group, parameters)
-            found[group.name] = _distances([_vectors(m, parameters[m.parameter]) for m in members])
-        return found
+    def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
+        parameters = stats.parameters
+        return {
+            g.name: _distances(
+                [_vectors(m, parameters[m.parameter]) for m in filters(g, parameters)]
+            )
+            for g in groups
+        }
 
 
 def _vectors(member: Member, weight: Tensor) -> Tensor:
@@ -51,8 +50,8 @@ def _vectors(member: Member, weight: Tensor) -> Tensor:
 def _distances(parts: Sequence[Tensor]) -> Tensor:
     """Each row's summed distance from all rows of the concatenated parts.
 
-    ‖a − b‖² = ‖a‖² + ‖b‖² − 2ab is one product of matrices, also where a stream's rows are too long
-    to be subtracted in pairs; in float64 it is good to 1e-8 of a row's length.
+    By ‖a − b‖² = ‖a‖² + ‖b‖² − 2ab this is one matrix product, where a stream's rows would be too
+    long to subtract in pairs; in float64 it is accurate to 1e-8 of a row's length.
     """
     products = torch.stack([part @ part.T for part in parts]).sum(0)
     squares = products.diagonal()

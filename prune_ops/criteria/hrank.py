@@ -1,27 +1,21 @@
-"""hrank: how much a channel's feature map says, by its rank."""
+"""hrank: the rank of a channel's feature map."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
-from prune_ops.criterion import Criterion, unactivated
-from prune_ops.evidence import Evidence
+from prune_ops.criterion import StatCriterion, lacking_activation
 from spaces import Space
-from spaces.groups import ChannelGroup
 
 
-class HRank(Criterion):
+class HRank(StatCriterion):
     """S_c = the rank of channel c's feature map as a matrix, the mean over images.
 
-    The map is what comes out of the activation function; where a group passes several (a residual
-    stream, one a block) it is the mean over them. A map without height, as after a linear layer, is
-    a matrix of one row, whose rank is 1 wherever it is not all zero. It is the zeros
-    that ReLU leaves that make ranks differ: the map of a smooth activation (GELU, SiLU) has nearly
-    always full rank, so the score then hardly tells channels apart.
-
-    The largest possible rank differs between layers, hence ``comparable`` is false.
+    The map is the activation function's output; where a group passes several (a residual stream,
+    one per block) it is the mean over them. A map without height, as after a linear layer, is a
+    matrix of one row, whose rank is 1 unless it is all zero. Ranks differ by the zeros of a ReLU:
+    the map of a smooth activation (GELU, SiLU) has nearly always full rank, so the score then
+    hardly tells channels apart. The largest possible rank differs between layers.
 
     Definition: Lin et al., HRank: Filter Pruning using High-Rank Feature Map, CVPR 2020.
     """
@@ -29,8 +23,8 @@ class HRank(Criterion):
     name = "hrank"
     requires = frozenset({"ranks"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        return {g.name: evidence.ranks[g.name].mean(0) for g in groups}
+    def group_scores(self, stat: Tensor) -> Tensor:
+        return stat.mean(0)
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
-        return unactivated(space)
+        return lacking_activation(space)

@@ -1,29 +1,26 @@
-"""random: the control that every other criterion has to beat."""
+"""random: the baseline that every other criterion has to beat."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from prune_ops.criterion import Criterion
-from prune_ops.evidence import Evidence
-from spaces.groups import ChannelGroup
+from prune_ops.criterion import CalibrationStats, Criterion, Groups, Scores
 
 
 class Random(Criterion):
-    """S_c drawn uniformly from [0, 1), by the seed and the group's name alone.
+    """S_c drawn uniformly from [0, 1), determined by the seed and the group's name alone.
 
-    So a group keeps its scores whatever other groups there are, on every machine. They estimate
-    nothing, hence ``comparable`` is false.
+    So a group's scores depend on neither the other groups nor the machine. They estimate nothing,
+    hence ``comparable`` is false.
     """
 
     name = "random"
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        return {g.name: _draw(f"{evidence.seed}:{g.name}", g.channels) for g in groups}
+    def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
+        return {g.name: _draw(f"{stats.seed}:{g.name}", g.channels) for g in groups}
 
 
 def _draw(key: str, channels: int) -> Tensor:

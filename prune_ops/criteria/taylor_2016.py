@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
-from prune_ops.criterion import Criterion, unactivated
-from prune_ops.evidence import Evidence
+from prune_ops.criterion import StatCriterion, lacking_activation
 from spaces import Space
-from spaces.groups import ChannelGroup
 
 
-class Taylor2016(Criterion):
+class Taylor2016(StatCriterion):
     """S_c = Θ_c / ‖Θ‖₂, Θ_c = mean over images of |mean over positions of z·∂L/∂z|.
 
     z is the channel's value after the activation function, L the image's own loss. The mean over
     positions is taken before the absolute value, the one over images after it: sums over images
     would cancel. ‖Θ‖₂ is over the channels of the same layer. Where a group passes several
-    activation functions (a residual stream, one a block) S is the mean over them.
-
-    The norm makes layers comparable, as the paper has it, so it can be ranked globally.
+    activation functions (a residual stream, one per block) S is the mean over them.
 
     Definition: Molchanov et al., Pruning Convolutional Neural Networks for Resource Efficient
     Inference, ICLR 2017.
@@ -30,14 +24,9 @@ class Taylor2016(Criterion):
     comparable = True
     requires = frozenset({"saliencies"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        return {g.name: _normed(evidence.saliencies[g.name]).mean(0) for g in groups}
+    def group_scores(self, stat: Tensor) -> Tensor:
+        lengths = stat.norm(dim=1, keepdim=True)
+        return (stat / lengths.where(lengths > 0, 1)).mean(0)
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
-        return unactivated(space)
-
-
-def _normed(saliencies: Tensor) -> Tensor:
-    """``(uses, channels)``, each use divided by its length; one that is all zero stays so."""
-    lengths = saliencies.norm(dim=1, keepdim=True)
-    return saliencies / lengths.where(lengths > 0, lengths.new_ones(()))
+        return lacking_activation(space)

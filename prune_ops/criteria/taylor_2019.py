@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
-from prune_ops.criterion import Criterion
-from prune_ops.evidence import Evidence
-from spaces.groups import ChannelGroup
+from prune_ops.criterion import StatCriterion
 
 
-class Taylor2019(Criterion):
+class Taylor2019(StatCriterion):
     """S_c = mean over minibatches of (Σ_{i∈c} g_i w_i)², g the gradient of the minibatch's loss.
 
     The channel's weights i∈c are the parameters that make its values: the filters and biases that
     produce it, the scale and shift of its normalisations, and scales in plain arithmetic (layer
     scale). All are added up before squaring, across the layers of a residual stream too. The
-    consumers' input slices are left out: they act on the same product a second time.
-
-    In squared units of the loss, the same in every group, so it can be ranked globally.
+    consumers' input slices are left out: they would count the same product twice.
+    In squared units of the loss.
 
     Definition: Molchanov et al., Importance Estimation for Neural Network Pruning, CVPR 2019, the
     first-order score of a set of parameters.
@@ -29,5 +24,5 @@ class Taylor2019(Criterion):
     comparable = True
     requires = frozenset({"attributions"})
 
-    def __call__(self, groups: Sequence[ChannelGroup], evidence: Evidence) -> dict[str, Tensor]:
-        return {g.name: evidence.attributions[g.name].square().mean(0) for g in groups}
+    def group_scores(self, stat: Tensor) -> Tensor:
+        return stat.square().mean(0)

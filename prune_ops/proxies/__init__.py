@@ -1,73 +1,51 @@
 """Proxies: each scores a whole policy without training it; higher = a better policy.
 
-To add one, write one file here with a class that satisfies :class:`Proxy`, and add one line to
-``PROXIES``; the contract test in ``tests/contracts`` takes it from there.
+To add one, write one file here with a :class:`Proxy`, and add one line to
+``PROXIES``; the contract test in ``tests/contracts`` covers it from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from torch import nn
 
 from prune_ops.proxies.adaptive_bn import AdaptiveBN
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Proxy, PrunedCandidate
 from prune_ops.proxies.fisher import Fisher
 from prune_ops.proxies.grasp import GraSP
 from prune_ops.proxies.iso_damage import IsoDamage
 from prune_ops.proxies.jacob_cov import JacobCov
 from prune_ops.proxies.params import Params
-from prune_ops.proxies.passes import require
 from prune_ops.proxies.predicted_damage import PredictedDamage
 from prune_ops.proxies.reconstructed import Reconstructed
 from prune_ops.proxies.snip import Snip
 from prune_ops.proxies.synflow import SynFlow
 from prune_ops.proxies.zico import ZiCo
 
-__all__ = ["PROXIES", "Candidate", "Proxy", "check_proxies"]
+__all__ = ["PROXIES", "PrunedCandidate", "Proxy", "check_proxies"]
 
-
-class Proxy(Protocol):
-    """Scores a policy.
-
-    Attributes:
-        name: its key in ``PROXIES``, and ``proxy:<name>`` in the trials table.
-        batches: how many calibration batches of two images or more it cannot do without; one that
-            takes any takes a convolution or linear layer too. 0 for one that looks at neither, or
-            that says itself what it needs.
-    """
-
-    name: str
-    batches: int
-
-    def __call__(self, candidate: Candidate) -> float:
-        """Higher for a better policy; ``nan`` if undefined. The candidate stays as it is."""
-        ...
-
-
-_ALL: tuple[Proxy, ...] = (
-    PredictedDamage(),
-    IsoDamage(),
-    AdaptiveBN(),
-    Reconstructed(),
-    Snip(),
-    GraSP(),
-    SynFlow(),
-    Fisher(),
-    JacobCov(),
-    ZiCo(),
-    Params(),
-)
-
-PROXIES: dict[str, Proxy] = {proxy.name: proxy for proxy in _ALL}
-"""Every proxy by its name."""
+PROXIES: dict[str, Proxy] = {
+    proxy.name: proxy
+    for proxy in (
+        PredictedDamage(),
+        IsoDamage(),
+        AdaptiveBN(),
+        Reconstructed(),
+        Snip(),
+        GraSP(),
+        SynFlow(),
+        Fisher(),
+        JacobCov(),
+        ZiCo(),
+        Params(),
+    )
+}
+"""Every proxy by name."""
 
 
 def check_proxies(names: Iterable[str], model: nn.Module, sizes: Sequence[int]) -> None:
-    """Refuse what these proxies cannot do without, before anything is measured.
-
-    >>> check_proxies(["snip", "zico"], model, [64, 64, 17])                  # doctest: +SKIP
+    """Refuse proxies whose needs are not met, before anything is measured.
 
     Args:
         sizes: images in each calibration batch.
@@ -76,4 +54,4 @@ def check_proxies(names: Iterable[str], model: nn.Module, sizes: Sequence[int]) 
         UserError: too few calibration batches; no convolution and no linear layer.
     """
     for name in names:
-        require(PROXIES[name], model, sizes)
+        PROXIES[name].check(model, sizes)

@@ -1,7 +1,8 @@
-"""Candidate: a policy, and all that a proxy may look at to judge it."""
+"""PrunedCandidate: a policy, and everything that a proxy may judge it by; Proxy: scores it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,28 +11,29 @@ from itertools import islice
 from torch import Tensor, nn
 
 from prune_ops.batches import Pair
-from prune_ops.proxies.passes import BATCHES, Needs, Passes, passes, require, usable
+from prune_ops.proxies.passes import BATCHES, Passes, passes, usable
 from prune_ops.scores import Scores
+from prune_ops.weights import layer_weights
 from spaces import Space
+from spaces.errors import UserError
 from spaces.inputs import items
 from spaces.policy import Policy
 
 
 @dataclass(frozen=True)
-class Candidate:
+class PrunedCandidate:
     """One policy, already cut, before any training.
 
     Attributes:
         policy: the widths to judge.
-        space: the groups that it speaks of.
-        scores: of every channel of the unpruned network, by the criterion that says which stay.
-        pruned: the network that surgery made; a proxy leaves it as it is.
+        space: its groups.
+        scores: of every channel of the unpruned network, by the criterion that selects the kept.
+        pruned: the network that surgery made; a proxy leaves it unchanged.
         calibration: batches ``(inputs, targets)`` of training data, on the network's device.
         held_out: batches of other training data, for a score that calibration must not have seen.
-        damages: of every group of the unpruned network, as importance ``iso_damage`` measured them;
-            empty if it was not asked.
-        model: the unpruned network, for a proxy that cuts it in a way of its own; None if no such
-            one is asked.
+        damages: of every group of the unpruned network, measured by sensitivity ``iso_damage``;
+            empty if not measured.
+        model: the unpruned network, for a proxy that prunes it itself; None if there is none.
         judge: scores by which candidates of several criteria can be compared; None for ``scores``.
     """
 
@@ -45,23 +47,49 @@ class Candidate:
     judge: Scores | None = None
     model: nn.Module | None = None
 
-    def require(self, proxy: Needs) -> None:
-        """Refuse what the proxy cannot do without.
-
-        Raises:
-            UserError: too few calibration batches; no convolution and no linear layer.
-        """
-        require(proxy, self.pruned, [items(inputs) for inputs, _ in self.calibration])
-
-    def passes_for(self, proxy: Needs) -> Passes:
-        """Gradients of the network, computed once for all proxies that look at them.
-
-        Raises:
-            UserError: as ``require``.
-        """
-        self.require(proxy)
-        return self._passes
-
     @cached_property
-    def _passes(self) -> Passes:
+    def passes(self) -> Passes:
+        """Gradients of the network, computed once for all gradient proxies."""
         return passes(self.pruned, list(islice(usable(self.calibration), BATCHES)))
+
+
+class Proxy(ABC):
+    """Scores a policy.
+
+    Attributes:
+        name: its key in ``PROXIES``, and ``proxy:<name>`` in the trials table.
+        batches: the least number of calibration batches of two images or more; if any, the network
+            must also have a convolution or linear layer. 0 for a proxy that needs neither, or that
+            checks its needs itself.
+    """
+
+    name: str
+    batches: int = 0
+
+    def __call__(self, candidate: PrunedCandidate) -> float:
+        """Higher for a better policy; ``nan`` if undefined. The candidate is left unchanged.
+
+        Raises:
+            UserError: the proxy's needs are not met.
+        """
+        if self.batches:
+            self.check(candidate.pruned, [items(inputs) for inputs, _ in candidate.calibration])
+        return self.score(candidate)
+
+    @abstractmethod
+    def score(self, candidate: PrunedCandidate) -> float:
+        """What ``__call__`` gives, once the needs are met."""
+
+    def check(self, model: nn.Module, sizes: Sequence[int]) -> None:
+        """Refuse a network and calibration batches of these sizes that do not meet the needs."""
+        count = sum(size > 1 for size in sizes)
+        if count < self.batches:
+            raise UserError(
+                f"proxy {self.name!r} needs calibration batches of 2 images or more, at least "
+                f"{self.batches}, but got {count}; give more training data, or use predicted_damage"
+            )
+        if self.batches and not layer_weights(model):
+            raise UserError(
+                f"proxy {self.name!r} needs the weight of a convolution or linear layer, but the "
+                "network has none; use adaptive_bn or predicted_damage"
+            )

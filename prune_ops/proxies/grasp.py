@@ -1,4 +1,4 @@
-"""grasp: how much gradient flows through the weights that the policy keeps."""
+"""grasp: the gradient flow through the weights that the policy keeps."""
 
 from __future__ import annotations
 
@@ -9,38 +9,33 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
-from prune_ops.proxies.candidate import Candidate
-from prune_ops.proxies.passes import WHO, Passes
-from prune_ops.repeatable import repeatable
-from prune_ops.running import logits
+from prune_ops.proxies.candidate import Proxy, PrunedCandidate
+from prune_ops.proxies.passes import CALLER, Passes
+from prune_ops.running import logits, repeatable
 
 
-class GraSP:
+class GraSP(Proxy):
     """-Σ w ⊙ (H g) over the weights of all convolutions and linear layers.
 
     g and H are gradient and Hessian, by all these weights together, of the mean cross-entropy over
     the images of the first ``BATCHES`` calibration batches; H g comes from a double backward pass.
-    BatchNorm is on batch statistics, dropout off, no temperature.
+    BatchNorm uses batch statistics; no dropout, no temperature.
 
-    It is the sum of the paper's S(-w), to first order what ½ g·g gains as all weights shrink. The
-    paper ranks single weights by S and removes the highest; as the score of a network the sum is
-    taken with the same sign. It may be negative, and need not fall with the network's size. Where
-    BatchNorm makes weights free of scale, H w = -g, so that their part is g·g: the gradient flow
-    that pruning should leave, higher = better.
+    It is the sum of the paper's S(-w), to first order the increase of ½ g·g as all weights shrink.
+    It may be negative, and need not fall with the network's size. Where BatchNorm makes weights
+    free of scale, H w = -g, so that their part is g·g: the gradient flow that pruning should
+    preserve, higher = better.
 
     Definition: Wang et al., Picking Winning Tickets Before Training by Preserving Gradient Flow,
     ICLR 2020, summed over the network as in Abdelfattah et al., Zero-Cost Proxies for Lightweight
     NAS, ICLR 2021.
-
-    Raises:
-        UserError: no calibration batch of two images or more; no convolution or linear layer.
     """
 
     name = "grasp"
     batches = 1
 
-    def __call__(self, candidate: Candidate) -> float:
-        seen = candidate.passes_for(self)
+    def score(self, candidate: PrunedCandidate) -> float:
+        seen = candidate.passes
         along, parts = seen.gradient, zip(seen.shares, seen.batches, strict=True)
         return -sum(share * _curvature(seen, along, *batch) for share, batch in parts)
 
@@ -49,9 +44,9 @@ class GraSP:
 def _curvature(seen: Passes, along: list[Tensor], inputs: Any, targets: Any) -> float:
     """Σ w ⊙ (H g) with the Hessian of one batch's loss; ``along`` is g, a tensor a weight."""
     weights = seen.weights
-    # The quick kernels of attention have no second derivative.
+    # The fast attention kernels have no second derivative.
     with repeatable(seen.model), sdpa_kernel(SDPBackend.MATH):
-        loss = cross_entropy(logits(seen.model, inputs, targets, WHO), targets)
+        loss = cross_entropy(logits(seen.model, inputs, targets, CALLER), targets)
         gradients = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
         pairs = zip(gradients, along, strict=True)
         slope = torch.stack([(own * g).sum() for own, g in pairs]).sum()

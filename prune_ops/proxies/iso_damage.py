@@ -1,32 +1,28 @@
-"""iso_damage: what cutting each group to its width did alone, added up."""
+"""iso_damage: the summed damages of pruning each group alone to its width."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from prune_ops.importances.levels import on_lattice
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Proxy, PrunedCandidate
+from prune_ops.sensitivities.levels import on_lattice
 from spaces.errors import UserError
 
 
-class IsoDamage:
+class IsoDamage(Proxy):
     """Minus the sum over groups of the measured rise of the loss at the policy's width.
 
-    Read from the table of the importance of this name, which is measured once for all policies; see
-    there. 0 for the unpruned network. It is blind to what two cuts do together.
-
-    Raises:
-        UserError: the candidate has no such table.
+    Read from the table of the sensitivity of this name, which is measured once for all policies.
+    0 for the unpruned network. It ignores interactions between groups.
     """
 
     name = "iso_damage"
-    batches = 0
 
-    def __call__(self, candidate: Candidate) -> float:
+    def score(self, candidate: PrunedCandidate) -> float:
         groups = candidate.space.groups
         if missing := [g.name for g in groups if g.name not in candidate.damages]:
             raise UserError(
-                "proxy 'iso_damage' needs the damages that importance 'iso_damage' measures, but "
+                "proxy 'iso_damage' needs the damages that sensitivity 'iso_damage' measures, but "
                 f"there are none of {', '.join(missing[:3])}; give the candidate those of "
                 "prune_ops.measure"
             )

@@ -1,9 +1,4 @@
-"""What proxies of gradients share: the network's mode, its layers, and the passes over images.
-
->>> seen = passes(candidate.pruned, candidate.calibration)                    # doctest: +SKIP
->>> [tuple(gradient.shape) for gradient in seen.gradients[0]]                 # doctest: +SKIP
-[(16, 3, 3, 3), …]
-"""
+"""What gradient proxies share: the network's mode, its layers, and the passes over images."""
 
 from __future__ import annotations
 
@@ -11,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,32 +15,23 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from prune_ops.batches import Pair
-from prune_ops.repeatable import repeatable
-from prune_ops.running import logits
+from prune_ops.running import logits, repeatable
 from prune_ops.weights import layer_weights
 from spaces import copied
-from spaces.errors import UserError
 from spaces.inputs import items
 
-WHO = "a proxy that looks at gradients of the cross-entropy"
-"""Takes logits and classes, and nothing else."""
+CALLER = "a proxy that looks at gradients of the cross-entropy"
+"""Takes logits and classes only."""
 BATCHES = 4
-"""So many calibration batches are looked at: the papers take one or two at initialisation."""
-
-
-class Needs(Protocol):
-    """A proxy's ``name``, and how many ``batches`` of 2 images or more it takes at least."""
-
-    name: str
-    batches: int
+"""Number of calibration batches used: the papers take one or two, at initialisation."""
 
 
 @dataclass(frozen=True)
 class Passes:
-    """What one forward and backward pass over each of the first ``BATCHES`` batches gave.
+    """Results of one forward and backward pass over each of the first ``BATCHES`` batches.
 
     Attributes:
-        model: the copy that they were made with, as ``as_judged`` gives it.
+        model: the copy that they were made with, as ``with_batch_statistics`` gives it.
         batches: the images; L below is the cross-entropy, a mean over one batch.
         weights: of ``model``, as ``layer_weights`` gives them: biases and normalisations are left
             out, as in the papers.
@@ -62,26 +48,23 @@ class Passes:
 
     @property
     def shares(self) -> list[float]:
-        """Of each batch: its part of all images."""
+        """Each batch's share of all images."""
         sizes = [items(inputs) for inputs, _ in self.batches]
         return [size / sum(sizes) for size in sizes]
 
     @property
     def gradient(self) -> list[Tensor]:
-        """Of the mean loss over all images, by each weight."""
-        by_weight = zip(*self.gradients, strict=True)
-        return [self._mean(gradients) for gradients in by_weight]
-
-    def _mean(self, gradients: Sequence[Tensor]) -> Tensor:
-        parts = zip(self.shares, gradients, strict=True)
-        return reduce(torch.add, [share * gradient for share, gradient in parts])
+        """The gradient of the mean loss over all images, by each weight."""
+        return [
+            reduce(torch.add, [share * g for share, g in zip(self.shares, by_batch, strict=True)])
+            for by_batch in zip(*self.gradients, strict=True)
+        ]
 
 
-def as_judged(model: nn.Module) -> nn.Module:
+def with_batch_statistics(model: nn.Module) -> nn.Module:
     """A copy in eval mode, so without dropout, whose BatchNorms normalise by the batch.
 
-    The papers judge networks at initialisation, where there is nothing else to normalise by; and a
-    pruned network's inherited statistics are those of another network.
+    The papers judge networks at initialisation, and a pruned network's statistics are inherited.
     """
     model = copied(model).eval().requires_grad_(False)
     for module in model.modules():
@@ -95,35 +78,14 @@ def usable(batches: Iterable[Pair]) -> Iterator[Pair]:
     return (batch for batch in batches if items(batch[0]) > 1)
 
 
-def require(proxy: Needs, model: nn.Module, sizes: Sequence[int]) -> None:
-    """Refuse what a proxy that takes batches cannot judge; ``sizes`` are those of the batches.
-
-    Raises:
-        UserError: too few batches of two images or more; no convolution and no linear layer.
-    """
-    if not proxy.batches:
-        return
-    found = sum(size > 1 for size in sizes)
-    if found < proxy.batches:
-        raise UserError(
-            f"proxy {proxy.name!r} needs calibration batches of 2 images or more, at least "
-            f"{proxy.batches}, but got {found}; give more training data, or use predicted_damage"
-        )
-    if not layer_weights(model):
-        raise UserError(
-            f"proxy {proxy.name!r} needs the weight of a convolution or linear layer, but the "
-            "network has none; use adaptive_bn or predicted_damage"
-        )
-
-
 def passes(model: nn.Module, batches: Sequence[Pair]) -> Passes:
-    """Forward and backward over the given batches; ``model`` is untouched."""
-    model = as_judged(model)
+    """Forward and backward over the given batches; ``model`` is unchanged."""
+    model = with_batch_statistics(model)
     weights = layer_weights(model)
     for weight in weights:
         weight.requires_grad_(True)
-    found = [_pass(model, weights, *batch) for batch in batches]
-    return Passes(model, batches, weights, [g for g, _ in found], [a for _, a in found])
+    results = [_pass(model, weights, *batch) for batch in batches]
+    return Passes(model, batches, weights, [g for g, _ in results], [a for _, a in results])
 
 
 @torch.enable_grad()
@@ -131,34 +93,34 @@ def _pass(
     model: nn.Module, weights: Sequence[nn.Parameter], inputs: Any, targets: Any
 ) -> tuple[Sequence[Tensor], list[Tensor]]:
     with repeatable(model), _outputs(model) as outputs:
-        loss = cross_entropy(logits(model, inputs, targets, WHO), targets)
-        wanted = [*weights, *(output for _, output in outputs)]
-        found = torch.autograd.grad(loss, wanted, materialize_grads=True)
-    by_output = [items(inputs) * gradient for gradient in found[len(weights) :]]  # L is a mean
+        loss = cross_entropy(logits(model, inputs, targets, CALLER), targets)
+        variables = [*weights, *(output for _, output in outputs)]
+        gradients = torch.autograd.grad(loss, variables, materialize_grads=True)
+    by_output = [items(inputs) * g for g in gradients[len(weights) :]]  # L is a mean
     pairs = zip(outputs, by_output, strict=True)
     attributions = [_by_channel(layer, a.detach() * g) for (layer, a), g in pairs]
-    return found[: len(weights)], attributions
+    return gradients[: len(weights)], attributions
 
 
 @contextmanager
 def _outputs(model: nn.Module) -> Iterator[list[tuple[nn.Module, Tensor]]]:
-    """The layers in the order of their use, with what they put out."""
-    seen: list[tuple[nn.Module, Tensor]] = []
+    """The layers in order of use, with their outputs."""
+    outputs: list[tuple[nn.Module, Tensor]] = []
     layers = [module for module in model.modules() if isinstance(module, _ConvNd | nn.Linear)]
-    hooks = [layer.register_forward_hook(partial(_keep, seen)) for layer in layers]
+    hooks = [layer.register_forward_hook(partial(_keep, outputs)) for layer in layers]
     try:
-        yield seen
+        yield outputs
     finally:
         for hook in hooks:
             hook.remove()
 
 
 def _keep(
-    seen: list[tuple[nn.Module, Tensor]], layer: nn.Module, _inputs: object, output: Tensor
+    outputs: list[tuple[nn.Module, Tensor]], layer: nn.Module, _inputs: object, output: Tensor
 ) -> Tensor:
     if output.requires_grad:
-        seen.append((layer, output))
-    return output.clone()  # what follows may work in place
+        outputs.append((layer, output))
+    return output.clone()  # the next operation may work in place
 
 
 def _by_channel(layer: nn.Module, products: Tensor) -> Tensor:

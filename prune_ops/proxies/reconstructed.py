@@ -1,40 +1,34 @@
-"""reconstructed: accuracy before any training, once least squares has mended what was cut."""
+"""reconstructed: accuracy before any training, after least-squares reconstruction."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from prune_ops.batches import Pair
-from prune_ops.proxies.accuracy import accuracy
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Proxy, PrunedCandidate
+from prune_ops.running import accuracy
 from prune_ops.surgery import prune
 from spaces.errors import UserError
 from spaces.inputs import items, part
 
 IMAGES = 256
-"""To reconstruct from; as many as calibration has by default."""
+"""Images to reconstruct from; as many as calibration has by default."""
 
 
-class Reconstructed:
+class Reconstructed(Proxy):
     """The accuracy (0..1), on held-out training data, of the policy cut by surgery ``reconstruct``.
 
-    What a brief training mends first is what a linear map of the kept channels can mend, and
-    reconstruction finds the best such map of every layer. So this tells what the widths
-    leave to be learnt, where the accuracy of the plain cut tells little but that it was cut. The
-    surgery is this proxy's own, whatever that of the search.
+    A brief training first restores what a linear map of the kept channels can restore, and
+    reconstruction finds the best such map of every layer. So this measures what the widths allow
+    to be learnt. The surgery is independent of the search's.
 
-    Reconstruction: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV
-    2017; see the surgery. That its accuracy judges widths is our own finding, measured in
-    ``benchmarks/trust.py``.
-
-    Raises:
-        UserError: the candidate has no unpruned network, no calibration image or no held-out one.
+    Reconstruction: He et al., ICCV 2017; see the surgery. That its accuracy judges widths is our
+    own finding, measured in ``benchmarks/trust.py``.
     """
 
     name = "reconstructed"
-    batches = 0
 
-    def __call__(self, candidate: Candidate) -> float:
+    def score(self, candidate: PrunedCandidate) -> float:
         if candidate.model is None:
             raise UserError(
                 "proxy 'reconstructed' cuts the unpruned network itself, but the candidate has "

@@ -1,30 +1,27 @@
-"""snip: how much the loss depends on the weights that the policy keeps."""
+"""snip: the sensitivity of the loss to the weights that the policy keeps."""
 
 from __future__ import annotations
 
-from prune_ops.proxies.candidate import Candidate
+from prune_ops.proxies.candidate import Proxy, PrunedCandidate
 
 
-class Snip:
+class Snip(Proxy):
     """Σ |g ⊙ w| over the weights of all convolutions and linear layers.
 
     g is the gradient of the mean cross-entropy over the images of the first ``BATCHES`` calibration
     batches (the paper: one batch), BatchNorm on batch statistics, dropout off. |g w| is the
-    first-order change of the loss when the weight is removed; the more the kept ones carry of it,
-    the better the network is said to train.
+    first-order change of the loss when the weight is removed; the larger its sum over the kept
+    weights, the better the network is said to train.
 
     Definition: Lee et al., SNIP: Single-shot Network Pruning based on Connection Sensitivity, ICLR
     2019, summed over the network as in Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS,
     ICLR 2021.
-
-    Raises:
-        UserError: no calibration batch of two images or more; no convolution or linear layer.
     """
 
     name = "snip"
     batches = 1
 
-    def __call__(self, candidate: Candidate) -> float:
-        seen = candidate.passes_for(self)
+    def score(self, candidate: PrunedCandidate) -> float:
+        seen = candidate.passes
         pairs = zip(seen.gradient, seen.weights, strict=True)
         return sum((g * w.detach()).abs().double().sum().item() for g, w in pairs)

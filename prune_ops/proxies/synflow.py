@@ -1,19 +1,19 @@
-"""synflow: how strong the paths through the pruned network are, whatever the data."""
+"""synflow: the strength of the paths through the pruned network, independent of data."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_map_only
 
 from prune_ops.batches import described
-from prune_ops.proxies.candidate import Candidate
-from prune_ops.repeatable import repeatable
-from prune_ops.running import ran, total
+from prune_ops.proxies.candidate import Proxy, PrunedCandidate
+from prune_ops.running import forward, output_sum, repeatable
 from prune_ops.weights import layer_weights
 from spaces import copied
 from spaces.errors import UserError
@@ -22,32 +22,29 @@ from spaces.inputs import part, tensors
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
-class SynFlow:
+class SynFlow(Proxy):
     """Σ |w ⊙ ∂R/∂w| over the weights of all convolutions and linear layers, R = 1ᵀ Π|W| 1.
 
     R is the sum of the outputs for one all-ones image of the calibration images' shape, with the
     absolute value of every parameter, layers without bias and normalisations left out; the network
-    is otherwise in eval mode, activations as they are (a ReLU lets all of it pass). No image is
-    looked at. Every path counts with the product of its weights, so that fewer channels always
-    mean less.
+    is otherwise in eval mode, activations unchanged (a ReLU passes everything). Every path counts
+    with the product of its weights, so that fewer channels always score lower.
 
-    It is the score itself, in double precision: with fresh weights it is 3e25 for ResNet-20, 2e71
-    for ResNet-56, where float overflows (3e38), and 2e227 for ResNet-152; double ends at 2e308.
+    It is computed in double precision: with fresh weights it is 3e25 for ResNet-20, 2e71 for
+    ResNet-56, where float overflows (3e38), and 2e227 for ResNet-152; double ends at 2e308.
 
     Definition: Tanaka et al., Pruning neural networks without any data by iteratively conserving
     synaptic flow, NeurIPS 2020, summed over the network as in Abdelfattah et al., Zero-Cost Proxies
     for Lightweight NAS, ICLR 2021.
 
     Raises:
-        UserError: no calibration batch of two images or more to take the shape of; no convolution
-            or linear layer; a network so deep that the score overflows.
+        UserError: a network so deep that the score overflows.
     """
 
     name = "synflow"
     batches = 1
 
-    def __call__(self, candidate: Candidate) -> float:
-        candidate.require(self)
+    def score(self, candidate: PrunedCandidate) -> float:
         scores = synaptic_scores(candidate.pruned, candidate.calibration[0][0])
         summed = sum(score.sum().item() for score in scores)
         if not math.isfinite(summed):
@@ -60,11 +57,7 @@ class SynFlow:
 
 @torch.enable_grad()
 def synaptic_scores(model: nn.Module, images: Any) -> list[Tensor]:
-    """|w ⊙ ∂R/∂w| of each of ``layer_weights``; of the images only their shape is taken.
-
-    Raises:
-        UserError: inputs that are not all real numbers.
-    """
+    """|w ⊙ ∂R/∂w| of each of ``layer_weights``; only the images' shape is used."""
     if not all(tensor.is_floating_point() for tensor in tensors(images)):
         raise UserError(
             "proxy 'synflow' puts ones in the place of all inputs, but the network takes integers "
@@ -75,14 +68,11 @@ def synaptic_scores(model: nn.Module, images: Any) -> list[Tensor]:
     for weight in weights:
         weight.requires_grad_(True)
     with repeatable(model):
-        flow = total(ran(model, tree_map(_ones, part(images, 0, 1))))
+        ones = partial(torch.ones_like, dtype=torch.float64)
+        flow = output_sum(forward(model, tree_map_only(Tensor, ones, part(images, 0, 1))))
         gradients = torch.autograd.grad(flow, weights, materialize_grads=True)
     pairs = zip(weights, gradients, strict=True)
     return [(weight * gradient).detach().abs() for weight, gradient in pairs]
-
-
-def _ones(value: Any) -> Any:
-    return torch.ones_like(value, dtype=torch.float64) if isinstance(value, Tensor) else value
 
 
 def _linear(model: nn.Module) -> nn.Module:

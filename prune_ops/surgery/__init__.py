@@ -1,7 +1,7 @@
 """surgery: policy + scores + model → a smaller model.
 
 To add one, write one file here with a class that satisfies :class:`Surgery`, and add one line to
-``SURGERIES``; the contract test in ``tests/contracts`` takes it from there. No surgery imports
+``SURGERIES``; the contract test in ``tests/contracts`` covers it from there. No surgery imports
 another.
 """
 
@@ -16,12 +16,11 @@ from prune_ops.scores import Scores
 from prune_ops.select import select
 from prune_ops.surgery.fold_beta import FoldBeta
 from prune_ops.surgery.plain import Plain
-from prune_ops.surgery.protocol import Surgery
+from prune_ops.surgery.protocol import Groups, Surgery
 from prune_ops.surgery.reconstruct import Reconstruct
 from prune_ops.surgery.scale import Scale
 from spaces import Space
 from spaces.errors import UserError, unknown
-from spaces.groups import ChannelGroup
 from spaces.policy import Policy
 from spaces.slicing import Selection, named_tensors, narrowed
 from spaces.space import knowing
@@ -31,7 +30,7 @@ __all__ = ["SURGERIES", "Surgery", "operate", "prune", "step"]
 _ALL: tuple[Surgery, ...] = (Plain(), FoldBeta(), Scale(), Reconstruct())
 
 SURGERIES: dict[str, Surgery] = {surgery.name: surgery for surgery in _ALL}
-"""Every surgery by its name."""
+"""Every surgery by name."""
 
 
 def prune(
@@ -46,18 +45,18 @@ def prune(
 
     >>> small = prune(model, space, space.uniform(0.5), scores["second_order"])  # doctest: +SKIP
 
-    ``model`` is untouched. Module attributes (``out_channels``, ``groups``, …) follow the tensors,
-    whose names stay. What the kept weights, biases and statistics are the ``surgery`` says; by
-    default those of ``model``.
+    ``model`` is unchanged. Module attributes (``out_channels``, ``groups``, …) follow the tensors,
+    whose names stay. The ``surgery`` determines the kept weights, biases and statistics; by default
+    they are those of ``model``.
 
     Args:
         surgery: a name in ``SURGERIES``.
         batches: ``(inputs, targets)`` as ``score`` takes them; read by a surgery that needs images,
-            which looks at no targets.
+            which ignores targets.
 
     Raises:
         UserError: the policy or the scores were made for another space, an unknown surgery, or no
-            images for one that needs them, or such as give nan or inf.
+            images for one that needs them, or images that give nan or inf.
         ModelError: the model is not the one that the space was discovered on, or does not run on
             the batches.
     """
@@ -68,22 +67,13 @@ def prune(
 
 def operate(
     model: nn.Module,
-    groups: tuple[ChannelGroup, ...],
+    groups: Groups,
     selection: Selection,
     surgery: str = "plain",
     batches: Iterable[Pair] = (),
     batched: bool = True,
 ) -> nn.Module:
-    """The surgery on groups of ``model``, of which a selection stays; others stay whole.
-
-    Args:
-        batched: as ``Space.batched``.
-
-    Raises:
-        UserError: an unknown surgery, or no images for one that needs them, or such as give nan or
-            inf.
-        ModelError: the model does not run on the batches.
-    """
+    """As `prune`, keeping a selection of channels; groups that it leaves out stay whole."""
     if surgery not in SURGERIES:
         raise unknown("surgery", surgery, SURGERIES)
     chosen = SURGERIES[surgery]
@@ -98,15 +88,11 @@ def operate(
 
 def step(
     model: nn.Module,
-    groups: tuple[ChannelGroup, ...],
+    groups: Groups,
     selection: Selection,
     surgery: str = "plain",
     batches: Iterable[Pair] = (),
-) -> tuple[nn.Module, tuple[ChannelGroup, ...]]:
-    """The same, and the groups of the smaller model, so that it can be pruned further.
-
-    >>> small, groups = step(model, space.groups, {"conv1": np.arange(8)})   # doctest: +SKIP
-    >>> small, groups = step(small, groups, {"conv2": np.arange(4)})         # doctest: +SKIP
-    """
+) -> tuple[nn.Module, Groups]:
+    """As `operate`, also giving the smaller model's groups, so that it can be pruned further."""
     small = operate(model, groups, selection, surgery, batches)
     return small, narrowed(groups, selection, named_tensors(model))

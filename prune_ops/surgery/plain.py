@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import nn
 
-from prune_ops.batches import Batch
-from spaces.groups import ChannelGroup
+from prune_ops.surgery.protocol import Batches, Groups
 from spaces.slicing import Selection, cut
 
 
@@ -20,8 +17,8 @@ class Plain:
     def __call__(
         self,
         model: nn.Module,
-        groups: tuple[ChannelGroup, ...],
+        groups: Groups,
         selection: Selection,
-        batches: Sequence[Batch],  # noqa: ARG002
+        batches: Batches,  # noqa: ARG002
     ) -> nn.Module:
         return cut(model, groups, selection)

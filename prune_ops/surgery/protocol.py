@@ -1,4 +1,4 @@
-"""What a surgery is, and what several of them share."""
+"""The surgery protocol, and helpers that several surgeries share."""
 
 from __future__ import annotations
 
@@ -13,33 +13,32 @@ from spaces import copied
 from spaces.groups import ChannelGroup, Member
 from spaces.slicing import Selection
 
+Groups = tuple[ChannelGroup, ...]
+Batches = Sequence[Batch]
+
 
 class Surgery(Protocol):
     """Makes the smaller model.
 
     Attributes:
         name: its key in ``SURGERIES`` and on the command line.
-        needs_images: whether it looks at calibration images.
+        needs_images: whether it uses calibration images.
     """
 
     name: str
     needs_images: bool
 
     def __call__(
-        self,
-        model: nn.Module,
-        groups: tuple[ChannelGroup, ...],
-        selection: Selection,
-        batches: Sequence[Batch],
+        self, model: nn.Module, groups: Groups, selection: Selection, batches: Batches
     ) -> nn.Module:
-        """A new network of the shapes and names that ``cut`` gives; ``model`` is untouched.
+        """A new network with the shapes and names that ``cut`` gives; ``model`` is unchanged.
 
-        A layer that the surgery can do nothing for is cut plainly.
+        A layer that the surgery does not apply to is cut plainly.
 
         Args:
             groups: of ``model``.
-            selection: which of their channels stay; groups left out stay whole.
-            batches: read only if ``needs_images``, and then there is an image; none is empty.
+            selection: the channels to keep; groups left out stay whole.
+            batches: at least one, none of them empty, if ``needs_images``; else unused.
         """
         ...
 
@@ -60,7 +59,7 @@ def readers(group: ChannelGroup) -> list[Member]:
     return [member for member in group.members if member.kind == "in"]
 
 
-def watched(model: nn.Module) -> nn.Module:
-    """The same network in eval mode: other modules around the very tensors of ``model``."""
+def eval_copy(model: nn.Module) -> nn.Module:
+    """The same network in eval mode: new modules that share the tensors of ``model``."""
     tensors = [*model.parameters(), *model.buffers()]
     return copied(model, {id(tensor): tensor for tensor in tensors}).eval()

@@ -1,4 +1,4 @@
-"""scale: what stays is scaled so that the next layer misses the removed channels least."""
+"""scale: kept channels are scaled so that the next layer's outputs change least."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from prune_ops.batches import Batch
-from prune_ops.contributions import SAMPLES, Layer, Readers, by_channel, by_input, sampled
-from prune_ops.equations import least_squares
-from prune_ops.running import ran
-from prune_ops.surgery.protocol import readers, removed, watched
+from prune_ops.contributions import (
+    SAMPLES,
+    Layer,
+    LayerTracer,
+    by_channel,
+    by_input,
+    reads,
+    sampled,
+)
+from prune_ops.least_squares import least_squares
+from prune_ops.running import forward
+from prune_ops.surgery.protocol import Batches, Groups, eval_copy, removed
 from spaces import copied
 from spaces.groups import ChannelGroup, Member
 from spaces.slicing import Selection, cut
@@ -23,10 +30,10 @@ Read = Mapping[nn.Parameter, list[tuple[ChannelGroup, Member]]]
 class Scale:
     """Each reader's slice of a kept channel c is multiplied by s_c: min Σ_n (y_n − Σ_c s_c x_nc)².
 
-    y_n is an output of the reader, before its bias, normalisation and activation, and x_nc what
-    channel c adds to it, both in ``model``; ten outputs of each image are sampled, as in criterion
-    ``thinet``. Each reader has scales of its own; one that reads several groups has them fitted
-    together. Where the images leave a choice, scales stay as near to 1 as can be.
+    y_n is an output of the reader, before its bias, normalisation and activation, and x_nc channel
+    c's contribution to it, both in ``model``; ten outputs per image are sampled, as in criterion
+    ``thinet``. Each reader has its own scales; one that reads several groups has them fitted
+    jointly. Where the images leave a choice, scales are as near to 1 as possible.
 
     Definition: Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network
     Compression, ICCV 2017: the least squares that follow its greedy selection.
@@ -36,77 +43,64 @@ class Scale:
     needs_images = True
 
     def __call__(
-        self,
-        model: nn.Module,
-        groups: tuple[ChannelGroup, ...],
-        selection: Selection,
-        batches: Sequence[Batch],
+        self, model: nn.Module, groups: Groups, selection: Selection, batches: Batches
     ) -> nn.Module:
         scaled = copied(model)
         read = _read(scaled, groups, selection)
         grams = _grams(scaled, read, batches)
         with torch.no_grad():
-            for weight, places in read.items():
-                stays = torch.cat([_stays(group, selection) for group, _ in places])
-                scales = _scales(grams[weight], stays.to(weight.device)).to(weight.dtype)
-                sizes = [group.channels for group, _ in places]
-                for (_, member), own in zip(places, scales.split(sizes), strict=True):
+            for weight, slices in read.items():
+                kept = torch.cat([_is_kept(group, selection) for group, _ in slices])
+                scales = _scales(grams[weight], kept.to(weight.device)).to(weight.dtype)
+                sizes = [group.channels for group, _ in slices]
+                for (_, member), own in zip(slices, scales.split(sizes), strict=True):
                     _multiply(weight, member, own)
         return cut(scaled, groups, selection)
 
 
 def _read(model: nn.Module, groups: Sequence[ChannelGroup], selection: Selection) -> Read:
-    """The weights that lose inputs, with all that they read."""
-    parameters = dict(model.named_parameters())
-    losing = {m.parameter for group, _ in removed(groups, selection) for m in readers(group)}
-    read: dict[nn.Parameter, list[tuple[ChannelGroup, Member]]] = {}
-    for group in groups:
-        for member in readers(group):
-            if member.parameter in losing:
-                read.setdefault(parameters[member.parameter], []).append((group, member))
-    return read
+    """The weights that lose inputs, with all groups that they read."""
+    named = dict(model.named_parameters(remove_duplicate=False))
+    losing = reads([group for group, _ in removed(groups, selection)], named)
+    return {weight: slices for weight, slices in reads(groups, named).items() if weight in losing}
 
 
-def _grams(model: nn.Module, read: Read, batches: Sequence[Batch]) -> Mapping[nn.Parameter, Tensor]:
+def _grams(model: nn.Module, read: Read, batches: Batches) -> Mapping[nn.Parameter, Tensor]:
     """Weight → Σ_n x_n x_nᵀ over sampled outputs, x_n over the channels of all groups it reads."""
-    sizes = {weight: sum(group.channels for group, _ in places) for weight, places in read.items()}
+    sizes = {weight: sum(group.channels for group, _ in slices) for weight, slices in read.items()}
     grams = {w: torch.zeros(n, n, dtype=torch.float64, device=w.device) for w, n in sizes.items()}
     generator = torch.Generator().manual_seed(0)
     images = 0
 
-    def found(weight: nn.Parameter, layer: Layer) -> None:
+    def add(weight: nn.Parameter, layer: Layer) -> None:
         parts = by_input(layer, sampled(layer, SAMPLES * images, generator))
         x = torch.cat([by_channel(member, parts) for _, member in read[weight]], 1).double()
         grams[weight].addmm_(x.T, x)
 
-    network = watched(model)
-    with torch.no_grad(), Readers(read, found):
+    network = eval_copy(model)
+    with torch.no_grad(), LayerTracer(read, add):
         for batch in batches:
             images = batch.images
-            ran(network, batch.inputs)
+            forward(network, batch.inputs)
     return grams
 
 
-def _stays(group: ChannelGroup, selection: Selection) -> Tensor:
+def _is_kept(group: ChannelGroup, selection: Selection) -> Tensor:
     mask = torch.zeros(group.channels, dtype=torch.bool)
     mask[torch.as_tensor(selection[group.name]) if group.name in selection else slice(None)] = True
     return mask
 
 
-def _scales(gram: Tensor, stays: Tensor) -> Tensor:
-    """``(channels,)``: of those that stay the least-squares scales nearest to 1, else 1.
-
-    With s = 1 + d the residual is Σ over the removed channels less Σ_c d_c x_nc.
-    """
+def _scales(gram: Tensor, kept: Tensor) -> Tensor:
+    """``(channels,)``: the least-squares scales of kept channels nearest to 1; 1 for the others."""
+    # With s = 1 + d the residual is the sum over the removed channels minus Σ_c d_c x_nc.
     scales = torch.ones_like(gram[0])
-    among = gram[stays][:, stays]
-    missing = gram[stays][:, ~stays].sum(1)
-    scales[stays] += least_squares(among, missing)
+    scales[kept] += least_squares(gram[kept][:, kept], gram[kept][:, ~kept].sum(1))
     return scales
 
 
 def _multiply(weight: Tensor, member: Member, scales: Tensor) -> None:
-    """The slices of the member's channels by their scales, in place."""
+    """Multiply the member's channel slices by their scales, in place."""
     factors = scales.new_ones(weight.shape[member.dim])
     for position in torch.as_tensor(member.index.T, device=weight.device):
         factors[position] = scales

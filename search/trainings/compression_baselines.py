@@ -1,7 +1,7 @@
 """Other ways to compress the same network, trained for comparison with what the search found.
 
-At each budget unstructured magnitude pruning with as many weights left as the best searched network
-has, and one network with ternary weights. They save bytes; of FLOPs they save none.
+A way that takes a sparsity has one network a budget, with as many weights left as the best searched
+network has; any other way has one. They save bytes; of FLOPs they save none.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from prune_ops import layer_weights, size
+from prune_ops import WAYS, Way, layer_weights, size
 from results import BesideRecord, FinalRecord
 from results.training import Candidate, TrainingRecord
 from search.evaluator import Evaluator
@@ -75,15 +75,16 @@ class CompressionBaselines:
         return self._evaluator.config.final_seeds
 
     def _ordered(self, finals: Iterable[FinalRecord]) -> Iterator[list[BesideRecord] | Baseline]:
-        """The unpruned network, at each budget the searched one and its rival, then ternary."""
-        ways = self._evaluator.config.training.compression_baselines
+        """The unpruned network, at each budget the searched one and those as large, then others."""
+        ways = [WAYS[name] for name in self._evaluator.config.training.compression_baselines]
         for final in finals:
             if final.best or final.role == "baseline":
                 yield self._of(final)
-            if final.best and "magnitude" in ways:
-                yield from self._as_large_as(final)
-        if "ternary" in ways:
-            yield Baseline("ternary", "ternary", None)
+            if final.best:
+                for way in ways:
+                    if way.needs_sparsity:
+                        yield from self._as_large_as(final, way)
+        yield from (Baseline(way.name, way.name, None) for way in ways if not way.needs_sparsity)
 
     def _of(self, final: FinalRecord) -> list[BesideRecord]:
         """What is known of a network of the finals, which is not trained or tested again."""
@@ -111,9 +112,9 @@ class CompressionBaselines:
             for seed, validation, test, taken in measured
         ]
 
-    def _as_large_as(self, final: FinalRecord) -> Iterator[Baseline]:
-        """Magnitude pruning to as many parameters as a pruned network has."""
-        name, space = f"magnitude at {final.budget}", self._evaluator.space
+    def _as_large_as(self, final: FinalRecord, way: Way) -> Iterator[Baseline]:
+        """Compression to as many parameters as a pruned network has."""
+        name, space = f"{way.name} at {final.budget}", self._evaluator.space
         weights = sum(weight.numel() for weight in layer_weights(self._evaluator.task.model))
         rest = space.full_params - weights
         if final.params <= rest:
@@ -123,7 +124,7 @@ class CompressionBaselines:
             )
             return
         zeros = (space.full_params - final.params) / weights
-        yield Baseline(name, "magnitude", final.budget, zeros)
+        yield Baseline(name, way.name, final.budget, zeros)
 
     def _job(self, baseline: Baseline, seed: int) -> TrainingJob:
         usual = self._evaluator.specs.finetuning()
@@ -141,7 +142,7 @@ def expected(evaluator: Evaluator) -> list[TrainingJob]:
     """What will be trained, as far as it is known before the search."""
     config = evaluator.config
     ways = config.training.compression_baselines
-    networks = len(config.policies.budget) * ("magnitude" in ways) + ("ternary" in ways)
+    networks = sum(len(config.policies.budget) if WAYS[w].needs_sparsity else 1 for w in ways)
     whole, spec = Candidate(evaluator.space.full), evaluator.specs.finetuning()
     return [TrainingJob(whole, spec, seed) for seed in config.final_seeds] * networks
 

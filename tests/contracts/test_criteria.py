@@ -8,6 +8,7 @@ from functools import cache
 
 import pytest
 import torch
+from devices import DEVICES
 from looking import look_at
 from networks import SMALL
 
@@ -44,12 +45,6 @@ LINES = {
 NETWORKS = ("Residual", "Grouped", "Shared", "Depthwise", "Separable", "Transposed", "ScaleNorm")
 PAIRS = [(c, n) for c in LINES for n in NETWORKS if n not in LINES[c].refuses]
 SIGHTED = [(c, n) for c, n in PAIRS if not LINES[c].blind]
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-    ),
-]
 
 
 @cache

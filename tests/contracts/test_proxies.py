@@ -10,6 +10,7 @@ from functools import cache
 
 import pytest
 import torch
+from devices import DEVICES
 from looking import look_at
 from networks import SMALL
 
@@ -38,12 +39,6 @@ LINES = {
     "zico": Line(falls=False),
 }
 NETWORKS = ("Residual", "Grouped", "Depthwise", "ScaleNorm")
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-    ),
-]
 
 
 @cache
@@ -61,7 +56,7 @@ def unpruned(network):
     scores = prune_ops.score(model, space, calibration, ["second_order"])["second_order"]
     own = [(x, model(x).argmax(1)) for x, _ in held_out]
     damages = prune_ops.measure(model, space, scores, own, ["iso_damage"])["iso_damage"]
-    return prune_ops.Candidate(
+    return prune_ops.PrunedCandidate(
         *(space.full, space, scores, model, calibration, held_out, damages), model=model
     )
 

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from devices import DEVICES
 from looking import look_at
 from networks import SMALL
 from oracles import randomise
@@ -34,12 +35,6 @@ LINES = {
 }
 NETWORKS = ("Residual", "Grouped", "Depthwise", "Transposed", "Shared", "Concat", "ScaleNorm")
 PAIRS = [(s, n) for s in LINES for n in NETWORKS]
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-    ),
-]
 
 
 @cache

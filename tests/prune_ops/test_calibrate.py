@@ -72,18 +72,18 @@ def sample_gradients(model, inputs, targets):
 
 def test_fisher_equals_vmapped_sample_gradients(everything):
     model, space = everything
-    evidence, _ = collect(model, space, batches(), frozenset({"fisher"}))
+    stats, _ = collect(model, space, batches(), frozenset({"fisher"}))
     inputs, targets = (torch.cat(parts) for parts in zip(*batches(), strict=True))
     wanted = sample_gradients(model, inputs, targets)
-    assert evidence.fisher.keys() >= {"grouped.weight", "depthwise.weight", "norm.bias", "scale"}
-    assert torch.equal(evidence.fisher["alias.weight"], evidence.fisher["twice.weight"])
-    for name in evidence.fisher.keys() & wanted.keys():
-        torch.testing.assert_close(evidence.fisher[name], wanted[name].square().mean(0))
+    assert stats.fisher.keys() >= {"grouped.weight", "depthwise.weight", "norm.bias", "scale"}
+    assert torch.equal(stats.fisher["alias.weight"], stats.fisher["twice.weight"])
+    for name in stats.fisher.keys() & wanted.keys():
+        torch.testing.assert_close(stats.fisher[name], wanted[name].square().mean(0))
 
 
 def test_fisher_equals_a_loop_of_backward_passes(everything):
     model, space = everything
-    evidence, _ = collect(model, space, batches(), frozenset({"fisher"}))
+    stats, _ = collect(model, space, batches(), frozenset({"fisher"}))
     reference, squares = copy.deepcopy(model), {}
     samples = [pair for x, y in batches() for pair in zip(x, y, strict=True)]
     for image, target in samples:
@@ -91,8 +91,8 @@ def test_fisher_equals_a_loop_of_backward_passes(everything):
         cross_entropy(reference(image[None]), target[None]).backward()
         for name, parameter in reference.named_parameters():
             squares[name] = squares.get(name, 0) + parameter.grad.square() / len(samples)
-    for name in evidence.fisher.keys() & squares.keys():
-        torch.testing.assert_close(evidence.fisher[name], squares[name])
+    for name in stats.fisher.keys() & squares.keys():
+        torch.testing.assert_close(stats.fisher[name], squares[name])
 
 
 def test_taylor_equals_autograd_of_a_gate(everything):

@@ -17,13 +17,13 @@ from torch import nn
 import spaces
 from prune_ops.calibrate import collect
 from prune_ops.collectors import forward
-from prune_ops.contributions import Layer, Readers, by_input, sampled
+from prune_ops.contributions import Layer, LayerTracer, by_input, sampled
 
 
 def uses_of(module, inputs):
-    """What ``Readers`` finds when the module runs, and what it returned."""
+    """What ``LayerTracer`` finds when the module runs, and what it returned."""
     found = []
-    with torch.no_grad(), Readers([module.weight], lambda _, layer: found.append(layer)):
+    with torch.no_grad(), LayerTracer([module.weight], lambda _, layer: found.append(layer)):
         result = module(inputs)
     return found, result
 
@@ -86,7 +86,7 @@ def as_listed(module, outputs):
 def test_a_functional_call_with_keywords_is_seen():
     weight = nn.Parameter(torch.randn(4, 2, 3, 3))
     found = []
-    with Readers([weight], lambda *use: found.append(use)):
+    with LayerTracer([weight], lambda *use: found.append(use)):
         F.conv2d(weight=weight, input=torch.randn(1, 2, 5, 5), stride=2)
         F.conv2d(torch.randn(1, 2, 5, 5), torch.randn(4, 2, 3, 3))
     [(parameter, layer)] = found

@@ -19,7 +19,7 @@ from spaces import UserError
 
 def proxy(name, pruned, inputs):
     calibration = [(inputs, torch.zeros(len(inputs)).long())]
-    candidate = prune_ops.Candidate(None, None, None, pruned, calibration, ())
+    candidate = prune_ops.PrunedCandidate(None, None, None, pruned, calibration, ())
     return prune_ops.PROXIES[name](candidate)
 
 

@@ -22,7 +22,7 @@ LOG3 = math.log(3)
 
 
 def candidate(pruned, calibration):
-    return prune_ops.Candidate(None, None, None, pruned, calibration, ())
+    return prune_ops.PrunedCandidate(None, None, None, pruned, calibration, ())
 
 
 def proxy(name, pruned, calibration):

@@ -198,5 +198,5 @@ def test_predicted_damage_is_of_what_the_greedy_choice_removes(chain):
     # Layer 0 loses 1, layer 1 its first filter, 6 with nothing pruned.
     model, space = chain
     scores, policy = score("l1_greedy", model, space), Policy({"0": 1, "1": 1})
-    candidate = prune_ops.Candidate(policy, space, scores, model, [], [])
+    candidate = prune_ops.PrunedCandidate(policy, space, scores, model, [], [])
     assert prune_ops.PROXIES["predicted_damage"](candidate) == -7

@@ -17,8 +17,8 @@ NAME = "second_order_hutchinson"
 
 
 def curvature(model, space, batches, **options):
-    evidence, _ = collect(model, space, batches, frozenset({"curvature"}), **options)
-    return evidence.curvature
+    stats, _ = collect(model, space, batches, frozenset({"curvature"}), **options)
+    return stats.curvature
 
 
 class Twice(nn.Module):

@@ -1,4 +1,4 @@
-"""Proxies and importances of several inputs are those of one; others are refused in one line."""
+"""Proxies and sensitivities of several inputs are those of one; others are refused in one line."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def candidate(form: str, batches, usual: bool = False):
     scores = {g.name: torch.arange(g.channels) for g in space.groups}
     policy = space.policy(space.lattice.top / 2)
     pruned = prune_ops.prune(model, space, policy, scores)
-    return prune_ops.Candidate(policy, space, scores, pruned, batches, batches, model=model)
+    return prune_ops.PrunedCandidate(policy, space, scores, pruned, batches, batches, model=model)
 
 
-def test_importances_judge_several_inputs_as_one_and_refuse_what_are_no_logits():
+def test_sensitivities_judge_several_inputs_as_one_and_refuse_what_are_no_logits():
     def measured(form: str, usual: bool):
         model, space = FORMS[form].model(usual), FORMS[form].space(usual)
         scores = {g.name: torch.arange(g.channels) for g in space.groups}
@@ -58,5 +58,5 @@ def test_importances_judge_several_inputs_as_one_and_refuse_what_are_no_logits()
     found, wanted = measured("inputs by name", False), measured("inputs by name", True)
     for name, values in wanted.items():
         torch.testing.assert_close(found[name], values, rtol=1e-4, atol=1e-6)
-    with pytest.raises(spaces.UserError, match="an importance takes networks that give logits"):
+    with pytest.raises(spaces.UserError, match="a sensitivity takes networks that give logits"):
         measured("a tuple out", False)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from prune_ops import baked, layer_weights, sparsified
+from prune_ops import layer_weights, sparsified, without_parametrization
 from spaces import UserError
 
 
@@ -24,7 +24,7 @@ def two_layers(first: list[float], second: list[float]) -> nn.Sequential:
 
 
 def left(model: nn.Module) -> list[list[float]]:
-    return [weight.flatten().tolist() for weight in layer_weights(baked(model))]
+    return [weight.flatten().tolist() for weight in layer_weights(without_parametrization(model))]
 
 
 def test_all_weights_of_the_network_are_compared_with_one_another():
@@ -64,16 +64,16 @@ def test_zeros_stay_zero_and_the_rest_is_trained():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 3))
     sparse = sparsified(model, 0.7)
-    zeros = [weight == 0 for weight in layer_weights(baked(sparse))]
+    zeros = [weight == 0 for weight in layer_weights(without_parametrization(sparse))]
     optimizer = torch.optim.SGD(
         sparse.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1
     )
-    before = [p.clone() for p in baked(sparse).parameters()]
+    before = [p.clone() for p in without_parametrization(sparse).parameters()]
     for _ in range(5):
         optimizer.zero_grad()
         sparse(torch.randn(8, 1, 4, 4)).square().mean().backward()
         optimizer.step()
-    trained = baked(sparse)
+    trained = without_parametrization(sparse)
     assert sum(int(zero.sum()) for zero in zeros) == round(0.7 * (36 + 48))
     for weight, zero in zip(layer_weights(trained), zeros, strict=True):
         assert (weight[zero] == 0).all()

@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 import prune_ops
-from prune_ops.proxies.accuracy import accuracy
 from prune_ops.proxies.adaptive_bn import MAX_BATCHES, recalibrated
+from prune_ops.running import accuracy
 from spaces import Policy, UserError, discover
 
 PROXIES = prune_ops.PROXIES
 
 
 def candidate(pruned, calibration=(), held_out=(), policy=None, space=None, scores=None):
-    return prune_ops.Candidate(policy, space, scores, pruned, calibration, held_out)
+    return prune_ops.PrunedCandidate(policy, space, scores, pruned, calibration, held_out)
 
 
 def test_predicted_damage_is_what_the_removed_channels_scored():

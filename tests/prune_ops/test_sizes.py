@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from prune_ops import Compression, Size, size, sparsified, ternarised
+from prune_ops import WAYS, Compression, Size, size, sparsified, ternarised
+
+SPARSE, TERNARY = WAYS["magnitude"].stored_bytes, WAYS["ternary"].stored_bytes
 
 
 def linear(rows: int, columns: int, nonzero: int) -> nn.Linear:
@@ -36,23 +38,23 @@ def test_dense_is_four_bytes_for_each_parameter_and_running_statistic():
     ],
 )
 def test_sparse_takes_the_smallest_of_bitmap_csr_and_float32(rows, columns, nonzero, stored):
-    assert size(linear(rows, columns, nonzero), "sparse") == Size(nonzero, stored)
+    assert size(linear(rows, columns, nonzero), SPARSE) == Size(nonzero, stored)
 
 
 def test_each_layer_is_stored_for_itself_and_biases_are_float32():
     model = nn.Sequential(linear(10, 100, 200), nn.Linear(10, 2))
-    assert size(model, "sparse") == Size(200 + 22, (800 + 125) + 4 * 20 + 4 * 2)
+    assert size(model, SPARSE) == Size(200 + 22, (800 + 125) + 4 * 20 + 4 * 2)
 
 
 def test_ternary_takes_two_bits_a_weight_and_one_alpha_a_layer():
     model = nn.Sequential(nn.Linear(5, 3), nn.LayerNorm(3), nn.Linear(3, 2, bias=False))
     # 30 bits are 4 bytes, 12 bits 2.
-    assert size(model, "ternary").bytes == (4 + 4) + 4 * 3 + 4 * 6 + (2 + 4)
+    assert size(model, TERNARY).bytes == (4 + 4) + 4 * 3 + 4 * 6 + (2 + 4)
 
 
 def test_a_network_that_is_still_compressed_has_the_size_of_what_it_computes_with():
     model = nn.Linear(100, 10)
-    assert size(sparsified(model, 0.8), "sparse") == Size(200 + 10, 800 + 125 + 40)
+    assert size(sparsified(model, 0.8), SPARSE) == Size(200 + 10, 800 + 125 + 40)
     assert Compression("magnitude", 0.8).size(sparsified(model, 0.8)).nonzero == 210
     with torch.no_grad():
         model.weight.copy_(torch.tensor([2.0, -1.0, 0.5, 4.0]).repeat(250).view(10, 100))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from prune_ops import baked, ternarised
+from prune_ops import ternarised, without_parametrization
 from prune_ops.compression.ternary import ternary
 
 
@@ -62,7 +62,7 @@ def test_after_training_every_layer_has_three_values(steps):
         optimizer.zero_grad()
         small(torch.randn(8, 1, 4, 4)).square().mean().backward()
         optimizer.step()
-    plain = baked(small)
+    plain = without_parametrization(small)
     for layer in (plain[0], plain[2]):  # the first and the last are no exception
         low, zero, high = layer.weight.unique().tolist()
         assert (zero, -low) == (0, high)

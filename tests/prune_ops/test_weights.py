@@ -7,24 +7,19 @@ import pickle
 
 import pytest
 import torch
+from devices import DEVICES
 from networks import SMALL
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from prune_ops import Compression, baked, layer_weights, sparsified, ternarised
-from prune_ops.weights import Through, reweighted
+from prune_ops import Compression, layer_weights, sparsified, ternarised, without_parametrization
+from prune_ops.weights import WeightTransform, reweighted
 from spaces import ModelError
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-    ),
-]
 NETWORKS = ("Residual", "Grouped", "Shared", "Depthwise", "Transposed", "ScaleNorm")
 
 
-class Doubled(Through):
+class Doubled(WeightTransform):
     def forward(self, weight):
         return 2 * weight
 
@@ -68,7 +63,7 @@ def test_a_shared_weight_goes_through_once_wherever_it_is_used():
         for weight in layer_weights(by_hand):
             weight.mul_(2)
     torch.testing.assert_close(twice(x), by_hand(x))
-    plain = baked(twice)
+    plain = without_parametrization(twice)
     assert plain.out.weight is plain.words.weight
     torch.testing.assert_close(plain.words.weight, 2 * model.words.weight)
     assert sum(p.numel() for p in twice.parameters()) == sum(p.numel() for p in model.parameters())
@@ -87,7 +82,7 @@ def test_the_model_is_untouched_and_baking_changes_nothing_but_the_names(
         said, before = model(x), copy.deepcopy(model.state_dict())
         small = compression.of(model)
         compressed = small(x)
-        plain = baked(small)
+        plain = without_parametrization(small)
         assert torch.equal(plain(x), compressed)
         assert torch.equal(small(x), compressed)  # baking a copy left it alone
         assert torch.equal(model(x), said)
@@ -102,8 +97,8 @@ def test_the_model_is_untouched_and_baking_changes_nothing_but_the_names(
 def test_what_is_not_ours_stays_where_it_was():
     model = nn.Sequential(weight_norm(nn.Linear(2, 3)), nn.Linear(3, 1))
     for small in (sparsified(model, 0.5), ternarised(model)):
-        assert sorted(baked(small).state_dict()) == sorted(model.state_dict())
-        assert torch.equal(baked(small)[0].weight, model[0].weight)
+        assert sorted(without_parametrization(small).state_dict()) == sorted(model.state_dict())
+        assert torch.equal(without_parametrization(small)[0].weight, model[0].weight)
 
 
 def test_a_network_without_weights_is_refused():

@@ -204,7 +204,9 @@ def test_the_weights_stay_compressed_through_training_and_the_task_is_untouched(
         torch.equal(value, before[n]) for n, value in evaluator.task.model.state_dict().items()
     )
     assert sorted(network.state_dict()) == sorted(before)
-    start = prune_ops.layer_weights(prune_ops.baked(compression.of(evaluator.task.model)))
+    start = prune_ops.layer_weights(
+        prune_ops.without_parametrization(compression.of(evaluator.task.model))
+    )
     for weight, was in zip(prune_ops.layer_weights(network), start, strict=True):
         assert not torch.equal(weight, was)
         if compression.way == "ternary":
@@ -242,13 +244,15 @@ def test_a_step_moves_the_shadow_weights_as_it_moves_plain_ternary_ones(
 ) -> None:
     recipe = Recipe(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0)
     small = Compression("ternary").of(evaluator.task.model)
-    plain = prune_ops.baked(small)
+    plain = prune_ops.without_parametrization(small)
     shadow = small.blocks[1].conv1.parametrizations.weight.original  # type: ignore[union-attr]
     weight = plain.get_parameter("blocks.1.conv1.weight")
     apart = (shadow - weight).detach().clone()
     for network in (small, plain):
         train(network, evaluator.task.train, recipe, epochs=0, seed=3, device=evaluator.task.device)
-    assert not torch.equal(weight, prune_ops.baked(small).get_parameter("blocks.1.conv1.weight"))
+    assert not torch.equal(
+        weight, prune_ops.without_parametrization(small).get_parameter("blocks.1.conv1.weight")
+    )
     torch.testing.assert_close(shadow - weight, apart)
 
 

@@ -14,7 +14,7 @@ from evaluators import own_job
 
 import prune_ops
 import spaces
-from prune_ops.running import ran
+from prune_ops.running import forward
 from results import TrialRecord
 from results.training import Candidate, TrainingSpec
 from search import checkpoints
@@ -215,7 +215,7 @@ def out_of_memory_in_a_surgery() -> ModelError:
     network = torch.nn.Identity()
     network.forward = exhausted  # type: ignore[method-assign]
     with pytest.raises(ModelError) as caught:
-        ran(network, torch.zeros(1))
+        forward(network, torch.zeros(1))
     return caught.value
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from prune_ops import IMPORTANCES
+from prune_ops import SENSITIVITIES
 from search import layers
 from search.config import SearchConfig
-from search.layers import importances, sensitivity
+from search.layers import sensitivity
 from spaces import Space
 
 
@@ -45,7 +45,7 @@ def test_what_starts_and_proxies_ask_for_is_measured(options, measured) -> None:
 def test_records_say_widths_and_unit_of_every_group(space: Space) -> None:
     config = SearchConfig.of(starts=("layer_damage", "iso_damage"))
     found = {
-        name: {g.name: torch.arange(len(IMPORTANCES[name].widths(g))) / 4 for g in space.groups}
+        name: {g.name: torch.arange(len(SENSITIVITIES[name].widths(g))) / 4 for g in space.groups}
         for name in ("layer_damage", "iso_damage")
     }
     records = sensitivity(space, config, found)

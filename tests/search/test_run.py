@@ -84,12 +84,12 @@ def test_what_single_layers_bear_is_a_start_a_proxy_and_in_the_report(
     stored = torch.load(run.folder / "scores.pt", weights_only=True)["iso_damage"]
     assert all(torch.equal(stored[group.name], found[group.name]) for group in space.groups)
     assert run.sensitivity["damage"].tolist() == torch.cat(list(found.values())).tolist()
-    widths = prune_ops.IMPORTANCES["iso_damage"].policy
+    widths = prune_ops.SENSITIVITIES["iso_damage"].policy
     starts = {r.policy for r in run.records if r.origin == "iso_damage"}
     assert widths(space, found, Budget.parse("0.5")) in starts
     by_proxy = {r.policy: r.proxies["iso_damage"] for r in run.records}
     for policy, score in by_proxy.items():
-        judged = prune_ops.Candidate(policy, space, {}, task.model, (), (), damages=found)
+        judged = prune_ops.PrunedCandidate(policy, space, {}, task.model, (), (), damages=found)
         assert score == prune_ops.PROXIES["iso_damage"](judged)
     assert "Which layers bear cuts" in (run.folder / "report.md").read_text()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from prune_ops import IMPORTANCES
+from prune_ops import SENSITIVITIES
 from search.config import SearchConfig
 from search.starts import global_ranking, start_budget_warning, starts
 from spaces import Budget, Space
@@ -101,7 +101,7 @@ def test_only_comparable_scores_are_ranked_as_they_are(
 
 
 def test_an_importance_sets_the_widths_itself(space: Space) -> None:
-    importance = IMPORTANCES["iso_damage"]
+    importance = SENSITIVITIES["iso_damage"]
     damages = {g.name: torch.ones(len(importance.widths(g))) for g in space.groups}
     damages["conv1"] *= 9
     found = starts(space, {"iso_damage": damages}, [HALF])

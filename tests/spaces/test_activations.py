@@ -9,7 +9,7 @@ from networks import SMALL
 from torch import nn
 
 import spaces
-from prune_ops.watching import Activations, of_channels
+from prune_ops.activation_tracer import ActivationTracer, of_channels
 from spaces import ModelError
 
 
@@ -73,7 +73,7 @@ def values_at(model, space, activation, group):
         if use is activation:
             found.append(of_channels(use, group, output).clone())
 
-    with torch.no_grad(), Activations(space.activations, keep):
+    with torch.no_grad(), ActivationTracer(space.activations, keep):
         model(torch.ones(2, 3, 8, 8))
     return found[0]
 
@@ -114,7 +114,7 @@ def test_functions_modules_and_methods_are_all_seen():
     model = Each().eval()
     space = spaces.discover(model, (torch.zeros(1, 3, 4, 4),))
     seen = []
-    with Activations(space.activations, lambda use, _: seen.append(use.function)):
+    with ActivationTracer(space.activations, lambda use, _: seen.append(use.function)):
         model(torch.zeros(2, 3, 4, 4))
     assert seen == [
         *("relu6", "hardtanh", "silu", "gelu", "hardswish", "leaky_relu", "elu", "selu", "celu"),

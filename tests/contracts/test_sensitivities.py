@@ -1,4 +1,4 @@
-"""What every importance must do. A new one joins by one line in ``NAMES``."""
+"""What every sensitivity must do. A new one joins by one line in ``NAMES``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from devices import DEVICES
 from networks import SMALL
 
 import prune_ops
@@ -21,13 +22,7 @@ NAMES = [
     "layer_damage",
 ]
 NETWORKS = ("Residual", "Grouped", "Depthwise", "ScaleNorm")
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-    ),
-]
-IMPORTANCES = prune_ops.IMPORTANCES
+SENSITIVITIES = prune_ops.SENSITIVITIES
 
 
 @cache
@@ -51,9 +46,9 @@ def measure(name, network, device="cpu", model=None):
     return prune_ops.measure(model, space, scores, moved, [name], seed=3)[name]
 
 
-def test_every_importance_is_named():
-    assert sorted(IMPORTANCES) == NAMES
-    assert not IMPORTANCES.keys() & prune_ops.CRITERIA.keys()  # --starts takes both
+def test_every_sensitivity_is_named():
+    assert sorted(SENSITIVITIES) == NAMES
+    assert not SENSITIVITIES.keys() & prune_ops.CRITERIA.keys()  # --starts takes both
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -64,7 +59,7 @@ def test_a_finite_damage_for_each_width_the_same_twice(name, network, device):
     first, second = (measure(name, network, device) for _ in range(2))
     assert list(first) == [group.name for group in space.groups]
     for group in space.groups:
-        damages, widths = first[group.name], IMPORTANCES[name].widths(group)
+        damages, widths = first[group.name], SENSITIVITIES[name].widths(group)
         assert damages.shape == (len(widths),)
         assert (damages.dtype, damages.device.type) == (torch.float64, "cpu")
         assert damages.isfinite().all()
@@ -80,9 +75,9 @@ def test_what_is_judged_has_the_widths_it_says(name, network):
     _, space, scores, _ = subject(network)
     for group in space.groups:
         ranking = np.argsort(-scores[group.name].numpy())
-        cuts = IMPORTANCES[name].cuts(group, ranking, 0)
+        cuts = SENSITIVITIES[name].ablations(group, ranking, 0)
         assert [{len(cut.kept) for cut in draws} for draws in cuts] == [
-            {width} for width in IMPORTANCES[name].widths(group)
+            {width} for width in SENSITIVITIES[name].widths(group)
         ]
         for cut in itertools.chain(*cuts):
             assert cut.group == group.name
@@ -110,7 +105,7 @@ def test_a_group_that_nobody_reads_bears_everything(name, network):
 def test_its_policy_spends_the_budget(name, network, budget):
     space = subject(network)[1]
     limit = space.limit(budget)
-    policy = IMPORTANCES[name].policy(space, measured(name, network), Budget.parse(budget))
+    policy = SENSITIVITIES[name].policy(space, measured(name, network), Budget.parse(budget))
     widths = space.widths(policy)
     assert space.flops(policy) <= limit
     assert all(policy[group.name] in group.choices for group in space.groups)

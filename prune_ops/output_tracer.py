@@ -1,4 +1,4 @@
-"""What becomes of a layer's outputs: the BatchNorm and the sum that they go into."""
+"""Tracing where a layer's outputs go: into a BatchNorm, into a sum."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ class Call:
     """One use of a weight: ``func``, a convolution or ``linear``, with its arguments by name."""
 
     func: Any
-    given: Mapping[str, Any]
+    arguments: Mapping[str, Any]
 
     @property
     def weight(self) -> Any:
-        return self.given["weight"]
+        return self.arguments["weight"]
 
-    def of(self, weight: Tensor) -> Tensor:
-        """What the layer makes of the same inputs with another weight and no bias."""
-        result: Tensor = self.func(**{**self.given, "weight": weight, "bias": None})
+    def outputs_with(self, weight: Tensor) -> Tensor:
+        """The layer's outputs for the same inputs with another weight and no bias."""
+        result: Tensor = self.func(**{**self.arguments, "weight": weight, "bias": None})
         return result
 
-    def kept(self) -> Call:
-        """The same, safe from what is done to its input in place later."""
-        return replace(self, given={**self.given, "input": self.given["input"].clone()})
+    def with_input_copied(self) -> Call:
+        """The same call, unaffected by later in-place changes of its input."""
+        return replace(self, arguments={**self.arguments, "input": self.arguments["input"].clone()})
 
     def layer(self, result: Tensor) -> Layer:
-        return layer_of(self.func, self.given, result)
+        return layer_of(self.func, self.arguments, result)
 
-    def listed(self, outputs: Tensor) -> Tensor:
-        """Outputs of this layer, or what has their shape, as ``(B, O, positions)``."""
+    def flattened(self, outputs: Tensor) -> Tensor:
+        """Outputs of this layer, or a tensor of their shape, as ``(B, O, positions)``."""
         if self.func is F.linear:
             outputs = outputs.reshape(len(outputs) if outputs.ndim > 1 else 1, -1, len(self.weight))
             return outputs.transpose(1, 2)
@@ -52,16 +52,15 @@ class Call:
         return values.reshape(-1, *[1] * (self.weight.ndim - 2))
 
 
-class Followed(TorchFunctionMode, ABC):
-    """While entered, says where the outputs of layers with the given weights go *directly*.
+class OutputTracer(TorchFunctionMode, ABC):
+    """While entered, reports where the outputs of layers with the given weights go *directly*.
 
-    ``used`` may return a trail, anything. It is handed to ``normalised`` when the outputs go into
-    an eval-mode BatchNorm, and to ``added`` when they, or what the BatchNorm made of them, are
-    added to something no larger. There, and wherever else they are read first, it ends; dropout at
-    rest is passed by.
+    ``used`` may return a trail, any object. It is passed to ``normalised`` when the outputs enter
+    an eval-mode BatchNorm, and to ``added`` when they, or the BatchNorm's outputs, are added to
+    something no larger. The trail ends there and at any other first use, except inactive dropout.
 
-    It is tensors that are recognised, so that it matters not how the modules are written. Results
-    may be changed in place before the network goes on with them.
+    Tensors are recognised, not modules, so that it does not matter how the network is written.
+    Overrides may change results in place before the network uses them.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter]) -> None:
@@ -73,48 +72,44 @@ class Followed(TorchFunctionMode, ABC):
     def used(self, call: Call, result: Tensor) -> Any:
         """A layer was called; the trail to follow, or None."""
 
-    def normalised(self, trail: Any, given: Mapping[str, Any]) -> None:
-        """Its outputs went into ``batch_norm`` with these arguments."""
+    def normalised(self, trail: Any, arguments: Mapping[str, Any]) -> None:
+        """Its outputs entered ``batch_norm`` with these arguments."""
 
     def added(self, trail: Any, total: Tensor) -> None:
-        """They were added to something, which gave ``total``."""
+        """They were added to something, with the sum ``total``."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Compute as ever, and follow."""
+        """Compute as usual, and follow the trails."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if not isinstance(result, Tensor):
             return result
-        read = [tensor for tensor in tree_leaves((args, kwargs)) if self._has(tensor)]
+        read = [
+            x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor) and x in self._trails
+        ]
         trails = [(tensor.shape, self._trails.pop(tensor, None)) for tensor in read]
         if func in SIGNATURES:
-            given = dict(zip(SIGNATURES[func], args, strict=False)) | kwargs
-            if id(given["weight"]) in self._ids:
-                self._begin(Call(func, given), result)
+            arguments = dict(zip(SIGNATURES[func], args, strict=False)) | kwargs
+            if id(arguments["weight"]) in self._ids:
+                self._continue(self.used(Call(func, arguments), result), result)
         elif func is F.batch_norm and trails:
-            self._through(trails[0][1], dict(zip(_BATCH_NORM, args, strict=False)) | kwargs, result)
+            arguments = dict(zip(_BATCH_NORM, args, strict=False)) | kwargs
+            if not arguments.get("training") and arguments["running_mean"] is not None:
+                self.normalised(trails[0][1], arguments)
+                self._continue(trails[0][1], result)
         elif func is F.dropout and trails:
             if not (dict(zip(_DROPOUT, args, strict=False)) | kwargs).get("training", True):
-                self._trails[result] = trails[0][1]
+                self._continue(trails[0][1], result)
         elif func in _ADDITIONS and kwargs.get("alpha", 1) == 1 and args[0] is not args[-1]:
             for shape, trail in trails:
                 if shape == result.shape:
                     self.added(trail, result)
         return result
 
-    def _has(self, value: Any) -> bool:
-        return isinstance(value, Tensor) and value in self._trails
-
-    def _begin(self, call: Call, result: Tensor) -> None:
-        trail = self.used(call, result)
+    def _continue(self, trail: Any, result: Tensor) -> None:
         if trail is not None:
-            self._trails[result] = trail
-
-    def _through(self, trail: Any, given: Mapping[str, Any], result: Tensor) -> None:
-        if not given.get("training") and given["running_mean"] is not None:
-            self.normalised(trail, given)
             self._trails[result] = trail
 
 

@@ -1,4 +1,4 @@
-"""Importances: damages counted by hand, and policies against every level tried in turn."""
+"""Sensitivities: damages counted by hand, and policies against every level tried in turn."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 import prune_ops
-from prune_ops.importances.cuts import AT_MOST, some_widths
-from prune_ops.importances.levels import on_lattice
+from prune_ops.sensitivities.levels import AT_MOST, measured_widths, on_lattice
 from spaces import Budget, UserError, discover
 from spaces.groups import ChannelGroup, lattice
 
-IMPORTANCES = prune_ops.IMPORTANCES
+SENSITIVITIES = prune_ops.SENSITIVITIES
 RIGHT, LOST = math.log((10 + 9 + 2) / 10), math.log(10 + 2)
 """The losses of an image whose channel is there, and of one whose channel is gone."""
 
@@ -69,7 +68,7 @@ def test_iso_damage_is_the_rise_of_the_loss(relay, images):
     found = measure(relay, images, "iso_damage")["iso_damage"]
     assert list(found) == [g.name for g in space.groups] == ["0", "2", "5"]
     for group in space.groups:
-        widths = some_widths(group)
+        widths = measured_widths(group)
         lost = [10 - len(right(group.name, range(width))) for width in widths]
         wanted = [(LOST - RIGHT) * each / 10 for each in lost]
         np.testing.assert_allclose(found[group.name].numpy(), wanted, atol=1e-6)
@@ -79,7 +78,7 @@ def test_accuracy_drop_is_the_share_of_images_lost(relay, images):
     _, space = relay
     found = measure(relay, images, "accuracy_drop")["accuracy_drop"]
     # Of the 20 channels of the second group the first ten are one copy of everything.
-    assert some_widths(space.groups[1]) == (1, 4, 6, 9, 12, 15, 17)
+    assert measured_widths(space.groups[1]) == (1, 4, 6, 9, 12, 15, 17)
     np.testing.assert_allclose(found["2"].numpy(), [0.9, 0.6, 0.4, 0.1, 0, 0, 0], atol=1e-12)
 
 
@@ -93,7 +92,7 @@ def test_layer_damage_without_redundancy_is_a_half(relay, images):
 def test_layer_damage_averages_over_its_draws(relay, images):
     _, space = relay
     found = measure(relay, images, "layer_damage", seed=3)["layer_damage"]
-    cuts = IMPORTANCES["layer_damage"].cuts(space.groups[1], np.arange(20), 3)
+    cuts = SENSITIVITIES["layer_damage"].ablations(space.groups[1], np.arange(20), 3)
     wanted = [np.mean([1 - len(right("2", cut.kept)) / 10 for cut in draws]) for draws in cuts]
     np.testing.assert_allclose(found["2"].numpy(), wanted, atol=1e-12)
     assert found["2"].mean() < found["0"].mean()
@@ -101,17 +100,19 @@ def test_layer_damage_averages_over_its_draws(relay, images):
 
 def test_random_cuts_hang_on_the_seed_and_grow_by_inclusion(relay):
     group = relay[1].groups[1]
-    cuts = [IMPORTANCES["layer_damage"].cuts(group, np.arange(20), seed) for seed in (0, 0, 1)]
+    cuts = [
+        SENSITIVITIES["layer_damage"].ablations(group, np.arange(20), seed) for seed in (0, 0, 1)
+    ]
     assert cuts[0] == cuts[1] != cuts[2]
     for smaller, larger in zip(cuts[0], cuts[0][1:], strict=False):
         for less, more in zip(smaller, larger, strict=True):
             assert set(less.kept) < set(more.kept)
 
 
-def test_what_two_importances_ask_for_is_judged_once(relay, images):
+def test_what_two_sensitivities_ask_for_is_judged_once(relay, images):
     told = []
     alone = measure(relay, images, "iso_damage", done=lambda done, of: told.append((done, of)))
-    count = sum(len(some_widths(group)) for group in relay[1].groups)
+    count = sum(len(measured_widths(group)) for group in relay[1].groups)
     assert told == [(k + 1, count + 1) for k in range(count + 1)]
     told.clear()
     both = measure(
@@ -137,7 +138,7 @@ def test_dropout_and_running_statistics_are_left_alone(images):
 @given(st.integers(2, 3000), st.sampled_from([None, 1, 8]))
 def test_few_widths_of_a_group_are_measured_the_narrowest_always(channels, round_to):
     group = ChannelGroup("g", channels, (), lattice(channels, round_to))
-    widths = some_widths(group)
+    widths = measured_widths(group)
     assert len(widths) == min(AT_MOST, len(group.choices)) - 1
     assert list(widths) == sorted(set(widths))
     assert set(widths) <= set(group.choices[:-1])
@@ -147,7 +148,7 @@ def test_few_widths_of_a_group_are_measured_the_narrowest_always(channels, round
 @given(st.integers(2, 300), st.data())
 def test_a_table_never_falls_towards_narrower_widths(channels, data):
     group = ChannelGroup("g", channels, (), lattice(channels))
-    widths = some_widths(group)
+    widths = measured_widths(group)
     measured = data.draw(st.lists(st.floats(-1, 9), min_size=len(widths), max_size=len(widths)))
     table = on_lattice(group, torch.tensor(measured, dtype=torch.float64))
     assert table.shape == (len(group.choices),)
@@ -159,7 +160,7 @@ def test_a_table_never_falls_towards_narrower_widths(channels, data):
 
 def test_between_measured_widths_lies_a_straight_line():
     group = ChannelGroup("g", 128, (), lattice(128))
-    assert some_widths(group) == (8, 24, 40, 56, 80, 96, 112)
+    assert measured_widths(group) == (8, 24, 40, 56, 80, 96, 112)
     table = on_lattice(group, torch.tensor([1.0, 0.6, 0.6, 0.3, 0.0, 0.0, 0.0]))
     assert table[:9].tolist() == pytest.approx([1, 0.8, 0.6, 0.6, 0.6, 0.45, 0.3, 0.2, 0.1])
 
@@ -183,7 +184,7 @@ def test_the_least_damage_that_meets_the_budget(name, values, budget):
     limit = NARROW.limit(parsed)
     rest = iter(values)
     damages = {
-        g.name: torch.tensor([next(rest) for _ in some_widths(g)], dtype=torch.float64)
+        g.name: torch.tensor([next(rest) for _ in measured_widths(g)], dtype=torch.float64)
         for g in NARROW.groups
     }
     tables = [on_lattice(group, damages[group.name]) for group in NARROW.groups]
@@ -194,7 +195,7 @@ def test_the_least_damage_that_meets_the_budget(name, values, budget):
         ]
         if NARROW.flops(np.array(widths)) <= limit:
             break
-    policy = IMPORTANCES[name].policy(NARROW, damages, parsed)
+    policy = SENSITIVITIES[name].policy(NARROW, damages, parsed)
     assert NARROW.flops(policy) <= limit
     assert policy == NARROW.policy(NARROW.project(np.array(widths), parsed))
     assert (NARROW.widths(policy) >= widths).all()
@@ -224,7 +225,7 @@ def test_widths_in_proportion_to_layer_damage(means, budget):
         ]
         if NARROW.flops(np.array(widths)) <= limit:
             break
-    policy = IMPORTANCES["layer_damage"].policy(NARROW, damages, parsed)
+    policy = SENSITIVITIES["layer_damage"].policy(NARROW, damages, parsed)
     assert NARROW.flops(policy) <= limit
     assert policy == NARROW.policy(NARROW.project(np.array(widths), parsed))
 
@@ -236,15 +237,15 @@ def test_twice_the_damage_keeps_twice_the_share():
         round_to=1,
     )
     damages = {"0": torch.full((5,), 0.2), "2": torch.full((5,), 0.4)}
-    policy = IMPORTANCES["layer_damage"].policy(space, damages, Budget.parse("0.25"))
+    policy = SENSITIVITIES["layer_damage"].policy(space, damages, Budget.parse("0.25"))
     assert policy["2"] == pytest.approx(2 * policy["0"], abs=2)  # and what still fits is added
 
 
 def test_bad_input_is_one_line(relay, images):
     model, space = relay
-    with pytest.raises(UserError, match="importances need at least 1 image, but got none"):
+    with pytest.raises(UserError, match="sensitivities need at least 1 image, but got none"):
         measure(relay, [], "iso_damage")
-    with pytest.raises(UserError, match="unknown importance 'isodamage', did you mean 'iso_"):
+    with pytest.raises(UserError, match="unknown sensitivity 'isodamage', did you mean 'iso_"):
         measure(relay, images, "isodamage")
     with pytest.raises(UserError, match=r"scores must be given for the 10 channels of group '0'"):
         prune_ops.measure(model, space, {}, images, ["iso_damage"])

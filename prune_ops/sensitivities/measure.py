@@ -1,0 +1,119 @@
+"""Measuring sensitivities: groups are pruned one at a time, each network is evaluated once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from prune_ops.batches import Pair, read
+from prune_ops.running import logits
+from prune_ops.scores import Scores
+from prune_ops.select import ranked
+from prune_ops.sensitivities import SENSITIVITIES
+from prune_ops.sensitivities.sensitivity import Ablation, Evaluation, Plan, Sensitivity
+from spaces import Space, copied, slice_model
+from spaces.errors import UserError, unknown
+
+Damages = dict[str, Tensor]
+"""Group name → ``(widths,)`` float64 on the CPU: how much worse each ablation made the network."""
+Done = Callable[[int, int], None]
+"""``done(networks, of)``: the number of networks evaluated, and of all."""
+
+
+def measure(
+    model: nn.Module,
+    space: Space,
+    scores: Scores,
+    batches: Sequence[Pair],
+    sensitivities: Sequence[str],
+    seed: int = 0,
+    done: Done = lambda _networks, _of: None,
+) -> dict[str, Damages]:
+    """Each sensitivity's damages of every group.
+
+    >>> found = measure(model, space, scores["l1"], task.held_out(), ["iso_damage"])
+    >>> SENSITIVITIES["iso_damage"].policy(space, found["iso_damage"], Budget.parse("0.5"))
+
+    An ablation that several sensitivities use is evaluated once.
+
+    Args:
+        model: the unpruned network; it stays unchanged.
+        scores: rank the channels of a group.
+        batches: ``(inputs, targets)`` on the model's device; read once for each ablation. The
+            network gives logits for inputs of any form, targets are classes.
+        sensitivities: names in ``SENSITIVITIES``.
+        seed: for sensitivities that draw.
+        done: called after every network.
+
+    Raises:
+        UserError: an unknown sensitivity, no image, a network that gives no logits, or a loss that
+            is not finite.
+    """
+    if missing := [name for name in sensitivities if name not in SENSITIVITIES]:
+        raise unknown("sensitivity", missing[0], SENSITIVITIES)
+    chosen = [SENSITIVITIES[name] for name in sensitivities]
+    rankings = ranked(space, scores)
+    plans = {
+        sensitivity.name: {
+            g.name: sensitivity.ablations(g, rankings[g.name], seed) for g in space.groups
+        }
+        for sensitivity in chosen
+    }
+    by_group = chain.from_iterable(plan.values() for plan in plans.values())
+    ablations = dict.fromkeys(chain.from_iterable(chain.from_iterable(by_group)))
+    model = copied(model).eval()
+    evaluations = {}
+    for number, ablation in enumerate((None, *ablations)):
+        evaluations[ablation] = _evaluated(model, space, ablation, batches)
+        done(number + 1, len(ablations) + 1)
+    return {
+        s.name: {name: _damages(s, by_width, evaluations) for name, by_width in plan.items()}
+        for s, plan in zip(chosen, plans.values(), strict=True)
+    }
+
+
+def _damages(
+    sensitivity: Sensitivity, by_width: Plan, evaluations: dict[Ablation | None, Evaluation]
+) -> Tensor:
+    whole = sensitivity.cost(evaluations[None])
+    costs = [np.mean([sensitivity.cost(evaluations[a]) for a in draws]) for draws in by_width]
+    return torch.tensor(costs, dtype=torch.float64) - whole
+
+
+def _evaluated(
+    model: nn.Module, space: Space, ablation: Ablation | None, batches: Sequence[Pair]
+) -> Evaluation:
+    """Of the ablated network, or of the whole one."""
+    if ablation is not None:
+        model = slice_model(model, space, {ablation.group: np.array(ablation.kept)})
+    evaluation = evaluate(model, batches)
+    if not np.isfinite(evaluation.loss):
+        cut = f"with {len(ablation.kept)} channels in {ablation.group}" if ablation else "as it is"
+        raise UserError(
+            f"the loss of the network {cut} must be finite, but is {evaluation.loss}; check that "
+            "the weights and the images are finite"
+        )
+    return evaluation
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: Sequence[Pair]) -> Evaluation:
+    """The loss and the accuracy of a network, in its own mode."""
+    losses, hits, images = [], [], 0
+    for batch in read(batches):
+        targets = batch.targets
+        outputs = logits(model, batch.inputs, targets, "a sensitivity").float()
+        losses.append(cross_entropy(outputs, targets, reduction="sum"))
+        hits.append((outputs.argmax(1) == targets).sum())
+        images += len(targets)
+    if not images:
+        raise UserError(
+            "sensitivities need at least 1 image, but got none; give more training data"
+        )
+    loss, correct = torch.stack(losses).sum(), torch.stack(hits).sum()
+    return Evaluation(loss.item() / images, correct.item() / images)

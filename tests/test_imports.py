@@ -1,0 +1,77 @@
+"""The graph of imports: no circle anywhere, and no chain so long that nobody could follow it."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("spaces", "prune_ops", "results", "search")
+LONGEST = 14
+"""Modules in the longest chain of imports inside ``search``."""
+
+
+def named(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {named(path): path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+
+
+@cache
+def imported(module: str) -> frozenset[str]:
+    """Our modules that a module imports anywhere in its file, also for type checking alone."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in FILES else node.module for name in inner}
+    return frozenset(found & FILES.keys()) - {module}
+
+
+@cache
+def chain(module: str) -> tuple[str, ...]:
+    """The longest chain of imports inside ``search`` that begins with a module."""
+    below = [chain(each) for each in imported(module) if each.startswith("search")]
+    return (module, *max(below, key=len, default=()))
+
+
+def test_there_is_no_circle() -> None:
+    graph = {module: imported(module) for module in FILES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' <- '.join(error.args[1])}")
+
+
+def test_no_chain_in_search_is_longer_than_one_can_follow() -> None:
+    longest = max((chain(module) for module in FILES if module.startswith("search")), key=len)
+    assert len(longest) <= LONGEST, " -> ".join(longest)
+
+
+def test_a_progress_bar_imports_nothing_but_rich() -> None:
+    tree = ast.parse(FILES["search.progress"].read_text())
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [getattr(node, "module", None) or alias.name for node in nodes for alias in node.names]
+    assert {name.partition(".")[0] for name in names} - sys.stdlib_module_names == {"rich"}
+
+
+def test_circles_and_chains_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The graph itself is right: of two files that import each other it finds both."""
+    (tmp_path / "a.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from b import x\n"
+    )
+    (tmp_path / "b.py").write_text("def f():\n    import a\n")
+    for name in ("a", "b"):
+        monkeypatch.setitem(FILES, name, tmp_path / f"{name}.py")
+    assert (imported("a"), imported("b")) == ({"b"}, {"a"})
+    with pytest.raises(CycleError):
+        TopologicalSorter({name: imported(name) for name in ("a", "b")}).prepare()
