@@ -15,6 +15,7 @@ from prune_ops import (
     PROXIES,
     SURGERIES,
     Compression,
+    PrunedCandidate,
     Scores,
     prune,
     select,

@@ -39,7 +39,7 @@ class Heard:
     ],
 )
 def test_what_starts_and_proxies_ask_for_is_measured(options, measured) -> None:
-    assert importances(SearchConfig.of(**options)) == measured
+    assert sensitivities(SearchConfig.of(**options)) == measured
 
 
 def test_records_say_widths_and_unit_of_every_group(space: Space) -> None:
