@@ -61,10 +61,10 @@ def measure(name: str) -> tuple[int, float, float]:
     evaluator = FreeClimb(None, space, {}, SearchConfig())  # type: ignore[arg-type]
     with (
         tempfile.TemporaryDirectory() as folder,
-        open_study(Path(folder) / "study.db", sampler) as study,
+        open_study(Path(folder) / "study.db", sampler) as opened,
     ):
         started = time.perf_counter()
-        Local().run(study, evaluator, TRIALS)
+        Local().run(opened, evaluator, TRIALS)
         total = time.perf_counter() - started
     per_trial = 1000 / TRIALS
     return len(space.groups), (total - sampler.seconds) * per_trial, sampler.seconds * per_trial

@@ -26,12 +26,14 @@ import torch
 from optuna.study import Study
 from studies import discovered, fill, opened, where_to
 
+from results.optuna_private import storage_of
 from search import memory
 from search.config import SearchConfig
 from search.evaluator import Evaluator
 from search.jobs import RungResult
 from search.sampler import BudgetSampler, Plan, make
 from search.study.ledger import Ledger
+from search.study.peers import OpenStudy
 from spaces import Budget, Policy
 
 MEASURED = 20
@@ -93,7 +95,7 @@ def timed_calls(thing: Any, part: str, clock: Clock) -> None:
 def climbed(study: Study, evaluator: Evaluator, clock: Clock) -> float:
     """Let ``MEASURED`` more trials run on the clock; the seconds until the first was done."""
     began, have = clock.now(), len(study.get_trials(deepcopy=False))
-    ledger = Ledger(study, evaluator, have + 1 + MEASURED, watch=lambda _: None)
+    ledger = Ledger(OpenStudy(study), evaluator, have + 1 + MEASURED, watch=lambda _: None)
     one_trial(ledger, evaluator)  # which takes in what was filled in: off the clock
     opening = clock.now() - began
     clock.seconds.clear()
@@ -123,7 +125,7 @@ def measure(options: argparse.Namespace) -> Iterator[tuple[int, float, dict[str,
     sampler.sample_relative = clock.timed("sampler", sampler.sample_relative)  # type: ignore[method-assign]
     evaluator = FreeClimb(None, space, {}, SearchConfig())  # type: ignore[arg-type]
     with opened(options.storage, sampler) as study:
-        timed_calls(study._storage, "storage", clock)
+        timed_calls(storage_of(study), "storage", clock)
         for trials in options.at:
             fill(study, space, trials)
             opening = climbed(study, evaluator, clock)

@@ -32,6 +32,7 @@ from search.engines.ray_cluster import Demand
 from search.engines.ray_tune import RayTune
 from search.evaluator import Evaluator
 from search.sampler import BudgetSampler, Plan, make
+from search.study.peers import OpenStudy
 from spaces import Budget
 
 
@@ -121,7 +122,7 @@ def main() -> None:
     where = where_to(options.storage)
     print(f"{options.model}, {options.sampler}, {where}, {options.workers} workers; ms a trial")
     with opened(options.storage, sampler) as study:
-        RayTune(Demand(1, 0)).run(study, evaluator, options.trials, watch)
+        RayTune(Demand(1, 0)).run(OpenStudy(study), evaluator, options.trials, watch)
     cpu, wall = (watch.rows[-1][part] / watch.rows[0][part] for part in (0, 1))
     print(f"last over first: driver's CPU {cpu:.2f}   clock {wall:.2f}")
 

@@ -59,9 +59,9 @@ def seconds(engine: Engine, evaluator: Evaluator) -> tuple[float, float]:
     sampler = BudgetSampler(make("random", Plan(0, TRIALS)), evaluator.space, [half], seed=0)
     with (
         tempfile.TemporaryDirectory() as folder,
-        open_study(Path(folder) / "study.db", sampler) as study,
+        open_study(Path(folder) / "study.db", sampler) as opened,
     ):
-        engine.run(study, evaluator, TRIALS, ends)
+        engine.run(opened, evaluator, TRIALS, ends)
     started = engine.at_once  # so many trials had ended when all were under way
     steady = (ends.at[-1] - ends.at[started - 1]) / (TRIALS - started)
     return steady, ends.at[-1] - began

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 import spaces
 from results import database
+from results.optuna_private import storage_of
 from results.record import TrialRecord
 from search import models
 from search.sampler import BudgetSampler, distributions
@@ -84,9 +85,9 @@ def opened(url: str | None, sampler: BudgetSampler) -> Iterator[Study]:
     if url is None:
         with (
             tempfile.TemporaryDirectory() as folder,
-            open_study(Path(folder) / "study.db", sampler) as study,
+            open_study(Path(folder) / "study.db", sampler) as opened_study,
         ):
-            yield study
+            yield opened_study.study
         return
     storage = None if url == "memory" else url
     directions = ["maximize", "minimize"]
@@ -94,4 +95,4 @@ def opened(url: str | None, sampler: BudgetSampler) -> Iterator[Study]:
     try:
         yield study
     finally:
-        optuna.delete_study(study_name=study.study_name, storage=study._storage)
+        optuna.delete_study(study_name=study.study_name, storage=storage_of(study))

@@ -25,6 +25,7 @@ from results import database
 from results.arms import Comparison
 from results.beside import BesideRecord
 from results.database import one_line
+from results.optuna_private import storage_of, study_id_of
 from results.record import FinalRecord, TrialRecord
 from results.sensitivity import SensitivityRecord
 from results.training import TrainingRecord
@@ -134,15 +135,14 @@ def _kept_in(folder: Path) -> tuple[str | None, str]:
 def save_record(study: optuna.Study, trial: optuna.Trial | int, record: TrialRecord) -> None:
     """Put ``record`` into the trial's user attributes; do it before the trial is told.
 
-    ``trial`` is the trial or its storage id (``trial._trial_id``).
+    ``trial`` is the trial or its key in the storage (`optuna_private.trial_id_of`).
 
     Raises:
         UserError: the disk is full or the database cannot be written.
     """
     with plain_errors("the study"):
         if isinstance(trial, int):
-            # Trial(study, id) is the public way, but it calls the sampler and so moves its seed.
-            study._storage.set_trial_user_attr(trial, RECORD, record.to_json())
+            storage_of(study).set_trial_user_attr(trial, RECORD, record.to_json())
         else:
             trial.set_user_attr(RECORD, record.to_json())
 
@@ -227,10 +227,10 @@ def _by_number(study: optuna.Study) -> dict[int, optuna.trial.FrozenTrial | None
 
 def _one_by_one(study: optuna.Study) -> Iterator[tuple[int, optuna.trial.FrozenTrial | None]]:
     # Optuna reads all trials or none; only its storage reads one, and none of its counts works.
-    storage = study._storage
+    storage = storage_of(study)
     for number in itertools.count():
         try:
-            known = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+            known = storage.get_trial_id_from_study_id_trial_number(study_id_of(study), number)
         except KeyError:
             return
         try:

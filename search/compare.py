@@ -29,8 +29,7 @@ from search.progress import Progress
 from search.run import execute
 from search.sampler import BudgetSampler, Plan, make
 from search.session import engine_of, prepare, session
-from search.study.company import company_of
-from search.study.founding import unchanged
+from search.study.open import unchanged
 from search.task import Task
 from spaces import Space, UserError
 
@@ -105,6 +104,6 @@ def _compare(
     run = prepare(folder, engine, task, progress, *checks)
     nobody = BudgetSampler(make("random", Plan(0, 1)), run.space, run.budgets, seed=0)
     with session(run, nobody, "checkpoints-of-comparison") as s:
-        with company_of(s.study).only_one("compares", lambda: False, progress.say):
+        with s.peers.exclusively("compares", lambda: False, progress.say):
             Comparer(s, settled(options, s.evaluator)).run(options.anew)
         s.checkpoints.clear()

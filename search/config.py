@@ -23,6 +23,8 @@ from spaces import Budget
 
 ENGINES = ("local", "ray")
 
+ENGINES = ("local", "ray")
+
 SEARCH = "search"
 """In the place of a criterion: which one a trial has is searched along with its widths."""
 

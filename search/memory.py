@@ -17,6 +17,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from results import pareto
+from results.optuna_private import StudyView
 
 # TPE calls a tenth of what it sees good. That tenth was capped at 25 for years (Bergstra et al.
 # 2013, and Optuna's single objective still), and is left growing for several objectives only since
@@ -135,7 +136,7 @@ def _order(trial: FrozenTrial) -> tuple[datetime, int]:
     return trial.datetime_complete or datetime.min, trial.number
 
 
-class View:
+class View(StudyView):
     """A study of which a sampler sees only some trials; everything else is the study's own.
 
     >>> inner.sample_relative(View(study, trials, memory.shown(trials)), trial, space)
@@ -147,19 +148,11 @@ class View:
     def __init__(
         self, study: Study, trials: Sequence[FrozenTrial], shown: Sequence[FrozenTrial]
     ) -> None:
-        self._study, self._all, self._shown = study, trials, shown
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._study, name)
+        super().__init__(study)
+        self._all, self._shown = trials, shown
 
     def get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,  # noqa: ARG002  (Optuna's own signature)
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """As of a study."""
         found = self._all if states is None else [t for t in self._shown if t.state in states]
         return copied(list(found)) if deepcopy else list(found)
-
-    _get_trials = get_trials

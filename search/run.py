@@ -39,8 +39,7 @@ from search.provenance import provenance, tested
 from search.sampler import BudgetSampler, Plan, make
 from search.session import Prepared, Session, engine_of, prepare, session
 from search.starts import Start, start_budget_warning, starts
-from search.study.company import company_of, until_ended
-from search.study.founding import end, ended, unchanged
+from search.study.open import end, ended, unchanged
 from search.task import Task
 from search.trainings import compression_baselines, finals, repeats
 from search.trainings.compression_baselines import CompressionBaselines
@@ -106,15 +105,15 @@ def _search(
     ):
         _forecast(s)
         _run_trials(s)
-        company = company_of(s.study)
-        with company.only_one("trains the finals", partial(ended, s.study), progress.say) as ours:
+        done = partial(ended, s.study)
+        with s.peers.exclusively("trains the finals", done, progress.say) as ours:
             if ours:
                 about["folder"] = folder.owner.partition("#")[0]
                 about["checks"] = [*_train(s), *_caveats(s)]
                 keep()
                 end(s.study)
         s.checkpoints.clear()
-        company.unsaved.clear()
+        s.peers.outbox.clear()
 
 
 def _forecast(s: Session) -> None:
@@ -153,8 +152,8 @@ def _run_trials(s: Session) -> None:
         progress.advance("trials", steps=record.state != "running", note=best)
         log.watched(record)
 
-    work = partial(s.run.engine.run, s.study, s.evaluator, trials, watch)
-    until_ended(s.study, trials, work, progress.say)
+    work = partial(s.run.engine.run, s.opened, s.evaluator, trials, watch)
+    s.peers.until_ended(trials, work, progress.say)
 
 
 def _train(s: Session) -> list[str]:
@@ -214,7 +213,7 @@ def _starts(run: Prepared, scores: Mapping[str, Scores]) -> list[Start]:
 def _kept(s: Session, about: dict[str, Any]) -> Iterator[Callable[[], None]]:
     """Whatever ends the block, provenance and tables say how far the run got; so does the call."""
     study, folder = s.study, s.run.folder
-    company, before, began = company_of(study), load_provenance(study), time.time()
+    peers, before, began = s.peers, load_provenance(study), time.time()
     about["started"] = before.get("started", time.strftime("%Y-%m-%d %H:%M"))
 
     def keep() -> None:
@@ -222,13 +221,13 @@ def _kept(s: Session, about: dict[str, Any]) -> Iterator[Callable[[], None]]:
         about.update(tested(load_finals(study), load_beside(study)))
         save_provenance(study, about)
 
-    if company.leads:
+    if peers.is_leader:
         save_provenance(study, about)
         save_sensitivity(study, sensitivity(s.run.space, s.run.config, s.scores))
     try:
         yield keep
     finally:
-        if company.leads:
+        if peers.is_leader:
             keep()
         write_tables(
             folder.path, load_records(study), load_finals(study), others=load_beside(study)

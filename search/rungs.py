@@ -10,17 +10,17 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Standing(NamedTuple):
-    """Where one trial stands at one rung: its flops and its score there, higher = better."""
+class Point(NamedTuple):
+    """One trial at one rung: its flops and its score there, higher = better."""
 
     flops: int
     score: float
 
 
-class Field:
-    """Those who stand at one rung, as two arrays of one length: a rung may have 100,000.
+class Competitors:
+    """The trials at one rung, as two arrays of one length: a rung may have 100,000.
 
-    >>> Field.of([Standing(50, 0.90), Standing(40, 0.85)]).scores
+    >>> Competitors.of([Point(50, 0.90), Point(40, 0.85)]).scores
     array([0.9 , 0.85])
     """
 
@@ -28,11 +28,11 @@ class Field:
         self.flops, self.scores = flops, scores
 
     @classmethod
-    def of(cls, standings: Iterable[Standing]) -> Field:
-        """The field of these."""
-        pairs = list(standings)
-        flops = np.array([one.flops for one in pairs], dtype=np.int64)
-        return cls(flops, np.array([one.score for one in pairs], dtype=np.float64))
+    def of(cls, points: Iterable[Point]) -> Competitors:
+        """Of the trials at these points."""
+        pairs = list(points)
+        flops = np.array([point.flops for point in pairs], dtype=np.int64)
+        return cls(flops, np.array([point.score for point in pairs], dtype=np.float64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class DominanceRule:
     """Asynchronous successive halving among trials of at most the same flops.
 
     >>> rule = DominanceRule(eta=2, coin=0.0)
-    >>> others = Field.of([Standing(50, 0.90), Standing(40, 0.85)])
-    >>> rule.beaten_by(Standing(50, 0.80), others)
+    >>> competitors = Competitors.of([Point(50, 0.90), Point(40, 0.85)])
+    >>> rule.beaten_by(Point(50, 0.80), competitors)
     (2, 3)
-    >>> rule.stops(Standing(50, 0.80), others, seed=1)
+    >>> rule.stops(Point(50, 0.80), competitors, seed=1)
     True
-    >>> rule.stops(Standing(30, 0.80), others, seed=1)
+    >>> rule.stops(Point(30, 0.80), competitors, seed=1)
     False
 
     Plain halving would stop every small network, because a larger one is more accurate. So a trial
@@ -65,21 +65,21 @@ class DominanceRule:
     coin: float = 0.1
     tolerance: int = 0
 
-    def beaten_by(self, mine: Standing, others: Field) -> tuple[int, int]:
+    def beaten_by(self, point: Point, competitors: Competitors) -> tuple[int, int]:
         """How many peers score strictly better, and how many peers there are, itself included."""
-        peers = others.scores[others.flops <= mine.flops + self.tolerance]
+        peers = competitors.scores[competitors.flops <= point.flops + self.tolerance]
         # Written so that a score of nan loses to every number and beats none.
-        better = ~np.isnan(peers) & ~(peers <= mine.score)
+        better = ~np.isnan(peers) & ~(peers <= point.score)
         return int(better.sum()), len(peers) + 1
 
-    def dominated(self, mine: Standing, others: Field) -> bool:
+    def dominated(self, point: Point, competitors: Competitors) -> bool:
         """Whether a trial without luck stops at this rung."""
-        better, peers = self.beaten_by(mine, others)
+        better, peers = self.beaten_by(point, competitors)
         return better >= math.ceil(peers / self.eta)
 
-    def stops(self, mine: Standing, others: Field, *, seed: int) -> bool:
+    def stops(self, point: Point, competitors: Competitors, *, seed: int) -> bool:
         """Whether the trial with that seed stops at this rung."""
-        return self.dominated(mine, others) and not self.lucky(seed)
+        return self.dominated(point, competitors) and not self.lucky(seed)
 
     def lucky(self, seed: int) -> bool:
         """The coin: the same for a trial at all its rungs and in every repetition of the run."""

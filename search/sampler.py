@@ -19,8 +19,9 @@ from optuna import samplers
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
+from results.optuna_private import storage_of, trial_id_of
 from search.memory import Memory, View
 from search.seeds import trial_seed
 from spaces import Budget, ChannelGroup, Policy
@@ -33,9 +34,9 @@ _ATTR = "budget_sampler"
 _ATTEMPTS = 20
 
 
-def drawn(study: Study, trial_id: int) -> bool:
+def drawn(study: Study, trial: Trial | FrozenTrial) -> bool:
     """Whether ``BudgetSampler`` drew that trial's widths itself, the inner sampler being idle."""
-    about = study._storage.get_trial_system_attrs(trial_id).get(_ATTR, {})
+    about = storage_of(study).get_trial_system_attrs(trial_id_of(trial)).get(_ATTR, {})
     return bool(about.get("drawn"))
 
 
@@ -135,11 +136,11 @@ class BudgetSampler(BaseSampler):
         search_space: dict[str, BaseDistribution],  # noqa: ARG002
     ) -> dict[str, Any]:
         """A policy on the lattice, at or under the trial's budget."""
-        attrs = study._storage.get_trial_system_attrs(trial._trial_id)
+        attrs = trial.system_attrs
         if _ATTR not in attrs:
             params, drawn = self._propose(study, trial)
             about: Any = {"params": params, "drawn": drawn}
-            study._storage.set_trial_system_attr(trial._trial_id, _ATTR, about)
+            storage_of(study).set_trial_system_attr(trial_id_of(trial), _ATTR, about)
             return params
         return dict(attrs[_ATTR]["params"])
 

@@ -18,6 +18,7 @@ from search.checks import Check
 from search.config import SearchConfig
 from search.engines import Engine
 from search.engines.opening import open_engine
+from search.errors import DatabaseLost
 from search.evaluator import Evaluator
 from search.folder import Folder
 from search.hardware import threads_suited_to
@@ -26,9 +27,9 @@ from search.prepare import prepared, reachable
 from search.progress import Progress
 from search.scoring import score, selection_scores
 from search.starts import Start
-from search.study.connection import DatabaseLost
-from search.study.founding import begun, check_storage, opened
 from search.study.network import fingerprint
+from search.study.open import begun, check_storage, opened
+from search.study.peers import OpenStudy, Peers
 from search.task import Task
 from search.trainings.trainer import Trainer
 from spaces import Budget, Space, UserError
@@ -63,11 +64,21 @@ class Session:
     """
 
     run: Prepared
-    study: Study
+    opened: OpenStudy
     scores: Mapping[str, Scores]
     evaluator: Evaluator
     trainer: Trainer
     checkpoints: InFolder
+
+    @property
+    def study(self) -> Study:
+        """Where everything that is measured goes."""
+        return self.opened.study
+
+    @property
+    def peers(self) -> Peers:
+        """The other processes that work on the study, if any."""
+        return self.opened.peers
 
 
 def prepare(
@@ -125,10 +136,10 @@ def session(
         threads_suited_to(task.example[0].shape),
         folder.locked(),
         log.logged_to(folder.path / "log.txt"),
-        opened(folder, sampler) as study,
+        opened(folder, sampler) as there,
     ):
         scores = begun(
-            study,
+            there,
             folder,
             fingerprint(task, space),
             score=partial(score, task, space, run.config, run.progress),
@@ -146,11 +157,14 @@ def session(
         )
         yield Session(
             run=run,
-            study=study,
+            opened=there,
             scores=scores,
             evaluator=evaluator,
             trainer=Trainer(
-                evaluator, run.engine, load_trainings(study), partial(save_trainings, study)
+                evaluator,
+                run.engine,
+                load_trainings(there.study),
+                partial(save_trainings, there.study),
             ),
             checkpoints=kept,
         )

@@ -17,13 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import optuna
 from evaluators import ToyEvaluator, toy
 
 from search.engines.local import Local
 from search.sampler import BudgetSampler, Plan, make
+from search.sharing.storage import share_study
 from search.starts import Start
-from search.study.company import until_ended
-from search.study.storage import SharedStudy, enqueue, share_study
+from search.study.peers import OpenStudy
+from search.study.storage import enqueue
 from spaces import Budget, Policy, Space
 
 HALF = Budget.parse("0.5")
@@ -49,26 +51,32 @@ def measured(*folders: Path) -> Counter[str]:
 
 
 @contextmanager
-def shared(url: str, folder: Path, space: Space) -> Iterator[SharedStudy]:
+def shared(url: str, folder: Path, space: Space) -> Iterator[OpenStudy]:
     """The study ``toys``, as a run in ``folder`` opens it."""
     folder.mkdir(parents=True, exist_ok=True)
     sampler = BudgetSampler(make("random", Plan(0, 12)), space, [HALF], seed=0)
-    with share_study(url, "toys", sampler, f"here:{folder}", folder / "unsaved") as study:
-        with study.company.only_one("begins", lambda: "begun" in study.user_attrs, print) as ours:
+    with share_study(url, "toys", sampler, f"here:{folder}", folder / "unsaved") as opened:
+        study = opened.study
+        begun = partial(_is_begun, study)
+        with opened.peers.exclusively("begins", begun, print) as ours:
             if ours:
                 enqueue(study, [Start(space.uniform(HALF), HALF, "uniform")])
                 study.set_user_attr("begun", True)
-        yield study
+        yield opened
 
 
-def work(study: SharedStudy, evaluator: ToyEvaluator, trials: int, **watch: Any) -> None:
+def _is_begun(study: optuna.Study) -> bool:
+    return "begun" in study.user_attrs
+
+
+def work(opened: OpenStudy, evaluator: ToyEvaluator, trials: int, **watch: Any) -> None:
     """Until every trial of the study has ended."""
-    run = partial(Local().run, study, evaluator, trials, **watch)
-    until_ended(study, trials, run, print)
+    run = partial(Local().run, opened, evaluator, trials, **watch)
+    opened.peers.until_ended(trials, run, print)
 
 
 if __name__ == "__main__":
     url, folder, pickled, trials, seconds = sys.argv[1:]
     space = pickle.loads(Path(pickled).read_bytes())
-    with shared(url, Path(folder), space) as study:
-        work(study, toy(space, Slow(Path(folder), float(seconds)), coin=1.0), int(trials))
+    with shared(url, Path(folder), space) as opened:
+        work(opened, toy(space, Slow(Path(folder), float(seconds)), coin=1.0), int(trials))

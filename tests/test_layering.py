@@ -13,14 +13,34 @@ ALLOWED = {
     "search": {"spaces", "prune_ops", "results"},
 }
 OPTUNA = (
+    "results/optuna_private.py",
     "results/store.py",
-    "search/comparison/job.py",
-    "search/engines/",
+    "search/engines/ray_tune.py",
     "search/memory.py",
     "search/run.py",
     "search/sampler.py",
+    "search/sharing/",
     "search/study/",
 )
+PRIVATE_TO_OPTUNA = {
+    "_backend",
+    "_cached_frozen_trial",
+    "_create_new_trial",
+    "_get_latest_trial",
+    "_get_stale_trial_ids",
+    "_get_trials",
+    "_is_multi_objective",
+    "_ot_study",
+    "_ot_trials",
+    "_pop_waiting_trial_id",
+    "_set_trial_param",
+    "_storage",
+    "_study_id",
+    "_suggest",
+    "_thread_local",
+    "_trial_id",
+}
+"""Attributes of its studies, trials and storages, and of Ray's search by it."""
 
 
 def imports(path: Path) -> set[str]:
@@ -45,6 +65,32 @@ def test_imports_run_one_way(path):
     assert used & ALLOWED.keys() <= ALLOWED[package] | {package}
     assert "ray" not in used or name.startswith("search/engines/ray_")
     assert "optuna" not in used or name.startswith(OPTUNA)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_names_private_to_optuna_are_used_in_one_file(path):
+    if path == ROOT / "results" / "optuna_private.py":
+        return
+    used = {
+        name
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in (getattr(node, field, None) for field in ("attr", "name", "id", "value"))
+        if isinstance(name, str)
+    }
+    assert not used & PRIVATE_TO_OPTUNA
+    optunas = [module.split(".") for module in imports(path) if module.startswith("optuna")]
+    assert not [module for module in optunas if any(part.startswith("_") for part in module)]
+
+
+def test_only_a_run_with_a_storage_enters_the_package_of_sharing():
+    entering = {
+        path.relative_to(ROOT).as_posix()
+        for path in FILES
+        if any(module.startswith("search.sharing") for module in imports(path))
+    }
+    assert {name for name in entering if not name.startswith("search/sharing/")} == {
+        "search/study/open.py"
+    }
 
 
 def test_a_criterion_never_imports_another():

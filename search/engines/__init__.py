@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from optuna.study import Study
-
     from results.record import TrialRecord
     from search.evaluator import Evaluator, TrainingJob, TrainingResult
+    from search.study.peers import OpenStudy
 
 
 class Engine(Protocol):
     """Runs a study's trials until it has as many as asked for, then the final trainings.
 
     >>> with open_engine(config) as engine:
-    ...     engine.run(study, evaluator, 48, watch)
+    ...     engine.run(opened, evaluator, 48, watch)
     ...     for job, result in engine.train(evaluator, jobs): ...
 
     Attributes:
@@ -31,7 +30,11 @@ class Engine(Protocol):
     def threads(self) -> int: ...
 
     def run(
-        self, study: Study, evaluator: Evaluator, trials: int, watch: Callable[[TrialRecord], None]
+        self,
+        opened: OpenStudy,
+        evaluator: Evaluator,
+        trials: int,
+        watch: Callable[[TrialRecord], None],
     ) -> None:
         """Run trials until the study has ``trials``, failed ones included.
 
@@ -42,7 +45,7 @@ class Engine(Protocol):
         the rung they had reached; called on a finished one it does nothing.
 
         Args:
-            study: with a ``BudgetSampler`` and the starts enqueued.
+            opened: the study, with a ``BudgetSampler`` and the starts enqueued.
             evaluator: what measures a rung; picklable.
             watch: called in this process with every record as it is stored.
 

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from optuna.study import Study
 
 from results.record import TrialRecord
 from search import log
@@ -16,6 +15,7 @@ from search.errors import SearchStopped
 from search.evaluator import Evaluator
 from search.jobs import TrainingJob, TrainingResult
 from search.study.ledger import PATIENCE, Ledger
+from search.study.peers import OpenStudy
 
 
 def _unwatched(_record: TrialRecord) -> None:
@@ -25,7 +25,7 @@ def _unwatched(_record: TrialRecord) -> None:
 class Local:
     """Runs trials here; see ``search.engines.Engine``.
 
-    >>> Local(workers=2).run(study, climb, trials=48)
+    >>> Local(workers=2).run(opened, climb, trials=48)
 
     With one worker everything happens in this process, in an order that depends on the seed
     alone. With more, every worker is a process with one torch thread that holds the task once and
@@ -48,13 +48,13 @@ class Local:
 
     def run(
         self,
-        study: Study,
+        opened: OpenStudy,
         evaluator: Evaluator,
         trials: int,
         watch: Callable[[TrialRecord], None] = _unwatched,
     ) -> None:
         """Until the study has ``trials`` trials; each is promoted as far as the rule lets it."""
-        ledger = Ledger(study, evaluator, trials, watch)
+        ledger = Ledger(opened, evaluator, trials, watch)
         record: TrialRecord | None
         here = socket.gethostname()
         with self._crew(Rungs(evaluator)) as crew:

@@ -21,6 +21,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from results.optuna_private import storage_of, take_asked
 from results.record import TrialRecord
 from search import data, log
 from search.callables import resolve
@@ -31,6 +32,7 @@ from search.evaluator import Evaluator
 from search.jobs import Failure, RungResult, TrainingJob, TrainingResult
 from search.sampler import parameters
 from search.study.ledger import Ledger
+from search.study.peers import OpenStudy
 
 T = TypeVar("T")
 
@@ -88,7 +90,7 @@ class RayTune:
     """Runs trials on the Ray that this process is connected to; see ``search.engines.Engine``.
 
     >>> with ray_tune(config) as engine:
-    ...     engine.run(study, evaluator, 48, watch)
+    ...     engine.run(opened, evaluator, 48, watch)
 
     A trial is one of Tune's trials, a rung one of its steps, and actors are used again for the
     next trial. Optuna's study stays here with the driver, which alone writes to it. The climb
@@ -115,7 +117,11 @@ class RayTune:
         return max(1, int(self._demand.cpus))
 
     def run(
-        self, study: Study, evaluator: Evaluator, trials: int, watch: Callable[[TrialRecord], None]
+        self,
+        opened: OpenStudy,
+        evaluator: Evaluator,
+        trials: int,
+        watch: Callable[[TrialRecord], None],
     ) -> None:
         """As ``Engine.run``.
 
@@ -123,7 +129,7 @@ class RayTune:
             SearchStopped: three trials in a row failed in the same way.
             UserError: some node cannot read the data.
         """
-        desk = _Desk(Ledger(study, evaluator, trials, watch), evaluator)
+        desk = _Desk(Ledger(opened, evaluator, trials, watch), evaluator)
         with (
             ray_worker.sent(evaluator) as sent,
             tempfile.TemporaryDirectory() as folder,
@@ -142,7 +148,7 @@ class RayTune:
                     {"cpu": self._demand.cpus, "gpu": self._demand.gpus},
                 ),
                 tune_config=tune.TuneConfig(
-                    search_alg=_Search(desk, study, evaluator),
+                    search_alg=_Search(desk, opened.study, evaluator),
                     scheduler=_Rule(desk),
                     num_samples=-1,  # until the search says that it has finished
                     max_concurrent_trials=self._most,
@@ -262,7 +268,7 @@ class _Search(OptunaSearch):
             mode=["max", "min"],
             sampler=study.sampler,
             study_name=study.study_name,
-            storage=study._storage,
+            storage=storage_of(study),
         )
         self._desk = desk
 
@@ -271,8 +277,7 @@ class _Search(OptunaSearch):
 
     def _asked(self, trial_id: str) -> Trial:
         super().suggest(trial_id)
-        asked: Trial = self._ot_trials.pop(trial_id)
-        return asked
+        return take_asked(self, trial_id)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

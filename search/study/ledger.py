@@ -1,4 +1,4 @@
-"""The parent's side of every engine: which trial is next, what it left behind, who climbs on."""
+"""The parent's side of every engine: which trial is next, its records, which are promoted."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from results.optuna_private import trial_id_of
 from results.record import TrialRecord
 from results.store import RECORD, plain_errors, save_record
 from search.errors import SearchStopped
@@ -17,9 +17,9 @@ from search.evaluator import Evaluator
 from search.jobs import RungResult
 from search.sampler import CRITERION, distributions, drawn
 from search.seeds import policy_seed
-from search.study.company import company_of
-from search.study.measured import Measured, extended, result_at
-from search.study.roll import Roll
+from search.study.history import TrialHistory
+from search.study.peers import OpenStudy
+from search.study.rung_index import RungIndex, extended, result_at
 from spaces import Policy
 
 PATIENCE = 3
@@ -31,7 +31,7 @@ _TOLD = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 class Ledger:
     """A study and its records, kept in step.
 
-    >>> ledger = Ledger(study, climb, trials=48, watch=print)
+    >>> ledger = Ledger(opened, climb, trials=48, watch=print)
     >>> record = ledger.next()                             # a policy and how far it has climbed
     >>> rung = climb.next_rung(record)
     >>> outcome = climb.rung(record.policy, rung, record.seed, record.criterion)
@@ -39,19 +39,23 @@ class Ledger:
     'stopped'
 
     Every change is stored as it happens, so a kill loses at most the rungs in flight. Other
-    processes may have ledgers of the same study (``search.study.company``).
+    processes may have ledgers of the same study (``search.sharing``).
     """
 
     def __init__(
-        self, study: Study, evaluator: Evaluator, trials: int, watch: Callable[[TrialRecord], None]
+        self,
+        opened: OpenStudy,
+        evaluator: Evaluator,
+        trials: int,
+        watch: Callable[[TrialRecord], None],
     ) -> None:
-        self._study, self._evaluator, self._watch = study, evaluator, watch
-        self._company = company_of(study)
-        self._roll = Roll(study, trials)
-        self._measured = Measured(evaluator, without=self._roll.gone)
-        for record in self._roll.update():
-            self._measured.put(record)
-        self._left = deque(t for t in self._roll.running if self._company.mine(t))
+        self._study, self._peers = opened.study, opened.peers
+        self._evaluator, self._watch = evaluator, watch
+        self._history = TrialHistory(opened.study, trials)
+        self._rungs = RungIndex(evaluator, without=self._history.gone)
+        for record in self._history.update():
+            self._rungs.put(record)
+        self._left = deque(t for t in self._history.running if self._peers.owns(t))
         self._ids: dict[int, int] = {}
         self._failures: dict[int, list[str]] = {}
 
@@ -75,7 +79,7 @@ class Ledger:
         Raises:
             SearchStopped: the same kind of failure for the third time in a row.
         """
-        self._company.unsaved.keep(record, result)
+        self._peers.outbox.keep(record, result)
         record = self._stored(record, result)
         self._count(result)
         return self._spared(record)
@@ -83,13 +87,13 @@ class Ledger:
     def _candidate(self, ask: Callable[[], Trial]) -> TrialRecord | None:
         with plain_errors("the study"):
             self._read()
-            self._company.bury(self._roll)
+            self._peers.requeue_dead(self._history)
             while self._left:
                 if (record := self._taken_up(self._left.popleft())) is not None:
                     return record
-            while self._roll.to_ask > 0:
+            while self._history.to_ask > 0:
                 trial = ask()
-                if self._roll.counts(trial.number):
+                if self._history.counts(trial.number):
                     return self._begun(trial)
                 self._study.tell(trial.number, state=TrialState.FAIL)  # others were faster
                 self._read()
@@ -98,16 +102,16 @@ class Ledger:
     def _read(self) -> None:
         """What other processes have stored."""
         with plain_errors("the study"):
-            changed = self._roll.update()
+            changed = self._history.update()
         for record in changed:
-            self._measured.put(record)
-            if record.state != "running" and record.number not in self._roll.gone:
+            self._rungs.put(record)
+            if record.state != "running" and record.number not in self._history.gone:
                 self._watch(record)
 
     def _taken_up(self, trial: FrozenTrial) -> TrialRecord | None:
-        record = self._roll.records.get(trial.number)
+        record = self._history.records.get(trial.number)
         if record is None:  # killed before its policy was complete
-            return self._begun(Trial(self._study, trial._trial_id))
+            return self._begun(Trial(self._study, trial_id_of(trial)))
         self._own(trial)
         if record.state == "running":
             return record
@@ -125,8 +129,8 @@ class Ledger:
         return record
 
     def _own(self, trial: Trial | FrozenTrial) -> None:
-        self._ids[trial.number] = trial._trial_id
-        self._company.take(trial._trial_id)
+        self._ids[trial.number] = trial_id_of(trial)
+        self._peers.take(trial_id_of(trial))
 
     def _new(self, trial: Trial, origin: str | None) -> TrialRecord:
         space, config = self._evaluator.space, self._evaluator.config
@@ -136,7 +140,7 @@ class Ledger:
         if config.searched:
             criterion = trial.suggest_categorical(CRITERION, config.searched)
         flops = space.flops(policy)
-        sampler = "random" if drawn(self._study, trial._trial_id) else config.policies.sampler
+        sampler = "random" if drawn(self._study, trial) else config.policies.sampler
         return TrialRecord(
             number=trial.number,
             policy=policy,
@@ -153,8 +157,8 @@ class Ledger:
         """With every next rung that is known already, while it climbs."""
         while record.state == "running":
             rung = self._evaluator.next_rung(record)
-            kept = self._company.unsaved.find(record, rung)
-            twin = self._measured.twin(record)
+            kept = self._peers.outbox.find(record, rung)
+            twin = self._rungs.twin(record)
             if kept is not None:
                 record = self._stored(record, kept)
             elif twin is not None:
@@ -166,7 +170,7 @@ class Ledger:
 
     def _stored(self, record: TrialRecord, result: RungResult) -> TrialRecord:
         """Extended by the rung, decided, saved, and told if it ended."""
-        if self._company.shared:
+        if self._peers.shared:
             self._read()
         record = self._decided(extended(record, result), result)
         try:
@@ -176,7 +180,7 @@ class Ledger:
             # for whoever of us takes that up.
             return replace(record, state="failed", reason="another process goes on with it")
         self._tell(record)
-        self._company.unsaved.drop(record, result.rung)
+        self._peers.outbox.drop(record, result.rung)
         return record
 
     def _decided(self, record: TrialRecord, result: RungResult) -> TrialRecord:
@@ -184,21 +188,21 @@ class Ledger:
             return replace(record, state="failed", reason=result.failure.reason)
         if result.rung == self._evaluator.top:
             return replace(record, state="complete")
-        mine = self._measured.standing(record, result.rung)
-        others = self._measured.others(record.number, result.rung)
+        point = self._rungs.point(record, result.rung)
+        competitors = self._rungs.competitors(record.number, result.rung)
         rule = self._evaluator.rule
-        if not rule.dominated(mine, others):
+        if not rule.dominated(point, competitors):
             return record
         if rule.lucky(record.seed):
             return replace(record, regardless=(*record.regardless, result.rung))
-        better, peers = rule.beaten_by(mine, others)
+        better, peers = rule.beaten_by(point, competitors)
         reason = f"rung {result.rung}: {better} of {peers} with at most its flops do better"
         return replace(record, state="stopped", reason=reason)
 
     def _save(self, record: TrialRecord) -> None:
         save_record(self._study, self._ids[record.number], record)
-        self._roll.records[record.number] = record
-        self._measured.put(record)
+        self._history.records[record.number] = record
+        self._rungs.put(record)
         self._watch(record)
 
     def _tell(self, record: TrialRecord) -> None:
@@ -210,7 +214,7 @@ class Ledger:
                 self._study.tell(record.number, values, skip_if_finished=True)
             else:
                 self._study.tell(record.number, state=_TOLD[record.state], skip_if_finished=True)
-        self._company.release(self._ids[record.number])
+        self._peers.release(self._ids[record.number])
 
     def _count(self, result: RungResult) -> None:
         kinds = self._failures.setdefault(result.rung, [])

@@ -1,15 +1,15 @@
-"""The study: an ordinary Optuna study, in one SQLite file or in a database for several machines."""
+"""The study of a run: an ordinary Optuna study, in one SQLite file."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
@@ -19,10 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from results.database import one_line
 from results.store import plain_errors
 from search.starts import Start
-from search.study.company import Company
-from search.study.connection import connected, write_ahead
-from search.study.sharing import Sharing
-from search.study.unsaved import Unsaved
+from search.study.peers import OpenStudy
 from spaces import UserError
 
 NAME = "search"
@@ -32,18 +29,12 @@ DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 """Accuracy at the top rung, flops."""
 
 
-class SharedStudy(optuna.Study):
-    """An Optuna study on which other processes may work too."""
-
-    company: Company
-
-
 @contextmanager
-def open_study(path: Path, sampler: BaseSampler) -> Iterator[optuna.Study]:
+def open_study(path: Path, sampler: BaseSampler) -> Iterator[OpenStudy]:
     """The study in ``path``, made if it is not there; for one process at a time.
 
-    >>> with open_study(Path("runs/mine/study.db"), sampler) as study:
-    ...     study.ask()
+    >>> with open_study(Path("runs/mine/study.db"), sampler) as opened:
+    ...     opened.study.ask()
 
     Raises:
         UserError: the file cannot be written, or is no study.
@@ -65,51 +56,8 @@ def open_study(path: Path, sampler: BaseSampler) -> Iterator[optuna.Study]:
         raise UserError(
             f"{path} must be a study that can be written, but got: {one_line(error)}"
         ) from error
-    with _closed(storage):
-        yield study
-
-
-@contextmanager
-def share_study(
-    url: str, name: str, sampler: BaseSampler, owner: str, unsaved: Path
-) -> Iterator[SharedStudy]:
-    """The study of that name in the database at ``url``, made if it is not there.
-
-    >>> with share_study(url, "mine", sampler, owner="db1:/runs/mine", unsaved=folder) as study:
-    ...     study.company.shared
-    True
-
-    Args:
-        owner: names this run's folder among all that share the study.
-        unsaved: where results wait while the database is away.
-
-    Raises:
-        UserError: the database cannot be used.
-    """
-    optuna.logging.set_verbosity(logging.WARNING)
-    storage = connected(url)
-    with _closed(storage):
-        optuna.create_study(
-            storage=storage, study_name=name, directions=DIRECTIONS, load_if_exists=True
-        )
-        study = SharedStudy(name, storage, sampler=sampler)
-        beating = Sharing(study, partial(connected, url, patient=False), owner, Unsaved(unsaved))
-        with beating.alive() as study.company:
-            yield study
-
-
-def peek(url: str, name: str) -> dict[str, Any]:
-    """The attributes of the study of that name; none where there is no such study.
-
-    Raises:
-        UserError: the database cannot be used.
-    """
-    storage = connected(url)
-    with _closed(storage):
-        try:
-            return storage.get_study_user_attrs(storage.get_study_id_from_name(name))
-        except KeyError:
-            return {}
+    with closing(storage):
+        yield OpenStudy(study)
 
 
 def enqueue(study: optuna.Study, starts: Iterable[Start]) -> None:
@@ -120,10 +68,26 @@ def enqueue(study: optuna.Study, starts: Iterable[Start]) -> None:
             study.enqueue_trial(start.params, user_attrs=about, skip_if_exists=True)
 
 
+def write_ahead(storage: RDBStorage) -> None:
+    """Let SQLite commit without waiting for the disk.
+
+    A trial is some fifty commits. What was committed survives the death of this process, and a
+    power cut leaves a sound database.
+    """
+    sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
+    storage.engine.dispose()  # the connection that made the tables had no such care
+
+
 @contextmanager
-def _closed(storage: RDBStorage) -> Iterator[None]:
+def closing(storage: RDBStorage) -> Iterator[None]:
+    """Close the storage's connections at the end of the block."""
     try:
         yield
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _write_ahead(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")

@@ -24,6 +24,7 @@ from search.errors import SearchStopped
 from search.jobs import TrainingJob, TrainingResult
 from search.sampler import BudgetSampler, Plan, make
 from search.starts import Start
+from search.study.peers import OpenStudy
 from search.study.storage import enqueue, open_study
 from spaces import Budget, Space
 
@@ -64,11 +65,11 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 def study(space: Space, tmp_path: Path) -> Iterator[optuna.Study]:
     sampler = BudgetSampler(make("random", Plan(0, TRIALS)), space, [HALF], seed=0)
     with open_study(tmp_path / "study.db", sampler) as opened:
-        yield opened
+        yield opened.study
 
 
 def run(engine: Engine, study: optuna.Study, evaluator: ToyEvaluator, trials: int = TRIALS) -> None:
-    engine.run(study, evaluator, trials, lambda _: None)
+    engine.run(OpenStudy(study), evaluator, trials, lambda _: None)
 
 
 def test_every_trial_ends_and_optuna_knows_how(
@@ -96,8 +97,9 @@ def test_where_criteria_are_searched_each_trial_is_measured_under_its_own(
     criteria = ("l1", "second_order")
     evaluator = toy(space, coin=1.0, criterion="search", criteria=criteria)
     sampler = BudgetSampler(make("random", Plan(0, 6)), space, [HALF], seed=0, criteria=criteria)
-    with open_study(tmp_path / "study.db", sampler) as study:
-        engine.run(study, evaluator, 6, lambda _: None)
+    with open_study(tmp_path / "study.db", sampler) as opened:
+        study = opened.study
+        engine.run(opened, evaluator, 6, lambda _: None)
         records, trials = load_records(study), study.get_trials()
     for record, trial in zip(records, trials, strict=True):
         assert trial.params == {**record.policy, "criterion": record.criterion}
@@ -131,7 +133,7 @@ def test_trials_cut_short_go_on_from_their_rung(
             raise Killed
 
     with pytest.raises(Killed):
-        engine.run(study, toy(space), TRIALS, kill_at_rung_1)
+        engine.run(OpenStudy(study), toy(space), TRIALS, kill_at_rung_1)
     left = [record for record in load_records(study) if record.state == "running"]
     assert 1 in {record.rung for record in left}
     run(engine, study, toy(space, trouble=_NotAgain(tuple(r.seed for r in left if r.rung))))

@@ -17,8 +17,9 @@ from sqlalchemy import event
 
 from results import load_records
 from search.cli import USER_ERROR, main
-from search.study import connection
-from search.study.connection import DatabaseLost, connected
+from search.errors import DatabaseLost
+from search.sharing import timing
+from search.sharing.connection import connected
 from spaces import Policy, Space, UserError
 
 TRIALS = 5
@@ -59,9 +60,9 @@ def test_the_run_goes_on_when_the_database_comes_back(
         Timer(0.5, own.start).start()
 
     evaluator = toy(space, Accident(Slow(tmp_path), at, restart), coin=1.0)
-    with shared(own.url(), tmp_path, space) as study:
-        work(study, evaluator, TRIALS)
-        there = load_records(study)
+    with shared(own.url(), tmp_path, space) as opened:
+        work(opened, evaluator, TRIALS)
+        there = load_records(opened.study)
     assert [(r.number, r.state) for r in there] == [(n, "complete") for n in range(TRIALS)]
     assert set(measured(tmp_path).values()) == {1}
 
@@ -69,20 +70,20 @@ def test_the_run_goes_on_when_the_database_comes_back(
 def test_the_run_gives_up_and_loses_nothing(
     own: Server, tmp_path: Path, space: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "PATIENCE", 0.5)
+    monkeypatch.setattr(timing, "RECONNECT_S", 0.5)
     evaluator = toy(space, Accident(Slow(tmp_path), 5, own.stop), coin=1.0)
     with (
         pytest.raises(DatabaseLost, match="must answer, but for") as caught,
-        shared(own.url(), tmp_path, space) as study,
+        shared(own.url(), tmp_path, space) as opened,
     ):
-        work(study, evaluator, TRIALS)
+        work(opened, evaluator, TRIALS)
     assert "\n" not in str(caught.value)
     assert real.PASSWORD not in str(caught.value)
     (unsaved,) = (tmp_path / "unsaved").iterdir()
     own.start()
-    with shared(own.url(), tmp_path, space) as study:
-        work(study, toy(space, Slow(tmp_path), coin=1.0), TRIALS)
-        there = load_records(study)
+    with shared(own.url(), tmp_path, space) as opened:
+        work(opened, toy(space, Slow(tmp_path), coin=1.0), TRIALS)
+        there = load_records(opened.study)
     assert [(r.number, r.state) for r in there] == [(n, "complete") for n in range(TRIALS)]
     assert not unsaved.exists()
     assert set(measured(tmp_path).values()) == {1}

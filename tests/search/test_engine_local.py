@@ -20,6 +20,7 @@ from results import load_records
 from search.engines.local import Local
 from search.errors import SearchStopped
 from search.sampler import BudgetSampler, Plan, make
+from search.study.peers import OpenStudy
 from search.study.storage import open_study
 from spaces import Budget, Space, UserError
 
@@ -28,13 +29,14 @@ from spaces import Budget, Space, UserError
 def study(space: Space, tmp_path: Path) -> Iterator[optuna.Study]:
     sampler = BudgetSampler(make("random", Plan(0, 8)), space, [Budget.parse("0.5")], seed=0)
     with open_study(tmp_path / "study.db", sampler) as opened:
-        yield opened
+        yield opened.study
 
 
 def test_a_killed_worker_fails_its_trial_and_is_replaced(
     study: optuna.Study, space: Space, tmp_path: Path
 ) -> None:
-    Local(workers=2).run(study, toy(space, trouble=DieOnce(tmp_path / "died"), coin=1.0), 8)
+    evaluator = toy(space, trouble=DieOnce(tmp_path / "died"), coin=1.0)
+    Local(workers=2).run(OpenStudy(study), evaluator, 8)
     records = load_records(study)
     failed = [record for record in records if record.state == "failed"]
     assert len(records) == 8
@@ -78,7 +80,7 @@ def test_workers_that_die_while_they_start_stop_the_search(
     evaluator = replace(toy(space), scores=large)
     jobs = [own_job(toy(space), space.uniform(0.5), seed) for seed in range(5)]
     with pytest.raises(SearchStopped, match=r"3 trials in a row .*: the worker process died"):
-        Local(workers=2).run(study, evaluator, 8)
+        Local(workers=2).run(OpenStudy(study), evaluator, 8)
     assert [record.state for record in load_records(study)].count("failed") == 3
     with pytest.raises(SearchStopped, match="3 final trainings in a row failed: the worker"):
         list(Local(workers=2).train(evaluator, jobs))
@@ -89,7 +91,7 @@ def test_one_worker_gives_the_same_study_every_time(space: Space, tmp_path: Path
         sampler = BudgetSampler(make("tpe", Plan(0, 20)), space, [Budget.parse("0.5")], seed=0)
         with open_study(tmp_path / name, sampler) as opened:
             Local().run(opened, toy(space), 20)
-            return load_records(opened)  # type: ignore[return-value]
+            return load_records(opened.study)  # type: ignore[return-value]
 
     assert records("a.db") == records("b.db")
 

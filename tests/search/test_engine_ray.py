@@ -27,6 +27,7 @@ from search.checkpoints import InFolder
 from search.cli import USER_ERROR, main
 from search.jobs import Failure, RungResult
 from search.sampler import BudgetSampler, Plan, make
+from search.study.peers import OpenStudy
 from search.study.storage import open_study
 from spaces import Budget, Policy, Space, UserError
 
@@ -151,7 +152,7 @@ def engine(ray_engine: RayTune) -> RayTune:
 def study(space: Space, tmp_path: Path) -> Iterator[optuna.Study]:
     sampler = BudgetSampler(make("random", Plan(0, 8)), space, [HALF], seed=0)
     with open_study(tmp_path / "study.db", sampler) as opened:
-        yield opened
+        yield opened.study
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def test_both_nodes_work_with_the_code_that_travelled(
 ) -> None:
     meeting = tmp_path / "meeting"
     meeting.mkdir()
-    engine.run(study, toy(space, trouble=Together(meeting)), 4, lambda _: None)
+    engine.run(OpenStudy(study), toy(space, trouble=Together(meeting)), 4, lambda _: None)
     reasons = [record.reason.split() for record in load_records(study)]
     assert {node for node, _ in reasons} == {"127.0.0.2", OTHER}
     assert {"py_modules_files" in file for _, file in reasons} == {True}, reasons
@@ -209,7 +210,7 @@ def test_trials_share_a_gpu(
         assert thirds.at_once == 3
         meeting = tmp_path / "meeting"
         meeting.mkdir()
-        thirds.run(study, toy(space, trouble=Sharing(meeting, 3)), 3, lambda _: None)
+        thirds.run(OpenStudy(study), toy(space, trouble=Sharing(meeting, 3)), 3, lambda _: None)
     finally:
         cluster.kill("127.0.0.5")
     assert [record.reason for record in load_records(study)] == ["GPU 0"] * 3
@@ -220,7 +221,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_rung(
 ) -> None:
     rungs = tmp_path / "rungs"
     evaluator = toy(space, trouble=Noting(rungs, DieOnce(tmp_path / "died")))
-    engine.run(study, evaluator, 6, lambda _: None)
+    engine.run(OpenStudy(study), evaluator, 6, lambda _: None)
     assert (tmp_path / "died").exists()
     assert {record.state for record in load_records(study)} <= {"complete", "stopped"}
     noted = rungs.read_text().split()
@@ -258,7 +259,7 @@ def test_a_trial_that_kills_every_worker_fails_and_the_others_go_on(
     engine: RayTune, study: optuna.Study, space: Space
 ) -> None:
     began: list[int] = []
-    engine.run(study, toy(space), 1, lambda record: began.append(record.seed))
+    engine.run(OpenStudy(study), toy(space), 1, lambda record: began.append(record.seed))
     jobs = [own_job(toy(space), space.uniform(b), seed) for b in (0.5, 0.3) for seed in (0, 1)]
     answers = dict(engine.train(toy(space, trouble=Deadly(1)), jobs))
     for job in jobs:
@@ -293,7 +294,7 @@ def test_a_trial_in_progress_goes_on_from_its_checkpoint(
         checkpoints=InFolder(tmp_path / "kept"),
     )
     with pytest.raises(KeyboardInterrupt):
-        engine.run(study, evaluator, 1, _enough)
+        engine.run(OpenStudy(study), evaluator, 1, _enough)
     assert load_records(study)[0].proxies == {"adaptive_bn": 7.0}
 
 
@@ -323,7 +324,7 @@ def test_a_node_that_dies_takes_no_trial_with_it(
         if (tmp_path / "127.0.0.4").exists():
             cluster.kill("127.0.0.4")
 
-    engine.run(study, toy(space, trouble=Slow(tmp_path)), 16, kill_once_it_works)
+    engine.run(OpenStudy(study), toy(space, trouble=Slow(tmp_path)), 16, kill_once_it_works)
     records = load_records(study)
     assert [record.number for record in records] == list(range(16))
     assert {record.state for record in records} <= {"complete", "stopped"}
@@ -353,7 +354,7 @@ def test_data_that_is_not_on_a_node_is_told_before_trials_fail(
 ) -> None:
     evaluator = Unreadable(None, space, {}, toy(space).config)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=f"on {OTHER}: no such file: /data/train/cat/1.png; the"):
-        engine.run(study, evaluator, 4, lambda _: None)
+        engine.run(OpenStudy(study), evaluator, 4, lambda _: None)
     assert load_records(study) == []
 
 

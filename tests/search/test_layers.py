@@ -8,7 +8,7 @@ import torch
 from prune_ops import SENSITIVITIES
 from search import layers
 from search.config import SearchConfig
-from search.layers import sensitivity
+from search.layers import sensitivities, sensitivity
 from spaces import Space
 
 

@@ -15,8 +15,9 @@ from results.training import Candidate
 from search.jobs import RungResult
 from search.sampler import BudgetSampler, Plan, make
 from search.seeds import policy_seed, trial_seed
-from search.study import roll
+from search.study import history
 from search.study.ledger import Ledger
+from search.study.peers import OpenStudy
 from search.study.storage import open_study
 from spaces import Budget, Policy, Space
 
@@ -27,7 +28,7 @@ HALF = Budget.parse("0.5")
 def study(space: Space, tmp_path: Path) -> Iterator[optuna.Study]:
     sampler = BudgetSampler(make("random", Plan(0, 8)), space, [HALF], seed=0)
     with open_study(tmp_path / "study.db", sampler) as opened:
-        yield opened
+        yield opened.study
 
 
 def climbed(ledger: Ledger, evaluator: ToyEvaluator, record: TrialRecord) -> TrialRecord:
@@ -53,10 +54,11 @@ def test_the_same_widths_under_another_criterion_are_another_trial(
     criteria = ("l1", "second_order")
     evaluator = toy(space, coin=1.0, criterion="search", criteria=criteria)
     sampler = BudgetSampler(make("random", Plan(0, 8)), space, [HALF], seed=0, criteria=criteria)
-    with open_study(tmp_path / "study.db", sampler) as study:
+    with open_study(tmp_path / "study.db", sampler) as opened:
+        study = opened.study
         for criterion in ("l1", "second_order", "l1"):
             study.enqueue_trial({**space.uniform(HALF), "criterion": criterion})
-        ledger = Ledger(study, evaluator, 4, lambda _: None)
+        ledger = Ledger(OpenStudy(study), evaluator, 4, lambda _: None)
         first, other = (climbed(ledger, evaluator, begin(ledger)) for _ in range(2))
         assert begin(ledger).number == 3
         twin = load_records(study)[2]
@@ -71,7 +73,7 @@ def test_a_duplicate_of_a_complete_trial_ends_at_once_and_optuna_is_told(
     evaluator = toy(space, coin=1.0)
     for _ in range(2):
         study.enqueue_trial(dict(space.uniform(HALF)))
-    ledger = Ledger(study, evaluator, 3, lambda _: None)
+    ledger = Ledger(OpenStudy(study), evaluator, 3, lambda _: None)
     first = climbed(ledger, evaluator, begin(ledger))
     assert begin(ledger).number == 2  # the duplicate, trial 1, was not handed out
     twin = load_records(study)[1]
@@ -92,7 +94,7 @@ def test_a_duplicate_is_measured_only_where_its_twin_was_not(
     evaluator = toy(space, coin=1.0)
     for _ in range(2):
         study.enqueue_trial(dict(space.uniform(HALF)))
-    ledger = Ledger(study, evaluator, 2, lambda _: None)
+    ledger = Ledger(OpenStudy(study), evaluator, 2, lambda _: None)
     first = begin(ledger)
     result = evaluator.rung(first.policy, 0, first.seed)
     first = ledger.add(first, result)
@@ -108,7 +110,7 @@ def test_a_failure_is_no_result_to_take_over(study: optuna.Study, space: Space) 
     evaluator = toy(space, coin=1.0)
     for _ in range(2):
         study.enqueue_trial(dict(space.uniform(HALF)))
-    ledger = Ledger(study, evaluator, 2, lambda _: None)
+    ledger = Ledger(OpenStudy(study), evaluator, 2, lambda _: None)
     first = begin(ledger)
     failed = toy(space, trouble=Alike(0)).rung(first.policy, 0, first.seed)
     assert ledger.add(first, failed).state == "failed"
@@ -119,10 +121,10 @@ def test_a_decision_reads_what_changed_and_not_the_whole_study(
     study: optuna.Study, space: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    record_of = roll.record_of
-    monkeypatch.setattr(roll, "record_of", lambda t: read.append(t.number) or record_of(t))
+    record_of = history.record_of
+    monkeypatch.setattr(history, "record_of", lambda t: read.append(t.number) or record_of(t))
     evaluator = toy(space)
-    ledger = Ledger(study, evaluator, 30, lambda _: None)
+    ledger = Ledger(OpenStudy(study), evaluator, 30, lambda _: None)
     while (record := ledger.next()) is not None:
         climbed(ledger, evaluator, record)
     assert sorted(read) == list(range(30))  # each once, when it had ended
@@ -130,7 +132,7 @@ def test_a_decision_reads_what_changed_and_not_the_whole_study(
 
 def test_others_may_say_where_new_trials_come_from(study: optuna.Study, space: Space) -> None:
     evaluator = toy(space, coin=1.0)
-    ledger = Ledger(study, evaluator, 2, lambda _: None)
+    ledger = Ledger(OpenStudy(study), evaluator, 2, lambda _: None)
     asked: list[int] = []
 
     def ask() -> optuna.Trial:

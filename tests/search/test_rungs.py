@@ -8,70 +8,66 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.rungs import DominanceRule, Field, Standing
+from search.rungs import Competitors, DominanceRule, Point
 
-STANDINGS = st.builds(
-    Standing, flops=st.integers(1, 20), score=st.integers(0, 20).map(lambda k: k / 20)
-)
+POINTS = st.builds(Point, flops=st.integers(1, 20), score=st.integers(0, 20).map(lambda k: k / 20))
 NO_LUCK = DominanceRule(eta=2, coin=0.0)
 
 
 def test_the_first_at_a_rung_climbs() -> None:
-    assert not NO_LUCK.stops(Standing(10, 0.0), Field.of([]), seed=0)
+    assert not NO_LUCK.stops(Point(10, 0.0), Competitors.of([]), seed=0)
 
 
 def test_the_best_one_in_eta_climb() -> None:
-    peers = [Standing(10, score / 10) for score in range(9)]
+    peers = [Point(10, score / 10) for score in range(9)]
     climbers = [
         mine.score
         for mine in peers
         if not DominanceRule(eta=3, coin=0).stops(
-            mine, Field.of([p for p in peers if p != mine]), seed=0
+            mine, Competitors.of([p for p in peers if p != mine]), seed=0
         )
     ]
     assert climbers == [0.6, 0.7, 0.8]  # ceil(9 / 3) of 9
 
 
 def test_a_larger_network_is_no_peer() -> None:
-    small, large = Standing(10, 0.5), [Standing(11, 0.9)] * 9
-    assert NO_LUCK.beaten_by(small, Field.of(large)) == (0, 1)
-    assert not NO_LUCK.stops(small, Field.of(large), seed=0)
-    assert DominanceRule(eta=2, coin=0, tolerance=1).stops(small, Field.of(large), seed=0)
+    small, large = Point(10, 0.5), [Point(11, 0.9)] * 9
+    assert NO_LUCK.beaten_by(small, Competitors.of(large)) == (0, 1)
+    assert not NO_LUCK.stops(small, Competitors.of(large), seed=0)
+    assert DominanceRule(eta=2, coin=0, tolerance=1).stops(small, Competitors.of(large), seed=0)
 
 
 def test_equal_scores_do_not_beat_each_other() -> None:
-    assert NO_LUCK.beaten_by(Standing(10, 0.5), Field.of([Standing(10, 0.5)] * 9)) == (0, 10)
+    assert NO_LUCK.beaten_by(Point(10, 0.5), Competitors.of([Point(10, 0.5)] * 9)) == (0, 10)
 
 
 def test_a_score_of_nan_loses_to_every_number_and_beats_none() -> None:
-    assert NO_LUCK.beaten_by(Standing(10, math.nan), Field.of([Standing(10, 0.1)])) == (1, 2)
-    assert NO_LUCK.beaten_by(Standing(10, 0.1), Field.of([Standing(10, math.nan)])) == (0, 2)
+    assert NO_LUCK.beaten_by(Point(10, math.nan), Competitors.of([Point(10, 0.1)])) == (1, 2)
+    assert NO_LUCK.beaten_by(Point(10, 0.1), Competitors.of([Point(10, math.nan)])) == (0, 2)
 
 
-@given(STANDINGS, st.lists(STANDINGS, max_size=30), st.floats(1.1, 10))
+@given(POINTS, st.lists(POINTS, max_size=30), st.floats(1.1, 10))
 def test_a_trial_on_the_front_never_stops(
-    mine: Standing, others: list[Standing], eta: float
+    mine: Point, competitors: list[Point], eta: float
 ) -> None:
-    dominated = any(o.flops <= mine.flops and o.score > mine.score for o in others)
+    dominated = any(o.flops <= mine.flops and o.score > mine.score for o in competitors)
     if not dominated:
-        assert not DominanceRule(eta=eta, coin=0.0).stops(mine, Field.of(others), seed=0)
+        assert not DominanceRule(eta=eta, coin=0.0).stops(mine, Competitors.of(competitors), seed=0)
 
 
-@given(STANDINGS, st.lists(STANDINGS, max_size=30), st.integers(0, 20))
+@given(POINTS, st.lists(POINTS, max_size=30), st.integers(0, 20))
 def test_a_better_score_never_makes_a_trial_stop(
-    mine: Standing, others: list[Standing], gain: int
+    mine: Point, competitors: list[Point], gain: int
 ) -> None:
     better = mine._replace(score=mine.score + gain / 20)
-    if not NO_LUCK.stops(mine, Field.of(others), seed=0):
-        assert not NO_LUCK.stops(better, Field.of(others), seed=0)
+    if not NO_LUCK.stops(mine, Competitors.of(competitors), seed=0):
+        assert not NO_LUCK.stops(better, Competitors.of(competitors), seed=0)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
 def test_the_coin_lets_its_share_climb_whatever_they_score(share: float) -> None:
-    rule, others = DominanceRule(eta=2, coin=share), [Standing(10, 0.9)] * 9
-    climbing = sum(
-        not rule.stops(Standing(10, 0.0), Field.of(others), seed=seed) for seed in range(5000)
-    )
+    rule, competitors = DominanceRule(coin=share), Competitors.of([Point(10, 0.9)] * 9)
+    climbing = sum(not rule.stops(Point(10, 0.0), competitors, seed=seed) for seed in range(5000))
     assert climbing / 5000 == pytest.approx(share, abs=0.015)
 
 

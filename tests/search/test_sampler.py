@@ -12,6 +12,7 @@ import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
+from results.optuna_private import trial_id_of
 from search.sampler import (
     SAMPLERS,
     BudgetSampler,
@@ -93,7 +94,7 @@ def test_a_trial_cut_short_gets_the_same_widths_again(space: Space) -> None:
     trial = seen.ask()
     first, *rest = distributions(space).items()
     trial.suggest_int(first[0], first[1].low, first[1].high)
-    again = Trial(seen, trial._trial_id)
+    again = Trial(seen, trial_id_of(trial))
     for name, distribution in [first, *rest]:
         again.suggest_int(name, distribution.low, distribution.high)
     about = seen.get_trials()[0].system_attrs["budget_sampler"]
@@ -189,7 +190,7 @@ def test_what_was_drawn_at_random_is_known(space: Space) -> None:
         trial, policy = propose(seen, space)
         seen.tell(trial, (merit(policy), space.flops(policy)))
     # TPE's first ten trials teach it.
-    assert [drawn(seen, t._trial_id) for t in seen.trials] == [True] * 10 + [False] * 4
+    assert [drawn(seen, t) for t in seen.trials] == [True] * 10 + [False] * 4
 
 
 def test_enqueued_policies_are_taken_as_they_are(space: Space) -> None:

@@ -25,12 +25,17 @@ from waiting import PATIENCE
 
 from results import TrialRecord, load_records
 from results.database import engine_options, optuna_url
-from search.study import lease, sharing
+from results.optuna_private import storage_of, study_id_of, trial_id_of
+from search.sharing import peers, timing
+from search.sharing.connection import connected
+from search.sharing.lease import Lease
 from search.study.ledger import Ledger
+from search.study.peers import OpenStudy
+from search.study.storage import closing
 from spaces import Space
 
 ROOT = Path(__file__).parents[2]
-BEAT = 0.2
+HEARTBEAT_S = 0.2
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
@@ -45,9 +50,21 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes die within seconds, for those of this process."""
-    monkeypatch.setattr(sharing, "BEAT", BEAT)
-    monkeypatch.setattr(sharing, "GRACE", 6 * BEAT)
-    monkeypatch.setattr(lease, "GRACE", 6 * BEAT)
+    monkeypatch.setattr(timing, "HEARTBEAT_S", HEARTBEAT_S)
+    monkeypatch.setattr(timing, "DEAD_AFTER_S", 6 * HEARTBEAT_S)
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[sqlalchemy.Engine]:
+    """A connection to the database beside those of the study."""
+    storage = connected(url)
+    with closing(storage):
+        yield storage.engine
+
+
+def lease_of(opened: OpenStudy, engine: sqlalchemy.Engine, owner: str) -> Lease:
+    """The lease to train, as a process of that owner tries to get it."""
+    return Lease(engine, study_id_of(opened.study), "trains", owner)
 
 
 Start = Callable[[str, Path, int, float], subprocess.Popen[str]]
@@ -71,7 +88,7 @@ def start(space: Space, tmp_path: Path) -> Iterator[Start]:
                 **os.environ,
                 "OMP_NUM_THREADS": "1",
                 "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
-                "PRUNING_SEARCH_BEAT": str(BEAT),
+                "PRUNING_SEARCH_BEAT": str(HEARTBEAT_S),
             },
         )
         begun.append(process)
@@ -157,11 +174,13 @@ def test_a_process_that_comes_back_goes_on_under_its_own_number(
 def test_a_trial_killed_before_it_had_a_policy_does_not_count(
     url: str, tmp_path: Path, space: Space
 ) -> None:
-    with shared(url, tmp_path / "first", space) as study:
+    with shared(url, tmp_path / "first", space) as opened:
+        study = opened.study
         study.ask()  # the start, taken by somebody who is killed at once
         study.ask()
-    with shared(url, tmp_path / "second", space) as study:
-        work(study, toy(space, coin=1.0), 4)
+    with shared(url, tmp_path / "second", space) as opened:
+        study = opened.study
+        work(opened, toy(space, coin=1.0), 4)
         there = load_records(study)
         assert [record.state for record in there] == ["complete"] * 4
         assert Counter(record.origin for record in there) == {"uniform": 1, "random": 3}
@@ -173,13 +192,14 @@ def test_a_process_that_was_thought_dead_hands_its_result_on(
     url: str, tmp_path: Path, space: Space
 ) -> None:
     evaluator = toy(space, Slow(tmp_path), coin=1.0)
-    with shared(url, tmp_path / "slow", space) as study:
-        ledger = Ledger(study, evaluator, 1, lambda _: None)
+    with shared(url, tmp_path / "slow", space) as opened:
+        study = opened.study
+        ledger = Ledger(opened, evaluator, 1, lambda _: None)
         record = ledger.next()
         assert record is not None
         result = evaluator.rung(record.policy, 0, record.seed)
-        study._storage.set_trial_state_values(study.trials[0]._trial_id, TrialState.FAIL)
-        sharing.requeue(study, study.trials[0])
+        storage_of(study).set_trial_state_values(trial_id_of(study.trials[0]), TrialState.FAIL)
+        peers.requeue(study, study.trials[0])
         assert ledger.add(record, result).state == "failed"
         successor = ledger.next()
         assert successor is not None
@@ -190,33 +210,31 @@ def test_a_process_that_was_thought_dead_hands_its_result_on(
 
 @pytest.mark.usefixtures("quick")
 def test_a_lease_is_one_process_at_a_time_and_outlives_nobody(
-    url: str, tmp_path: Path, space: Space
+    url: str, engine: sqlalchemy.Engine, tmp_path: Path, space: Space
 ) -> None:
     said: list[str] = []
-    with shared(url, tmp_path, space) as study:
-        engine = study.company._storage.engine  # type: ignore[attr-defined]
-        dead = lease.Lease(engine, study._study_id, "trains", "here:dead#1")
+    with shared(url, tmp_path, space) as opened:
+        dead = lease_of(opened, engine, "here:dead#1")
         assert dead.take()
-        with study.company.only_one("trains", lambda: False, said.append) as ours:
+        with opened.peers.exclusively("trains", lambda: False, said.append) as ours:
             assert ours
-            time.sleep(3 * 6 * BEAT)  # much longer than it takes to be dead
-            late = lease.Lease(engine, study._study_id, "trains", "here:late")
+            time.sleep(3 * 6 * HEARTBEAT_S)  # much longer than it takes to be dead
+            late = lease_of(opened, engine, "here:late")
             assert not late.take()
-            time.sleep(3 * BEAT)
+            time.sleep(3 * HEARTBEAT_S)
             assert not late.take()
         assert said == ["waiting for here:dead, which trains"]
         assert late.take()
-        with study.company.only_one("trains", lambda: True, said.append) as ours:
+        with opened.peers.exclusively("trains", lambda: True, said.append) as ours:
             assert not ours
 
 
 def test_a_lease_dropped_while_it_is_being_renewed_is_dropped(
-    url: str, tmp_path: Path, space: Space
+    url: str, engine: sqlalchemy.Engine, tmp_path: Path, space: Space
 ) -> None:
     """As by the heartbeat's thread and the main one."""
-    with shared(url, tmp_path, space) as study:
-        engine = study.company._storage.engine  # type: ignore[attr-defined]
-        ours = lease.Lease(engine, study._study_id, "trains", "here:ours")
+    with shared(url, tmp_path, space) as opened:
+        ours = lease_of(opened, engine, "here:ours")
         assert ours.take()
         renewing, dropping = Thread(target=ours.renew), Thread(target=ours.drop)
         committed, goes_on = Event(), Event()
@@ -235,13 +253,14 @@ def test_a_lease_dropped_while_it_is_being_renewed_is_dropped(
         goes_on.set()
         for thread in (renewing, dropping):
             thread.join()
-        assert lease.Lease(engine, study._study_id, "trains", "here:next").take()
+        assert lease_of(opened, engine, "here:next").take()
 
 
-def test_a_lease_that_was_dropped_is_not_renewed(url: str, tmp_path: Path, space: Space) -> None:
-    with shared(url, tmp_path, space) as study:
-        engine = study.company._storage.engine  # type: ignore[attr-defined]
-        ours, others = (lease.Lease(engine, study._study_id, "trains", name) for name in "ab")
+def test_a_lease_that_was_dropped_is_not_renewed(
+    url: str, engine: sqlalchemy.Engine, tmp_path: Path, space: Space
+) -> None:
+    with shared(url, tmp_path, space) as opened:
+        ours, others = (lease_of(opened, engine, name) for name in "ab")
         assert ours.take()
         ours.drop()
         ours.renew()

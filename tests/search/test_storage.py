@@ -22,8 +22,8 @@ from waiting import PATIENCE
 import results
 from search import models
 from search.cli import INTERRUPTED, USER_ERROR, main
-from search.study.connection import connected
-from search.study.lease import Lease
+from search.sharing.connection import connected
+from search.sharing.lease import Lease
 from search.study.storage import DIRECTIONS
 from spaces import UserError
 

@@ -27,6 +27,7 @@ from search.folder import Folder
 from search.jobs import TrainingJob, TrainingResult
 from search.progress import Progress
 from search.session import Prepared, Session
+from search.study.peers import OpenStudy
 from search.trainings.trainer import Trainer
 from spaces import Budget
 
@@ -110,7 +111,7 @@ def compare(
     trainer = Trainer(evaluator, engine, load_trainings(study), partial(save_trainings, study))
     session = Session(
         run=run,
-        study=study,
+        opened=OpenStudy(study),
         scores={},
         evaluator=evaluator,
         trainer=trainer,

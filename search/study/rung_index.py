@@ -1,4 +1,4 @@
-"""What a study's trials gave at every rung, so that no decision has to read all of them again."""
+"""The scores of all trials by rung, so that no decision has to read all records again."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import numpy as np
 from results.record import TrialRecord, Tried
 from search.evaluator import Evaluator
 from search.jobs import RungResult
-from search.rungs import Field, Standing
+from search.rungs import Competitors, Point
 
 Key = tuple[Tried, int, str]
 
 
-class Measured:
+class RungIndex:
     """The rungs that were measured, by trial and by policy.
 
-    >>> measured = Measured(climb)
-    >>> measured.put(record)                               # again after each of its rungs
-    >>> measured.others(record.number, rung=1).scores      # whom the rule compares it with
+    >>> index = RungIndex(climb)
+    >>> index.put(record)                                  # again after each of its rungs
+    >>> index.competitors(record.number, rung=1).scores    # what the rule compares it with
     array([0.91, ...])
-    >>> measured.twin(duplicate).number                    # a trial to take the next rung from
+    >>> index.twin(duplicate).number                       # a trial to take the next rung from
     12
 
     Args:
-        without: numbers of trials that nobody is compared with; those that others have replaced.
+        without: numbers of trials that are compared with none: those that were superseded.
     """
 
     def __init__(self, evaluator: Evaluator, without: Collection[int] = ()) -> None:
@@ -37,21 +37,21 @@ class Measured:
         self._furthest: dict[Key, TrialRecord] = {}
 
     def put(self, record: TrialRecord) -> None:
-        """Take note of every rung that the record has."""
+        """Add every rung that the record has."""
         reached = self._evaluator.next_rung(record)
         for rung in range(reached):
-            self._rungs[rung].put(record.number, self.standing(record, rung))
+            self._rungs[rung].put(record.number, self.point(record, rung))
         known = self._furthest.get(_key(record))
         if known is None or self._evaluator.next_rung(known) < reached:
             self._furthest[_key(record)] = record
 
-    def standing(self, record: TrialRecord, rung: int) -> Standing:
-        """Where the record stands at a rung that it has."""
-        return Standing(record.flops, self._evaluator.score(record, rung))
+    def point(self, record: TrialRecord, rung: int) -> Point:
+        """The record's flops and score at a rung that it has."""
+        return Point(record.flops, self._evaluator.score(record, rung))
 
-    def others(self, number: int, rung: int) -> Field:
-        """Everybody else who reached that rung, whatever became of them."""
-        return self._rungs[rung].field(without={number, *self._without})
+    def competitors(self, number: int, rung: int) -> Competitors:
+        """All other trials that reached that rung, however they ended."""
+        return self._rungs[rung].competitors(without={number, *self._without})
 
     def twin(self, record: TrialRecord) -> TrialRecord | None:
         """A trial of the same policy, criterion, seed and mode that has the rung that is next."""
@@ -62,31 +62,31 @@ class Measured:
 
 
 class _Rung:
-    """Who stands at one rung, and where; made so that one more costs nothing."""
+    """The trials that reached one rung, in arrays: adding one costs nothing."""
 
     def __init__(self) -> None:
-        self._places: dict[int, int] = {}
+        self._index: dict[int, int] = {}
         self._flops, self._scores = array("q"), array("d")
 
-    def put(self, number: int, standing: Standing) -> None:
-        if number not in self._places:
-            self._places[number] = len(self._places)
-            self._flops.append(standing.flops)
-            self._scores.append(standing.score)
+    def put(self, number: int, point: Point) -> None:
+        if number not in self._index:
+            self._index[number] = len(self._index)
+            self._flops.append(point.flops)
+            self._scores.append(point.score)
 
-    def field(self, without: Collection[int]) -> Field:
-        left_out = [self._places[number] for number in without if number in self._places]
+    def competitors(self, without: Collection[int]) -> Competitors:
+        left_out = [self._index[number] for number in without if number in self._index]
         flops = np.frombuffer(self._flops, np.int64)
         scores = np.frombuffer(self._scores, np.float64)
-        return Field(np.delete(flops, left_out), np.delete(scores, left_out))
+        return Competitors(np.delete(flops, left_out), np.delete(scores, left_out))
 
 
 def result_at(record: TrialRecord, rung: int) -> RungResult:
-    """What a rung that the record has gave; for whom it costs nothing."""
+    """The outcome of a rung that the record has, for a trial that takes it over at no cost."""
     if rung == 0:
         return RungResult(0, 0.0, proxies=record.proxies)
-    place = rung - 1
-    return RungResult(rung, 0.0, accuracy=record.accuracy[place], epochs=record.epochs[place])
+    accuracy, epochs = record.accuracy[rung - 1], record.epochs[rung - 1]
+    return RungResult(rung, 0.0, accuracy=accuracy, epochs=epochs)
 
 
 def extended(record: TrialRecord, result: RungResult) -> TrialRecord:

@@ -18,12 +18,12 @@ from search.building import build_task
 from search.config import SearchConfig
 from search.folder import Folder
 from search.sampler import BudgetSampler, Plan, make
+from search.sharing import lease, timing
+from search.sharing.storage import BEGUN, peek, share_study
 from search.starts import Start
-from search.study import lease
 from search.study import network as identity
-from search.study.founding import BEGUN, begun, check_storage, opened, unchanged
 from search.study.network import fingerprint
-from search.study.storage import peek, share_study
+from search.study.open import begun, check_storage, opened, unchanged
 from spaces import Space, UserError
 
 SCORES = {"l1": {"conv1": torch.tensor([0.1, 0.2, 1 / 3])}}
@@ -54,10 +54,10 @@ class Joining:
         sampler = BudgetSampler(make("random", Plan(0, 8)), self.space, [HALF], seed=0)
         with (
             folder.locked(),
-            share_study(self.url, "mine", sampler, folder.owner, folder.path / "u") as study,
+            share_study(self.url, "mine", sampler, folder.owner, folder.path / "u") as opened_study,
         ):
-            scores = begun(study, folder, network, self._score, self._starts, print)
-            return scores, [trial.user_attrs["origin"] for trial in study.trials]
+            scores = begun(opened_study, folder, network, self._score, self._starts, print)
+            return scores, [trial.user_attrs["origin"] for trial in opened_study.study.trials]
 
     def _score(self) -> Any:
         self.scored += 1
@@ -104,7 +104,7 @@ def test_greedy_scores_stay_greedy_in_the_folder_and_in_the_study(
 def test_another_takes_over_from_one_that_died_over_it(
     join: Joining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "GRACE", 0.2)
+    monkeypatch.setattr(timing, "DEAD_AFTER_S", 0.2)
 
     def killed(_scores: Any) -> list[Start]:
         raise SystemExit
@@ -114,7 +114,7 @@ def test_another_takes_over_from_one_that_died_over_it(
     with pytest.raises(SystemExit):
         join("dies")
     monkeypatch.undo()
-    monkeypatch.setattr(lease, "GRACE", 0.2)
+    monkeypatch.setattr(timing, "DEAD_AFTER_S", 0.2)
     assert join("lives")[1] == ["uniform"]
 
 
@@ -160,8 +160,8 @@ def test_another_config_is_refused_before_anything_is_built(join: Joining) -> No
 
 def test_a_study_that_no_search_began_is_refused(join: Joining, space: Space) -> None:
     sampler = BudgetSampler(make("random", Plan(0, 8)), space, [HALF], seed=0)
-    with share_study(join.url, "mine", sampler, "here:a", join.runs) as study:
-        study.ask()
+    with share_study(join.url, "mine", sampler, "here:a", join.runs) as opened_study:
+        opened_study.study.ask()
     with pytest.raises(UserError, match="'mine' is a study that no search began"):
         join()
     assert BEGUN not in peek(join.url, "mine")
@@ -184,9 +184,9 @@ class Alone:
             self.scored += 1
             return SCORES
 
-        with self.folder.locked(), opened(self.folder, sampler) as study:
-            begun(study, self.folder, NETWORK | network, score, self._starts, print)
-            return [trial.user_attrs["origin"] for trial in study.trials]
+        with self.folder.locked(), opened(self.folder, sampler) as opened_study:
+            begun(opened_study, self.folder, NETWORK | network, score, self._starts, print)
+            return [trial.user_attrs["origin"] for trial in opened_study.study.trials]
 
     def _starts(self, _scores: Any) -> list[Start]:
         return [Start(self.space.uniform(HALF), HALF, "uniform")]

@@ -1,4 +1,4 @@
-"""A lease: of all the processes that share a study, one at a time holds it."""
+"""A lease: of the processes that share a study one at a time holds it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from threading import Lock
 from typing import Any
 
 import sqlalchemy
-from optuna.storages._rdb.models import StudySystemAttributeModel
 from sqlalchemy.exc import IntegrityError
 
-from search.study.pace import GRACE
+from results.optuna_private import study_attributes
+from search.sharing import timing
 
-TABLE: Any = StudySystemAttributeModel.__table__
+TABLE = study_attributes()
 
 
 class Lease:
@@ -26,9 +26,9 @@ class Lease:
     ... else:
     ...     print(f"{lease.holder} has it")
 
-    A holder that has not renewed it for a while, by the clock of whoever looks, is dead, and the
-    lease is taken from it: clocks of different machines are never compared. One thread may renew it
-    while another drops it: whichever comes first, it is dropped.
+    A holder that has not renewed it for ``DEAD_AFTER_S``, by the clock of the process that looks,
+    is dead, and the lease is taken over: clocks of different machines are never compared. One
+    thread may renew it while another drops it: whichever comes first, it is dropped.
     """
 
     def __init__(self, engine: sqlalchemy.Engine, study_id: int, what: str, owner: str) -> None:
@@ -41,34 +41,34 @@ class Lease:
 
     @property
     def holder(self) -> str:
-        """Who had it when we last looked."""
+        """The owner of whoever had it when we last looked."""
         return json.loads(self._seen)["owner"] if self._seen else ""
 
     def take(self) -> bool:
-        """Whether we have it now; never waits for whoever else has it."""
+        """Take it if it is free or expired; whether this process holds it now. Never blocks."""
         with self._lock:
             there = self._read()
-            return self._insert() if there is None else self._inherit(there)
+            return self._insert() if there is None else self._take_over(there)
 
     def renew(self) -> None:
-        """Say that we live; nothing happens if it was dropped, or taken from us."""
+        """Extend it; nothing happens if it was dropped, or taken over."""
         with self._lock:
             if self._seen is not None:
                 self._replace(self._seen)
 
     def drop(self) -> None:
-        """Let the next one have it at once."""
+        """Release it."""
         with self._lock:
             with self._engine.begin() as connection:
                 connection.execute(self._where(sqlalchemy.delete(TABLE)))
             self._seen = None
 
-    def _inherit(self, there: str) -> bool:
-        """Of a holder that is dead."""
+    def _take_over(self, there: str) -> bool:
+        """Take it over from a holder that is dead."""
         if there != self._seen:
             self._seen, self._since = there, time.monotonic()
         # Our own name in it is from a life before this one: the folder is ours alone.
-        if self.holder == self._owner or time.monotonic() - self._since > GRACE:
+        if self.holder == self._owner or time.monotonic() - self._since > timing.DEAD_AFTER_S:
             return self._replace(there)
         return False
 

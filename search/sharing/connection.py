@@ -1,4 +1,4 @@
-"""An Optuna storage that outlives its database's absence: it waits, and does things once more."""
+"""An Optuna storage that waits while its database is away, and then repeats the operation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from results import database
-from search.study.pace import PATIENCE
-from spaces import UserError
+from results.optuna_private import wrap_operations
+from search.errors import DatabaseLost
+from search.sharing import timing
+from search.study.storage import write_ahead
 
 log = logging.getLogger(__name__)
 
@@ -25,23 +27,9 @@ ATTEMPTS = 10
 T = TypeVar("T")
 
 
-class DatabaseLost(UserError):
-    """The database was there when the run began and has not come back; nothing measured is lost."""
-
-
-class Patient(RDBStorage):
-    """Optuna's storage; an operation whose connection breaks is repeated on a new one.
-
-    >>> storage = connected("postgresql://ada@db.example/studies")
-
-    Repeating is safe: what it sets is set again, a trial that was made twice is one that nobody
-    works on, and such trials are cleared away.
-    """
-
-
 def _repeated(operation: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(operation)
-    def patiently(self: Patient, *args: Any, **kwargs: Any) -> T:
+    def again(self: RDBStorage, *args: Any, **kwargs: Any) -> T:
         for _ in range(ATTEMPTS - 1):
             try:
                 return operation(self, *args, **kwargs)
@@ -50,37 +38,25 @@ def _repeated(operation: Callable[..., T]) -> Callable[..., T]:
                     raise
         return operation(self, *args, **kwargs)
 
-    return patiently
+    return again
 
 
-for _name in (
-    "_create_new_trial",
-    "_get_trials",
-    "_set_trial_param",
-    "create_new_study",
-    "get_study_directions",
-    "get_study_id_from_name",
-    "get_study_name_from_id",
-    "get_study_system_attrs",
-    "get_study_user_attrs",
-    "get_trial",
-    "get_trial_id_from_study_id_trial_number",
-    "record_heartbeat",
-    "set_study_system_attr",
-    "set_study_user_attr",
-    "set_trial_intermediate_value",
-    "set_trial_state_values",
-    "set_trial_system_attr",
-    "set_trial_user_attr",
-):
-    setattr(Patient, _name, _repeated(getattr(RDBStorage, _name)))
+@wrap_operations(_repeated)
+class WaitingStorage(RDBStorage):
+    """Optuna's storage; an operation whose connection breaks is repeated on a new one.
+
+    >>> storage = connected("postgresql://ada@db.example/studies")
+
+    Repeating is safe: what it sets is set again, a trial that was made twice is one that no
+    process works on, and such trials are cleared away.
+    """
 
 
-def connected(url: str, *, patient: bool = True, **options: Any) -> Patient:
+def connected(url: str, *, waits: bool = True, **options: Any) -> RDBStorage:
     """The storage at ``url``, its tables made if they are not there.
 
     Args:
-        patient: whether later operations wait for a database that is away.
+        waits: whether later operations wait for a database that is away.
         options: of ``RDBStorage``.
 
     Raises:
@@ -89,7 +65,7 @@ def connected(url: str, *, patient: bool = True, **options: Any) -> Patient:
     whole, engine = database.optuna_url(url), database.engine_options(url)
     for attempt in range(ATTEMPTS):
         try:
-            storage = Patient(whole, engine_kwargs=engine, **options)
+            storage = WaitingStorage(whole, engine_kwargs=engine, **options)
             break
         except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
             if attempt == ATTEMPTS - 1 or not _made_by_another(error):
@@ -97,19 +73,9 @@ def connected(url: str, *, patient: bool = True, **options: Any) -> Patient:
             time.sleep(0.1)
     if storage.engine.dialect.name == "sqlite":
         shared_sqlite(storage)
-    if patient:
+    if waits:
         sqlalchemy.event.listen(storage.engine, "do_connect", _waiting(database.shown(url)))
     return storage
-
-
-def write_ahead(storage: RDBStorage) -> None:
-    """Let SQLite commit without waiting for the disk.
-
-    A trial is some fifty commits. What was committed survives the death of this process, and a
-    power cut leaves a sound database.
-    """
-    sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
-    storage.engine.dispose()  # the connection that made the tables had no such care
 
 
 def shared_sqlite(storage: RDBStorage) -> None:
@@ -130,11 +96,6 @@ def shared_sqlite(storage: RDBStorage) -> None:
     write_ahead(storage)
 
 
-def _write_ahead(connection: Any, _record: Any) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
 def _made_by_another(error: BaseException) -> bool:
     """Two processes that find an empty database both make its tables; one of them comes second."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
@@ -147,20 +108,21 @@ def _waiting(name: str) -> Callable[..., Any]:
 
     def connect(dialect: Any, _record: Any, args: Any, options: Any) -> Any:
         nonlocal lost
-        began, pause = time.monotonic(), PATIENCE / 600
+        patience = timing.RECONNECT_S
+        began, pause = time.monotonic(), patience / 600
         while True:
             try:
                 return dialect.connect(*args, **options)
             except dialect.loaded_dbapi.Error as error:
-                if lost or time.monotonic() - began > PATIENCE:
+                if lost or time.monotonic() - began > patience:
                     lost = True
                     raise DatabaseLost(
-                        f"{name} must answer, but for {PATIENCE:.0f} seconds it gave: "
+                        f"{name} must answer, but for {patience:.0f} seconds it gave: "
                         f"{database.one_line(error)}; what was measured is kept in the run's folder"
                     ) from error
-                if pause == PATIENCE / 600:
-                    log.warning("%s does not answer; trying for %.0f seconds", name, PATIENCE)
+                if pause == patience / 600:
+                    log.warning("%s does not answer; trying for %.0f seconds", name, patience)
             time.sleep(pause)
-            pause = min(2 * pause, PATIENCE / 12)
+            pause = min(2 * pause, patience / 12)
 
     return connect

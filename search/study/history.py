@@ -1,4 +1,4 @@
-"""The roll of a study's trials: how many count, which are open, what they left behind."""
+"""The trials of a study: how many count, which are open, and the records of all."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from results.record import TrialRecord
 from results.store import RECORD, SUPERSEDES, record_of
 
 
-class Roll:
-    """Kept up to date by reading only what may have changed: open trials and new ones.
+class TrialHistory:
+    """The trials of a study, updated by reading only what may have changed: open and new ones.
 
-    >>> roll = Roll(study, total=48)
-    >>> roll.update()                                      # the records that are new or changed
+    >>> history = TrialHistory(study, total=48)
+    >>> history.update()                                   # the records that are new or changed
     [TrialRecord(number=0, ...), ...]
-    >>> roll.to_ask, roll.ended
+    >>> history.to_ask, history.ended
     (12, False)
 
     Trials count up to ``total``, by number. One that was superseded does not count, nor one that

@@ -9,7 +9,7 @@ import pytest
 
 from results import TrialRecord
 from search.jobs import Failure, RungResult
-from search.study.unsaved import Unsaved
+from search.sharing.outbox import FolderOutbox
 from spaces import Policy
 
 RECORD = TrialRecord(
@@ -25,8 +25,8 @@ OUTCOMES = [
 @pytest.mark.parametrize("result", OUTCOMES)
 def test_a_later_process_finds_what_was_kept(tmp_path: Path, result: RungResult) -> None:
     folder = tmp_path / "unsaved"
-    Unsaved(folder).keep(RECORD, result)
-    later = Unsaved(folder)
+    FolderOutbox(folder).keep(RECORD, result)
+    later = FolderOutbox(folder)
     assert repr(later.find(RECORD, result.rung)) == repr(result)  # nan is not equal to itself
     assert later.find(replace(RECORD, number=9), result.rung) is not None  # requeued since
     assert later.find(replace(RECORD, seed=12), result.rung) is None
@@ -37,19 +37,15 @@ def test_a_later_process_finds_what_was_kept(tmp_path: Path, result: RungResult)
 
 
 def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
-    Unsaved(tmp_path).keep(RECORD, OUTCOMES[0])
+    FolderOutbox(tmp_path).keep(RECORD, OUTCOMES[0])
     (file,) = tmp_path.iterdir()
     file.write_text(file.read_text()[:20])
-    assert Unsaved(tmp_path).find(RECORD, 0) is None
+    assert FolderOutbox(tmp_path).find(RECORD, 0) is None
 
 
-def test_nothing_is_written_without_a_folder_and_nothing_left_at_the_end(tmp_path: Path) -> None:
-    nowhere = Unsaved(None)
-    nowhere.keep(RECORD, OUTCOMES[0])
-    assert nowhere.find(RECORD, 0) is None
-    nowhere.clear()
-    unsaved = Unsaved(tmp_path / "unsaved")
-    unsaved.clear()
-    unsaved.keep(RECORD, OUTCOMES[0])
-    unsaved.clear()
+def test_nothing_is_left_at_the_end(tmp_path: Path) -> None:
+    outbox = FolderOutbox(tmp_path / "unsaved")
+    outbox.clear()
+    outbox.keep(RECORD, OUTCOMES[0])
+    outbox.clear()
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,70 @@
+"""The heartbeat of a process: one thread, on a connection of its own.
+
+Optuna's is meant for ``study.optimize``, which keeps a thread for each trial.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from optuna.storages import RDBStorage
+
+from search.sharing import timing
+from search.sharing.lease import Lease
+
+
+class Heartbeat:
+    """Records again and again that this process is alive.
+
+    >>> heartbeat = Heartbeat(storage)
+    >>> with heartbeat.beating():
+    ...     heartbeat.trials.add(trial_id)
+
+    Attributes:
+        trials: ids of the trials that this process works on.
+        leases: those that it holds.
+    """
+
+    def __init__(self, storage: RDBStorage) -> None:
+        self.trials: set[int] = set()
+        self.leases: set[Lease] = set()
+        self._database = storage
+        self._since: float | None = None
+        self._stop = Event()
+
+    @property
+    def seconds(self) -> float:
+        """For how long there has been no gap."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Beat until the end of the block."""
+        thread = Thread(target=self._run, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join(timeout=timing.HEARTBEAT_S)
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._stop.wait(timing.HEARTBEAT_S):
+            try:
+                self._beat()
+            except Exception:  # whatever it is, the main thread will meet it too, and can tell
+                continue
+            now = time.monotonic()
+            if self._since is None or now - last > 3 * timing.HEARTBEAT_S:
+                self._since = now
+            last = now
+
+    def _beat(self) -> None:
+        for trial_id in tuple(self.trials):
+            self._database.record_heartbeat(trial_id)
+        for lease in tuple(self.leases):
+            lease.renew()
