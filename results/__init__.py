@@ -5,17 +5,23 @@
 >>> run.report()                                       # the same as results.report(run)
 """
 
-from results.arms import ARMS, Arm, ArmRecord, Comparison, Kind, SweepPoint
-from results.beside import BesideRecord
+from typing import Literal
+
+from results.arms import ARMS
 from results.compare import Paired, Verdict, paired, verdicts
+from results.comparison import ArmRecord, Comparison, Kind, SweepPoint
+from results.compression import CompressionBaseline
+from results.data import RunData
 from results.pareto import dominates, front, hypervolume, trial_front
-from results.record import FinalRecord, TrialRecord
+from results.provenance import Provenance
+from results.record import Candidate, FinalRecord, TrialRecord
 from results.report import report
 from results.report.several import report_several
 from results.report.terminal import terminal_comparison, terminal_table
 from results.run import Run, load
 from results.sensitivity import SensitivityRecord
 from results.store import (
+    KINDS,
     load_beside,
     load_comparison,
     load_finals,
@@ -24,6 +30,7 @@ from results.store import (
     load_repeats,
     load_sensitivity,
     plain_errors,
+    save,
     save_beside,
     save_comparison,
     save_finals,
@@ -32,22 +39,36 @@ from results.store import (
     save_repeats,
     save_sensitivity,
 )
-from results.tables import table, write_tables
+from results.tables import TABLES, table, write_tables
+from results.training import TrainingRecord, TrainingSpec
 from results.trust import Correlation, Trust, noise_ceiling, proxy_trust
+
+Arm = Literal[  # until search follows; then the class of `results.arms`
+    "finetune", "finetune-small", "random-channels", "scratch-e", "scratch-b", "scratch-b+"
+]
+BesideRecord = CompressionBaseline  # until search follows
 
 __all__ = [
     "ARMS",
     "Arm",
     "ArmRecord",
     "BesideRecord",
+    "Candidate",
     "Comparison",
+    "CompressionBaseline",
     "Correlation",
     "FinalRecord",
+    "KINDS",
     "Kind",
     "Paired",
+    "Provenance",
     "Run",
+    "RunData",
     "SensitivityRecord",
     "SweepPoint",
+    "TABLES",
+    "TrainingRecord",
+    "TrainingSpec",
     "TrialRecord",
     "Trust",
     "Verdict",
@@ -68,6 +89,7 @@ __all__ = [
     "proxy_trust",
     "report",
     "report_several",
+    "save",
     "save_beside",
     "save_comparison",
     "save_finals",

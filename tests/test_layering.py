@@ -13,6 +13,7 @@ ALLOWED = {
     "search": {"spaces", "prune_ops", "results"},
 }
 OPTUNA = (
+    "results/opening.py",
     "results/store.py",
     "search/comparison/job.py",
     "search/engines/",
