@@ -88,10 +88,11 @@ class _Place:
 
     def series(self, rows: Sequence[tuple[Any, int]]) -> pd.Series[Any]:
         """The column, of records and places among their several values."""
+        of = attrgetter(self.path)
         if self.several:
             element = typing.get_args(self.hint)[0]
-            return pd.Series([_at(self.of(r), i) for r, i in rows], dtype=_dtype(element))
-        return pd.Series([self.of(r) for r, _ in rows], dtype=self.dtype)
+            return pd.Series([_at(of(r), i) for r, i in rows], dtype=_dtype(element))
+        return pd.Series([of(r) for r, _ in rows], dtype=self.dtype)
 
 
 @cache

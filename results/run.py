@@ -26,69 +26,50 @@ from results.tables import TABLES
 log = logging.getLogger(__name__)
 
 
+class Frame:
+    """A table of a run, made when it is asked for.
+
+    >>> run.trials.query("rung > 0")
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: RunData, _: type[RunData]) -> pd.DataFrame:
+        return TABLES[self.name](run)
+
+
 @dataclass(frozen=True, slots=True)
 class Run(RunData):
     """A run as records, see `RunData`, and as tables; docs/tables.md has their columns."""
 
-    @property
-    def trials(self) -> pd.DataFrame:
-        """One row a trial; the columns of trials.csv."""
-        return TABLES["trials"](self)
-
-    @property
-    def front(self) -> pd.DataFrame:
-        """The front, by rising flops; the columns of pareto.csv."""
-        return TABLES["pareto"](self)
-
-    @property
-    def final_trainings(self) -> pd.DataFrame:
-        """One row for each final and seed; the columns of finals.csv."""
-        return TABLES["finals"](self)
-
-    @property
-    def trainings(self) -> pd.DataFrame:
-        """One row for each network trained to the end; the columns of trainings.csv."""
-        return TABLES["trainings"](self)
-
-    @property
-    def trust(self) -> pd.DataFrame:
-        """One row for each proxy and control; the columns of trust.csv."""
-        return TABLES["trust"](self)
-
-    @property
-    def compression_baselines(self) -> pd.DataFrame:
-        """One row for each training of them; the columns of compression_baselines.csv."""
-        return TABLES["compression_baselines"](self)
-
-    @property
-    def beside(self) -> pd.DataFrame:
-        """The older name of ``compression_baselines``, for one version more."""
-        return self.compression_baselines
+    trials = Frame("trials")
+    """One row a trial."""
+    front = Frame("pareto")
+    """The front, by rising flops."""
+    final_trainings = Frame("finals")
+    """One row for each final and seed."""
+    trainings = Frame("trainings")
+    """One row for each network trained to the end, whatever for."""
+    trust = Frame("trust")
+    """One row for each proxy and control."""
+    compression_baselines = Frame("compression_baselines")
+    """One row for each training of a network that was compressed in another way."""
+    beside = Frame("beside")
+    """The older name of ``compression_baselines``, for one version more."""
+    comparison = Frame("comparison")
+    """One row for each training of the comparison."""
+    contrasts = Frame("contrasts")
+    """One row for each paired difference."""
+    sweep = Frame("sweep")
+    """One row for each learning rate that the comparison tried."""
+    sensitivity = Frame("sensitivity")
+    """One row for each sensitivity, group and width."""
 
     @property
     def others(self) -> tuple[CompressionBaseline, ...]:
         """The older name of ``compressed``, for one version more."""
         return self.compressed
-
-    @property
-    def comparison(self) -> pd.DataFrame:
-        """One row for each training of the comparison; the columns of comparison.csv."""
-        return TABLES["comparison"](self)
-
-    @property
-    def contrasts(self) -> pd.DataFrame:
-        """One row for each paired difference; the columns of contrasts.csv."""
-        return TABLES["contrasts"](self)
-
-    @property
-    def sweep(self) -> pd.DataFrame:
-        """One row for each learning rate that the comparison tried; the columns of sweep.csv."""
-        return TABLES["sweep"](self)
-
-    @property
-    def sensitivity(self) -> pd.DataFrame:
-        """One row for each sensitivity, group and width; the columns of sensitivity.csv."""
-        return TABLES["sensitivity"](self)
 
     @property
     def view(self) -> Run:  # until search follows

@@ -137,9 +137,9 @@ def once(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """
     found: dict[Hashable, TrialRecord] = {}
     for r in records:
-        known = found.setdefault(measurement(r), r)
-        if _progress(r) > _progress(known):
-            found[measurement(r)] = r
+        key = measurement(r)
+        if _progress(r) > _progress(found.setdefault(key, r)):
+            found[key] = r
     return list(found.values())
 
 
