@@ -27,6 +27,7 @@ from optuna.study import Study
 from studies import discovered, fill, opened, where_to
 
 from results.optuna_private import storage_of
+from results.rules import next_rung
 from search import memory
 from search.config import SearchConfig
 from search.evaluator import Evaluator
@@ -109,7 +110,7 @@ def one_trial(ledger: Ledger, evaluator: Evaluator) -> None:
     """The next trial, as far as it climbs."""
     record = ledger.next()
     while record is not None and record.state == "running":
-        rung = evaluator.next_rung(record)
+        rung = next_rung(record)
         record = ledger.add(record, evaluator.rung(record.policy, rung, record.seed))
 
 

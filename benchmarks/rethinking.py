@@ -39,7 +39,7 @@ def main() -> None:
             budget=args.budgets,
             trials=args.trials,
             rungs=args.rungs,
-            coin=0.1,
+            explore=0.1,
             final_epochs=args.finetune_epochs,
             final_seeds=1,
             workers=args.workers,

@@ -80,7 +80,7 @@ def main() -> None:
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), ["l1"])
     # Everybody climbs to the top by the coin, so that all trials are equal.
-    config = SearchConfig.of(rungs=(8,), coin=1.0, criterion="l1")
+    config = SearchConfig.of(rungs=(8,), explore=1.0, criterion="l1")
     evaluator = EqualClimb(task, space, scores, config)
     compare("local", Local(1), Local(2), evaluator)
     with connected(None):

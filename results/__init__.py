@@ -5,49 +5,43 @@
 >>> run.report()                                       # the same as results.report(run)
 """
 
-from results.arms import ARMS, Arm, ArmRecord, Comparison, Kind, SweepPoint
-from results.beside import BesideRecord
+from results.arms import ARMS, Arm
 from results.compare import Paired, Verdict, paired, verdicts
+from results.comparison import ArmRecord, Comparison, Kind, SweepPoint
+from results.compression import CompressionBaseline
+from results.data import RunData
 from results.pareto import dominates, front, hypervolume, trial_front
-from results.record import FinalRecord, TrialRecord
+from results.provenance import Provenance
+from results.record import Candidate, FinalRecord, TrialRecord
 from results.report import report
 from results.report.several import report_several
 from results.report.terminal import terminal_comparison, terminal_table
 from results.run import Run, load
 from results.sensitivity import SensitivityRecord
-from results.store import (
-    load_beside,
-    load_comparison,
-    load_finals,
-    load_provenance,
-    load_records,
-    load_repeats,
-    load_sensitivity,
-    plain_errors,
-    save_beside,
-    save_comparison,
-    save_finals,
-    save_provenance,
-    save_record,
-    save_repeats,
-    save_sensitivity,
-)
-from results.tables import table, write_tables
+from results.store import load_records, plain_errors, save_record
+from results.tables import TABLES, table, write_tables
+from results.training import TrainingRecord, TrainingSpec
 from results.trust import Correlation, Trust, noise_ceiling, proxy_trust
 
 __all__ = [
     "ARMS",
     "Arm",
     "ArmRecord",
-    "BesideRecord",
+    "Candidate",
     "Comparison",
+    "CompressionBaseline",
     "Correlation",
     "FinalRecord",
     "Kind",
     "Paired",
+    "Provenance",
     "Run",
+    "RunData",
     "SensitivityRecord",
     "SweepPoint",
+    "TABLES",
+    "TrainingRecord",
+    "TrainingSpec",
     "TrialRecord",
     "Trust",
     "Verdict",
@@ -55,26 +49,14 @@ __all__ = [
     "front",
     "hypervolume",
     "load",
-    "load_beside",
-    "load_comparison",
-    "load_finals",
-    "load_provenance",
     "load_records",
-    "load_repeats",
-    "load_sensitivity",
     "noise_ceiling",
     "paired",
     "plain_errors",
     "proxy_trust",
     "report",
     "report_several",
-    "save_beside",
-    "save_comparison",
-    "save_finals",
-    "save_provenance",
     "save_record",
-    "save_repeats",
-    "save_sensitivity",
     "table",
     "terminal_comparison",
     "terminal_table",

@@ -1,7 +1,7 @@
-"""What a comparison leaves behind: one record for every network that it trained.
+"""The arms of a comparison: ways to come to a trained network of given widths.
 
-An *arm* is one way to come to a trained network of given widths. Every arm is trained for the same
-structures, on the same splits, with the same seeds and the same order of the data.
+Every arm is trained for the same structures, on the same splits, with the same seeds and the same
+order of the data.
 
 | arm | weights it starts from | trained |
 |---|---|---|
@@ -17,192 +17,144 @@ Scratch-E and Scratch-B: Liu et al., Rethinking the Value of Network Pruning, IC
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from results.record import plain
-from spaces import Policy
+from results.training import TrainingSpec
 
-Arm = Literal[
-    "finetune", "finetune-small", "random-channels", "scratch-e", "scratch-b", "scratch-b+"
-]
-Kind = Literal["searched", "predefined", "discovered"]
-
-ARMS: tuple[Arm, ...] = (
-    "finetune",
-    "finetune-small",
-    "random-channels",
-    "scratch-e",
-    "scratch-b",
-    "scratch-b+",
-)
-INHERITED = frozenset[Arm]({"finetune", "finetune-small", "random-channels"})
-"""The arms that start from weights of the unpruned network."""
+SMALL_RATE = 1e-3
+"""At which fine-tuning once was usual (Liu et al. 2019)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ArmRecord:
-    """One training of a comparison: one structure in one arm with one seed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """What an arm may train for and at, for one structure.
 
     Attributes:
-        budget: the budget the structure competes at.
-        structure: ``trial 12``, ``uniform``, ``l1``, ``thinet``, ``slimming``.
-        kind: where its widths come from: ``searched`` by this run, ``predefined`` (fixed ratios
-            for every layer), or ``discovered`` by another method.
-        best: whether this searched structure represents its budget; chosen on validation.
-        number: of the trial it was, ``None`` when it was none.
-        policy: its widths.
-        flops, flops_fraction, params: as in `TrialRecord`.
-        arm: see the table above.
-        criterion: who chose the channels, ``slimming`` if the weights are those of its own sparse
-            training; empty where no weights are inherited.
-        lr: the highest learning rate.
-        epochs, seed: of the training.
-        val_accuracy, test_accuracy: after the last epoch, 0..1; ``nan`` if the training failed.
-        training_flops: multiply-adds of this training, a step being three forward passes.
-        inherited_flops: multiply-adds of the training that the inherited weights come from; 0 for
-            fresh weights.
-        seconds: wall time of the training.
-        reason: why it failed, else empty.
+        base: epochs of the unpruned network's training.
+        equal: epochs of this structure that cost what ``base`` ones of the unpruned network do.
+        finetune: epochs of fine-tuning.
+        rate: learning rate of fine-tuning that the sweep found.
+        scratch_rate: learning rate of training from scratch.
     """
 
-    budget: str
-    structure: str
-    kind: Kind
-    best: bool
-    number: int | None
-    policy: Policy
-    flops: int
-    flops_fraction: float
-    params: int
-    arm: Arm
-    criterion: str
-    lr: float
-    epochs: int
-    seed: int
-    val_accuracy: float = math.nan
-    test_accuracy: float = math.nan
-    training_flops: int = 0
-    inherited_flops: int = 0
-    seconds: float = 0.0
-    reason: str = ""
-
-    @property
-    def weights(self) -> Literal["inherited", "fresh"]:
-        """What the training began with."""
-        return "inherited" if self.arm in INHERITED else "fresh"
-
-    @property
-    def training(self) -> Hashable:
-        """Equal for records of one training: it may stand for several structures and arms."""
-        return self.policy, self.criterion, self.lr, self.epochs, self.seed
-
-    @property
-    def total_flops(self) -> int:
-        """Multiply-adds of everything that this network's accuracy took, the search apart."""
-        return self.training_flops + self.inherited_flops
+    base: int
+    equal: int
+    finetune: int
+    rate: float
+    scratch_rate: float
 
 
-@dataclass(frozen=True, slots=True)
-class SweepPoint:
-    """One short fine-tuning of uniform widths, to find a learning rate; the test is not read.
+class Arm(ABC):
+    """One way to train a structure; a new one is a class and an entry in `ARMS`.
 
     Attributes:
-        budget, lr, epochs, seed: of the training.
-        val_accuracy: 0..1, ``nan`` when the training failed.
-        chosen: whether ``finetune`` uses this rate at this budget.
-        reason: why there is no accuracy, else empty.
+        name: as users give it.
+        inherits: whether it starts from weights of the unpruned network.
+        swept: whether it needs the rate that the sweep finds.
+        explained: what it is, in the report's list of arms.
+        meaning: as it stands in a sentence: ``fine-tuning inherited weights``.
     """
 
-    budget: str
-    lr: float
-    epochs: int
-    seed: int
-    val_accuracy: float
-    chosen: bool = False
-    reason: str = ""
+    name: ClassVar[str]
+    inherits: ClassVar[bool]
+    swept: ClassVar[bool] = False
+    explained: ClassVar[str]
+    meaning: ClassVar[str]
+
+    @abstractmethod
+    def spec(self, schedule: Schedule) -> TrainingSpec:
+        """How a structure is trained."""
+
+    def source(self, structure: str, seed: int) -> str:  # noqa: ARG002
+        """Whose weights a training with that seed inherits: by default the structure's own source,
+        or nobody's."""
+        return structure if self.inherits else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Everything that one comparison measured so far.
+class FineTune(Arm):
+    """Inherited weights at the rate that suits them."""
 
-    Attributes:
-        options: what it was asked for, by flat names: ``seeds``, ``finetune_epochs``,
-            ``base_epochs``, ``interval`` (``t`` or ``bootstrap``), ``structures``, ``arms``, ...
-        arms: one record a training, in the order they were planned.
-        sweep: the learning rates that were tried.
-        complete: whether every planned training is there.
-        notes: sentences a reader must know before believing the figures.
-        sparse_flops, sparse_seconds: what the sparse training for ``slimming`` took.
-        earlier_reads: how often the test split was read for records that were thrown away.
-    """
+    name = "finetune"
+    inherits = True
+    swept = True
+    explained = "inherited weights, fine-tuned at the learning rate that the sweep found"
+    meaning = "fine-tuning inherited weights"
 
-    options: dict[str, Any] = field(default_factory=dict)
-    arms: tuple[ArmRecord, ...] = ()
-    sweep: tuple[SweepPoint, ...] = ()
-    complete: bool = False
-    notes: tuple[str, ...] = ()
-    sparse_flops: int = 0
-    sparse_seconds: float = 0.0
-    earlier_reads: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.arms)
-
-    @property
-    def budgets(self) -> list[str]:
-        """In the order of the records."""
-        return list(dict.fromkeys(record.budget for record in self.arms))
-
-    @property
-    def test_reads(self) -> int:
-        """How many trained networks were tested, each once, those thrown away among them."""
-        read = (r for r in self.arms if not math.isnan(r.test_accuracy))
-        return self.earlier_reads + len({r.training for r in read})
-
-    def to_json(self) -> str:
-        """One JSON object."""
-        return json.dumps(
-            {
-                "options": self.options,
-                "arms": [_as_dict(record) for record in self.arms],
-                "sweep": [_as_dict(point) for point in self.sweep],
-                "complete": self.complete,
-                "notes": list(self.notes),
-                "sparse_flops": self.sparse_flops,
-                "sparse_seconds": self.sparse_seconds,
-                "earlier_reads": self.earlier_reads,
-            }
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> Comparison:
-        """The comparison that ``to_json`` wrote."""
-        raw = json.loads(text)
-        return cls(
-            raw["options"],
-            tuple(_arm(each) for each in raw["arms"]),
-            tuple(
-                SweepPoint(**each | {"val_accuracy": float(each["val_accuracy"])})
-                for each in raw["sweep"]
-            ),
-            raw["complete"],
-            tuple(raw["notes"]),
-            raw.get("sparse_flops", 0),
-            raw.get("sparse_seconds", 0.0),
-            raw.get("earlier_reads", 0),
-        )
+    def spec(self, schedule: Schedule) -> TrainingSpec:
+        return TrainingSpec(schedule.rate, schedule.finetune)
 
 
-def _as_dict(record: ArmRecord | SweepPoint) -> dict[str, Any]:
-    return {f.name: plain(getattr(record, f.name)) for f in fields(record)}
+class FineTuneSmall(FineTune):
+    """Inherited weights at the classic rate."""
+
+    name = "finetune-small"
+    swept = False
+    explained = "the same at the classic small rate of 0.001"
+    meaning = "fine-tuning at the classic small rate"
+
+    def spec(self, schedule: Schedule) -> TrainingSpec:
+        return replace(super().spec(schedule), lr=SMALL_RATE)
 
 
-def _arm(raw: Mapping[str, Any]) -> ArmRecord:
-    floats = ("flops_fraction", "lr", "val_accuracy", "test_accuracy", "seconds")
-    values = dict(raw) | {name: float(raw[name]) for name in floats}
-    return ArmRecord(**values | {"policy": Policy(raw["policy"])})
+class RandomChannels(FineTune):
+    """Inherited weights of channels that nobody chose."""
+
+    name = "random-channels"
+    explained = "as finetune, but of channels drawn at random inside the same widths"
+    meaning = "fine-tuning channels drawn at random"
+
+    def source(self, structure: str, seed: int) -> str:  # noqa: ARG002
+        return random_source(seed)
+
+
+class ScratchE(Arm):
+    """Fresh weights for as many epochs as the unpruned network had."""
+
+    name = "scratch-e"
+    inherits = False
+    explained = "fresh weights, trained for the unpruned network's epochs"
+    meaning = "training fresh weights for the unpruned network's epochs"
+
+    def spec(self, schedule: Schedule) -> TrainingSpec:
+        return TrainingSpec(schedule.scratch_rate, schedule.base, scratch=True)
+
+
+class ScratchB(ScratchE):
+    """Fresh weights for as much computation as the unpruned network had."""
+
+    name = "scratch-b"
+    explained = "fresh weights, trained for the unpruned network's computation"
+    meaning = "training fresh weights for the unpruned network's computation"
+
+    def spec(self, schedule: Schedule) -> TrainingSpec:
+        return replace(super().spec(schedule), epochs=schedule.equal)
+
+
+class ScratchBPlus(ScratchB):
+    """Fresh weights for as much computation as inherited ones had in all, or nearly."""
+
+    name = "scratch-b+"
+    explained = "the same and the fine-tuning epochs"
+    meaning = (
+        "training fresh weights for the unpruned network's computation and the fine-tuning epochs"
+    )
+
+    def spec(self, schedule: Schedule) -> TrainingSpec:
+        return replace(super().spec(schedule), epochs=schedule.equal + schedule.finetune)
+
+
+ARMS: dict[str, Arm] = {
+    arm.name: arm
+    for arm in (
+        *(FineTune(), FineTuneSmall(), RandomChannels()),
+        *(ScratchE(), ScratchB(), ScratchBPlus()),
+    )
+}
+"""By name, in the order in which they are shown."""
+
+
+def random_source(seed: int) -> str:
+    """Name of the source whose channels are drawn at random for trainings with that seed."""
+    return f"random {seed}"

@@ -11,8 +11,8 @@ import math
 import statistics
 from collections.abc import Mapping
 
-from results.arms import ARMS, Arm, ArmRecord, Comparison
-from results.paired import Interval, Paired, paired
+from results.arms import ARMS
+from results.comparison import ArmRecord, Comparison
 
 By = Mapping[int, float]
 """Seed to accuracy on the test split."""
@@ -27,8 +27,7 @@ class Board:
 
     def __init__(self, comparison: Comparison, budget: str) -> None:
         self.budget = budget
-        self.interval: Interval = comparison.options.get("interval") or "t"
-        self._at: dict[tuple[str, Arm], dict[int, ArmRecord]] = {}
+        self._at: dict[tuple[str, str], dict[int, ArmRecord]] = {}
         for r in comparison.arms:
             if r.budget == budget and _asked(comparison, r):
                 place = self._at.setdefault((r.structure, r.arm), {})
@@ -36,7 +35,7 @@ class Board:
                     place.setdefault(r.seed, r)
 
     @property
-    def places(self) -> list[tuple[str, Arm, list[ArmRecord]]]:
+    def places(self) -> list[tuple[str, str, list[ArmRecord]]]:
         """Structures in the order of their first record, in each the arms in that of `ARMS`."""
         return [
             (structure, arm, list(self._at[structure, arm].values()))
@@ -62,28 +61,24 @@ class Board:
         kinds = {s: r.kind for s, _, rs in self.places for r in rs}
         return [s for s in self.structures if kinds[s] != "searched"]
 
-    def accuracy(self, structure: str | None, arm: Arm) -> dict[int, float]:
+    def accuracy(self, structure: str | None, arm: str) -> dict[int, float]:
         """Seed to test accuracy of the trainings that did not fail."""
         found = self._at.get((structure or "", arm), {})
         return {s: r.test_accuracy for s, r in found.items() if math.isfinite(r.test_accuracy)}
 
-    def ways(self, structure: str | None, arm: Arm) -> frozenset[object]:
+    def ways(self, structure: str | None, arm: str) -> frozenset[object]:
         """How they were trained; equal for two places that are the same trainings."""
         return frozenset(_way(r) for r in self._at.get((structure or "", arm), {}).values())
 
-    def spent(self, structure: str | None, arm: Arm) -> float:
+    def spent(self, structure: str | None, arm: str) -> float:
         """Mean multiply-adds in all of the trainings that did not fail; ``nan`` without one."""
         found = self._at.get((structure or "", arm), {}).values()
         known = [r.total_flops for r in found if math.isfinite(r.test_accuracy)]
         return statistics.fmean(known) if known else math.nan
 
-    def criterion(self, structure: str, arm: Arm) -> str:
+    def criterion(self, structure: str, arm: str) -> str:
         """Who chose the channels."""
         return next(iter(self._at[structure, arm].values())).criterion
-
-    def paired(self, a: By, b: By) -> Paired:
-        """With the interval that was asked for."""
-        return paired(a, b, interval=self.interval)
 
 
 def _asked(comparison: Comparison, r: ArmRecord) -> bool:

@@ -50,7 +50,7 @@ def _verdict(
         missing = "uniform" if searched else "searched" if uniform else "searched or uniform"
         clause = f"there is no verdict: no {missing} widths were trained to the end"
         return Verdict(budget, None, f"At budget {budget} {clause}.")
-    if searched.tried == uniform.tried:
+    if searched.candidate == uniform.candidate:
         clause = "the search found nothing better than uniform widths"
         return Verdict(budget, None, f"At budget {budget} {clause}.")
     comparison = paired(_by_seed(searched), _by_seed(uniform))

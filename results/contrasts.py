@@ -24,30 +24,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from results import text
-from results.arms import ARMS, Arm, Comparison
+from results.arms import ARMS, FineTune, RandomChannels, ScratchBPlus
 from results.board import Board, By
 from results.compare import sides
+from results.comparison import Comparison
 from results.paired import Paired, holm, paired
 
 Family = Literal["planned", "further"]
 Widths = Literal["searched", "uniform"]
 Weights = Literal["inherited", "fresh"]
 
-INHERITED: Arm = "finetune"
-FRESH: Arm = "scratch-b+"
+INHERITED, FRESH = FineTune.name, ScratchBPlus.name
 """The arms of the 2×2."""
-
-MEANINGS: dict[Arm, str] = {
-    "finetune": "fine-tuning inherited weights",
-    "finetune-small": "fine-tuning at the classic small rate",
-    "random-channels": "fine-tuning channels drawn at random",
-    "scratch-e": "training fresh weights for the unpruned network's epochs",
-    "scratch-b": "training fresh weights for the unpruned network's computation",
-    "scratch-b+": (
-        "training fresh weights for the unpruned network's computation and the fine-tuning epochs"
-    ),
-}
-"""Arms as they stand in sentences where computation cannot be compared."""
+DRAWN = RandomChannels.name
 
 SAME_COMPUTATION = 0.02
 """Two amounts of computation that differ by no more than this share of the larger are the same."""
@@ -88,6 +77,11 @@ class Contrast:
         return not self.note and self.paired.claims(self.adjusted)
 
     @property
+    def kind(self) -> str:
+        """Of the interval: Student's t."""
+        return "t"
+
+    @property
     def sentence(self) -> str:
         """A whole sentence that claims no more than is shown."""
         clause = self.note or self.paired.sentence(
@@ -109,7 +103,7 @@ class Cell:
     widths: Widths
     weights: Weights
     structure: str
-    arm: Arm
+    arm: str
     accuracy: tuple[float, ...]
 
     @property
@@ -155,11 +149,11 @@ def fresh_computation(places: Iterable[tuple[Board, str | None]]) -> float:
     return 1.0 if same else fresh / inherited
 
 
-def _meaning(arm: Arm, board: Board, *structures: str | None) -> str:
+def _meaning(arm: str, board: Board, *structures: str | None) -> str:
     """An arm as it stands in sentences on these structures."""
     ratio = fresh_computation((board, structure) for structure in structures)
     if arm != FRESH or math.isnan(ratio):
-        return MEANINGS[arm]
+        return ARMS[arm].meaning
     amount = "the same computation" if ratio == 1 else f"{text.factor(ratio)} × the computation"
     return f"training fresh weights with {amount}"
 
@@ -174,7 +168,7 @@ def _weights(board: Board) -> Contrast:
     empty = _planned(
         board,
         "weights",
-        MEANINGS[INHERITED],
+        ARMS[INHERITED].meaning,
         _meaning(FRESH, board, board.best, "uniform"),
         where="over searched and uniform widths",
     )
@@ -186,7 +180,7 @@ def _weights(board: Board) -> Contrast:
     fresh = _mean(cells["searched", "fresh"], cells["uniform", "fresh"])
     one = _same(board, (board.best, INHERITED), ("uniform", INHERITED))
     where = "in uniform widths" if one else empty.where
-    return replace(empty, where=where, paired=board.paired(inherited, fresh))
+    return replace(empty, where=where, paired=paired(inherited, fresh))
 
 
 def _widths(board: Board) -> Contrast:
@@ -210,7 +204,7 @@ def _widths(board: Board) -> Contrast:
     uniform = _mean(cells["uniform", "inherited"], cells["uniform", "fresh"])
     chosen = board.criterion(board.best or "", INHERITED)
     left, right, both = sides(chosen, board.criterion("uniform", INHERITED))
-    found = board.paired(searched, uniform)
+    found = paired(searched, uniform)
     return replace(empty, left=left, right=right, both=both, paired=found)
 
 
@@ -223,20 +217,18 @@ def _channels(board: Board) -> Contrast:
         where="inside the searched widths",
         plural=True,
     )
-    why = _lacking(board, [("searched", INHERITED), ("searched", "random-channels")])
+    why = _lacking(board, [("searched", INHERITED), ("searched", DRAWN)])
     if why:
         return replace(
             empty, where="", note=f"there is no verdict on the choice of channels: {why}"
         )
-    chosen, drawn = (board.accuracy(board.best, arm) for arm in (INHERITED, "random-channels"))
-    if _same(board, (board.best, INHERITED), (board.best, "random-channels")):
+    chosen, drawn = (board.accuracy(board.best, arm) for arm in (INHERITED, DRAWN))
+    if _same(board, (board.best, INHERITED), (board.best, DRAWN)):
         same = "channels were drawn at random in the run itself, so there is no choice to judge"
         return replace(empty, where="", note=same)
     criterion = board.criterion(board.best or "", INHERITED)
     left = f"the channels chosen by {criterion}"
-    return replace(
-        empty, left=left, right="ones drawn at random", paired=board.paired(chosen, drawn)
-    )
+    return replace(empty, left=left, right="ones drawn at random", paired=paired(chosen, drawn))
 
 
 def _planned(board: Board, name: str, left: str, right: str, **more: Any) -> Contrast:
@@ -259,7 +251,7 @@ def _missing(board: Board) -> str:
     return _lacking(board, [(w, arm) for w in widths for arm in (INHERITED, FRESH)])
 
 
-def _lacking(board: Board, needed: Sequence[tuple[Widths, Arm]]) -> str:
+def _lacking(board: Board, needed: Sequence[tuple[Widths, str]]) -> str:
     """Which trainings a contrast would take and has not; empty if they share a seed."""
     name = {"searched": board.best, "uniform": "uniform"}
     have = {place: board.accuracy(name[place[0]], place[1]).keys() for place in needed}
@@ -270,7 +262,7 @@ def _lacking(board: Board, needed: Sequence[tuple[Widths, Arm]]) -> str:
     return "" if shared else "its trainings share no seed that succeeded with all of them"
 
 
-def _same(board: Board, a: tuple[str | None, Arm], b: tuple[str | None, Arm]) -> bool:
+def _same(board: Board, a: tuple[str | None, str], b: tuple[str | None, str]) -> bool:
     return board.ways(*a) == board.ways(*b)
 
 
@@ -288,7 +280,7 @@ def _further(board: Board) -> Iterator[Contrast]:
     seen: set[object] = set()
     for left, right, contrast in pairs:
         ways = board.ways(*left), board.ways(*right)
-        found = board.paired(board.accuracy(*left), board.accuracy(*right))
+        found = paired(board.accuracy(*left), board.accuracy(*right))
         if found.n and ways[0] != ways[1] and ways not in seen:
             seen.add(ways)
             yield replace(contrast, paired=found)
@@ -307,25 +299,25 @@ def _interaction(board: Board) -> Iterator[Contrast]:
         "interaction",
         "what inherited weights bring in searched widths",
         "what they bring in uniform ones",
-        board.paired(searched, uniform),
+        paired(searched, uniform),
         words=("larger", "smaller"),
     )
 
 
-Place = tuple[str, Arm]
+Place = tuple[str, str]
 
 
 def _between_arms(board: Board) -> Iterator[tuple[Place, Place, Contrast]]:
     """Fine-tuning against every other arm of the same structure."""
     for structure in board.structures:
         for arm in ARMS:
-            planned = structure == board.best and arm == "random-channels"
+            planned = structure == board.best and arm == DRAWN
             if arm != INHERITED and not planned:
                 contrast = Contrast(
                     board.budget,
                     "further",
                     f"{structure}: {INHERITED} - {arm}",
-                    MEANINGS[INHERITED],
+                    ARMS[INHERITED].meaning,
                     _meaning(arm, board, structure),
                     paired({}, {}),
                     where=f"with {_widths_of(structure)}",
@@ -381,7 +373,7 @@ def two_by_two(comparison: Comparison, budget: str) -> list[Cell]:
     """Searched and uniform widths × inherited and fresh weights: four cells, some maybe empty."""
     board = Board(comparison, budget)
     names: dict[Widths, str] = {"searched": board.best or "", "uniform": "uniform"}
-    arms: dict[Weights, Arm] = {"inherited": INHERITED, "fresh": FRESH}
+    arms: dict[Weights, str] = {"inherited": INHERITED, "fresh": FRESH}
     return [
         Cell(w, weights, name, arm, tuple(board.accuracy(name, arm).values()))
         for w, name in names.items()

@@ -15,8 +15,8 @@ from scipy.special import ndtri, stdtrit
 CONFIDENCE = 0.95
 
 
-def half_width(values: Sequence[float]) -> float | None:
-    """Of the Student-t interval of the mean: t(0.975, n - 1) · s / √n.
+def half_width(values: Sequence[float], confidence: float = CONFIDENCE) -> float | None:
+    """Of the Student-t interval of the mean: t(0.975, n - 1) · s / √n at 95 % confidence.
 
     ``None`` where no interval can be given: for fewer than two values, and for values that are all
     the same, which says that they are coarse and not that the mean is certain.
@@ -26,7 +26,7 @@ def half_width(values: Sequence[float]) -> float | None:
     deviation = statistics.stdev(values)
     if deviation < 1e-9:
         return None
-    quantile = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2))
+    quantile = float(stdtrit(len(values) - 1, (1 + confidence) / 2))
     return quantile * deviation / math.sqrt(len(values))
 
 

@@ -13,20 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from scipy.special import gammaln, stdtr, stdtrit
+from scipy.special import gammaln, stdtr
 
 from results import text
-from results.intervals import CONFIDENCE
+from results.intervals import CONFIDENCE, half_width
 
 Outcome = Literal["better", "worse", "open", "no interval", "nothing"]
-Interval = Literal["t", "bootstrap"]
-
-RESAMPLES = 10_000
-ENOUGH_TO_RESAMPLE = 10
-"""Fewer seeds than this bear no claim by bootstrap, whose 95 % interval then misses the truth more
-than twice as often as it says: for normal differences it is close to mean ± 1.96 √((n - 1) / n) s
-/ √n, which is too narrow as Student's t distribution has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +34,6 @@ class Paired:
         effect_size: Cohen's d_z, mean / standard deviation of the differences, times Hedges'
             correction for few of them, Γ(f / 2) / (√(f / 2) Γ((f - 1) / 2)) with f = n - 1
             (Hedges, J. Educ. Stat. 6, 1981); ``nan`` for fewer than three seeds, where that is 0.
-        kind: of the interval.
         confidence: of the interval, 0..1.
     """
 
@@ -53,7 +44,6 @@ class Paired:
     deviation: float = math.nan
     p_value: float = math.nan
     effect_size: float = math.nan
-    kind: Interval = "t"
     confidence: float = CONFIDENCE
 
     @property
@@ -73,18 +63,10 @@ class Paired:
             return "nothing"
         if math.isnan(self.low):
             return "no interval"
-        if self.kind == "bootstrap" and self.n < ENOUGH_TO_RESAMPLE:
-            return "open"
-        low, high = self._printed_ends
-        return "better" if low > 0 else "worse" if high < 0 else "open"
-
-    @property
-    def _printed_ends(self) -> tuple[float, float]:
         # A sentence must not claim more than its reader can see, so the rounded figures count.
-        if self.kind == "bootstrap":
-            return _points(self.low), _points(self.high)
         difference, reach = _points(self.difference), _points(self.half_width)
-        return difference - reach, difference + reach
+        low, high = difference - reach, difference + reach
+        return "better" if low > 0 else "worse" if high < 0 else "open"
 
     @property
     def figure(self) -> str:
@@ -93,9 +75,6 @@ class Paired:
             return text.NONE
         if math.isnan(self.low):
             return text.signed(self.difference)
-        if self.kind == "bootstrap":
-            ends = f"[{text.signed(self.low)}, {text.signed(self.high)}]"
-            return f"{text.signed(self.difference)} {ends}"
         reach = _points(self.half_width)
         return f"{text.signed(self.difference)} {text.PLUS_MINUS} {reach:.2f}"
 
@@ -147,12 +126,9 @@ class Paired:
 
     @property
     def _figures(self) -> str:
-        kind = "bootstrap interval" if self.kind == "bootstrap" else "interval"
-        few = self.kind == "bootstrap" and self.n < ENOUGH_TO_RESAMPLE
         return (
             f"{self.figure} points of test accuracy "
-            f"({100 * self.confidence:g} % {kind} over {self.n} seeds"
-            f"{', too few for a bootstrap' if few else ''})"
+            f"({100 * self.confidence:g} % interval over {self.n} seeds)"
         )
 
     @property
@@ -166,55 +142,31 @@ class Paired:
 
 
 def paired(
-    a: Mapping[int, float],
-    b: Mapping[int, float],
-    *,
-    interval: Interval = "t",
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
+    a: Mapping[int, float], b: Mapping[int, float], *, confidence: float = CONFIDENCE
 ) -> Paired:
     """``a`` minus ``b``, seed by seed; each maps a seed to an accuracy (0..1), ``nan`` to none.
 
-    With one seed, or with differences that are all the same (s = 0 says that the accuracies are
-    too coarse, not that the difference is certain), there is no interval.
-
-    Args:
-        interval: ``t``: mean ± t(n - 1) · s / √n of the n differences, s being their sample
-            standard deviation, with the p-value of the paired t-test. ``bootstrap``: percentiles of
-            the means of resampled differences, the p-value being that of the interval which just
-            touches zero. It takes no normal distribution, but is too narrow for few seeds: with
-            five it misses the truth about three times as often as it says.
-        seed: draws the resamples, so the same numbers give the same interval.
+    The interval is mean ± t(n - 1) · s / √n of the n differences, s being their sample standard
+    deviation, and the p-value that of the paired t-test. With one seed, or with differences that
+    are all the same (s = 0 says that the accuracies are too coarse, not that the difference is
+    certain), there is no interval.
     """
     values = _differences(a, b)
     n = len(values)
     mean = statistics.fmean(values) if n else math.nan
     deviation = statistics.stdev(values) if n > 1 else math.nan
     if n < 2 or deviation < 1e-9:
-        return Paired(mean, math.nan, math.nan, n, deviation, kind=interval, confidence=confidence)
-    if interval == "bootstrap":
-        low, high, p_value = _bootstrap(values, confidence, seed)
-    else:
-        error = deviation / math.sqrt(n)
-        reach = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
-        low, high = mean - reach, mean + reach
-        p_value = 2 * float(stdtr(n - 1, -abs(mean) / error))
+        return Paired(mean, math.nan, math.nan, n, deviation, confidence=confidence)
+    error = deviation / math.sqrt(n)
+    reach = half_width(values, confidence) or math.nan
+    p_value = 2 * float(stdtr(n - 1, -abs(mean) / error))
     effect = hedges(n) * mean / deviation
-    return Paired(mean, low, high, n, deviation, p_value, effect, interval, confidence)
+    return Paired(mean, mean - reach, mean + reach, n, deviation, p_value, effect, confidence)
 
 
 def _differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
     each = (a[seed] - b[seed] for seed in sorted(a.keys() & b))
     return [difference for difference in each if math.isfinite(difference)]
-
-
-def _bootstrap(values: Sequence[float], confidence: float, seed: int) -> tuple[float, float, float]:
-    """Ends of the percentile interval, and the p-value at which an end meets zero."""
-    draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-    means = np.array(values)[draws].mean(axis=1)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    tail = min(np.sum(means <= 1e-12), np.sum(means >= -1e-12))
-    return float(low), float(high), min(1.0, 2 * float(1 + tail) / (1 + RESAMPLES))
 
 
 def hedges(n: int) -> float:

@@ -7,23 +7,27 @@
 
 from __future__ import annotations
 
-import json
 import math
-import numbers
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
+from results.codec import Stored, was
 from spaces import Policy
 
 State = Literal["complete", "stopped", "failed", "running"]
-Tried = tuple[Policy, str]
-"""Widths, and the criterion that said which channels stay."""
 Role = Literal["baseline", "uniform", "searched"]
 
 
 @dataclass(frozen=True, slots=True)
-class TrialRecord:
+class Candidate:
+    """Widths, and the criterion that says which channels stay; empty for the run's own."""
+
+    policy: Policy
+    criterion: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord(Stored):
     """One policy's climb, with everything measured on the way.
 
     Attributes:
@@ -43,7 +47,7 @@ class TrialRecord:
         seconds: wall time of the climb.
         rung_seconds: its parts: one value for every rung that was begun, rung 0 first; 0 for a rung
             that was known from another trial.
-        regardless: the rungs whose rule would have stopped it, but where the coin let it climb on.
+        explored: the rungs whose rule would have stopped it, but where chance let it climb on.
         state: ``complete``, ``stopped`` at a rung, ``failed`` or ``running``.
         reason: why it was stopped or failed; ``as trial 12`` when it was spared a measurement that
             trial 12 had; else empty.
@@ -63,14 +67,14 @@ class TrialRecord:
     seed: int = 0
     seconds: float = 0.0
     rung_seconds: tuple[float, ...] = ()
-    regardless: tuple[int, ...] = ()
+    explored: tuple[int, ...] = field(default=(), metadata=was("regardless"))
     state: State = "running"
     reason: str = ""
 
     @property
-    def tried(self) -> Tried:
+    def candidate(self) -> Candidate:
         """What tells its network, before any training, from those of other trials."""
-        return self.policy, self.criterion
+        return Candidate(self.policy, self.criterion)
 
     @property
     def rung(self) -> int:
@@ -82,31 +86,9 @@ class TrialRecord:
         """Accuracy at the highest rung it reached, ``nan`` when it was never trained."""
         return self.accuracy[-1] if self.accuracy else math.nan
 
-    def to_json(self) -> str:
-        """One JSON object; values that are not finite become strings, as JSON has none."""
-        return _to_json(self)
-
-    @classmethod
-    def from_json(cls, text: str) -> TrialRecord:
-        """The record that ``to_json`` wrote."""
-        raw = json.loads(text)
-        return cls(
-            **raw
-            | {
-                "policy": Policy(raw["policy"]),
-                "flops_fraction": float(raw["flops_fraction"]),
-                "proxies": {name: float(score) for name, score in raw["proxies"].items()},
-                "accuracy": _floats(raw["accuracy"]),
-                "epochs": tuple(raw["epochs"]),
-                "seconds": float(raw["seconds"]),
-                "rung_seconds": _floats(raw.get("rung_seconds", [])),
-                "regardless": tuple(raw.get("regardless", [])),
-            }
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class FinalRecord:
+class FinalRecord(Stored):
     """One network trained for long, over several seeds, and read once on the test split.
 
     Attributes:
@@ -147,48 +129,6 @@ class FinalRecord:
     criterion: str = ""
 
     @property
-    def tried(self) -> Tried | None:
+    def candidate(self) -> Candidate | None:
         """As of a `TrialRecord`; ``None`` for the baseline."""
-        return None if self.policy is None else (self.policy, self.criterion)
-
-    def to_json(self) -> str:
-        """One JSON object; values that are not finite become strings, as JSON has none."""
-        return _to_json(self)
-
-    @classmethod
-    def from_json(cls, text: str) -> FinalRecord:
-        """The record that ``to_json`` wrote."""
-        raw = json.loads(text)
-        return cls(
-            **raw
-            | {
-                "policy": None if raw["policy"] is None else Policy(raw["policy"]),
-                "flops_fraction": float(raw["flops_fraction"]),
-                "seeds": tuple(raw["seeds"]),
-                "val_accuracy": _floats(raw["val_accuracy"]),
-                "test_accuracy": _floats(raw["test_accuracy"]),
-                "seconds": _floats(raw.get("seconds", [])),
-            }
-        )
-
-
-def _to_json(record: TrialRecord | FinalRecord) -> str:
-    return json.dumps({f.name: plain(getattr(record, f.name)) for f in fields(record)})
-
-
-def plain(value: Any) -> Any:
-    """The same value in JSON's own types; NumPy scalars are common where records are made."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    number = float(value)
-    return number if math.isfinite(number) else str(number)
-
-
-def _floats(values: list[float | str]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+        return None if self.policy is None else Candidate(self.policy, self.criterion)

@@ -1,8 +1,8 @@
 """What a run cost, in seconds and in training FLOPs, and what stopping early saved.
 
->>> for line in spent(records, finals, provenance):
+>>> for line in spent(run):
 ...     print(line.what, line.trainings, line.flops, line.seconds)
->>> for line in saved(records, provenance):
+>>> for line in saved(run):
 ...     print(line.rung, line.trials, line.flops, line.seconds)
 
 A training takes 3 × flops × images × epochs multiply-adds: a step is a forward pass and a backward
@@ -12,20 +12,16 @@ not leave behind are ``None``, never guessed.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from results.arms import Comparison
-from results.beside import BesideRecord, trainings
-from results.record import FinalRecord, TrialRecord
+from results.data import RunData
+from results.record import TrialRecord
+from results.rules import measurement, next_rung
 from results.stops import once
-
-STEP = 3
-"""A training step in forward passes: the backward pass computes two products for one."""
-
-Key = tuple[object, int, str]
+from results.training import COMPARISON, PURPOSES, TrainingRecord, training_flops
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +29,8 @@ class Spent:
     """What one part of a run took.
 
     Attributes:
-        what: ``unpruned network``, ``proxies``, ``rung 1``, ..., ``repeats``, ``finals``,
-            ``beside``, ``sparse training`` or ``comparison``.
+        what: ``unpruned network``, ``proxies``, ``rung 1``, ..., or what trainings to the end were
+            made for, as in `results.training.PURPOSES`.
         trainings: how many networks were judged or trained.
         flops: multiply-adds of training; ``None`` where they are not known.
         seconds: summed over workers; ``None`` where they were not measured.
@@ -64,46 +60,32 @@ class Saved:
     seconds: float | None
 
 
-def training_flops(flops: int, images: int, epochs: float) -> int:
-    """Multiply-adds of a training of a network of ``flops``."""
-    return round(STEP * flops * images * epochs)
-
-
-def spent(
-    records: Sequence[TrialRecord],
-    finals: Sequence[FinalRecord],
-    provenance: Mapping[str, Any],
-    repeats: Sequence[TrialRecord] = (),
-    compared: Comparison | None = None,
-    others: Sequence[BesideRecord] = (),
-) -> list[Spent]:
+def spent(run: RunData) -> list[Spent]:
     """One line for every part of the run that was begun, in the order of the run."""
-    images = provenance.get("train_images")
-    compared = Comparison() if compared is None else compared
-    lines = [
-        _unpruned(provenance, images),
-        *_rungs(records, images),
-        _repeats(repeats, images),
-        _finals(finals, images),
-        _beside(others, images),
-        _sparse(compared),
-        _comparison(compared, images),
-    ]
+    lines = [_unpruned(run), *_rungs(run), *_trainings(run.training_records)]
     return [line for line in lines if line is not None and line.trainings]
 
 
-def saved(records: Sequence[TrialRecord], provenance: Mapping[str, Any]) -> list[Saved]:
+def times_tested(run: RunData) -> tuple[int, int]:
+    """How often a trained network was tested, by the search and by the comparison."""
+    tested = [r.purpose for r in run.training_records if r.tested]
+    baseline = sum(len(f.test_accuracy) for f in run.finals if f.role == "baseline")
+    compared = tested.count(COMPARISON)
+    return baseline + len(tested) - compared, compared + run.compared.earlier_reads
+
+
+def saved(run: RunData) -> list[Saved]:
     """One line for every rung where trials were stopped; none where the run did not say enough.
 
     A policy that was proposed again counts once, and only if no trial took it further.
     """
-    images, plan = provenance.get("train_images"), _plan(provenance)
+    images, plan = run.provenance.train_images, run.provenance.settings.rungs
     if images is None or not plan:
         return []
-    pace = _seconds_per_flop(records, images)
+    pace = _seconds_per_flop(run.records, images)
     lines = []
     for rung in range(len(plan)):
-        stopped = [r for r in once(records) if r.state == "stopped" and r.rung == rung]
+        stopped = [r for r in once(run.records) if r.state == "stopped" and r.rung == rung]
         above = {
             k: sum(training_flops(r.flops, images, epochs_at(r, plan[k - 1])) for r in stopped)
             for k in range(rung + 1, len(plan) + 1)
@@ -114,27 +96,27 @@ def saved(records: Sequence[TrialRecord], provenance: Mapping[str, Any]) -> list
     return [line for line in lines if line.trials]
 
 
-def at_the_top_alone(records: Sequence[TrialRecord], provenance: Mapping[str, Any]) -> int | None:
+def at_the_top_alone(run: RunData) -> int | None:
     """FLOPs that training every policy once, and only for the top rung's epochs, would have taken.
 
     Policies whose training failed or still goes on are left out, as in `trained_flops`.
     """
-    images, plan = provenance.get("train_images"), _plan(provenance)
+    images, plan = run.provenance.train_images, run.provenance.settings.rungs
     if images is None or not plan:
         return None
     return sum(
         training_flops(r.flops, images, epochs_at(r, plan[-1]))
-        for r in once(records)
+        for r in once(run.records)
         if r.state in ("stopped", "complete")
     )
 
 
-def trained_flops(records: Sequence[TrialRecord], provenance: Mapping[str, Any]) -> int | None:
+def trained_flops(run: RunData) -> int | None:
     """FLOPs of all rungs of the trials that were stopped or complete."""
-    images = provenance.get("train_images")
+    images = run.provenance.train_images
     if images is None:
         return None
-    paid = _paid([r for r in records if r.state in ("stopped", "complete")])
+    paid = _paid([r for r in run.records if r.state in ("stopped", "complete")])
     return sum(_flops(r, rung, images) for r, rung in paid if rung)
 
 
@@ -145,15 +127,30 @@ def epochs_at(record: TrialRecord, planned: int) -> int:
     return max(1, round(planned / record.flops_fraction))
 
 
-def _unpruned(provenance: Mapping[str, Any], images: int | None) -> Spent | None:
-    epochs, full = provenance.get("base_epochs"), provenance.get("full_flops")
-    if not epochs or full is None or images is None:
+def _unpruned(run: RunData) -> Spent | None:
+    about = run.provenance
+    if not about.base_epochs or about.full_flops is None or about.train_images is None:
         return None
-    return Spent("unpruned network", 1, training_flops(full, images, epochs), None)
+    flops = training_flops(about.full_flops, about.train_images, about.base_epochs)
+    return Spent("unpruned network", 1, flops, None)
 
 
-def _rungs(records: Sequence[TrialRecord], images: int | None) -> list[Spent]:
-    paid = _paid(records)
+def _trainings(records: Sequence[TrainingRecord]) -> list[Spent]:
+    """One line for every purpose, those that are not known here last."""
+    purposes = dict.fromkeys([*PURPOSES, *(r.purpose for r in records)])
+    return [_sum(what, [r for r in records if r.purpose == what]) for what in purposes]
+
+
+def _sum(what: str, records: Sequence[TrainingRecord]) -> Spent:
+    flops = [r.training_flops for r in records]
+    seconds = sum(r.seconds for r in records)
+    known = all(n or r.failure for n, r in zip(flops, records, strict=True))
+    timed = not math.isnan(seconds)
+    return Spent(what, len(records), sum(flops) if known else None, seconds if timed else None)
+
+
+def _rungs(run: RunData) -> list[Spent]:
+    paid, images = _paid(run.records), run.provenance.train_images
     top = max((rung for _, rung in paid), default=-1)
     return [_rung(k, [r for r, rung in paid if rung == k], images) for k in range(top + 1)]
 
@@ -167,71 +164,17 @@ def _rung(rung: int, paid: Sequence[TrialRecord], images: int | None) -> Spent:
     return Spent(f"rung {rung}", len(paid), flops, seconds)
 
 
-def _repeats(repeats: Sequence[TrialRecord], images: int | None) -> Spent:
-    trained = [(r, k) for r in repeats for k, a in enumerate(r.accuracy, 1) if a == a]
-    flops = None if images is None else sum(_flops(r, k, images) for r, k in trained)
-    return Spent("repeats", len(trained), flops, sum(r.seconds for r in repeats))
-
-
-def _finals(finals: Sequence[FinalRecord], images: int | None) -> Spent:
-    trainings = {(f.tried, seed): f for f in finals if f.policy and f.epochs for seed in f.seeds}
-    flops = (
-        None
-        if images is None
-        else sum(
-            training_flops(f.flops, images, f.epochs) + training_flops(f.layer_flops, images, 1)
-            for f in trainings.values()
-        )
-    )
-    timed = {
-        (f.tried, seed): seconds
-        for f in finals
-        if f.policy and f.epochs
-        for seed, seconds in zip(f.seeds, f.seconds, strict=False)
-    }
-    known = len(timed) == len(trainings)
-    return Spent("finals", len(trainings), flops, sum(timed.values()) if known else None)
-
-
-def _beside(others: Sequence[BesideRecord], images: int | None) -> Spent:
-    trained = trainings(others)
-    flops = (
-        None if images is None else sum(training_flops(r.flops, images, r.epochs) for r in trained)
-    )
-    return Spent("beside", len(trained), flops, sum(r.seconds for r in trained))
-
-
-def _sparse(compared: Comparison) -> Spent:
-    """The training that slimming reads its widths from; older comparisons did not measure it."""
-    flops, seconds = compared.sparse_flops or None, compared.sparse_seconds or None
-    trained = flops is not None or any(r.structure == "slimming" for r in compared.arms)
-    return Spent("sparse training", int(trained), flops, seconds)
-
-
-def _comparison(compared: Comparison, images: int | None) -> Spent:
-    """One structure may stand in several places, and is then trained once."""
-    arms = {r.training: r for r in compared.arms}
-    uniform = {r.budget: r.flops for r in compared.arms if r.structure == "uniform"}
-    sweep = [p for p in compared.sweep if p.budget in uniform]
-    flops = sum(r.training_flops for r in arms.values())
-    flops += sum(training_flops(uniform[p.budget], images or 0, p.epochs) for p in sweep)
-    known = images is not None or not sweep
-    seconds = sum(r.seconds for r in arms.values())
-    return Spent("comparison", len(arms) + len(sweep), flops if known else None, seconds)
-
-
 def _paid(records: Sequence[TrialRecord]) -> list[tuple[TrialRecord, int]]:
     """Every rung of every trial that was measured, and not known from another trial.
 
     One that failed counts too. Records from before rungs were timed leave only the rungs that have
     a result.
     """
-    seen: set[tuple[Key, int]] = set()
+    seen: set[tuple[Hashable, int]] = set()
     paid = []
     for r in records:
-        judged = r.rung + bool(r.proxies or r.accuracy)
-        for rung in range(max(judged, len(r.rung_seconds))):
-            place = (_key(r), rung)
+        for rung in range(max(next_rung(r), len(r.rung_seconds))):
+            place = (measurement(r), rung)
             timed = rung < len(r.rung_seconds)
             if r.rung_seconds[rung] > 0 if timed else place not in seen:
                 paid.append((r, rung))
@@ -254,13 +197,3 @@ def _seconds_per_flop(records: Sequence[TrialRecord], images: int) -> dict[int, 
             seconds[rung] += r.rung_seconds[rung]
             flops[rung] += _flops(r, rung, images)
     return {rung: seconds[rung] / flops[rung] for rung in seconds if flops[rung]}
-
-
-def _key(record: TrialRecord) -> Key:
-    return record.tried, record.seed, record.mode
-
-
-def _plan(provenance: Mapping[str, Any]) -> tuple[int, ...]:
-    """The epochs of each rung above 0, as they were asked for."""
-    judging = (provenance.get("config") or {}).get("judging") or {}
-    return tuple(judging.get("rungs") or ())

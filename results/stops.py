@@ -24,7 +24,7 @@ A rung that tells nothing gives both the same share.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,6 +33,7 @@ import numpy as np
 from results.intervals import wilson
 from results.pareto import finished, trial_front
 from results.record import TrialRecord
+from results.rules import at_rung, dominated, measurement, outdone
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,6 @@ class Judged:
         return wilson(self.kept, self.n)
 
 
-def at_rung(record: TrialRecord) -> int:
-    """The rung where a trial stopped, failed, ended, or is being measured."""
-    if record.state in ("stopped", "complete"):
-        return record.rung
-    return record.rung + 1 if record.proxies or record.accuracy else 0
-
-
 def rungs(records: Sequence[TrialRecord], top: int = 0) -> list[Rung]:
     """One line a rung from 0 to the highest that a trial reached, at least to ``top``."""
     places = [at_rung(r) for r in records]
@@ -97,7 +91,7 @@ def rungs(records: Sequence[TrialRecord], top: int = 0) -> list[Rung]:
 def _rung(rung: int, records: Sequence[TrialRecord], places: Sequence[int]) -> Rung:
     passed = [r for r, place in zip(records, places, strict=True) if place > rung]
     states = [r.state for r, place in zip(records, places, strict=True) if place == rung]
-    coin = sum(rung in r.regardless for r in passed)
+    coin = sum(rung in r.explored for r in passed)
     return Rung(
         rung,
         reached=len(passed) + len(states),
@@ -118,9 +112,9 @@ def judged(records: Sequence[TrialRecord], eta: float, tolerance: int = 0) -> li
         tolerance: flops within which the rule takes two networks as equally large.
     """
     trained = once(finished(records))
-    front = {r.tried for r in trial_front(trained)}
+    front = {r.candidate for r in trial_front(trained)}
     keeps = partial(_kept, trained, eta, tolerance)
-    first = [min(r.regardless, default=None) for r in trained]
+    first = [min(r.explored, default=None) for r in trained]
     found = []
     for rung in [*sorted({k for k in first if k is not None}), None]:
         group = [r for r, k in zip(trained, first, strict=True) if k == rung]
@@ -141,11 +135,11 @@ def once(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
     One that is proposed again is not measured again, so counting it twice would feign evidence.
     """
-    found: dict[tuple[object, int, str], TrialRecord] = {}
+    found: dict[Hashable, TrialRecord] = {}
     for r in records:
-        known = found.setdefault((r.tried, r.seed, r.mode), r)
-        if _progress(r) > _progress(known):
-            found[r.tried, r.seed, r.mode] = r
+        key = measurement(r)
+        if _progress(r) > _progress(found.setdefault(key, r)):
+            found[key] = r
     return list(found.values())
 
 
@@ -158,13 +152,9 @@ def _kept(
 ) -> list[TrialRecord]:
     flops = np.array([r.flops for r in trained], dtype=np.int64)
     scores = np.array([r.val_accuracy for r in trained], dtype=np.float64)
-
-    def keeps(r: TrialRecord) -> bool:
-        peers = scores[flops <= r.flops + tolerance]
-        return int((peers > r.val_accuracy).sum()) < math.ceil(len(peers) / eta)
-
-    return [r for r in which if keeps(r)]
+    counted = ((r, outdone(r.flops, r.val_accuracy, flops, scores, tolerance)) for r in which)
+    return [r for r, (better, peers) in counted if not dominated(better, peers, eta)]
 
 
-def _among(group: Sequence[TrialRecord], tried: Collection[object]) -> int:
-    return sum(r.tried in tried for r in group)
+def _among(group: Sequence[TrialRecord], candidates: Collection[object]) -> int:
+    return sum(r.candidate in candidates for r in group)

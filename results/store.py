@@ -1,40 +1,35 @@
-"""Optuna storage ↔ records. The study is the truth.
+"""Records ↔ a study, which is the truth.
 
 >>> with open_run(Path("runs/digits")) as study:
-...     trials = table(load_records(study))
+...     finals = load(study, FINALS)
+
+What a run keeps besides its trials are the fields of `RunData` that say where: `KINDS`.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+import typing
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
-import sqlalchemy
-from optuna.storages import RDBStorage
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
-from results import database
-from results.arms import Comparison
-from results.beside import BesideRecord
+from results import codec
+from results.data import RunData
 from results.database import one_line
 from results.optuna_private import storage_of, study_id_of
-from results.record import FinalRecord, TrialRecord
-from results.sensitivity import SensitivityRecord
-from results.training import TrainingRecord
+from results.provenance import Provenance
+from results.record import TrialRecord
 from spaces.errors import UserError
+from spaces.files import write_atomically
 
-RECORD, FINALS, PROVENANCE = "record", "finals", "provenance"
-REPEATS, BESIDE = "repeats", "beside"
-COMPARISON, SENSITIVITY = "comparison", "sensitivity"
-"""Where records live among Optuna's user attributes."""
+RECORD = "record"
+"""Where a trial's record lives among its user attributes."""
 
 SUPERSEDES = "supersedes"
 """The number of a dead process's trial, at the trial that goes on in its place."""
@@ -44,92 +39,86 @@ RESUME = "go on with --resume"
 T = TypeVar("T")
 
 
-@contextmanager
-def open_run(folder: Path, storage: str | None = None) -> Iterator[optuna.Study]:
-    """The study of the run in ``folder``, for reading; a search may be writing to it.
+@dataclass(frozen=True, slots=True)
+class RecordKind:
+    """One kind of record that a study keeps.
 
-    Args:
-        storage: the URL of its database; by default that of ``config.json``, which has no
-            password: it is then PostgreSQL's to find, in PGPASSWORD or ``~/.pgpass``.
+    Attributes:
+        attribute: its place among the study's user attributes.
+        field: of the run, that holds it.
+        record: its class.
+        label: of one record, or of all where there is only one, in messages about damage.
+        several: whether there is a list of them.
+    """
+
+    attribute: str
+    field: str
+    record: type[Any]
+    label: str
+    several: bool
+
+    def read(self, text: str) -> Any:
+        """One record."""
+        if self.record is Provenance:
+            return Provenance.from_dict(json.loads(text))
+        return codec.from_json(self.record, text)
+
+    def parts(self, study: optuna.Study) -> list[Any]:
+        """Every record that the study has, ``None`` for one that is damaged."""
+        kept = study.user_attrs.get(self.attribute, [])
+        texts = kept if self.several or not kept else [kept]
+        return [_read(self.read, text) for text in texts]
+
+
+def kinds(run: type[RunData]) -> dict[str, RecordKind]:
+    """The kinds of record that a class of runs holds, by their attributes."""
+    found = {}
+    for f in fields(run):
+        if attribute := f.metadata.get("attribute"):
+            hint = codec.hints_of(typing.cast(Hashable, run))[f.name]
+            inner = typing.get_args(hint)
+            found[attribute] = RecordKind(
+                attribute, f.name, (*inner, hint)[0], f.metadata["label"], bool(inner)
+            )
+    return found
+
+
+KINDS = kinds(RunData)
+FINALS, REPEATS, TRAININGS = KINDS["finals"], KINDS["repeats"], KINDS["trainings"]
+SENSITIVITY, BASELINES = KINDS["sensitivity"], KINDS["beside"]
+COMPARISON, PROVENANCE = KINDS["comparison"], KINDS["provenance"]
+
+
+def save(study: optuna.Study, kind: RecordKind, kept: Any) -> None:
+    """Put all records of a kind, or its only one, into the study, replacing what was there.
 
     Raises:
-        UserError: there is no study, or it cannot be read.
+        UserError: the disk is full or the database cannot be written.
     """
-    kept, name = _kept_in(folder)
-    url = storage or kept
-    if url is None:
-        with open_study(folder / "study.db") as study:
-            yield study
-        return
-    try:
-        study = optuna.load_study(
-            study_name=name, storage=_reader(database.optuna_url(url), database.engine_options(url))
-        )
-    except KeyError:
-        raise UserError(f"{database.shown(url)} must hold study {name!r}, but does not") from None
-    except UserError:
-        raise
-    except Exception as error:  # SQLAlchemy's and the driver's errors
-        raise database.refused(url, error) from error
-    yield study
+    with plain_errors("the study"):
+        texts = [codec.to_json(each) for each in kept] if kind.several else _text(kept)
+        study.set_user_attr(kind.attribute, texts)
 
 
-@contextmanager
-def open_study(path: Path) -> Iterator[optuna.Study]:
-    """The study in a run's ``study.db``, for reading; a search may be writing to it.
+def _text(kept: Any) -> str:
+    return json.dumps(kept.to_dict()) if isinstance(kept, Provenance) else codec.to_json(kept)
 
-    Raises:
-        UserError: there is no such file, or it is not an Optuna study.
+
+def load(study: optuna.Study, kind: RecordKind) -> Any:
+    """What `save` stored: a tuple, empty without any, or the only one, else one without figures.
+
+    What is damaged is left out; see `left_out`.
     """
-    if not path.is_file():
-        raise UserError(f"{path} must exist, but it does not; give the folder of a run")
-    try:
-        # The timeout waits out the writes of a search that is still running.
-        storage = _reader(f"sqlite:///{path.resolve()}", {"connect_args": {"timeout": 60}})
-        names = optuna.get_all_study_names(storage)
-    except UserError:
-        raise
-    except Exception as error:  # those of SQLAlchemy, of Optuna, and of a version table's JSON
-        raise _damaged(path, error) from error
-    if not names:
-        raise UserError(f"{path} must hold a study, but it holds none; start the search again")
-    try:
-        yield optuna.load_study(study_name=names[0], storage=storage)
-    except (
-        SQLAlchemyError,
-        json.JSONDecodeError,
-        optuna.exceptions.StorageInternalError,
-    ) as error:  # some pages can be read, some not
-        raise _damaged(path, error) from error
+    known = tuple(part for part in kind.parts(study) if part is not None)
+    if kind.several:
+        return known
+    return known[0] if known else kind.record()
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path} must be an Optuna study, but reading it gave: {one_line(error)}; "
-        "put a copy of it there, or start the search again under another name"
-    )
-
-
-def _reader(url: str, options: dict[str, Any]) -> RDBStorage:
-    # NullPool leaves no connection behind.
-    options = options | {"poolclass": NullPool}
-    engine = sqlalchemy.create_engine(url, **options)
-    with engine.connect() as connection:
-        made = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).all()
-    if not made:
-        # Optuna would write the version that is missing, and whoever makes the study fail at it.
-        raise UserError("the study is only being made; try again in a moment")
-    # skip_table_creation: reading must not turn a stranger's file into an Optuna database.
-    return RDBStorage(url, engine_kwargs=options, skip_table_creation=True)
-
-
-def _kept_in(folder: Path) -> tuple[str | None, str]:
-    """The URL in the run's ``config.json``, ``None`` for ``study.db``, and the study's name."""
-    try:
-        run = json.loads((folder / "config.json").read_text())["config"]["run"]
-        return run.get("storage"), run.get("name") or folder.name
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None, folder.name
+def load_all(study: optuna.Study, run: type[RunData] = RunData) -> dict[str, Any]:
+    """Everything that the study keeps, by the fields of a run."""
+    found = {kind.field: load(study, kind) for kind in kinds(run).values()}
+    return found | {"records": tuple(load_records(study))}
 
 
 def save_record(study: optuna.Study, trial: optuna.Trial | int, record: TrialRecord) -> None:
@@ -180,7 +169,7 @@ def check_is_ours(study: optuna.Study, folder: Path) -> None:
     ended = [trial for trial in trials if trial.state.is_finished()]
     if (
         ended
-        and PROVENANCE not in study.user_attrs
+        and PROVENANCE.attribute not in study.user_attrs
         and not any(RECORD in t.user_attrs for t in trials)
     ):
         raise UserError(
@@ -189,26 +178,16 @@ def check_is_ours(study: optuna.Study, folder: Path) -> None:
         )
 
 
-def left_out(study: optuna.Study) -> list[str]:
+def left_out(study: optuna.Study, run: type[RunData] = RunData) -> list[str]:
     """One sentence for everything in the study that is damaged, and that is therefore left out."""
     damaged = [
         f"trial {number}"
         for number, trial in _by_number(study).items()
         if trial is None or (RECORD in trial.user_attrs and record_of(trial) is None)
     ]
-    attrs = study.user_attrs
-    for key, what, parse in (
-        (FINALS, "final", FinalRecord.from_json),
-        (REPEATS, "repeat", TrialRecord.from_json),
-        (SENSITIVITY, "sensitivity", SensitivityRecord.from_json),
-        (BESIDE, "network beside", BesideRecord.from_json),
-    ):
-        texts = enumerate(attrs.get(key, []))
-        damaged += [f"{what} {i}" for i, text in texts if _read(parse, text) is None]
-    if COMPARISON in attrs and _read(Comparison.from_json, attrs[COMPARISON]) is None:
-        damaged.append("the comparison")
-    if PROVENANCE in attrs and _read(json.loads, attrs[PROVENANCE]) is None:
-        damaged.append("the provenance")
+    for kind in kinds(run).values():
+        gone = (i for i, part in enumerate(kind.parts(study)) if part is None)
+        damaged += [f"{kind.label} {i}" if kind.several else kind.label for i in gone]
     return [f"the record of {what} is damaged and was left out" for what in damaged]
 
 
@@ -247,94 +226,6 @@ def _read(parse: Callable[[str], T], text: Any) -> T | None:
         return None
 
 
-def _read_all(parse: Callable[[str], T], texts: Iterable[Any]) -> list[T]:
-    read = (_read(parse, text) for text in texts)
-    return [each for each in read if each is not None]
-
-
-def save_finals(study: optuna.Study, finals: Sequence[FinalRecord]) -> None:
-    """Put the finalists into the study's user attributes, replacing what was there."""
-    with plain_errors("the study"):
-        study.set_user_attr(FINALS, [final.to_json() for final in finals])
-
-
-def load_finals(study: optuna.Study) -> list[FinalRecord]:
-    """The finalists that `save_finals` stored; none while the search is running."""
-    return _read_all(FinalRecord.from_json, study.user_attrs.get(FINALS, []))
-
-
-def save_repeats(study: optuna.Study, repeats: Sequence[TrialRecord]) -> None:
-    """Put the repeats into the study: trials' policies trained again with another seed.
-
-    A repeat is its trial's record with that seed, and with accuracies of ``nan`` at the rungs that
-    were not measured again.
-    """
-    with plain_errors("the study"):
-        study.set_user_attr(REPEATS, [repeat.to_json() for repeat in repeats])
-
-
-def load_repeats(study: optuna.Study) -> list[TrialRecord]:
-    """What `save_repeats` stored."""
-    return _read_all(TrialRecord.from_json, study.user_attrs.get(REPEATS, []))
-
-
-def save_sensitivity(study: optuna.Study, measured: Sequence[SensitivityRecord]) -> None:
-    """Put what cutting each group alone did into the study, replacing what was there."""
-    with plain_errors("the study"):
-        study.set_user_attr(SENSITIVITY, [record.to_json() for record in measured])
-
-
-def load_sensitivity(study: optuna.Study) -> list[SensitivityRecord]:
-    """What `save_sensitivity` stored; none where no importance was measured."""
-    return _read_all(SensitivityRecord.from_json, study.user_attrs.get(SENSITIVITY, []))
-
-
-def save_beside(study: optuna.Study, records: Sequence[BesideRecord]) -> None:
-    """Put what was set beside the search into the study, replacing what was there."""
-    with plain_errors("the study"):
-        study.set_user_attr(BESIDE, [record.to_json() for record in records])
-
-
-def load_beside(study: optuna.Study) -> list[BesideRecord]:
-    """What `save_beside` stored."""
-    return _read_all(BesideRecord.from_json, study.user_attrs.get(BESIDE, []))
-
-
-def save_comparison(study: optuna.Study, comparison: Comparison) -> None:
-    """Put what a comparison has measured so far into the study, replacing what was there."""
-    with plain_errors("the study"):
-        study.set_user_attr(COMPARISON, comparison.to_json())
-
-
-def load_comparison(study: optuna.Study) -> Comparison:
-    """What `save_comparison` stored, else an empty comparison."""
-    known = _read(Comparison.from_json, study.user_attrs.get(COMPARISON))
-    return Comparison() if known is None else known
-
-
-def save_trainings(study: optuna.Study, records: Sequence[TrainingRecord]) -> None:
-    """PLACEHOLDER"""
-    with plain_errors("the study"):
-        study.set_user_attr("trainings", [r.to_json() for r in records])
-
-
-def load_trainings(study: optuna.Study) -> list[TrainingRecord]:
-    """PLACEHOLDER"""
-    return _read_all(TrainingRecord.from_json, study.user_attrs.get("trainings", []))
-
-
-def save_provenance(study: optuna.Study, provenance: dict[str, Any]) -> None:
-    """Put what the report needs beyond the records into the study; see `results.report`."""
-    with plain_errors("the study"):
-        study.set_user_attr(PROVENANCE, json.dumps(provenance, default=str))
-
-
-def load_provenance(study: optuna.Study) -> dict[str, Any]:
-    """What `save_provenance` stored, else an empty dict."""
-    loaded: dict[str, Any] | None = _read(json.loads, study.user_attrs.get(PROVENANCE))
-    return loaded or {}
-
-
 def write_text(path: Path, text: str, remedy: str = RESUME) -> None:
     """Write ``path`` in one step, as UTF-8; see `write_bytes`."""
     write_bytes(path, text.encode(), remedy)
@@ -350,13 +241,7 @@ def write_bytes(path: Path, data: bytes, remedy: str = RESUME) -> None:
         UserError: the disk is full or the folder cannot be written; the old file is still there.
     """
     with plain_errors(str(path), remedy):
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        write_atomically(path, data)
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def plural(n: int, noun: str) -> str:
+def plural(n: float, noun: str) -> str:
     """``1 trial``, ``2 trials``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 

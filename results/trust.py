@@ -21,11 +21,12 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from results.record import TrialRecord, Tried
+from results.record import Candidate, TrialRecord
 from results.stops import once
 
 ENOUGH = 5
@@ -96,61 +97,36 @@ class Ceiling:
     spearman: Correlation
 
 
-TRUST_COLUMNS = (
-    "name",
-    "control",
-    "rung",
-    "n",
-    "kendall",
-    "kendall_low",
-    "kendall_high",
-    "spearman",
-    "spearman_low",
-    "spearman_high",
-    "n_by_coin",
-    "kendall_unselected",
-    "kendall_unselected_low",
-    "kendall_unselected_high",
-    "spearman_unselected",
-    "spearman_unselected_low",
-    "spearman_unselected_high",
-    "ceiling_policies",
-    "ceiling_kendall",
-    "ceiling_kendall_low",
-    "ceiling_kendall_high",
-    "ceiling_spearman",
-    "ceiling_spearman_low",
-    "ceiling_spearman_high",
-    "note",
-)
-
-
 def trust_table(
     records: Sequence[TrialRecord], repeats: Sequence[TrialRecord] = ()
 ) -> pd.DataFrame:
-    """One row a proxy and control: `TRUST_COLUMNS`, figures that cannot be given being ``nan``.
+    """One row a proxy and control, figures that cannot be given being ``nan``.
 
     Fields are those of `Trust` and `Ceiling`; the ceiling is the same in every row. ``_low`` and
     ``_high`` are the ends of 95 % intervals.
     """
     ceiling = noise_ceiling(records, repeats)
-    rows = [
-        [
-            *(t.name, t.control, t.rung, t.n),
-            *(*_flat(t.kendall), *_flat(t.spearman), t.by_coin),
-            *(*_flat(t.kendall_unselected), *_flat(t.spearman_unselected)),
-            ceiling.policies if ceiling else 0,
-            *_flat(ceiling.kendall if ceiling else None),
-            *_flat(ceiling.spearman if ceiling else None),
-            t.note,
-        ]
-        for t in proxy_trust(records)
-    ]
-    return pd.DataFrame(rows, columns=list(TRUST_COLUMNS))
+    return pd.DataFrame([_row(trust, ceiling) for trust in proxy_trust(records)])
 
 
-def _flat(c: Correlation | None) -> tuple[float, float, float]:
-    return (c.value, c.low, c.high) if c else (math.nan, math.nan, math.nan)
+def _row(t: Trust, ceiling: Ceiling | None) -> dict[str, Any]:
+    return {
+        **{name: getattr(t, name) for name in ("name", "control", "rung", "n")},
+        **_flat("kendall", t.kendall),
+        **_flat("spearman", t.spearman),
+        "n_by_coin": t.by_coin,
+        **_flat("kendall_unselected", t.kendall_unselected),
+        **_flat("spearman_unselected", t.spearman_unselected),
+        "ceiling_policies": ceiling.policies if ceiling else 0,
+        **_flat("ceiling_kendall", ceiling.kendall if ceiling else None),
+        **_flat("ceiling_spearman", ceiling.spearman if ceiling else None),
+        "note": t.note,
+    }
+
+
+def _flat(name: str, c: Correlation | None) -> dict[str, float]:
+    ends = (c.value, c.low, c.high) if c else (math.nan, math.nan, math.nan)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
 
 
 def proxy_trust(records: Sequence[TrialRecord], seed: int = 0) -> list[Trust]:
@@ -192,9 +168,9 @@ def noise_ceiling(
     """
     rung = trust_rung(records)
     trained = trained_to(records, rung)
-    by_policy: dict[Tried, dict[int, float]] = defaultdict(dict)
+    by_policy: dict[Candidate, dict[int, float]] = defaultdict(dict)
     for r in [*trained, *trained_to(repeats, rung)]:
-        by_policy[r.tried].setdefault(r.seed, r.accuracy[rung - 1])
+        by_policy[r.candidate].setdefault(r.seed, r.accuracy[rung - 1])
     groups = [list(seeds.values()) for seeds in by_policy.values() if len(seeds) > 1]
     accuracy = np.array([r.accuracy[rung - 1] for r in trained])
     if not groups or len(accuracy) < 2 or np.ptp(accuracy) == 0.0:
@@ -246,7 +222,7 @@ def _trust(
             return Trust(name, control, rung, n, None, None, note=note)
     counts = _resamples(n, seed)
     tau, rho = (_interval(each(score, accuracy, counts)) for each in (kendall, spearman))
-    first = [min(r.regardless, default=rung) for r in known]
+    first = [min(r.explored, default=rung) for r in known]
     coin = Counter(k for k in first if k < rung)
     by_coin = coin.total()
     fair: tuple[Correlation | None, Correlation | None] = (None, None)

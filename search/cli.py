@@ -150,7 +150,7 @@ def _report(arguments: Sequence[str]) -> int:
     if len(runs) == 1:
         (run,) = runs
         path = run.report(options.out)
-        console.print(results.terminal_table(run.records, run.finals, run.provenance))
+        console.print(results.terminal_table(run))
         if run.compared.arms:
             console.print(Group("", results.terminal_comparison(run.compared)))
     else:
@@ -180,17 +180,17 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
 
 def _show(run: Run, console: Console) -> None:
     """The table, where the report is, and how to load what was found."""
-    console.print(results.terminal_table(run.records, run.finals, run.provenance))
+    console.print(results.terminal_table(run))
     console.print(f"\nreport: {run.folder / 'report.html'}", highlight=False, soft_wrap=True)
     best = [final for final in run.finals if final.best]
     if not best:
         return
     if not (run.folder / "models").is_dir():  # another process trained the finals
-        where = f"{run.provenance['folder']}/models"
+        where = f"{run.provenance.folder}/models"
         console.print(f"\nthe networks are in {where}", highlight=False, soft_wrap=True)
         return
     console.print("\nload what was found:\n  import prune_ops; from search import models")
-    fresh = run.provenance["fresh"]
+    fresh = run.provenance.fresh
     for final in best:
         where = str(run.folder / "models" / str(final.number))
         line = f"  model = prune_ops.load({fresh}, {where!r})  # budget {final.budget}"

@@ -21,8 +21,9 @@ from prune_ops import (
     select,
     without_parametrization,
 )
-from results.record import TrialRecord
-from results.training import Candidate, TrainingSpec
+from results.record import Candidate, TrialRecord
+from results.rules import tolerance
+from results.training import TrainingSpec
 from search import cache
 from search.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied_to_cpu
 from search.config import SearchConfig
@@ -36,9 +37,6 @@ from search.task import Task
 from search.train import evaluate, train
 from spaces import Space
 from spaces.state import state_of
-
-TOLERANCE = 0.01
-"""Share of the unpruned network's flops within which two policies count as equally large."""
 
 ADAPTING = 2048, 64
 """Images that proxies calibrate on, and of one batch: adaptive BatchNorm takes all 32 batches."""
@@ -89,7 +87,7 @@ class Evaluator:
     def rule(self) -> DominanceRule:
         """Who is promoted from a rung below the top."""
         judging = self.config.judging
-        return DominanceRule(judging.eta, judging.explore, int(TOLERANCE * self.space.full_flops))
+        return DominanceRule(judging.eta, judging.explore, tolerance(self.space.full_flops))
 
     def on(self, device: torch.device) -> Evaluator:
         """The same on another device."""
@@ -104,10 +102,6 @@ class Evaluator:
         """
         for split in (self.task.train, self.task.validation, self.task.test):
             next(iter(split.batches(1)))
-
-    def next_rung(self, record: TrialRecord) -> int:
-        """The rung that a trial has still to be judged at."""
-        return record.rung + 1 if record.proxies else 0
 
     def score(self, record: TrialRecord, rung: int) -> float:
         """What counts at a rung: the deciding proxy at rung 0, accuracy above."""

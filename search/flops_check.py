@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from torch import nn
 
 from results import FinalRecord, text
-from results.training import Candidate
+from results.record import Candidate
 from search.evaluator import Evaluator
 from spaces import Space
 from spaces.cost import layer_flops

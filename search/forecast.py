@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from results.training import Candidate
+from results.record import Candidate
 from search.data.splits import Split
 from search.engines import Engine
 from search.evaluator import Evaluator

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from prune_ops import Scores, Size
-from results.training import Candidate, TrainingSpec
+from results.record import Candidate
+from results.training import TrainingSpec
 from search.errors import Diverged
 from spaces import copied
 from spaces.errors import ModelError, brief

@@ -5,16 +5,19 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from results import BesideRecord, FinalRecord
-from results.beside import trainings
+from prune_ops import WAYS
+from results.compression import Way
+from results.data import RunData
+from results.provenance import Baseline, Frozen, Group, Provenance
+from results.rules import TOLERANCE
+from results.spending import times_tested
 from search.config import SearchConfig
-from search.evaluator import TOLERANCE
 from search.task import Task
 from spaces import Budget, Space
 
@@ -27,31 +30,31 @@ def provenance(
     task: Task,
     space: Space,
     budgets: Sequence[Budget],
-) -> dict[str, Any]:
-    """What ``results.report`` needs beyond the records; its docstring names the keys."""
-    return {
-        "run": name,
-        "task": task.name,
-        "fresh": _fresh(config.task.model, task),
-        "config": config.to_dict(),
-        "reference": config.reference,
-        "versions": versions(),
-        "commit": commit(),
-        "device": device(task.device),
-        "budgets": {str(budget): budget.limit(space.full_flops) for budget in budgets},
-        "full_flops": space.full_flops,
-        "baseline": {"flops": space.full_flops, "params": space.full_params},
-        "train_images": len(task.train),
-        "val_images": len(task.validation),
-        "test_images": len(task.test),
-        "base_epochs": task.base_epochs,
-        "tolerance": TOLERANCE,
-        "groups": [{"name": g.name, "channels": g.channels} for g in space.groups],
-        "frozen": [
-            {"name": f.name, "channels": f.channels, "reason": f.reason} for f in space.frozen
-        ],
-        "uncounted": uncounted(space),
-    }
+) -> Provenance:
+    """What the report needs beyond the records, as far as it is known when a run begins."""
+    return Provenance(
+        run=name,
+        task=task.name,
+        fresh=_fresh(config.task.model, task),
+        config=config.to_dict(),
+        reference=config.reference,
+        versions=versions(),
+        commit=commit(),
+        device=device(task.device),
+        baseline=Baseline(space.full_flops, space.full_params),
+        budgets={str(budget): budget.limit(space.full_flops) for budget in budgets},
+        full_flops=space.full_flops,
+        tolerance=TOLERANCE,
+        groups=tuple(Group(g.name, g.channels) for g in space.groups),
+        frozen=tuple(Frozen(f.name, f.channels, f.reason) for f in space.frozen),
+        uncounted=tuple(uncounted(space)),
+        train_images=len(task.train),
+        val_images=len(task.validation),
+        test_images=len(task.test),
+        base_epochs=task.base_epochs,
+        test_reads=0,
+        ways={name: Way(WAYS[name].label, WAYS[name].note) for name in WAYS},
+    )
 
 
 def uncounted(space: Space) -> list[dict[str, str]]:
@@ -59,11 +62,15 @@ def uncounted(space: Space) -> list[dict[str, str]]:
     return [{"module": u.module, "operation": u.operation} for u in space.uncounted]
 
 
-def tested(finals: Sequence[FinalRecord], others: Sequence[BesideRecord]) -> dict[str, Any]:
-    """What of the provenance is known only from the finals and what was set beside them."""
-    networks = {(final.tried, seed) for final in finals for seed in final.seeds}
-    reads = len(networks) + len(trainings(others))
-    return _baseline(finals) | {"test_reads": reads}
+def tested(about: Provenance, run: RunData) -> Provenance:
+    """With what is known only once networks were tested."""
+    final = next((final for final in run.finals if final.role == "baseline"), None)
+    reads = times_tested(run)[0]
+    if final is None:
+        return replace(about, test_reads=reads)
+    accuracies = final.val_accuracy[0], final.test_accuracy[0]
+    baseline = Baseline(final.flops, final.params, *accuracies)
+    return replace(about, test_reads=reads, baseline=baseline)
 
 
 def versions() -> dict[str, str]:
@@ -96,16 +103,3 @@ def _fresh(model: str, task: Task) -> str:
     """The expression that builds the unpruned architecture."""
     channels = task.example[0].shape[1]
     return f"models.build({model!r}, classes={task.classes}, in_channels={channels})"
-
-
-def _baseline(finals: Sequence[FinalRecord]) -> dict[str, Any]:
-    for final in finals:
-        if final.role == "baseline":
-            known = {
-                "flops": final.flops,
-                "params": final.params,
-                "val_accuracy": final.val_accuracy[0],
-                "test_accuracy": final.test_accuracy[0],
-            }
-            return {"baseline": known}
-    return {}

@@ -5,27 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import results
 from prune_ops import Scores
-from results import (
-    Run,
-    TrialRecord,
-    load_beside,
-    load_finals,
-    load_provenance,
-    load_records,
-    save_beside,
-    save_finals,
-    save_provenance,
-    save_repeats,
-    save_sensitivity,
-    write_tables,
-)
+from results import Provenance, Run, TrialRecord, load_records, store, write_tables
+from results.record import Candidate
+from results.run import left_behind
 from results.text import duration, number, plural
-from results.training import Candidate
 from search import log
 from search.checks import Check, no_check, savable
 from search.config import SearchConfig
@@ -96,21 +85,19 @@ def execute(
 def _search(
     folder: Folder, engine: Engine, task: Task | None, progress: Progress, check: Check
 ) -> None:
-    command = {} if task else {"command": folder.config.command}
     run = prepare(folder, engine, task, progress, unchanged(folder), savable, check)
-    about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets) | command
+    about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
     with (
         session(run, _sampler(run), "checkpoints", partial(_starts, run)) as s,
-        _kept(s, about) as keep,
+        _kept(s, replace(about, command="" if task else folder.config.command)) as keep,
     ):
         _forecast(s)
         _run_trials(s)
         done = partial(ended, s.study)
         with s.peers.exclusively("trains the finals", done, progress.say) as ours:
             if ours:
-                about["folder"] = folder.owner.partition("#")[0]
-                about["checks"] = [*_train(s), *_caveats(s)]
-                keep()
+                checks = [*_train(s), *_caveats(s)]
+                keep(folder=folder.owner.partition("#")[0], checks=tuple(checks))
                 end(s.study)
         s.checkpoints.clear()
         s.peers.outbox.clear()
@@ -161,18 +148,19 @@ def _train(s: Session) -> list[str]:
     study, evaluator, trainer = s.study, s.evaluator, s.trainer
     records = load_records(study)
     again = Repeats(records, evaluator)
-    tested = next((f for f in load_finals(study) if f.role == "baseline"), None)
+    known = store.load(study, store.FINALS)
+    tested = next((final for final in known if final.role == "baseline"), None)
     front = Finals(finalists(records, evaluator, s.run.budgets), evaluator, tested)
     tick = partial(s.run.progress.advance, "trainings")
     networks = SavedNetworks(front, s.run.folder.path / "models")
     s.run.progress.resize("trainings", len({*again.jobs, *front.jobs}))
-    carry_out(again, trainer, partial(save_repeats, study), tick)
-    trained = carry_out(front, trainer, partial(save_finals, study), tick, networks)
+    carry_out(again, trainer, partial(store.save, study, store.REPEATS), tick)
+    trained = carry_out(front, trainer, partial(store.save, study, store.FINALS), tick, networks)
     checks = [*flops_check(trained, evaluator), *front.failures(trainer.known)]
     if s.run.config.training.compression_baselines:
         others = CompressionBaselines(trained, evaluator)
         s.run.progress.resize("trainings", len({*again.jobs, *front.jobs, *others.jobs}))
-        carry_out(others, trainer, partial(save_beside, study), tick)
+        carry_out(others, trainer, partial(store.save, study, store.BASELINES), tick)
         checks += others.failures(trainer.known)
     return checks
 
@@ -210,25 +198,24 @@ def _starts(run: Prepared, scores: Mapping[str, Scores]) -> list[Start]:
 
 
 @contextmanager
-def _kept(s: Session, about: dict[str, Any]) -> Iterator[Callable[[], None]]:
+def _kept(s: Session, about: Provenance) -> Iterator[Callable[..., None]]:
     """Whatever ends the block, provenance and tables say how far the run got; so does the call."""
-    study, folder = s.study, s.run.folder
-    peers, before, began = s.peers, load_provenance(study), time.time()
-    about["started"] = before.get("started", time.strftime("%Y-%m-%d %H:%M"))
+    study, folder, began = s.study, s.run.folder.path, time.time()
+    before = store.load(study, store.PROVENANCE)
+    about = replace(about, started=before.started or time.strftime("%Y-%m-%d %H:%M"))
 
-    def keep() -> None:
-        about["seconds"] = before.get("seconds", 0.0) + time.time() - began
-        about.update(tested(load_finals(study), load_beside(study)))
-        save_provenance(study, about)
+    def keep(**changes: Any) -> None:
+        nonlocal about
+        seconds = (before.seconds or 0.0) + time.time() - began
+        about = replace(tested(about, left_behind(study, folder)), seconds=seconds, **changes)
+        store.save(study, store.PROVENANCE, about)
 
-    if peers.is_leader:
-        save_provenance(study, about)
-        save_sensitivity(study, sensitivity(s.run.space, s.run.config, s.scores))
+    if s.peers.is_leader:
+        store.save(study, store.PROVENANCE, about)
+        store.save(study, store.SENSITIVITY, sensitivity(s.run.space, s.run.config, s.scores))
     try:
         yield keep
     finally:
-        if peers.is_leader:
+        if s.peers.is_leader:
             keep()
-        write_tables(
-            folder.path, load_records(study), load_finals(study), others=load_beside(study)
-        )
+        write_tables(folder, left_behind(study, folder))

@@ -11,7 +11,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 
 from prune_ops import Scores
-from results.store import load_trainings, save_trainings
+from results import store
+from results.run import left_behind
 from search import log
 from search.checkpoints import InFolder
 from search.checks import Check
@@ -31,7 +32,7 @@ from search.study.network import fingerprint
 from search.study.open import begun, check_storage, opened
 from search.study.peers import OpenStudy, Peers
 from search.task import Task
-from search.trainings.trainer import Trainer
+from search.trainings.trainer import Trainer, adopted
 from spaces import Budget, Space, UserError
 
 Starts = Callable[[Mapping[str, Scores]], Sequence[Start]]
@@ -163,8 +164,8 @@ def session(
             trainer=Trainer(
                 evaluator,
                 run.engine,
-                load_trainings(there.study),
-                partial(save_trainings, there.study),
+                adopted(left_behind(there.study, folder.path).training_records, evaluator),
+                partial(store.save, there.study, store.TRAININGS),
             ),
             checkpoints=kept,
         )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from results.training import Candidate
+from results.record import Candidate
 from search.config import SearchConfig
 from search.evaluator import Evaluator
 from search.jobs import Failure, RungResult, TrainingJob, TrainingResult

@@ -79,4 +79,4 @@ if __name__ == "__main__":
     url, folder, pickled, trials, seconds = sys.argv[1:]
     space = pickle.loads(Path(pickled).read_bytes())
     with shared(url, Path(folder), space) as opened:
-        work(opened, toy(space, Slow(Path(folder), float(seconds)), coin=1.0), int(trials))
+        work(opened, toy(space, Slow(Path(folder), float(seconds)), explore=1.0), int(trials))

@@ -9,10 +9,12 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from results import text
+from results.data import RunData
 from results.paired import Paired, holm, paired
 from results.pareto import UNIT_SQUARE, hypervolume, hypervolume_history, trial_front
 from results.record import FinalRecord
@@ -27,23 +29,21 @@ from results.report.blocks import (
     Section,
     Table,
 )
+from results.spending import times_tested
 from spaces.errors import UserError
 
-if TYPE_CHECKING:
-    from results.run import Run
-
 ALIKE = {
-    "the model": ("config", "task", "model"),
-    "its weights": ("config", "task", "weights"),
-    "the data": ("config", "task", "data"),
-    "the size of the images": ("config", "task", "image_size"),
-    "the number of training images": ("config", "task", "train_images"),
-    "the number of test images": ("test_images",),
-    "the seed": ("config", "policies", "seed"),
-    "the training": ("config", "training", "train"),
-    "the final epochs": ("config", "training", "final_epochs"),
-    "the learning rate": ("config", "training", "lr"),
-    "the batch size": ("config", "training", "batch_size"),
+    "the model": "settings.model",
+    "its weights": "settings.weights",
+    "the data": "settings.data",
+    "the size of the images": "settings.image_size",
+    "the number of training images": "settings.train_images",
+    "the number of test images": "test_images",
+    "the seed": "settings.seed",
+    "the training": "settings.train",
+    "the final epochs": "settings.final_epochs",
+    "the learning rate": "settings.lr",
+    "the batch size": "settings.batch_size",
 }
 """What two runs must share for their final trainings to be pairs, by its place in the provenance.
 
@@ -51,7 +51,7 @@ The seed of a run cuts its validation split and trains its unpruned network.
 """
 
 
-def report_several(runs: Sequence[Run], path: str | Path) -> Path:
+def report_several(runs: Sequence[RunData], path: str | Path) -> Path:
     """Write one page, and its Markdown, that sets ``runs`` side by side; the first is the measure.
 
     Runs of one architecture in different sizes, whose groups have the same names, are compared at
@@ -72,7 +72,7 @@ def report_several(runs: Sequence[Run], path: str | Path) -> Path:
     return files.write(document(named), files.page_path(path))
 
 
-def document(named: Mapping[str, Run]) -> Document:
+def document(named: Mapping[str, RunData]) -> Document:
     """The report of runs by name, whatever it is written as."""
     by_fraction = _by_fraction(named)
     levels = _levels(named)
@@ -82,9 +82,9 @@ def document(named: Mapping[str, Run]) -> Document:
     return Document(title, lead, [section for section in made if section])
 
 
-def _named(runs: Sequence[Run]) -> dict[str, Run]:
+def _named(runs: Sequence[RunData]) -> dict[str, RunData]:
     """Every run by its name, or by its folder where two have one name."""
-    names = [str(run.provenance.get("run") or run.folder.name) for run in runs]
+    names = [str(run.provenance.run or run.folder.name) for run in runs]
     unique = [
         name if names.count(name) == 1 else str(run.folder)
         for name, run in zip(names, runs, strict=True)
@@ -95,34 +95,29 @@ def _named(runs: Sequence[Run]) -> dict[str, Run]:
     return dict(zip(unique, runs, strict=True))
 
 
-def _by_fraction(named: Mapping[str, Run]) -> bool:
+def _by_fraction(named: Mapping[str, RunData]) -> bool:
     """Whether only shares of FLOPs can be compared; refuses runs of different networks."""
     (first, one), *others = named.items()
     for name, run in named.items():
-        if not run.provenance.get("groups") or not run.provenance.get("full_flops"):
+        if not run.provenance.groups or not run.provenance.full_flops:
             raise UserError(f"run {name} must say which network it is of, but its study does not")
     for name, run in others:
-        mine, its = _groups(one), _groups(run)
+        mine, its = one.provenance.channels, run.provenance.channels
         if list(mine) != list(its):
             raise UserError(
                 f"the runs must be of one network, but {first} has {len(mine)} groups and "
                 f"{name} has {len(its)}, of other names; give runs of one model"
             )
-    return (
-        len({(run.provenance["full_flops"], *_groups(run).values()) for run in named.values()}) > 1
-    )
+    sizes = {(p.full_flops, *p.channels.values()) for p in (r.provenance for r in named.values())}
+    return len(sizes) > 1
 
 
-def _groups(run: Run) -> dict[str, int]:
-    return {group["name"]: group["channels"] for group in run.provenance["groups"]}
-
-
-def _levels(named: Mapping[str, Run]) -> dict[str, float]:
+def _levels(named: Mapping[str, RunData]) -> dict[str, float]:
     """Every budget of every run, as a share of the unpruned FLOPs, the largest first."""
     found = {
-        round(limit / run.provenance["full_flops"], 6): budget
+        round(limit / (run.provenance.full_flops or 1), 6): budget
         for run in named.values()
-        for budget, limit in (run.provenance.get("budgets") or {}).items()
+        for budget, limit in run.budgets.items()
     }
     return {found[share]: share for share in sorted(found, reverse=True)}
 
@@ -138,7 +133,7 @@ class _Rival:
     unpaired: str = ""
 
 
-def _rivals(named: Mapping[str, Run], first: str, levels: Mapping[str, float]) -> list[_Rival]:
+def _rivals(named: Mapping[str, RunData], first: str, levels: Mapping[str, float]) -> list[_Rival]:
     found = []
     for level, share in levels.items():
         finals = {name: best_under(run.finals, share) for name, run in named.items()}
@@ -165,17 +160,19 @@ def best_under(finals: Sequence[FinalRecord], share: float) -> FinalRecord | Non
     return max(fit, key=lambda final: _mean(final.val_accuracy), default=None)
 
 
-def why_not_paired(one: Run, other: Run) -> str:
+def why_not_paired(one: RunData, other: RunData) -> str:
     """Why equal seeds of two runs are no pairs; empty where they are."""
     differences = []
-    for what, keys in ALIKE.items():
-        a, b = _get(one.provenance, keys), _get(other.provenance, keys)
+    for what, place in ALIKE.items():
+        a, b = map(attrgetter(place), (one.provenance, other.provenance))
         if a != b:
             differences.append(f"{what} ({_shown(a)} and {_shown(b)})")
     return f"they differ in {', '.join(differences)}" if differences else ""
 
 
-def _summary(named: Mapping[str, Run], levels: Mapping[str, float], by_fraction: bool) -> Section:
+def _summary(
+    named: Mapping[str, RunData], levels: Mapping[str, float], by_fraction: bool
+) -> Section:
     first = next(iter(named))
     rivals = _rivals(named, first, levels)
     blocks: list[Block] = [Paragraph(each, "verdict") for each in _sentences(rivals, first)]
@@ -248,7 +245,7 @@ def _rivals_table(rivals: Sequence[_Rival], first: str) -> Table:
     return Table(columns, rows)
 
 
-def _fronts(named: Mapping[str, Run]) -> Section:
+def _fronts(named: Mapping[str, RunData]) -> Section:
     # Imported late: matplotlib takes a second.
     from results.report.plots import several
 
@@ -284,19 +281,14 @@ def _fronts(named: Mapping[str, Run]) -> Section:
     return Section("front", "Accuracy against FLOPs", blocks)
 
 
-def _care(named: Mapping[str, Run]) -> str:
+def _care(named: Mapping[str, RunData]) -> str:
     """A warning where accuracies of the search are not after the same training."""
-    alike = {
-        tuple(
-            _shown(_get(run.provenance, ("config", *keys)))
-            for keys in (("judging", "rungs"), ("training", "train"), ("task", "data"))
-        )
-        for run in named.values()
-    }
+    asked = (run.provenance.settings for run in named.values())
+    alike = {(one.rungs, one.train, one.data) for one in asked}
     return "" if len(alike) == 1 else " The runs trained differently, so heights do not compare."
 
 
-def _search(named: Mapping[str, Run]) -> Section:
+def _search(named: Mapping[str, RunData]) -> Section:
     from results.report.plots import several
 
     histories = {name: hypervolume_history(run.records) for name, run in named.items()}
@@ -330,72 +322,60 @@ def _search(named: Mapping[str, Run]) -> Section:
     )
 
 
-def _volume(run: Run) -> float:
+def _volume(run: RunData) -> float:
     front = [(r.flops_fraction, r.val_accuracy) for r in trial_front(run.records)]
     return hypervolume(front, UNIT_SQUARE)
 
 
-def _origin(named: Mapping[str, Run]) -> Section:
+def _origin(named: Mapping[str, RunData]) -> Section:
     """What the runs were asked for; settings that all share stand once."""
     settings = {
-        "task": ("task",),
-        "model": ("config", "task", "model"),
-        "data": ("config", "task", "data"),
-        "budgets": ("config", "policies", "budget"),
-        "sampler": ("config", "policies", "sampler"),
-        "trials asked for": ("config", "policies", "trials"),
-        "seed": ("config", "policies", "seed"),
-        "criterion": ("config", "judging", "criterion"),
-        "ranked by": ("config", "judging", "rank_by"),
-        "rungs, epochs": ("config", "judging", "rungs"),
-        "training": ("config", "training", "train"),
-        "final epochs": ("config", "training", "final_epochs"),
-        "final seeds": ("config", "training", "final_seeds"),
-        "FLOPs of the unpruned network": ("full_flops",),
-        "test images": ("test_images",),
-        "device": ("device",),
-        "commit": ("commit",),
+        "task": "task",
+        "model": "settings.model",
+        "data": "settings.data",
+        "budgets": "settings.budget",
+        "sampler": "settings.sampler",
+        "trials asked for": "settings.trials",
+        "seed": "settings.seed",
+        "criterion": "settings.criterion",
+        "ranked by": "settings.rank_by",
+        "rungs, epochs": "settings.rungs",
+        "training": "settings.train",
+        "final epochs": "settings.final_epochs",
+        "final seeds": "settings.final_seeds",
+        "FLOPs of the unpruned network": "full_flops",
+        "test images": "test_images",
+        "device": "device",
+        "commit": "commit",
     }
     rows = [
-        [title, *(_shown(_get(run.provenance, keys)) for run in named.values())]
-        for title, keys in settings.items()
+        [title, *(_shown(attrgetter(place)(run.provenance)) for run in named.values())]
+        for title, place in settings.items()
     ]
     rows.append(["trials", *(str(len(run.records)) for run in named.values())])
     rows.append(["reads of the test split", *(_reads(run) for run in named.values())])
     rows = [row for row in rows if set(row[1:]) != {text.NONE}]
     columns = [Column("", label=True), *(Column(name) for name in named)]
-    notes = [
-        f"{name}: {note}"
-        for name, run in named.items()
-        for note in run.provenance.get("checks") or ()
-    ]
+    notes = [f"{name}: {note}" for name, run in named.items() for note in run.provenance.checks]
     blocks: list[Block] = [Table(columns, rows)]
     return Section(
         "provenance", "Where this comes from", [*blocks, *([Bullets(notes)] * bool(notes))]
     )
 
 
-def _reads(run: Run) -> str:
-    known = run.provenance.get("test_reads")
-    return text.NONE if known is None else str(known + run.compared.test_reads)
+def _reads(run: RunData) -> str:
+    reads = sum(times_tested(run))
+    return text.NONE if not reads and run.provenance.test_reads is None else str(reads)
 
 
 def _columns(label: str, *numeric: str) -> list[Column]:
     return [Column(label, label=True), *(Column(title, numeric=True) for title in numeric)]
 
 
-def _get(provenance: Mapping[str, Any], keys: Sequence[str]) -> Any:
-    """A nested value; ``None`` where any key is absent."""
-    value: Any = provenance
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
 def _shown(value: Any) -> str:
-    if value is None or value == "":
+    if value in (None, "", ()):
         return text.NONE
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple):
         return ", ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 

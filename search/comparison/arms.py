@@ -7,20 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from results import Arm, ArmRecord
-from results.spending import training_flops
-from results.training import Candidate, TrainingRecord, TrainingSpec
-from search.comparison.structures import SLIMMING, Structure, random_source
+from results import ARMS, ArmRecord
+from results.arms import Schedule
+from results.record import Candidate
+from results.training import COMPARISON, TrainingRecord, training_flops
+from search.comparison.structures import SLIMMING, Structure
 from search.evaluator import Evaluator
 from search.jobs import TrainingJob
 from search.trainings.trainer import Known
 
-SMALL_RATE = 1e-3
-"""At which fine-tuning once was usual (Liu et al. 2019)."""
-
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class Epochs:
     """The epochs of the comparison, and the rate of fine-tuning at each budget.
 
     Attributes:
@@ -42,7 +40,7 @@ class Planned:
     """
 
     structure: Structure
-    arm: Arm
+    arm: str
     job: TrainingJob
 
 
@@ -53,19 +51,19 @@ class Arms:
         earlier: rows of an earlier comparison; those that are not planned now stay at the end.
     """
 
-    purpose = "comparison"
+    purpose = COMPARISON
 
     def __init__(
         self,
         structures: Sequence[Structure],
-        arms: Sequence[Arm],
+        arms: Sequence[str],
         seeds: Sequence[int],
-        schedule: Schedule,
+        epochs: Epochs,
         evaluator: Evaluator,
         earlier: Sequence[ArmRecord] = (),
     ) -> None:
         self._structures, self._arms, self._seeds = structures, arms, seeds
-        self._schedule, self._evaluator = schedule, evaluator
+        self._epochs, self._evaluator = epochs, evaluator
         planned = {_place(self._row(p, None)) for p in self.planned}
         self._others = [replace(r, best=False) for r in earlier if _place(r) not in planned]
 
@@ -89,27 +87,18 @@ class Arms:
         pairs = [(planned, known(planned.job)) for planned in self.planned]
         return [*(self._row(p, r) for p, r in pairs if r is not None), *self._others]
 
-    def _job(self, structure: Structure, arm: Arm, seed: int) -> TrainingJob:
-        policy = structure.candidate.policy
-        specs, schedule = self._evaluator.specs, self._schedule
-        base, tuning = schedule.base, schedule.finetune
-        equal = specs.epochs_of_equal_cost(policy, base)
-        rate, fresh = schedule.rates[structure.budget], specs.usual_rate(scratch=True)
-        candidate = structure.candidate
-        match arm:
-            case "finetune":
-                spec = TrainingSpec(rate, tuning)
-            case "finetune-small":
-                spec = TrainingSpec(SMALL_RATE, tuning)
-            case "random-channels":
-                spec, candidate = TrainingSpec(rate, tuning), Candidate(policy, random_source(seed))
-            case "scratch-e":
-                spec = TrainingSpec(fresh, base, scratch=True)
-            case "scratch-b":
-                spec = TrainingSpec(fresh, equal, scratch=True)
-            case "scratch-b+":
-                spec = TrainingSpec(fresh, equal + tuning, scratch=True)
-        return TrainingJob(candidate, spec, seed)
+    def _job(self, structure: Structure, arm: str, seed: int) -> TrainingJob:
+        policy, source = structure.candidate.policy, structure.candidate.criterion
+        specs, epochs = self._evaluator.specs, self._epochs
+        schedule = Schedule(
+            base=epochs.base,
+            equal=specs.epochs_of_equal_cost(policy, epochs.base),
+            finetune=epochs.finetune,
+            rate=epochs.rates[structure.budget],
+            scratch_rate=specs.usual_rate(scratch=True),
+        )
+        candidate = Candidate(policy, ARMS[arm].source(source, seed))
+        return TrainingJob(candidate, ARMS[arm].spec(schedule), seed)
 
     def _row(self, planned: Planned, record: TrainingRecord | None) -> ArmRecord:
         structure, job, space = planned.structure, planned.job, self._evaluator.space
@@ -143,8 +132,8 @@ class Arms:
         if job.spec.scratch:
             return 0
         if job.candidate.criterion == SLIMMING:
-            return self._schedule.base
-        return self._evaluator.task.base_epochs or self._schedule.base
+            return self._epochs.base
+        return self._evaluator.task.base_epochs or self._epochs.base
 
 
 def _criterion(job: TrainingJob) -> str:

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
-from results import (
-    Arm,
-    ArmRecord,
-    Comparison,
-    SweepPoint,
-    load_comparison,
-    load_records,
-    save_comparison,
-)
+from results import ARMS, ArmRecord, Comparison, SweepPoint, load_records, store
 from results.text import duration, plural
-from search.comparison.arms import Arms, Schedule
+from results.training import COMPARISON, SWEEP
+from search.comparison.arms import Arms, Epochs
 from search.comparison.config import CompareConfig
 from search.comparison.notes import notes
 from search.comparison.resuming import check_options
@@ -31,9 +24,6 @@ from search.progress import Stage
 from search.session import Session
 from search.trainings.finals import finalists
 from search.trainings.trainer import carry_out
-
-SWEPT = frozenset({"finetune", "random-channels"})
-"""The arms that train at the rate which the sweep finds."""
 
 
 class Comparer:
@@ -58,7 +48,7 @@ class Comparer:
         s.trainer.offer(sources_of(options, self._seeds, s.evaluator, slim))
         found = self._structures(slim)
         self._forecast(found)
-        if SWEPT & set(options.arms):
+        if self._sweeps:
             carry_out(self._sweep(), s.trainer, self._keep_sweep, self._tick)
         points = self._so_far.sweep
         said = tuple(notes(points, options, _number(options.base_epochs), s.evaluator))
@@ -67,9 +57,9 @@ class Comparer:
         self._keep(arms=tuple(rows), complete=True)
 
     def _begin(self, anew: bool) -> None:
-        s, before = self._s, load_comparison(self._s.study)
+        s, before = self._s, store.load(self._s.study, store.COMPARISON)
         if anew:
-            reads = s.trainer.forget(("comparison", "sweep"))
+            reads = s.trainer.forget((COMPARISON, SWEEP))
             before = Comparison(earlier_reads=before.earlier_reads + reads)
         else:
             check_options(before, self._options, s.run.folder)
@@ -95,6 +85,10 @@ class Comparer:
         front = finalists(load_records(s.study), s.evaluator, s.run.budgets, options.front)
         return structures(options.structures, front, s.evaluator, scales)
 
+    @property
+    def _sweeps(self) -> bool:
+        return any(ARMS[name].swept for name in self._options.arms)
+
     def _sweep(self) -> Sweep:
         options = self._options
         epochs = _number(options.sweep_epochs)
@@ -106,12 +100,12 @@ class Comparer:
         rates = {str(budget): usual for budget in self._s.run.budgets}
         rates |= {point.budget: point.lr for point in points if point.chosen}
         base, finetune = _number(options.base_epochs), _number(options.finetune_epochs)
-        arms, schedule = cast(Sequence[Arm], options.arms), Schedule(base, finetune, rates)
-        return Arms(found, arms, self._seeds, schedule, evaluator, self._so_far.arms)
+        epochs = Epochs(base, finetune, rates)
+        return Arms(found, options.arms, self._seeds, epochs, evaluator, self._so_far.arms)
 
     def _forecast(self, found: Sequence[Structure]) -> None:
         s, engine = self._s, self._s.run.engine
-        swept = self._sweep().jobs if SWEPT & set(self._options.arms) else []
+        swept = self._sweep().jobs if self._sweeps else []
         jobs = [*swept, *self._arms(found, self._so_far.sweep).jobs]
         missing = s.trainer.missing(jobs)
         seconds = 0.0
@@ -134,7 +128,7 @@ class Comparer:
 
     def _keep(self, **changes: Any) -> None:
         self._so_far = replace(self._so_far, **changes)
-        save_comparison(self._s.study, self._so_far)
+        store.save(self._s.study, store.COMPARISON, self._so_far)
 
 
 def _number(value: int | None) -> int:

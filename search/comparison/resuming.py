@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import results
-from results import Comparison, Run
+from results import Comparison, Provenance, Run
 from search.comparison.config import CompareConfig
 from search.comparison.structures import SLIMMING
 from search.evaluator import Evaluator
@@ -76,20 +76,20 @@ def check_finished(run: Run, folder: Folder) -> None:
         )
 
 
-def check_same_network(about: Mapping[str, Any], folder: Folder, space: Space) -> None:
+def check_same_network(about: Provenance, folder: Folder, space: Space) -> None:
     """Refuse another network than the one that was searched.
 
     Raises:
         UserError: groups or flops differ.
     """
-    searched = {group["name"]: group["channels"] for group in about.get("groups", [])}
+    searched = about.channels
     here = {group.name: group.channels for group in space.groups}
-    if searched and (searched != here or about.get("full_flops") != space.full_flops):
+    if searched and (searched != here or about.full_flops != space.full_flops):
         different = [name for name in {**searched, **here} if searched.get(name) != here.get(name)]
         where = f", {', '.join(different[:3])} differ" if different else ""
         raise UserError(
             f"the policies of {folder.path} are of another model: {len(searched)} groups and "
-            f"{about.get('full_flops'):,} flops there, {len(here)} and {space.full_flops:,} "
+            f"{about.full_flops:,} flops there, {len(here)} and {space.full_flops:,} "
             f"here{where}; give the model that was searched"
         )
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from results.training import Candidate, TrainingSpec
+from results.record import Candidate
+from results.training import SPARSE, TrainingSpec
 from search import cache
 from search.evaluator import Evaluator
 from search.jobs import TrainingJob, TrainingResult
@@ -16,8 +17,6 @@ from search.trainings.trainer import Known, Trainer
 from spaces import copied
 from spaces.errors import ModelError
 from spaces.state import set_state
-
-PURPOSE = "sparse training"
 
 
 def slimmed(
@@ -44,7 +43,7 @@ def slimmed(
     weights = _InFile(folder / f"slimming-{cache.key(spec, seed)}.pt")
     if trainer.missing([job], weights):
         say("training the unpruned network sparsely, for slimming")
-    for _ in trainer.train(PURPOSE, [job], weights):
+    for _ in trainer.train(SPARSE, [job], weights):
         pass
     record = trainer.known(job)
     if record is None or record.failure:

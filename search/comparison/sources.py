@@ -8,8 +8,9 @@ from torch import nn
 
 import prune_ops
 from prune_ops import Scores
+from results.arms import random_source
 from search.comparison.config import CompareConfig
-from search.comparison.structures import SLIMMING, random_source
+from search.comparison.structures import SLIMMING
 from search.evaluator import Evaluator
 from search.jobs import WeightSource
 from search.scoring import in_one_unit

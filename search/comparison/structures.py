@@ -19,7 +19,7 @@ from torch import nn
 
 from prune_ops import Scores
 from results import Kind
-from results.training import Candidate
+from results.record import Candidate
 from search.evaluator import Evaluator
 from search.starts import global_ranking
 from search.trainings.finals import Finalist
@@ -88,11 +88,6 @@ def structures(
             policy = global_ranking(space, slim, budget, "bn_scale")
             found.append(Structure("slimming", "discovered", name, Candidate(policy, SLIMMING)))
     return found
-
-
-def random_source(seed: int) -> str:
-    """Name of the source whose channels are drawn at random for trainings with that seed."""
-    return f"random {seed}"
 
 
 def inside_blocks(model: nn.Module, space: Space, budget: Budget) -> Policy:

@@ -12,7 +12,8 @@ from dataclasses import replace
 from functools import cached_property
 
 from results import SweepPoint
-from results.training import Candidate, TrainingRecord, TrainingSpec
+from results.record import Candidate
+from results.training import SWEEP, TrainingRecord, TrainingSpec
 from search.evaluator import Evaluator
 from search.jobs import TrainingJob
 from search.seeds import trial_seed
@@ -29,7 +30,7 @@ class Sweep:
     [0.01]
     """
 
-    purpose = "sweep"
+    purpose = SWEEP
 
     def __init__(
         self, budgets: Sequence[Budget], rates: Sequence[float], epochs: int, evaluator: Evaluator

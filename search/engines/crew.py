@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Generic, Self, TypeVar
 
-from results.record import TrialRecord
-from results.training import Candidate
+from results.record import Candidate, TrialRecord
+from results.rules import next_rung
 from search.evaluator import Evaluator
 from search.jobs import Failure, RungResult, TrainingJob, TrainingResult
 
@@ -39,11 +39,11 @@ class Rungs(Work[TrialRecord, RungResult]):
     """Measures the next rung of a trial."""
 
     def done(self, job: TrialRecord) -> RungResult:
-        rung = self.evaluator.next_rung(job)
+        rung = next_rung(job)
         return self.evaluator.evaluate_rung(Candidate(job.policy, job.criterion), rung, job.seed)
 
     def failed(self, job: TrialRecord, failure: Failure, seconds: float) -> RungResult:
-        return RungResult(self.evaluator.next_rung(job), seconds, failure=failure)
+        return RungResult(next_rung(job), seconds, failure=failure)
 
 
 class Trainings(Work[TrainingJob, TrainingResult]):

@@ -23,6 +23,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from results.optuna_private import storage_of, take_asked
 from results.record import TrialRecord
+from results.rules import next_rung
 from search import data, log
 from search.callables import resolve
 from search.config import SearchConfig, TaskConfig
@@ -220,7 +221,7 @@ class _Desk:
         trial.set_config({"record": record.to_json()})  # from there it goes on if it is restarted
         if record.state != "running":
             return TrialScheduler.STOP
-        if self._evaluator.next_rung(record) != result.rung + 1:  # some rungs were known already
+        if next_rung(record) != result.rung + 1:  # some rungs were known already
             self._again.append(record)
             return TrialScheduler.STOP
         return TrialScheduler.CONTINUE
@@ -231,7 +232,7 @@ class _Desk:
         record = TrialRecord.from_json(trial.config["record"])
         if lost and record.state == "running":
             failure = _obituary(_last_error(trial))
-            result = RungResult(self._evaluator.next_rung(record), 0.0, failure=failure)
+            result = RungResult(next_rung(record), 0.0, failure=failure)
             self._guarded(lambda: self._ledger.add(record, result))
 
     def over(self) -> bool:

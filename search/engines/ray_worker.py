@@ -12,8 +12,8 @@ import torch
 from ray import tune
 from ray.exceptions import RayError
 
-from results.record import TrialRecord
-from results.training import Candidate
+from results.record import Candidate, TrialRecord
+from results.rules import next_rung
 from search.checkpoints import Checkpoints, State
 from search.engines import ray_cluster
 from search.evaluator import Evaluator
@@ -32,7 +32,7 @@ class Climber(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._record = TrialRecord.from_json(new_config["record"])
-        self._rung = self._evaluator.next_rung(self._record)
+        self._rung = next_rung(self._record)
         return True
 
     def step(self) -> dict[str, Any]:

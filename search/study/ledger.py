@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from results.optuna_private import trial_id_of
 from results.record import TrialRecord
+from results.rules import next_rung
 from results.store import RECORD, plain_errors, save_record
 from search.errors import SearchStopped
 from search.evaluator import Evaluator
@@ -156,7 +157,7 @@ class Ledger:
     def _spared(self, record: TrialRecord) -> TrialRecord:
         """With every next rung that is known already, while it climbs."""
         while record.state == "running":
-            rung = self._evaluator.next_rung(record)
+            rung = next_rung(record)
             kept = self._peers.outbox.find(record, rung)
             twin = self._rungs.twin(record)
             if kept is not None:
@@ -193,8 +194,8 @@ class Ledger:
         rule = self._evaluator.rule
         if not rule.dominated(point, competitors):
             return record
-        if rule.lucky(record.seed):
-            return replace(record, regardless=(*record.regardless, result.rung))
+        if rule.explores(record.seed):
+            return replace(record, explored=(*record.explored, result.rung))
         better, peers = rule.beaten_by(point, competitors)
         reason = f"rung {result.rung}: {better} of {peers} with at most its flops do better"
         return replace(record, state="stopped", reason=reason)

@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 
 from prune_ops import Scores
-from results import store
+from results import opening
 from results.store import plain_errors
 from search.checks import Check
 from search.folder import Folder
@@ -106,7 +106,7 @@ class StudyFile:
 
     def network(self) -> dict[str, Any]:
         """The fingerprint that the run was begun with; empty where there is none."""
-        with suppress(UserError), store.open_study(self._path) as study:
+        with suppress(UserError), opening.open_study(self._path) as study:
             return dict(study.user_attrs.get(identity.NETWORK, {}))
         return {}
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import replace
 
 import numpy as np
 
-from results.record import TrialRecord, Tried
+from results.record import TrialRecord
+from results.rules import measurement, next_rung
 from search.evaluator import Evaluator
 from search.jobs import RungResult
 from search.rungs import Competitors, Point
-
-Key = tuple[Tried, int, str]
 
 
 class RungIndex:
@@ -34,16 +33,16 @@ class RungIndex:
     def __init__(self, evaluator: Evaluator, without: Collection[int] = ()) -> None:
         self._evaluator, self._without = evaluator, without
         self._rungs: defaultdict[int, _Rung] = defaultdict(_Rung)
-        self._furthest: dict[Key, TrialRecord] = {}
+        self._furthest: dict[Hashable, TrialRecord] = {}
 
     def put(self, record: TrialRecord) -> None:
         """Add every rung that the record has."""
-        reached = self._evaluator.next_rung(record)
+        reached = next_rung(record)
         for rung in range(reached):
             self._rungs[rung].put(record.number, self.point(record, rung))
-        known = self._furthest.get(_key(record))
-        if known is None or self._evaluator.next_rung(known) < reached:
-            self._furthest[_key(record)] = record
+        known = self._furthest.get(measurement(record))
+        if known is None or next_rung(known) < reached:
+            self._furthest[measurement(record)] = record
 
     def point(self, record: TrialRecord, rung: int) -> Point:
         """The record's flops and score at a rung that it has."""
@@ -55,8 +54,8 @@ class RungIndex:
 
     def twin(self, record: TrialRecord) -> TrialRecord | None:
         """A trial of the same policy, criterion, seed and mode that has the rung that is next."""
-        known = self._furthest.get(_key(record))
-        if known is None or self._evaluator.next_rung(known) <= self._evaluator.next_rung(record):
+        known = self._furthest.get(measurement(record))
+        if known is None or next_rung(known) <= next_rung(record):
             return None
         return known
 
@@ -105,7 +104,3 @@ def extended(record: TrialRecord, result: RungResult) -> TrialRecord:
         accuracy=(*record.accuracy, result.accuracy),
         epochs=(*record.epochs, result.epochs),
     )
-
-
-def _key(record: TrialRecord) -> Key:
-    return record.tried, record.seed, record.mode

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from prune_ops import WAYS, Way, layer_weights, size
-from results import BesideRecord, FinalRecord
-from results.training import Candidate, TrainingRecord
+from results import CompressionBaseline, FinalRecord
+from results.record import Candidate
+from results.training import BASELINES, TrainingRecord
 from search.evaluator import Evaluator
 from search.jobs import TrainingJob
 from search.trainings.trainer import Known, failed, succeeded
@@ -43,7 +44,7 @@ class CompressionBaselines:
         finals: of the search; its best networks and the unpruned one get rows too.
     """
 
-    purpose = "compression baselines"
+    purpose = BASELINES
 
     def __init__(self, finals: Sequence[FinalRecord], evaluator: Evaluator) -> None:
         self._evaluator = evaluator
@@ -56,9 +57,9 @@ class CompressionBaselines:
         baselines = [entry for entry in self._entries if isinstance(entry, Baseline)]
         return [self._job(b, seed) for seed in self._seeds for b in baselines]
 
-    def rows(self, known: Known) -> list[BesideRecord]:
+    def rows(self, known: Known) -> list[CompressionBaseline]:
         """In the order of the networks and of the seeds."""
-        rows: list[BesideRecord] = []
+        rows: list[CompressionBaseline] = []
         for entry in self._entries:
             rows += self._trained(entry, known) if isinstance(entry, Baseline) else entry
         return rows
@@ -74,7 +75,9 @@ class CompressionBaselines:
     def _seeds(self) -> list[int]:
         return self._evaluator.config.final_seeds
 
-    def _ordered(self, finals: Iterable[FinalRecord]) -> Iterator[list[BesideRecord] | Baseline]:
+    def _ordered(
+        self, finals: Iterable[FinalRecord]
+    ) -> Iterator[list[CompressionBaseline] | Baseline]:
         """The unpruned network, at each budget the searched one and those as large, then others."""
         ways = [WAYS[name] for name in self._evaluator.config.training.compression_baselines]
         for final in finals:
@@ -86,7 +89,7 @@ class CompressionBaselines:
                         yield from self._as_large_as(final, way)
         yield from (Baseline(way.name, way.name, None) for way in ways if not way.needs_sparsity)
 
-    def _of(self, final: FinalRecord) -> list[BesideRecord]:
+    def _of(self, final: FinalRecord) -> list[CompressionBaseline]:
         """What is known of a network of the finals, which is not trained or tested again."""
         unpruned = final.policy is None
         policy = final.policy or self._evaluator.space.full
@@ -94,7 +97,7 @@ class CompressionBaselines:
         seconds = final.seconds or (0.0,) * len(final.seeds)
         measured = zip(final.seeds, final.val_accuracy, final.test_accuracy, seconds, strict=True)
         return [
-            BesideRecord(
+            CompressionBaseline(
                 name="unpruned" if unpruned else final.name,
                 way="unpruned" if unpruned else "channels",
                 budget=final.budget,
@@ -131,7 +134,7 @@ class CompressionBaselines:
         spec = replace(usual, way=baseline.way, zeros=baseline.zeros)
         return TrainingJob(Candidate(self._evaluator.space.full), spec, seed)
 
-    def _trained(self, baseline: Baseline, known: Known) -> Iterator[BesideRecord]:
+    def _trained(self, baseline: Baseline, known: Known) -> Iterator[CompressionBaseline]:
         for seed in self._seeds:
             record = known(self._job(baseline, seed))
             if record is not None and succeeded(record):
@@ -147,8 +150,8 @@ def expected(evaluator: Evaluator) -> list[TrainingJob]:
     return [TrainingJob(whole, spec, seed) for seed in config.final_seeds] * networks
 
 
-def _row(baseline: Baseline, record: TrainingRecord) -> BesideRecord:
-    return BesideRecord(
+def _row(baseline: Baseline, record: TrainingRecord) -> CompressionBaseline:
+    return CompressionBaseline(
         name=baseline.name,
         way=baseline.way,
         budget=baseline.budget,

@@ -14,7 +14,8 @@ from pathlib import Path
 import prune_ops
 from results import FinalRecord, TrialRecord, trial_front
 from results.pareto import finished
-from results.training import Candidate
+from results.record import Candidate
+from results.training import FINALS
 from search.evaluator import Evaluator
 from search.jobs import TrainingJob, TrainingResult
 from search.layerwise import layer_flops, stages
@@ -92,7 +93,7 @@ class Finals:
         baseline: the record of the unpruned network, if it was tested before.
     """
 
-    purpose = "finals"
+    purpose = FINALS
 
     def __init__(
         self,

@@ -15,7 +15,8 @@ import numpy as np
 
 from results import TrialRecord
 from results.pareto import finished
-from results.training import Candidate, TrainingRecord
+from results.record import Candidate
+from results.training import REPEATS, TrainingRecord
 from search.evaluator import Evaluator
 from search.jobs import TrainingJob
 from search.seeds import trial_seed
@@ -29,7 +30,7 @@ class Repeats:
     accuracies at other rungs are nan.
     """
 
-    purpose = "repeats"
+    purpose = REPEATS
 
     def __init__(self, records: Sequence[TrialRecord], evaluator: Evaluator) -> None:
         self._chosen = chosen(records, evaluator.config.judging.repeats)
@@ -83,6 +84,6 @@ def _row(trial: TrialRecord, again: TrainingRecord) -> TrialRecord:
         accuracy=(*unknown, again.val_accuracy),
         seconds=again.seconds,
         rung_seconds=(),
-        regardless=(),
+        explored=(),
         reason="",
     )

@@ -7,8 +7,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from results.spending import training_flops
-from results.training import Candidate, TrainingRecord, TrainingSpec
+from results.record import Candidate
+from results.training import (
+    BASELINES,
+    FINALS,
+    REPEATS,
+    SPARSE,
+    TrainingRecord,
+    TrainingSpec,
+    training_flops,
+)
 from search import log
 from search.engines import Engine
 from search.evaluator import Evaluator
@@ -183,9 +191,32 @@ class Trainer:
         return distinct
 
     def _key(self, job: TrainingJob) -> Key:
-        inherited = job.candidate.criterion or self._evaluator.config.reference
-        candidate = replace(job.candidate, criterion="" if job.spec.scratch else inherited)
+        candidate = _normal(job.candidate, job.spec, self._evaluator.config.reference)
         return candidate, job.spec, job.seed
+
+
+def adopted(records: Iterable[TrainingRecord], evaluator: Evaluator) -> list[TrainingRecord]:
+    """Records as a trainer knows them; those of an older version do not say the learning rate that
+    was the run's own, nor that one criterion served for all."""
+    specs, reference = evaluator.specs, evaluator.config.reference
+    own = {
+        FINALS: specs.in_mode(evaluator.space.full, 1).lr,
+        SPARSE: specs.usual_rate(scratch=True),
+    }
+    own |= {REPEATS: own[FINALS], BASELINES: specs.finetuning().lr}
+    found = []
+    for record in records:
+        spec = record.spec
+        if math.isnan(spec.lr):
+            spec = replace(spec, lr=own[record.purpose])
+        candidate = _normal(record.candidate, spec, reference)
+        found.append(replace(record, candidate=candidate, spec=spec))
+    return found
+
+
+def _normal(candidate: Candidate, spec: TrainingSpec, reference: str) -> Candidate:
+    """The criterion named; none where the weights are fresh, which are the same under each."""
+    return replace(candidate, criterion="" if spec.scratch else candidate.criterion or reference)
 
 
 def carry_out(

@@ -75,7 +75,7 @@ def run(engine: Engine, study: optuna.Study, evaluator: ToyEvaluator, trials: in
 def test_every_trial_ends_and_optuna_knows_how(
     engine: Engine, study: optuna.Study, space: Space
 ) -> None:
-    run(engine, study, toy(space, coin=0.0))
+    run(engine, study, toy(space, explore=0.0))
     records = load_records(study)
     told = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
     assert [record.number for record in records] == list(range(TRIALS))
@@ -95,7 +95,7 @@ def test_where_criteria_are_searched_each_trial_is_measured_under_its_own(
     engine: Engine, space: Space, tmp_path: Path
 ) -> None:
     criteria = ("l1", "second_order")
-    evaluator = toy(space, coin=1.0, criterion="search", criteria=criteria)
+    evaluator = toy(space, explore=1.0, criterion="search", criteria=criteria)
     sampler = BudgetSampler(make("random", Plan(0, 6)), space, [HALF], seed=0, criteria=criteria)
     with open_study(tmp_path / "study.db", sampler) as opened:
         study = opened.study
@@ -167,7 +167,7 @@ def test_three_failures_alike_in_a_row_stop_the_search(
     engine: Engine, study: optuna.Study, space: Space, rung: int
 ) -> None:
     with pytest.raises(SearchStopped, match=f"3 trials in a row failed at rung {rung}: diverged"):
-        run(engine, study, toy(space, trouble=Alike(rung), coin=1.0))
+        run(engine, study, toy(space, trouble=Alike(rung), explore=1.0))
     assert sum(record.state == "failed" for record in load_records(study)) == 3
 
 

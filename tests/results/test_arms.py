@@ -1,4 +1,4 @@
-"""The schema of a comparison: it survives JSON, and counts each read of the test split once."""
+"""The arms, and the records of a comparison: each read of the test split counts once."""
 
 from __future__ import annotations
 
@@ -6,63 +6,24 @@ import math
 from dataclasses import replace
 
 from comparisons import full_comparison, make_arm, make_comparison
-from hypothesis import given
-from hypothesis import strategies as st
 
-from results import ARMS, ArmRecord, Comparison, SweepPoint
-from spaces import Policy
+from results import ARMS, Comparison, SweepPoint, TrainingSpec
+from results.arms import Schedule
 
-names = st.text(max_size=8)
-numbers = st.floats(allow_nan=True)
-counts = st.integers(0, 10**15)
-records = st.builds(
-    ArmRecord,
-    budget=names,
-    structure=names,
-    kind=st.sampled_from(["searched", "predefined", "discovered"]),
-    best=st.booleans(),
-    number=st.none() | counts,
-    policy=st.dictionaries(st.text(min_size=1, max_size=4), st.integers(1, 99), min_size=1).map(
-        Policy
-    ),
-    flops=counts,
-    flops_fraction=st.floats(0, 1),
-    params=counts,
-    arm=st.sampled_from(ARMS),
-    criterion=names,
-    lr=st.floats(0, 1),
-    epochs=counts,
-    seed=counts,
-    val_accuracy=numbers,
-    test_accuracy=numbers,
-    training_flops=counts,
-    inherited_flops=counts,
-    seconds=st.floats(0, 1e6),
-    reason=names,
-)
-points = st.builds(
-    SweepPoint,
-    budget=names,
-    lr=st.floats(0, 1),
-    epochs=counts,
-    seed=counts,
-    val_accuracy=numbers,
-    chosen=st.booleans(),
-)
-comparisons = st.builds(
-    Comparison,
-    options=st.dictionaries(names, st.integers() | names | st.lists(names, max_size=2)),
-    arms=st.lists(records, max_size=3).map(tuple),
-    sweep=st.lists(points, max_size=2).map(tuple),
-    complete=st.booleans(),
-    notes=st.lists(names, max_size=2).map(tuple),
-)
+SCHEDULE = Schedule(base=20, equal=40, finetune=5, rate=0.03, scratch_rate=0.1)
 
 
-@given(comparisons)
-def test_a_comparison_survives_json(comparison: Comparison) -> None:
-    back = Comparison.from_json(comparison.to_json())
-    assert repr(back) == repr(comparison)  # nan is not equal to itself
+def test_how_and_from_what_every_arm_trains() -> None:
+    found = {name: (arm.spec(SCHEDULE), arm.source("l1", 7)) for name, arm in ARMS.items()}
+    assert found == {
+        "finetune": (TrainingSpec(0.03, 5), "l1"),
+        "finetune-small": (TrainingSpec(0.001, 5), "l1"),
+        "random-channels": (TrainingSpec(0.03, 5), "random 7"),
+        "scratch-e": (TrainingSpec(0.1, 20, scratch=True), ""),
+        "scratch-b": (TrainingSpec(0.1, 40, scratch=True), ""),
+        "scratch-b+": (TrainingSpec(0.1, 45, scratch=True), ""),
+    }
+    assert [name for name, arm in ARMS.items() if arm.swept] == ["finetune", "random-channels"]
 
 
 def test_shared_trainings_read_the_test_split_once() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from chromium import Browser, Page, find
+from runs import make_run
 
-import results
 from spaces import Policy
 
 LONG = "features.denseblock4.denselayer16.conv2.a_name_without_an_end"
@@ -34,7 +34,7 @@ def path(tmp_path: Path, records, finals, provenance) -> Path:
         replace(r, policy=policy, reason=r.reason and f"{r.reason}: {LONG * 2}") for r in records
     ]
     finals = [replace(f, policy=f.policy and policy, name=f.name) for f in finals]
-    return results.Run(tmp_path, tuple(records), tuple(finals), provenance).report()
+    return make_run(records, finals, provenance, tmp_path).report()
 
 
 SIZES = """[...document.querySelectorAll("svg")].map(svg => {
@@ -85,7 +85,7 @@ def test_on_a_phone_all_of_a_criterion_is_in_sight(browser, path, record) -> Non
     ended = {"origin": "uniform", "state": "stopped"}
     records = [record(0, (0.8,), criterion="taylor_2019", **ended), record(1, (0.8, 0.9))]
     budgets = {"budgets": {"0.5": 500_000}}
-    results.Run(path.parent, tuple(records), (), budgets).report()
+    make_run(records, [], budgets, path.parent).report()
     page = browser.open(path, 390)
     table = "document.querySelector('#criteria .scroll')"
     assert "stopped at rung 1" in page.evaluate(f"{table}.textContent")

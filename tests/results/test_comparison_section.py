@@ -11,17 +11,17 @@ from xml.etree import ElementTree
 import pytest
 from comparisons import full_comparison, make_comparison
 from rich.console import Console
+from runs import make_run
 
 from results import ARMS, Comparison, terminal_comparison
 from results.contrasts import verdict
 from results.report.blocks import Bullets, Figure, Paragraph, Section, Table
 from results.report.plots.comparison import arms
 from results.report.sections.comparison import section
-from results.report.view import View
 
 
 def shown(comparison: Comparison) -> Section:
-    return section(View((), (), {}, (), comparison))
+    return section(make_run(compared=comparison))
 
 
 def words(made: Section) -> Iterator[str]:
@@ -128,9 +128,8 @@ def test_the_picture_is_the_same_every_time_and_bears_failures() -> None:
     assert arms("x", lines) == arms("x", lines)
 
 
-@pytest.mark.parametrize("interval", ["t", "bootstrap"])
-def test_how_it_was_done_is_said(interval: str) -> None:
-    comparison = replace(full_comparison(), options={"interval": interval})
+def test_how_it_was_done_is_said() -> None:
+    comparison = full_comparison()
     said = " ".join(words(shown(comparison)))
     assert "The test split was read 36 times here, once for each trained network." in said
     assert "after the last epoch, never the best" in said
@@ -138,8 +137,19 @@ def test_how_it_was_done_is_said(interval: str) -> None:
     assert "nor the search is repeated" in said
     assert "holds for these inherited weights" in said
     assert "added after a look at the result make a claim weaker" in said
-    assert ("bootstrap" in said) == (interval == "bootstrap")
+    assert "bootstrap" not in said
     assert "not finished" not in said
+
+
+def test_a_run_that_asked_for_a_bootstrap_is_shown_with_t_and_says_so() -> None:
+    usual = full_comparison()
+    old = replace(usual, options={"seeds": 3, "interval": "bootstrap"})
+    assert verdict(old) == verdict(usual)
+    said = "A bootstrap was asked for, but the intervals are Student-t: "
+    assert said in " ".join(words(shown(old)))
+    console = Console(width=400, record=True, file=StringIO())
+    console.print(terminal_comparison(old))
+    assert said in console.export_text()
 
 
 def test_one_seed_is_said_to_give_no_interval() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from runs import make_run
 
 import results
 from results.report.blocks import Bullets, Column, Document, Figure, Paragraph, Section, Table
@@ -107,7 +108,7 @@ def test_pictures_are_whole_files_that_can_be_read_on_a_dark_page() -> None:
 
 
 def test_a_whole_run(tmp_path, records, finals, provenance) -> None:
-    run = results.Run(tmp_path, tuple(records), tuple(finals), provenance)
+    run = make_run(records, finals, provenance, tmp_path)
     run.report()
     text = (tmp_path / "report.md").read_text()
     (verdict,) = results.verdicts(finals)

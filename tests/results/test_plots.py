@@ -7,13 +7,13 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from runs import make_run
 
 from results import TrialRecord
 from results.report import plots
 from results.report.plots.axes import shorten_about
 from results.report.plots.widths import SCALE, numbers_fit
 from results.report.svg import BLACK, HATCHES, MARKERS
-from results.report.view import View
 from results.sensitivity import SensitivityRecord
 from results.trust import proxy_trust, trained_to
 from spaces import Policy
@@ -39,11 +39,11 @@ def luminance(colour: tuple[float, ...]) -> float:
 
 def test_the_front_draws_every_kind_apart(records, finals, provenance) -> None:
     provenance["config"] = {"policies": {"starts": ["l1"]}}
-    plain = View(records, finals, provenance)
+    plain = make_run(records, finals, provenance)
     origins = {1: "l1", 2: "random", 3: "iso_damage"}
     changed = [replace(r, origin=origins.get(r.number, r.origin)) for r in records]
     measured = [SensitivityRecord("iso_damage", "loss", "stem", 16, (8,), (0.5,))]
-    legend = words(plots.front(View(changed, finals, provenance, measured=measured)))
+    legend = words(plots.front(make_run(changed, finals, provenance, measured=measured)))
     for label in (
         "uniform widths",
         "global rankings",
@@ -72,8 +72,8 @@ def test_a_long_label_keeps_its_trial(name: str, label: str) -> None:
 
 
 def test_a_close_up_has_its_budget(records, finals, provenance) -> None:
-    view = View(records, finals, provenance)
-    assert "budget 0.5" in words(plots.close_up(view, "0.5", 0.5))
+    made = make_run(records, finals, provenance)
+    assert "budget 0.5" in words(plots.close_up(made, "0.5", 0.5))
 
 
 def test_looks_differ_without_their_colour() -> None:
@@ -138,7 +138,7 @@ def test_volumes_draw_only_what_has_an_area() -> None:
 
 def test_against_proxies_has_a_panel_for_each_score(record) -> None:
     trials: list[TrialRecord] = [
-        record(i, (0.5 + 0.01 * i,), regardless=(0,) if i % 3 == 0 else ()) for i in range(9)
+        record(i, (0.5 + 0.01 * i,), explored=(0,) if i % 3 == 0 else ()) for i in range(9)
     ]
     svg = plots.against_proxies(trained_to(trials, 1), proxy_trust(trials), 1)
     found = words(svg)
@@ -162,14 +162,14 @@ def test_spending_gives_each_part_one_look() -> None:
 
 
 def test_pictures_are_the_same_every_time(records, finals, provenance) -> None:
-    view = View(records, finals, provenance)
+    made = make_run(records, finals, provenance)
     for draw in (plots.front, plots.history, plots.final_accuracy):
-        assert draw(view) == draw(view)
+        assert draw(made) == draw(made)
 
 
 def test_finals_show_the_search_beside_the_test(records, finals, provenance) -> None:
     finals = [*finals[:2], replace(finals[2], flops=records[5].flops)]
-    found = words(plots.final_accuracy(View(records, finals, provenance)))
+    found = words(plots.final_accuracy(make_run(records, finals, provenance)))
     assert {"baseline", "uniform at 0.5", "trial 5 (tpe)"} <= set(found)
     assert any("(search)" in word for word in found)
     assert any("(final)" in word for word in found)

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from runs import make_run
 
 import results
 from results import FinalRecord, TrialRecord
 from results.report import document
 from results.report import html as pages
 from results.report.blocks import Column, Document, Figure, Paragraph, Section, Table
-from results.report.view import View
+from results.report.networks import networks
+from results.report.trials import counts
 from spaces import Policy
 from spaces.errors import UserError
 
@@ -63,18 +65,18 @@ class Page(HTMLParser):
 
 
 def html(*what: Any) -> str:
-    return pages.html(document(View(*what)))
+    return pages.html(document(make_run(*what)))
 
 
 def printed(*what: Any) -> str:
     file = io.StringIO()
-    Console(width=80, file=file).print(results.terminal_table(*what))
+    Console(width=80, file=file).print(results.terminal_table(make_run(*what)))
     return file.getvalue()
 
 
 @pytest.fixture
 def run(tmp_path: Path, records, finals, provenance) -> results.Run:
-    return results.Run(tmp_path, tuple(records), tuple(finals), provenance)
+    return make_run(records, finals, provenance, tmp_path)
 
 
 def test_a_report_is_a_page_its_markdown_and_the_tables(run) -> None:
@@ -83,7 +85,7 @@ def test_a_report_is_a_page_its_markdown_and_the_tables(run) -> None:
     names = {p.name for p in run.folder.iterdir()}
     assert names > {"report.html", "report.md", "report_figures", "trials.csv", "pareto.parquet"}
     assert not any(name.startswith(".") for name in names)
-    assert path.read_text() == pages.html(document(run.view))
+    assert path.read_text() == pages.html(document(run))
 
 
 def test_another_path_has_its_markdown_beside_it_and_no_tables(run, tmp_path) -> None:
@@ -122,7 +124,7 @@ def test_a_folder_without_permission_is_one_line_and_keeps_the_old_report(
 
 
 def test_the_page_says_first_what_came_out_and_last_where_it_comes_from(run) -> None:
-    page = Page(pages.html(document(run.view)))
+    page = Page(pages.html(document(run)))
     (verdict,) = results.verdicts(run.finals)
     assert "At budget 0.5 the searched widths are better" in verdict.sentence
     assert page.text.index(verdict.sentence) < page.text.index("search: val. %")
@@ -131,7 +133,7 @@ def test_the_page_says_first_what_came_out_and_last_where_it_comes_from(run) -> 
         "· 1 still running",
         "the network's output",
         "FLOPs of 9 policies agree with fvcore.",
-        "reads of the test split 1",
+        "reads of the test split 9",
         "train.mode finetune",
         "commit abc1234",
         "device cpu",
@@ -141,16 +143,17 @@ def test_the_page_says_first_what_came_out_and_last_where_it_comes_from(run) -> 
         assert words in page.text
 
 
-def test_provenance_adds_up_the_reads_of_both(run) -> None:
+def test_provenance_adds_up_the_reads_of_both(run, provenance) -> None:
     arm = results.ArmRecord(
         *("0.5", "uniform", "predefined", False, None, Policy({"stem": 8}), 1, 0.5, 1),
         *("scratch-e", "", 0.1, 2, 0),
     )
     arms = tuple(replace(arm, seed=seed, test_accuracy=0.9) for seed in (1, 7))
     compared = results.Comparison({"seeds": 2}, arms, notes=("One of the rates diverged.",))
-    run.provenance.update({"train_images": 50_000, "test_images": 10_000, "base_epochs": 1})
-    text = Page(pages.html(document(replace(run, compared=compared).view))).text
-    assert "reads of the test split 3: 1 by the search and 2 by the comparison" in text
+    provenance |= {"train_images": 50_000, "test_images": 10_000, "base_epochs": 1}
+    both = make_run(run.records, run.finals, provenance, compared=compared)
+    text = Page(pages.html(document(both))).text
+    assert "reads of the test split 11: 9 by the search and 2 by the comparison" in text
     assert "images 50,000 to train, 10,000 to test" in text
     assert "training of the unpruned network 1 epoch " in text
     assert "seeds 0, 1, 2, 7" in text
@@ -158,7 +161,7 @@ def test_provenance_adds_up_the_reads_of_both(run) -> None:
 
 
 def test_every_section_is_reachable_from_the_top(run) -> None:
-    page = Page(pages.html(document(run.view)))
+    page = Page(pages.html(document(run)))
     ids = [a["id"] for tag, a in page.tags if tag == "section"]
     links = [a["href"] for tag, a in page.tags if tag == "a"]
     assert links == [f"#{each}" for each in ids]
@@ -241,7 +244,7 @@ def test_only_failed_trials(records, provenance) -> None:
 def test_a_running_study_shows_the_front_without_test_accuracy(records, provenance) -> None:
     page = Page(html(records, [], provenance))
     assert "no searched or uniform widths were trained to the end" in page.text
-    assert [row.name for row in View(records, [], provenance).rows()] == [
+    assert [row.name for row in networks(make_run(records, [], provenance))] == [
         "baseline",
         "uniform at 0.5",
         "trial 5 (tpe)",
@@ -276,8 +279,8 @@ def test_several_budgets_each_have_their_verdict(record, final, provenance) -> N
             final(f"uniform@{name}", "uniform", start.policy, budget=name, flops=limit),
             final("searched", "searched", better.policy, budget=name, best=True),
         ]
-    view = View(records, finals, provenance)
-    assert [row.name for row in view.rows()] == [
+    made = make_run(records, finals, provenance)
+    assert [row.name for row in networks(made)] == [
         "baseline",
         "uniform at 0.7",
         "trial 1 (tpe)",
@@ -286,21 +289,21 @@ def test_several_budgets_each_have_their_verdict(record, final, provenance) -> N
         "uniform at 0.3",
         "trial 5 (tpe)",
     ]
-    assert [(c.name, c.trials) for c in view.counts()] == [("0.7", 2), ("0.5", 2), ("0.3", 2)]
+    assert [(c.name, c.trials) for c in counts(made)] == [("0.7", 2), ("0.5", 2), ("0.3", 2)]
     page = Page(html(records, finals, provenance))
     assert page.text.count("with each of 3 seeds") == 3
 
 
 def test_trials_above_every_budget_are_counted_apart(record, provenance) -> None:
-    view = View([record(1, (0.5,), flops=400_000), record(2, flops=600_000)], [], provenance)
-    counts = [(c.name, c.trials, c.trained, c.best) for c in view.counts()]
-    assert counts == [("0.5", 1, 1, 0.5), (None, 1, 0, None)]
+    made = make_run([record(1, (0.5,), flops=400_000), record(2, flops=600_000)], [], provenance)
+    counted = [(c.name, c.trials, c.trained, c.best) for c in counts(made)]
+    assert counted == [("0.5", 1, 1, 0.5), (None, 1, 0, None)]
 
 
 def test_the_uniform_start_as_best_policy_is_shown_once(records, finals, provenance) -> None:
     best = replace(finals[2], policy=records[0].policy, name="trial 0", number=0)
-    view = View(records, [*finals[:2], best], provenance)
-    assert [(row.name, row.best) for row in view.rows()] == [
+    made = make_run(records, [*finals[:2], best], provenance)
+    assert [(row.name, row.best) for row in networks(made)] == [
         ("baseline", False),
         ("uniform at 0.5", True),
         ("trial 5 (tpe)", False),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from runs import make_run
 
 import results
 from results.record import TrialRecord
@@ -14,8 +15,8 @@ from results.report import plots
 from results.report.blocks import Bullets, Figure, Paragraph, Table
 from results.report.origins import described, origin_of
 from results.report.sections.sensitivity import AT_ONCE, section
-from results.report.view import View
-from results.sensitivity import SensitivityRecord, sensitivity_table
+from results.sensitivity import SensitivityRecord
+from results.tables import sensitivity_table
 
 STEM = SensitivityRecord("iso_damage", "loss", "stem", 16, (4, 8, 12), (2.0, 0.5, -0.25))
 
@@ -46,7 +47,8 @@ def test_the_mean_and_the_damage_between_widths() -> None:
 def test_the_table_has_a_row_for_each_width(measured) -> None:
     frame = sensitivity_table(measured)
     assert len(frame) == 3 + 1 + 1 + 2 + 2 + 2
-    assert frame.iloc[1].tolist() == ["iso_damage", "loss", "stem", 16, 8, 0.5]
+    assert frame.iloc[1].tolist() == ["iso_damage", "loss", "stem", 16, 8, 0.5, "iso_damage"]
+    assert list(frame)[0::6] == ["importance", "sensitivity"]
     assert sensitivity_table([]).dtypes.to_dict() == frame.dtypes.to_dict()
 
 
@@ -63,12 +65,12 @@ def test_a_study_keeps_what_was_measured_and_leaves_out_what_is_damaged(measured
 
 
 def test_nothing_measured_is_no_section(records, finals, provenance) -> None:
-    assert not section(View(records, finals, provenance))
+    assert not section(make_run(records, finals, provenance))
 
 
 def test_it_names_who_is_hurt_most_and_whom_to_blame(records, finals, provenance, measured) -> None:
-    view = View(records, finals, provenance, measured=measured)
-    (bullets,) = [b for b in section(view).blocks if isinstance(b, Bullets)]
+    made = make_run(records, finals, provenance, measured=measured)
+    (bullets,) = [b for b in section(made).blocks if isinstance(b, Bullets)]
     # Trial 5 keeps 8 of 16, 7 of 16 and 16 of 32 channels.
     assert list(bullets.lines) == [
         "By iso_damage, stem is hurt most (0.75 of loss on average over its widths), layer2.conv1 "
@@ -85,22 +87,22 @@ def test_damage_between_two_measured_widths_is_said_to_be_interpolated(
     records, finals, provenance
 ) -> None:
     between = replace(STEM, widths=(4, 12), damages=(2.0, 0.5))
-    view = View(records, finals, provenance, measured=[between])
-    (bullets,) = [b for b in section(view).blocks if isinstance(b, Bullets)]
+    made = make_run(records, finals, provenance, measured=[between])
+    (bullets,) = [b for b in section(made).blocks if isinstance(b, Bullets)]
     assert bullets.lines[-1].endswith("stem from 16 to 8 (1.2 of loss, interpolated).")
 
 
 def test_worst_channels_are_those_of_the_reference_criterion(measured) -> None:
-    drop = [replace(r, importance="accuracy_drop") for r in measured if r.unit == "accuracy"]
-    view = View([], [], {"reference": "l1"}, measured=[*measured, *drop])
-    loss, accuracy = (b for b in section(view).blocks if isinstance(b, Figure))
+    drop = [replace(r, sensitivity="accuracy_drop") for r in measured if r.unit == "accuracy"]
+    made = make_run([], [], {"reference": "l1"}, measured=[*measured, *drop])
+    loss, accuracy = (b for b in section(made).blocks if isinstance(b, Figure))
     assert "one panel a group: worst channels by l1 (iso_damage)." in loss.caption
     for label in ("worst channels by l1", "random channels"):
         assert f">{label}<" in accuracy.svg
 
 
 def test_the_summary_sets_off_the_most_sensitive_group(measured) -> None:
-    blocks = section(View([], [], {}, measured=measured)).blocks
+    blocks = section(make_run([], [], {}, measured=measured)).blocks
     table = next(b for b in blocks if isinstance(b, Table))
     assert [list(row) for row in table.rows] == [
         ["stem", "16", "0.750", "37.50"],
@@ -113,7 +115,7 @@ def test_the_summary_sets_off_the_most_sensitive_group(measured) -> None:
 
 
 def test_each_unit_has_its_picture_and_all_that_is_drawn_in_a_table(measured) -> None:
-    blocks = section(View([], [], {}, measured=measured)).blocks
+    blocks = section(make_run([], [], {}, measured=measured)).blocks
     loss, accuracy = (block for block in blocks if isinstance(block, Figure))
     assert [row[1:] for row in loss.table.rows if row[0] == "stem"] == [
         ["4", "2.000"],
@@ -126,8 +128,8 @@ def test_each_unit_has_its_picture_and_all_that_is_drawn_in_a_table(measured) ->
 
 
 def test_curves_of_one_unit_share_their_panels(measured) -> None:
-    drop = [replace(r, importance="accuracy_drop") for r in measured if r.unit == "accuracy"]
-    blocks = section(View([], [], {}, measured=[*measured, *drop])).blocks
+    drop = [replace(r, sensitivity="accuracy_drop") for r in measured if r.unit == "accuracy"]
+    blocks = section(make_run([], [], {}, measured=[*measured, *drop])).blocks
     accuracy = [block for block in blocks if isinstance(block, Figure)][1]
     for label in ("worst channels", "random channels"):
         assert f">{label}<" in accuracy.svg
@@ -139,7 +141,7 @@ def test_curves_of_one_unit_share_their_panels(measured) -> None:
 
 def test_a_deep_network_takes_several_pictures() -> None:
     deep = [replace(STEM, group=f"layer{i}") for i in range(AT_ONCE + 1)]
-    pictures = [b for b in section(View([], [], {}, measured=deep)).blocks
+    pictures = [b for b in section(make_run([], [], {}, measured=deep)).blocks
                 if isinstance(b, Figure)]  # fmt: skip
     assert len(pictures) == 2
     assert [len({row[0] for row in p.table.rows}) for p in pictures] == [13, 12]
@@ -154,9 +156,9 @@ def test_one_line_needs_no_legend(measured) -> None:
 
 def test_a_start_by_an_importance_is_no_ranking(record, measured) -> None:
     config = {"policies": {"starts": ["l1", "iso_damage"]}}
-    view = View([], [], {"config": config}, measured=measured)
+    made = make_run([], [], {"config": config}, measured=measured)
     trial: TrialRecord = record(0, origin="iso_damage")
-    assert origin_of(view, trial) == "importance"
-    assert described(view, trial) == "widths by iso_damage"
-    assert described(view, record(1, origin="l1")) == "global ranking (l1)"
-    assert described(view, record(2, origin="tpe")) == "tpe"
+    assert origin_of(made, trial) == "importance"
+    assert described(made, trial) == "widths by iso_damage"
+    assert described(made, record(1, origin="l1")) == "global ranking (l1)"
+    assert described(made, record(2, origin="tpe")) == "tpe"

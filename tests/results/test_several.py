@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import make_run
 
 import results
+from results import Provenance
 from results.report import several
 from results.report.blocks import Figure, Paragraph, Table
 from spaces.errors import UserError
@@ -21,12 +22,12 @@ MINUS, PM = "\N{MINUS SIGN}", "\N{PLUS-MINUS SIGN}"
 @pytest.fixture
 def tpe(tmp_path: Path, records, finals, provenance) -> results.Run:
     provenance |= {"run": "tpe", "test_images": 360, "config": {"policies": {"sampler": "tpe"}}}
-    return results.Run(tmp_path / "tpe", tuple(records), tuple(finals), provenance)
+    return make_run(records, finals, provenance, tmp_path / "tpe")
 
 
 def another(run: results.Run, name: str, **changes: Any) -> results.Run:
     """The same run under another name; ``changes`` are of its provenance."""
-    about = copy.deepcopy(run.provenance) | {"run": name} | changes
+    about = Provenance.from_dict(run.provenance.to_dict() | {"run": name} | changes)
     return replace(run, folder=run.folder.parent / name, provenance=about)
 
 
@@ -190,7 +191,7 @@ def test_the_report_is_a_page_and_its_markdown(tpe, tmp_path) -> None:
     assert page.count('role="img"') == 3
     assert len(re.findall(r"\(all_figures/\w+\.svg\)", words)) == 3
     assert "| sampler | tpe | tpe |" in words
-    assert "| reads of the test split | 1 | 1 |" in words
+    assert "| reads of the test split | 9 | 9 |" in words
 
 
 def test_runs_that_have_nothing_yet(tpe, tmp_path) -> None:

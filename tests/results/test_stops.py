@@ -29,7 +29,7 @@ def trial(number: int, state: str, measured: int, coin: tuple[int, ...] = ()) ->
         params=10,
         proxies={"p": 0.1} if measured else {},
         accuracy=(0.5,) * (measured - 1),
-        regardless=coin,
+        explored=coin,
         state=state,  # type: ignore[arg-type]
     )
 
@@ -99,9 +99,9 @@ def test_wrong_stops_by_hand(record) -> None:
     records = [
         record(0, (0.5, 0.90)),
         record(1, (0.5, 0.80)),
-        record(2, (0.5, 0.85), regardless=(0,)),
-        record(3, (0.5, 0.70), regardless=(0, 1)),
-        record(4, (0.9,), regardless=(0,), state="running"),
+        record(2, (0.5, 0.85), explored=(0,)),
+        record(3, (0.5, 0.70), explored=(0, 1)),
+        record(4, (0.9,), explored=(0,), state="running"),
         record(5, (0.9,), state="stopped"),
     ]
     assert [r.number for r in would_be_kept(records, 2.0, tolerance=10)] == [0, 2]
@@ -117,13 +117,13 @@ def test_wrong_stops_by_hand(record) -> None:
 
 
 def test_the_rungs_of_the_sample_stand_apart(record) -> None:
-    records = [record(i, (0.5, 0.5 + 0.01 * i), regardless=(i % 2,)) for i in range(4)]
+    records = [record(i, (0.5, 0.5 + 0.01 * i), explored=(i % 2,)) for i in range(4)]
     assert [(j.rung, j.n) for j in judged(records, 2.0)] == [(0, 2), (1, 2), (None, 0)]
 
 
 def test_a_policy_that_was_proposed_again_counts_once(record) -> None:
-    first = record(0, (0.5, 0.9), regardless=(0,))
-    again = record(1, (0.5, 0.9), regardless=(0,), policy=first.policy, seed=first.seed)
+    first = record(0, (0.5, 0.9), explored=(0,))
+    again = record(1, (0.5, 0.9), explored=(0,), policy=first.policy, seed=first.seed)
     assert [r.number for r in once([first, again])] == [0]
     assert judged([first, again], 2.0)[0].n == 1
     further = record(3, (0.5, 0.9), policy=first.policy, seed=first.seed)

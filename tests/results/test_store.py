@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 
 import results
-from results import FinalRecord, TrialRecord, store
+from results import FinalRecord, Provenance, TrialRecord, opening, store
 from spaces.errors import UserError
 
 
@@ -46,12 +46,16 @@ def test_load_reads_what_was_saved_while_the_study_is_open(
     tmp_path, study, records, finals, provenance
 ) -> None:
     fill(study, records)
-    store.save_finals(study, finals)
-    store.save_provenance(study, provenance)
+    store.save(study, store.FINALS, finals)
+    store.save(study, store.PROVENANCE, Provenance.from_dict(provenance))
     run = results.load(tmp_path)
     assert list(run.records) == records
     assert list(run.finals) == finals
-    assert run.provenance == provenance
+    assert run.provenance.to_dict() == provenance
+    # As a mapping, as version 0.1 had it.
+    assert dict(run.provenance) == provenance
+    assert run.provenance["commit"] == "abc1234"
+    assert run.provenance.get("no such key") is None
     assert run.best == records[5]
 
 
@@ -60,7 +64,7 @@ def test_a_study_without_finals_is_a_running_one(tmp_path, study, records) -> No
     study.ask()  # proposed, but not yet a record
     run = results.load(tmp_path)
     assert len(run.trials) == len(records)
-    assert (run.finals, run.provenance) == ((), {})
+    assert (run.finals, run.provenance) == ((), Provenance())
     assert run.front["test_accuracy"].isna().all()
     assert run.best == records[5]
 
@@ -118,11 +122,12 @@ def test_a_full_database_is_one_line(tmp_path, records) -> None:
 def saved(tmp_path, study, records, finals, provenance) -> sqlite3.Connection:
     """A whole run, and a connection to break it with."""
     fill(study, records)
-    store.save_finals(study, finals)
-    store.save_repeats(study, [replace(records[1], seed=9)])
-    store.save_beside(study, [results.BesideRecord("ternary", "ternary", None, *[0] * 9)])
-    store.save_comparison(study, results.Comparison({"seeds": 3}, notes=("one",)))
-    store.save_provenance(study, provenance)
+    store.save(study, store.FINALS, finals)
+    store.save(study, store.REPEATS, [replace(records[1], seed=9)])
+    ternary = results.CompressionBaseline("ternary", "ternary", None, *[0] * 9)
+    store.save(study, store.BASELINES, [ternary])
+    store.save(study, store.COMPARISON, results.Comparison({"seeds": 3}, notes=("one",)))
+    store.save(study, store.PROVENANCE, Provenance.from_dict(provenance))
     with closing(sqlite3.connect(tmp_path / "study.db")) as database:
         yield database
 
@@ -155,7 +160,7 @@ def test_a_damaged_record_is_left_out_and_named(
     assert list(run.records) == [r for r in records if r.number != 3]
     assert list(run.finals) == finals
     sentence = "the record of trial 3 is damaged and was left out"
-    assert run.provenance["checks"][-1] == sentence
+    assert run.provenance.checks[-1] == sentence
     assert [each.getMessage() for each in caplog.records] == [f"{tmp_path}: {sentence}"]
     assert sentence in run.report().read_text()
 
@@ -166,7 +171,7 @@ def test_a_damaged_record_is_left_out_and_named(
         ("finals", '["{", "x"]', ["final 0", "final 1"]),
         ("repeats", '["{}"]', ["repeat 0"]),
         ("beside", '["{}"]', ["network beside 0"]),
-        ("comparison", '"{}"', ["the comparison"]),
+        ("comparison", '"{\\"options\\": "', ["the comparison"]),
         ("provenance", '"{\\"run"', ["the provenance"]),
     ],
 )
@@ -180,9 +185,9 @@ def test_whatever_else_is_damaged_is_left_out_and_named(
     saved.commit()
     run = results.load(tmp_path)
     assert list(run.records) == records
-    assert run.provenance["checks"][-len(what) :] == [
+    assert run.provenance.checks[-len(what) :] == tuple(
         f"the record of {each} is damaged and was left out" for each in what
-    ]
+    )
     assert (key == "comparison") == (run.compared == results.Comparison())
 
 
@@ -240,9 +245,9 @@ def test_load_leaves_an_empty_file_as_it_is(tmp_path) -> None:
 
 
 def test_finals_are_replaced_not_appended(study, finals: list[FinalRecord]) -> None:
-    store.save_finals(study, finals)
-    store.save_finals(study, finals[:1])
-    assert store.load_finals(study) == finals[:1]
+    store.save(study, store.FINALS, finals)
+    store.save(study, store.FINALS, finals[:1])
+    assert store.load(study, store.FINALS) == tuple(finals[:1])
 
 
 def test_a_study_that_is_only_being_made_is_left_to_its_maker(tmp_path: Path) -> None:
@@ -252,7 +257,7 @@ def test_a_study_that_is_only_being_made_is_left_to_its_maker(tmp_path: Path) ->
     with storage.engine.begin() as connection:
         connection.execute(sqlalchemy.text("DELETE FROM alembic_version"))
     with pytest.raises(UserError, match="the study is only being made; try again"):
-        store.open_study(path).__enter__()
+        opening.open_study(path).__enter__()
     with storage.engine.connect() as connection:
         assert connection.execute(sqlalchemy.text("SELECT * FROM alembic_version")).all() == []
     storage.engine.dispose()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from runs import make_run
 
 import results
-from results import tables
-from results.tables import FINAL_COLUMNS, TRIAL_COLUMNS, finals_table, front_table, table
+from results.tables import TABLES, finals_table, front_table, table
 from spaces import Policy
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
@@ -20,23 +20,26 @@ COLUMNS = (
     "seed,reason"
 )
 WIDTHS = "width:stem,width:layer1.conv1,width:layer2.conv1"
-RUNGS = "accuracy:1,accuracy:2,epochs:1,epochs:2,seconds:0,seconds:1,regardless:0,regardless:1"
+RUNGS = (
+    "accuracy:1,accuracy:2,epochs:1,epochs:2,seconds:0,seconds:1,regardless:0,regardless:1,"
+    "explored:0,explored:1"
+)
 
 
 @pytest.fixture
 def timed(records):
     """Trial 0 took 0.5 s at rung 0 and 1 s at rung 1, where the coin let it climb."""
-    return [replace(records[0], rung_seconds=(0.5, 1.0), regardless=(1,)), *records[1:]]
+    return [replace(records[0], rung_seconds=(0.5, 1.0), explored=(1,)), *records[1:]]
 
 
 def test_columns_of_trials_csv(tmp_path, timed, finals) -> None:
-    results.write_tables(tmp_path, timed, finals)
+    results.write_tables(tmp_path, make_run(timed, finals))
     header, *rows = (tmp_path / "trials.csv").read_text().splitlines()
     assert header == f"{COLUMNS},proxy:adaptive_bn,{WIDTHS},{RUNGS}"
     assert len(rows) == len(timed)
     assert rows[0] == (
         "0,complete,uniform,second_order,finetune,2,500000,0.5,20000,0.86,1.5,100,,0.5,8,2,16,"
-        "0.82,0.86,1,3,0.5,1.0,False,True"
+        "0.82,0.86,1,3,0.5,1.0,False,True,False,True"
     )
     frame = pd.read_csv(tmp_path / "trials.csv")
     assert frame["state"].tolist() == [r.state for r in timed]
@@ -45,7 +48,7 @@ def test_columns_of_trials_csv(tmp_path, timed, finals) -> None:
 
 
 def test_pareto_csv_is_the_front_with_test_accuracy(tmp_path, records, finals) -> None:
-    results.write_tables(tmp_path, records, finals)
+    results.write_tables(tmp_path, make_run(records, finals))
     front = pd.read_csv(tmp_path / "pareto.csv")
     trials = pd.read_csv(tmp_path / "trials.csv")
     assert list(front.columns) == [*trials.columns, "test_accuracy"]
@@ -82,24 +85,20 @@ def test_a_final_that_was_not_tested_yet_has_no_accuracy(finals) -> None:
 
 
 def test_parquet_gives_back_values_and_types(tmp_path, timed, finals) -> None:
-    results.write_tables(tmp_path, timed, finals)
+    results.write_tables(tmp_path, make_run(timed, finals))
     for name, frame in (("trials", table(timed)), ("finals", finals_table(finals))):
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"{name}.parquet"), frame)
 
 
 def test_types_do_not_depend_on_what_was_measured(timed, finals) -> None:
-    full, empty = table(timed), table([])
-    assert empty.dtypes.to_dict() == full.dtypes[list(TRIAL_COLUMNS)].to_dict()
-    assert (
-        finals_table([]).dtypes.to_dict()
-        == finals_table(finals).dtypes[list(FINAL_COLUMNS)].to_dict()
-    )
+    for made, nothing in ((table(timed), table([])), (finals_table(finals), finals_table([]))):
+        assert nothing.dtypes.to_dict() == made.dtypes[list(nothing)].to_dict()
 
 
 def test_only_tables_with_rows_are_written_but_for_trials_and_front(tmp_path, finals) -> None:
-    results.write_tables(tmp_path, [], finals)
+    results.write_tables(tmp_path, make_run([], finals))
     assert (tmp_path / "finals.csv").exists()
-    results.write_tables(tmp_path, [])
+    results.write_tables(tmp_path, make_run())
     assert (tmp_path / "trials.csv").read_text() == f"{COLUMNS}\n"
     assert (tmp_path / "pareto.csv").read_text() == f"{COLUMNS},test_accuracy\n"
     names = {p.name for p in tmp_path.iterdir()}
@@ -107,7 +106,7 @@ def test_only_tables_with_rows_are_written_but_for_trials_and_front(tmp_path, fi
 
 
 def test_half_written_tables_are_made_again(tmp_path, records, finals, provenance) -> None:
-    run = results.Run(tmp_path, tuple(records), tuple(finals), provenance)
+    run = make_run(records, finals, provenance, tmp_path)
     run.report()
     whole = {p.name: p.read_bytes() for p in tmp_path.glob("*.[cp]*")}
     for name, data in whole.items():
@@ -117,26 +116,15 @@ def test_half_written_tables_are_made_again(tmp_path, records, finals, provenanc
 
 
 def test_a_run_offers_every_table(tmp_path, records, finals, provenance) -> None:
-    run = results.Run(tmp_path, tuple(records), tuple(finals), provenance)
-    offered = {
-        "trials": run.trials,
-        "pareto": run.front,
-        "finals": run.final_trainings,
-        "trust": run.trust,
-        "beside": run.beside,
-        "comparison": run.comparison,
-        "contrasts": run.contrasts,
-        "sweep": run.sweep,
-        "sensitivity": run.sensitivity,
-    }
-    made = tables.all_tables(run.records, run.finals, run.repeats, run.compared)
-    assert list(made) == list(offered)
-    for name, frame in made.items():
-        pd.testing.assert_frame_equal(frame, offered[name])
+    run = make_run(records, finals, provenance, tmp_path)
+    names = {"pareto": "front", "finals": "final_trainings"}
+    for name, made in TABLES.items():
+        pd.testing.assert_frame_equal(made(run), getattr(run, names.get(name, name)))
 
 
 def documented(name: str) -> list[str]:
-    """The first column of the table under the heading ``name.csv``."""
+    """The first column of the table under the heading ``name``."""
+    name = {"beside": "compression_baselines"}.get(name, name)
     section = DOCS.read_text().split(f"## {name}")[1].split("\n## ")[0]
     return [
         column
@@ -150,11 +138,11 @@ def test_the_documentation_names_every_column_in_order(timed, finals) -> None:
         *("0.5", "uniform", "predefined", False, None, Policy({"stem": 8}), 1, 0.5, 1),
         *("scratch-e", "", 0.1, 2, 0),
     )
-    made = tables.all_tables(timed, finals, (), results.Comparison(arms=(arm,)))
-    for name, frame in made.items():
+    run = make_run(timed, finals, compared=results.Comparison(arms=(arm,)))
+    for name, made in TABLES.items():
         said = documented(name)
         if name == "pareto":
             said = [*documented("trials"), *said]
-        kinds = dict.fromkeys(re.sub(r":.*", ":", column) for column in frame.columns)
+        kinds = dict.fromkeys(re.sub(r":.*", ":", column) for column in made(run).columns)
         wanted = dict.fromkeys(re.sub(r":.*", ":", column) for column in said)
         assert list(wanted) == list(kinds), name

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from results import TrialRecord, noise_ceiling, proxy_trust
-from results.trust import TRUST_COLUMNS, kendall, spearman, trust_rung, trust_table
+from results.trust import kendall, spearman, trust_rung, trust_table
 from spaces import Policy
 
 # Small integers make ties common, which is where rank correlations differ.
@@ -203,7 +203,7 @@ def selected(record, n: int) -> list[TrialRecord]:
             trials.append(record(i, proxies=proxies, state="stopped"))
         else:
             lucky = (0,) if loses else ()
-            trials.append(record(i, (0.5 + 0.01 * truth[i],), proxies=proxies, regardless=lucky))
+            trials.append(record(i, (0.5 + 0.01 * truth[i],), proxies=proxies, explored=lucky))
     return trials
 
 
@@ -214,7 +214,7 @@ def test_the_coin_undoes_the_selection(record) -> None:
     truth = rng.normal(size=n)
     everybody = stats.kendalltau(truth + 1.5 * rng.normal(size=n), truth).statistic
     found = proxy_trust(trials)[0]
-    lucky = sum(bool(r.regardless) for r in trials)
+    lucky = sum(bool(r.explored) for r in trials)
     assert found.by_coin == lucky
     assert found.kendall_unselected is not None
     fair = found.kendall_unselected
@@ -230,7 +230,7 @@ def test_the_weights_are_those_of_everybody_who_was_stopped(record) -> None:
             i,
             (0.5 + 0.01 * values[0, i],),
             proxies={"p": values[1, i]},
-            regardless=(0,) if i < 6 else (),
+            explored=(0,) if i < 6 else (),
         )
         for i in range(12)
     ]
@@ -249,7 +249,7 @@ def two_rungs(record) -> list[TrialRecord]:
     rng = np.random.default_rng(1)
     first = {**dict.fromkeys(range(3), (0,)), 3: (0, 1), 4: (1,), 5: (1,)}
     trained = [
-        record(i, (0.4, x), proxies={"p": y}, regardless=first.get(i, ()))
+        record(i, (0.4, x), proxies={"p": y}, explored=first.get(i, ()))
         for i, (x, y) in enumerate(rng.random(size=(12, 2)))
     ]
     accuracy: list[tuple[float, ...]] = [()] * 8 + [(0.3,)] * 2
@@ -270,8 +270,8 @@ def test_the_weights_are_those_of_the_first_rung_against_each(two_rungs) -> None
 
 
 def test_those_of_a_rung_that_nobody_passed_by_coin_cannot_be_stood_for(two_rungs) -> None:
-    merit = [replace(r, regardless=()) if r.regardless == (1,) else r for r in two_rungs]
-    more = [replace(r, regardless=(0,)) if r.number in (6, 7) else r for r in merit]
+    merit = [replace(r, explored=()) if r.explored == (1,) else r for r in two_rungs]
+    more = [replace(r, explored=(0,)) if r.number in (6, 7) else r for r in merit]
     found = proxy_trust(more)[0]
     assert (found.by_coin, found.kendall_unselected, found.spearman_unselected) == (6, None, None)
     # The six of rung 0 are enough where rung 1 stopped nobody.
@@ -287,7 +287,7 @@ def test_those_of_a_rung_that_nobody_passed_by_coin_cannot_be_stood_for(two_rung
 
 def test_too_few_by_coin_give_no_unselected_figure(record) -> None:
     trials = [
-        record(i, (0.5 + 0.01 * i,), proxies={"p": float(i)}, regardless=(0,) if i < 4 else ())
+        record(i, (0.5 + 0.01 * i,), proxies={"p": float(i)}, explored=(0,) if i < 4 else ())
         for i in range(12)
     ]
     stopped = record(20, proxies={"p": 0.0}, state="stopped")
@@ -295,7 +295,7 @@ def test_too_few_by_coin_give_no_unselected_figure(record) -> None:
     # Where nobody was stopped below, nobody was selected.
     assert proxy_trust(trials)[0].kendall_unselected == proxy_trust(trials)[0].kendall
     # A coin at the common rung itself came too late to matter.
-    late = [replace(r, regardless=(1,)) for r in trials]
+    late = [replace(r, explored=(1,)) for r in trials]
     assert proxy_trust([*late, stopped])[0].by_coin == 0
 
 
@@ -311,7 +311,7 @@ def test_the_table_has_the_same_columns_whatever_there_is(record) -> None:
     assert list(full["name"]) == ["truth", "flops", "params"]
     assert list(full["control"]) == [False, True, True]
     for table in (full, trust_table(trials), trust_table(trials[:3]), trust_table([])):
-        assert tuple(table.columns) == TRUST_COLUMNS
+        assert list(table.columns) == list(full.columns)
     truth = proxy_trust(trials)[0]
     assert full.loc[0, "kendall_low"] == truth.kendall.low
     assert full.loc[0, "n"] == 30

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import results
-from results import TrialRecord, store
+from results import TrialRecord, opening
 from search import log
 from search.cli import main
 from search.study.network import NETWORK
@@ -148,5 +148,5 @@ def test_a_run_of_an_older_version_goes_on_and_is_known_from_then_on(
         database.execute("DELETE FROM study_user_attributes WHERE key = 'network'")
     assert main(["--resume", "--name", "one"]) == 0
     assert len(results.load(Path("runs/one")).records) == 4
-    with store.open_study(study) as opened:
+    with opening.open_study(study) as opened:
         assert opened.user_attrs[NETWORK]["torch"] == torch.__version__

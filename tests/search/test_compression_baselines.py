@@ -17,8 +17,9 @@ import prune_ops
 import results
 import spaces
 from prune_ops import Compression
-from results import BesideRecord, FinalRecord
-from results.training import Candidate, TrainingSpec
+from results import CompressionBaseline, FinalRecord
+from results.record import Candidate
+from results.training import TrainingSpec
 from search import checkpoints
 from search.building import build_task
 from search.checkpoints import InFolder, State
@@ -71,7 +72,7 @@ def finals(evaluator: Evaluator) -> list[FinalRecord]:
     return Store().carry_out(Finals(contenders, evaluator), evaluator, Local())
 
 
-Whole = tuple[list[BesideRecord], list[TrainingJob]]
+Whole = tuple[list[CompressionBaseline], list[TrainingJob]]
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +295,7 @@ def test_on_the_command_line_and_after_an_interruption_nothing_is_trained_twice(
     assert run.beside["name"].tolist()[-4:] == ["magnitude at 0.5"] * 2 + ["ternary"] * 2
     assert len(pd.read_csv(run.folder / "beside.csv")) == len(run.others) == 1 + 2 + 4
     networks = len({f.policy for f in run.finals[1:]})
-    assert run.provenance["test_reads"] == 1 + 2 * networks + 4
+    assert run.provenance.test_reads == 1 + 2 * networks + 4
     assert "Beside other ways to compress" in (run.folder / "report.html").read_text()
     assert "--compression-baselines magnitude ternary" in (run.folder / "report.md").read_text()
 

@@ -59,7 +59,7 @@ def test_the_run_goes_on_when_the_database_comes_back(
         own.stop()
         Timer(0.5, own.start).start()
 
-    evaluator = toy(space, Accident(Slow(tmp_path), at, restart), coin=1.0)
+    evaluator = toy(space, Accident(Slow(tmp_path), at, restart), explore=1.0)
     with shared(own.url(), tmp_path, space) as opened:
         work(opened, evaluator, TRIALS)
         there = load_records(opened.study)
@@ -71,7 +71,7 @@ def test_the_run_gives_up_and_loses_nothing(
     own: Server, tmp_path: Path, space: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timing, "RECONNECT_S", 0.5)
-    evaluator = toy(space, Accident(Slow(tmp_path), 5, own.stop), coin=1.0)
+    evaluator = toy(space, Accident(Slow(tmp_path), 5, own.stop), explore=1.0)
     with (
         pytest.raises(DatabaseLost, match="must answer, but for") as caught,
         shared(own.url(), tmp_path, space) as opened,
@@ -82,7 +82,7 @@ def test_the_run_gives_up_and_loses_nothing(
     (unsaved,) = (tmp_path / "unsaved").iterdir()
     own.start()
     with shared(own.url(), tmp_path, space) as opened:
-        work(opened, toy(space, Slow(tmp_path), coin=1.0), TRIALS)
+        work(opened, toy(space, Slow(tmp_path), explore=1.0), TRIALS)
         there = load_records(opened.study)
     assert [(r.number, r.state) for r in there] == [(n, "complete") for n in range(TRIALS)]
     assert not unsaved.exists()

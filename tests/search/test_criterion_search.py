@@ -14,7 +14,7 @@ import prune_ops
 import results
 import spaces
 from results import TrialRecord
-from results.training import Candidate
+from results.record import Candidate
 from search import search
 from search.building import build_task
 from search.cli import main
@@ -70,7 +70,7 @@ def test_every_trial_has_a_criterion_and_uniform_widths_have_each(run: results.R
     one, other = run.records[:2]
     assert (one.policy, one.seed) == (other.policy, other.seed)
     assert one.proxies != other.proxies
-    assert len({r.tried for r in run.records}) == 7
+    assert len({r.candidate for r in run.records}) == 7
     assert list(run.front["criterion"]) == [
         run.records[number].criterion for number in run.front["number"]
     ]
@@ -82,7 +82,7 @@ def test_finals_inherit_by_the_criterion_of_their_trial(
     found = [final for final in run.finals if final.number is not None]
     assert found
     for final in found:
-        assert final.tried == run.records[final.number or 0].tried
+        assert final.candidate == run.records[final.number or 0].candidate
         candidate = Candidate(final.policy, final.criterion)
         job = TrainingJob(candidate, evaluator.specs.final(final.policy), final.seeds[0])
         assert evaluator.train_final(job).test_accuracy == final.test_accuracy[0]
@@ -176,7 +176,5 @@ def test_uniform_widths_are_trained_to_the_end_under_their_best_criterion(
         return TrialRecord(number, policy, "uniform", flops, 0.5, 1, **about)  # type: ignore[arg-type]
 
     trials = [tried(0, "second_order", 0.8), tried(1, "l1", 0.9)]
-    assert [f.candidate for f in finalists(trials, evaluator, [HALF])] == [
-        Candidate(*trials[1].tried)
-    ] * 2
+    assert [f.candidate for f in finalists(trials, evaluator, [HALF])] == [trials[1].candidate] * 2
     assert [f.candidate.criterion for f in finalists([], evaluator, [HALF])] == ["second_order"]

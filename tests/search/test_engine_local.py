@@ -35,7 +35,7 @@ def study(space: Space, tmp_path: Path) -> Iterator[optuna.Study]:
 def test_a_killed_worker_fails_its_trial_and_is_replaced(
     study: optuna.Study, space: Space, tmp_path: Path
 ) -> None:
-    evaluator = toy(space, trouble=DieOnce(tmp_path / "died"), coin=1.0)
+    evaluator = toy(space, trouble=DieOnce(tmp_path / "died"), explore=1.0)
     Local(workers=2).run(OpenStudy(study), evaluator, 8)
     records = load_records(study)
     failed = [record for record in records if record.state == "failed"]

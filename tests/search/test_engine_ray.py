@@ -22,7 +22,7 @@ from waiting import PATIENCE, wait_until
 
 import results
 from results import load_records
-from results.training import Candidate
+from results.record import Candidate
 from search.checkpoints import InFolder
 from search.cli import USER_ERROR, main
 from search.jobs import Failure, RungResult

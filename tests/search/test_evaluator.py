@@ -16,7 +16,9 @@ import prune_ops
 import spaces
 from prune_ops.running import forward
 from results import TrialRecord
-from results.training import Candidate, TrainingSpec
+from results.record import Candidate
+from results.rules import next_rung
+from results.training import TrainingSpec
 from search import checkpoints
 from search.building import build_task
 from search.checkpoints import InFolder, Nowhere, State
@@ -238,9 +240,9 @@ def test_failures_have_a_kind_and_one_line(error: Exception, kind: str, reason: 
 
 def test_the_next_rung_and_its_score_are_read_from_the_record(evaluator: Evaluator) -> None:
     record = TrialRecord(0, evaluator.space.full, "uniform", 1, 1.0, 1)
-    assert evaluator.next_rung(record) == 0
+    assert next_rung(record) == 0
     judged = dataclasses.replace(record, proxies={"adaptive_bn": 0.4, "predicted_damage": -1.0})
-    assert evaluator.next_rung(judged) == 1
+    assert next_rung(judged) == 1
     trained = dataclasses.replace(judged, accuracy=(0.7,))
-    assert (evaluator.next_rung(trained), evaluator.top) == (2, 2)
+    assert (next_rung(trained), evaluator.top) == (2, 2)
     assert [evaluator.score(trained, rung) for rung in (0, 1)] == [0.4, 0.7]

@@ -14,7 +14,7 @@ from trainings import Killed, Remembering, Store
 import prune_ops
 import spaces
 from results import FinalRecord, TrialRecord
-from results.training import Candidate
+from results.record import Candidate
 from search.building import build_task
 from search.config import SearchConfig
 from search.engines.local import Local

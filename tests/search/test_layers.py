@@ -50,7 +50,7 @@ def test_records_say_widths_and_unit_of_every_group(space: Space) -> None:
     }
     records = sensitivity(space, config, found)
     assert len(records) == 2 * len(space.groups)
-    assert [r.importance for r in records[:: len(space.groups)]] == ["layer_damage", "iso_damage"]
+    assert [r.sensitivity for r in records[:: len(space.groups)]] == ["layer_damage", "iso_damage"]
     first, stem = records[0], records[len(space.groups)]
     assert (first.unit, first.group, first.channels) == ("accuracy", "conv1", 16)
     assert (first.widths, first.damages) == ((2, 5, 8, 11, 14), (0.0, 0.25, 0.5, 0.75, 1.0))

@@ -16,7 +16,7 @@ from torch import nn
 import prune_ops
 import spaces
 from prune_ops.surgery import step
-from results.training import Candidate
+from results.record import Candidate
 from search import checkpoints, models
 from search.building import build_task
 from search.checkpoints import NOWHERE, UNKEPT, Checkpoint, InFolder, State

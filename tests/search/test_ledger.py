@@ -11,7 +11,8 @@ from evaluators import Alike, ToyEvaluator, toy
 from optuna.trial import TrialState
 
 from results import TrialRecord, load_records
-from results.training import Candidate
+from results.record import Candidate
+from results.rules import next_rung
 from search.jobs import RungResult
 from search.sampler import BudgetSampler, Plan, make
 from search.seeds import policy_seed, trial_seed
@@ -34,7 +35,7 @@ def study(space: Space, tmp_path: Path) -> Iterator[optuna.Study]:
 def climbed(ledger: Ledger, evaluator: ToyEvaluator, record: TrialRecord) -> TrialRecord:
     """To the end of its climb."""
     while record.state == "running":
-        rung = evaluator.next_rung(record)
+        rung = next_rung(record)
         result = evaluator.evaluate_rung(
             Candidate(record.policy, record.criterion), rung, record.seed
         )
@@ -52,7 +53,7 @@ def test_the_same_widths_under_another_criterion_are_another_trial(
     space: Space, tmp_path: Path
 ) -> None:
     criteria = ("l1", "second_order")
-    evaluator = toy(space, coin=1.0, criterion="search", criteria=criteria)
+    evaluator = toy(space, explore=1.0, criterion="search", criteria=criteria)
     sampler = BudgetSampler(make("random", Plan(0, 8)), space, [HALF], seed=0, criteria=criteria)
     with open_study(tmp_path / "study.db", sampler) as opened:
         study = opened.study
@@ -70,7 +71,7 @@ def test_the_same_widths_under_another_criterion_are_another_trial(
 def test_a_duplicate_of_a_complete_trial_ends_at_once_and_optuna_is_told(
     study: optuna.Study, space: Space
 ) -> None:
-    evaluator = toy(space, coin=1.0)
+    evaluator = toy(space, explore=1.0)
     for _ in range(2):
         study.enqueue_trial(dict(space.uniform(HALF)))
     ledger = Ledger(OpenStudy(study), evaluator, 3, lambda _: None)
@@ -91,7 +92,7 @@ def test_a_duplicate_of_a_complete_trial_ends_at_once_and_optuna_is_told(
 def test_a_duplicate_is_measured_only_where_its_twin_was_not(
     study: optuna.Study, space: Space
 ) -> None:
-    evaluator = toy(space, coin=1.0)
+    evaluator = toy(space, explore=1.0)
     for _ in range(2):
         study.enqueue_trial(dict(space.uniform(HALF)))
     ledger = Ledger(OpenStudy(study), evaluator, 2, lambda _: None)
@@ -107,7 +108,7 @@ def test_a_duplicate_is_measured_only_where_its_twin_was_not(
 
 
 def test_a_failure_is_no_result_to_take_over(study: optuna.Study, space: Space) -> None:
-    evaluator = toy(space, coin=1.0)
+    evaluator = toy(space, explore=1.0)
     for _ in range(2):
         study.enqueue_trial(dict(space.uniform(HALF)))
     ledger = Ledger(OpenStudy(study), evaluator, 2, lambda _: None)
@@ -131,7 +132,7 @@ def test_a_decision_reads_what_changed_and_not_the_whole_study(
 
 
 def test_others_may_say_where_new_trials_come_from(study: optuna.Study, space: Space) -> None:
-    evaluator = toy(space, coin=1.0)
+    evaluator = toy(space, explore=1.0)
     ledger = Ledger(OpenStudy(study), evaluator, 2, lambda _: None)
     asked: list[int] = []
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from search.rungs import Competitors, DominanceRule, Point
 
 POINTS = st.builds(Point, flops=st.integers(1, 20), score=st.integers(0, 20).map(lambda k: k / 20))
-NO_LUCK = DominanceRule(eta=2, coin=0.0)
+NO_LUCK = DominanceRule(eta=2, explore=0.0)
 
 
 def test_the_first_at_a_rung_climbs() -> None:
@@ -23,7 +23,7 @@ def test_the_best_one_in_eta_climb() -> None:
     climbers = [
         mine.score
         for mine in peers
-        if not DominanceRule(eta=3, coin=0).stops(
+        if not DominanceRule(eta=3, explore=0).stops(
             mine, Competitors.of([p for p in peers if p != mine]), seed=0
         )
     ]
@@ -34,7 +34,7 @@ def test_a_larger_network_is_no_peer() -> None:
     small, large = Point(10, 0.5), [Point(11, 0.9)] * 9
     assert NO_LUCK.beaten_by(small, Competitors.of(large)) == (0, 1)
     assert not NO_LUCK.stops(small, Competitors.of(large), seed=0)
-    assert DominanceRule(eta=2, coin=0, tolerance=1).stops(small, Competitors.of(large), seed=0)
+    assert DominanceRule(eta=2, explore=0, tolerance=1).stops(small, Competitors.of(large), seed=0)
 
 
 def test_equal_scores_do_not_beat_each_other() -> None:
@@ -52,7 +52,9 @@ def test_a_trial_on_the_front_never_stops(
 ) -> None:
     dominated = any(o.flops <= mine.flops and o.score > mine.score for o in competitors)
     if not dominated:
-        assert not DominanceRule(eta=eta, coin=0.0).stops(mine, Competitors.of(competitors), seed=0)
+        assert not DominanceRule(eta=eta, explore=0.0).stops(
+            mine, Competitors.of(competitors), seed=0
+        )
 
 
 @given(POINTS, st.lists(POINTS, max_size=30), st.integers(0, 20))
@@ -66,11 +68,13 @@ def test_a_better_score_never_makes_a_trial_stop(
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
 def test_the_coin_lets_its_share_climb_whatever_they_score(share: float) -> None:
-    rule, competitors = DominanceRule(coin=share), Competitors.of([Point(10, 0.9)] * 9)
+    rule, competitors = DominanceRule(explore=share), Competitors.of([Point(10, 0.9)] * 9)
     climbing = sum(not rule.stops(Point(10, 0.0), competitors, seed=seed) for seed in range(5000))
     assert climbing / 5000 == pytest.approx(share, abs=0.015)
 
 
 def test_the_coin_is_the_trials_own() -> None:
-    rule = DominanceRule(coin=0.5)
-    assert [rule.lucky(seed) for seed in range(50)] == [rule.lucky(seed) for seed in range(50)]
+    rule = DominanceRule(explore=0.5)
+    assert [rule.explores(seed) for seed in range(50)] == [
+        rule.explores(seed) for seed in range(50)
+    ]

@@ -180,7 +180,7 @@ def test_a_trial_killed_before_it_had_a_policy_does_not_count(
         study.ask()
     with shared(url, tmp_path / "second", space) as opened:
         study = opened.study
-        work(opened, toy(space, coin=1.0), 4)
+        work(opened, toy(space, explore=1.0), 4)
         there = load_records(study)
         assert [record.state for record in there] == ["complete"] * 4
         assert Counter(record.origin for record in there) == {"uniform": 1, "random": 3}
@@ -191,7 +191,7 @@ def test_a_trial_killed_before_it_had_a_policy_does_not_count(
 def test_a_process_that_was_thought_dead_hands_its_result_on(
     url: str, tmp_path: Path, space: Space
 ) -> None:
-    evaluator = toy(space, Slow(tmp_path), coin=1.0)
+    evaluator = toy(space, Slow(tmp_path), explore=1.0)
     with shared(url, tmp_path / "slow", space) as opened:
         study = opened.study
         ledger = Ledger(opened, evaluator, 1, lambda _: None)

@@ -29,7 +29,7 @@ KILLS = 20
 # With random proposals and a coin that lets every trial climb, no trial depends on another: one
 # worker and two give the same table.
 OPTIONS = (
-    *("--trials", "8", "--rungs", "1", "--sampler", "random", "--coin", "1"),
+    *("--trials", "8", "--rungs", "1", "--sampler", "random", "--explore", "1"),
     *("--train-images", "200", "--final-epochs", "1", "--final-seeds", "2"),
 )
 

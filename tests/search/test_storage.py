@@ -43,7 +43,16 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def command(weights: Path) -> list[str]:
     options = ["--trials", str(TRIALS), "--final-epochs", "1", "--final-seeds", "1"]
-    shared = ["--name", "mine", "--weights", str(weights), "--train-images", "400", "--coin", "1"]
+    shared = [
+        "--name",
+        "mine",
+        "--weights",
+        str(weights),
+        "--train-images",
+        "400",
+        "--explore",
+        "1",
+    ]
     return [*options, *shared]
 
 

@@ -13,7 +13,8 @@ from trainings import Killed, Remembering, Store
 import results
 import search
 import spaces
-from results.training import Candidate, TrainingSpec
+from results.record import Candidate
+from results.training import TrainingSpec
 from search import models
 from search.evaluator import Evaluator
 from search.jobs import DIVERGED, Failure, TrainingJob, TrainingResult

@@ -9,22 +9,30 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from results.arms import ARMS, INHERITED, Arm
+from results.arms import ARMS
 from results.intervals import half_width
 from results.report.plots.axes import legend, shorten
-from results.report.svg import BLACK, BLUE, GREEN, MARKERS, ORANGE, PURPLE, SKY, VERMILION, draw
+from results.report.svg import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    MARKERS,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    draw,
+)
 
-Line = tuple[str, Arm, Sequence[float]]
+Line = tuple[str, str, Sequence[float]]
 """Structure, arm, and the test accuracy of every seed as a fraction."""
 
-_SHAPES: dict[Arm, tuple[str, str]] = {
-    "finetune": ("D", BLUE),
-    "finetune-small": ("v", SKY),
-    "random-channels": ("X", PURPLE),
-    "scratch-e": ("^", ORANGE),
-    "scratch-b": ("s", VERMILION),
-    "scratch-b+": ("o", GREEN),
-}
+_SHAPES = (
+    *(("D", BLUE), ("v", SKY), ("X", PURPLE), ("^", ORANGE), ("s", VERMILION), ("o", GREEN)),
+    *(("P", GREY), ("<", BLACK), (">", BLUE), ("h", ORANGE)),
+)
+"""Marker and colour of every arm, in the order of `ARMS`."""
 
 
 def arms(name: str, lines: Sequence[Line]) -> str:
@@ -63,7 +71,7 @@ def arms(name: str, lines: Sequence[Line]) -> str:
     return draw(name, 1.1 + 0.17 * (heights[-1] + 1), paint)
 
 
-def _line(axes: Axes, height: float, arm: Arm, accuracy: Sequence[float]) -> None:
+def _line(axes: Axes, height: float, arm: str, accuracy: Sequence[float]) -> None:
     percent = [100 * value for value in accuracy]
     reach = half_width(accuracy)
     axes.errorbar(
@@ -78,9 +86,9 @@ def _line(axes: Axes, height: float, arm: Arm, accuracy: Sequence[float]) -> Non
     axes.plot(percent, [height + 0.36] * len(percent), linestyle="", **MARKERS["seed"])
 
 
-def _look(arm: Arm) -> dict[str, Any]:
-    marker, colour = _SHAPES[arm]
-    if arm in INHERITED:
+def _look(arm: str) -> dict[str, Any]:
+    marker, colour = _SHAPES[list(ARMS).index(arm) % len(_SHAPES)]
+    if ARMS[arm].inherits:
         return {"marker": marker, "color": colour, "markeredgecolor": BLACK, "markersize": 6.5}
     look: dict[str, Any] = {"marker": marker, "color": "white", "markeredgecolor": colour}
     return look | {"markeredgewidth": 1.8, "markersize": 6.5}

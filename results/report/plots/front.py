@@ -8,35 +8,36 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from results.data import RunData
 from results.intervals import half_width
 from results.pareto import finished, trial_front
 from results.record import TrialRecord
+from results.report.networks import Row, networks
 from results.report.origins import NAMES, Origin, origin_of
 from results.report.plots.axes import dot, finish, mark, others, shorten_about
 from results.report.svg import BLACK, MARKERS, draw
-from results.report.view import Row, View
 
 BASELINES: tuple[Origin, ...] = ("random", "ranking", "importance", "uniform")
 
 
-def front(view: View) -> str:
+def front(run: RunData) -> str:
     """All trials beside the unpruned network, the front and what it has to beat."""
-    return _front("front", view, view.records, view.rows(), {})
+    return _front("front", run, run.records, networks(run), {})
 
 
-def close_up(view: View, budget: str, limit: float) -> str:
+def close_up(run: RunData, budget: str, limit: float) -> str:
     """The trials just under one budget, which lie on one another in `front`.
 
     ``limit`` is the budget as a fraction of the unpruned network's flops.
     """
-    place = view.budget_names.index(budget)
-    trials = view.compared_at(budget)
-    return _front(f"close-up-{place}", view, trials, [], {f"budget {budget}": limit})
+    place = run.budget_names.index(budget)
+    trials = run.compared_at(budget)
+    return _front(f"close-up-{place}", run, trials, [], {f"budget {budget}": limit})
 
 
 def _front(
     name: str,
-    view: View,
+    run: RunData,
     trials: Sequence[TrialRecord],
     rows: Sequence[Row],
     limits: Mapping[str, float],
@@ -51,20 +52,20 @@ def _front(
         mark(axes, "less", [dot(r) for r in less], "trained for less")
         for label, limit in limits.items():
             axes.axvline(100 * limit, color=BLACK, linestyle=":", linewidth=1, label=label)
-        searched = [dot(r) for r in top if origin_of(view, r) == "searched"]
+        searched = [dot(r) for r in top if origin_of(run, r) == "searched"]
         mark(axes, "trial", searched, "searched")
         mark(axes, "searched", [dot(r) for r in best], "front", linestyle="-")
         for origin in BASELINES:
-            mark(axes, origin, [dot(r) for r in top if origin_of(view, r) == origin], NAMES[origin])
+            mark(axes, origin, [dot(r) for r in top if origin_of(run, r) == origin], NAMES[origin])
         mark(axes, "baseline", unpruned, "unpruned network")
         finish(figure, axes, "validation accuracy, %")
 
     return draw(name, 3.7, paint)
 
 
-def final_accuracy(view: View) -> str:
+def final_accuracy(run: RunData) -> str:
     """The final networks: validation accuracy in the search beside every seed on the test split."""
-    rows = [row for row in view.rows() if row.test_accuracy]
+    rows = [row for row in networks(run) if row.test_accuracy]
 
     def paint(figure: Figure) -> None:
         before, after = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.7))

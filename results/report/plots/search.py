@@ -9,27 +9,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from results.data import RunData
 from results.pareto import finished
 from results.record import TrialRecord
 from results.report.plots.axes import finish, mark, others
 from results.report.svg import BLACK, BLUE, GREEN, MARKERS, PURPLE, draw
-from results.report.view import View
 
 LINES = ("-", "--", "-.", ":")
 
 
-def history(view: View) -> str:
+def history(run: RunData) -> str:
     """Validation accuracy by trial number, with the best so far at each budget."""
-    top = finished(view.records)
-    less = [(r.number, r.val_accuracy) for r in others(view.records, top)]
-    last = max(r.number for r in view.records)
-    failed = [r.number for r in view.records if r.state == "failed"]
+    top = finished(run.records)
+    less = [(r.number, r.val_accuracy) for r in others(run.records, top)]
+    last = max(r.number for r in run.records)
+    failed = [r.number for r in run.records if r.state == "failed"]
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         mark(axes, "less", less, "trained for less")
         mark(axes, "trial", [(r.number, r.val_accuracy) for r in top], "trials")
-        for style, (budget, trials) in zip(cycle(LINES), _by_budget(view), strict=False):
+        for style, (budget, trials) in zip(cycle(LINES), _by_budget(run), strict=False):
             x, best = _best_so_far(trials, last)
             label = f"best so far at {budget}" if budget else "best so far"
             axes.step(x, best, linestyle=style, where="post", color=BLUE, label=label)
@@ -74,8 +74,8 @@ def _crosses(axes: Axes, numbers: Sequence[int]) -> None:
         )
 
 
-def _by_budget(view: View) -> list[tuple[str | None, list[TrialRecord]]]:
-    compared = [(budget, view.compared_at(budget)) for budget in [*view.budgets, None]]
+def _by_budget(run: RunData) -> list[tuple[str | None, list[TrialRecord]]]:
+    compared = [(budget, run.compared_at(budget)) for budget in [*run.budgets, None]]
     return [(budget, trials) for budget, trials in compared if trials]
 
 

@@ -32,7 +32,7 @@ def damages(
     Args:
         groups: the panels, in the order of the network.
         measured: all in one unit.
-        labels: importance to its name in the legend; it has a line in every panel.
+        labels: sensitivity to its name in the legend; it has a line in every panel.
         place: tells several pictures apart.
     """
     rows = -(-len(groups) // COLUMNS)
@@ -41,11 +41,11 @@ def damages(
     def paint(figure: Figure) -> None:
         panels = list(figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flat)
         for axes, group in zip(panels, groups, strict=False):
-            for look, importance in zip(LOOKS, labels, strict=False):
-                for r in (r for r in measured if (r.importance, r.group) == (importance, group)):
+            for look, name in zip(LOOKS, labels, strict=False):
+                for r in (r for r in measured if (r.sensitivity, r.group) == (name, group)):
                     cut = [100 * (1 - width / r.channels) for width in (*r.widths, r.channels)]
                     worse = [scale * damage for damage in (*r.damages, 0.0)]
-                    axes.plot(cut, worse, label=labels[importance], markersize=3, **look)
+                    axes.plot(cut, worse, label=labels[name], markersize=3, **look)
             axes.set_title(shorten(group, 18), fontsize=8)
             axes.set_xticks([0, 50, 100])
         for axes in panels[len(groups) :]:

@@ -44,7 +44,7 @@ def _panel(axes: Axes, trained: Sequence[TrialRecord], one: Trust, rung: int) ->
         dots = [
             (score_of(r, one.name), r.accuracy[rung - 1])
             for r in trained
-            if (min(r.regardless, default=rung) < rung) == lucky
+            if (min(r.explored, default=rung) < rung) == lucky
         ]
         mark(axes, look, [d for d in dots if math.isfinite(d[0])], label, markersize=4.5)
     tau = f"τ = {text.correlation(one.kendall.value)}" if one.kendall else "no figure"

@@ -1,34 +1,18 @@
 """A run's report as sections, in the order in which they are read.
 
->>> [section.anchor for section in sections(run.view)]
+>>> [section.anchor for section in sections(run)]
 ['summary', 'front', 'widths', 'search', 'trust', 'spending', 'provenance']
 """
 
 from __future__ import annotations
 
+from results.data import RunData
 from results.report.blocks import Section
-from results.report.view import View
 
 
-def sections(view: View) -> list[Section]:
+def sections(run: RunData) -> list[Section]:
     """Every section that has something to say, at any moment of a run."""
     # Imported late: matplotlib takes a second that workers and `--help` need not spend.
-    from results.report.sections import (
-        beside,
-        comparison,
-        criteria,
-        front,
-        provenance,
-        search,
-        sensitivity,
-        spending,
-        summary,
-        trust,
-        widths,
-    )
+    from results.report.sections.order import SECTIONS
 
-    ordered = (
-        *(summary, front, comparison, beside, widths, criteria, sensitivity),
-        *(search, trust, spending, provenance),
-    )
-    return [made for made in (each.section(view) for each in ordered) if made]
+    return [made for made in (section(run) for section in SECTIONS) if made]

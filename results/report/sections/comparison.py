@@ -6,33 +6,26 @@ import math
 from collections.abc import Iterator, Sequence
 
 from results import text
-from results.arms import INHERITED, Arm, Comparison
+from results.arm_means import ArmMean, means
+from results.arms import ARMS
 from results.board import Board
-from results.comparison_tables import unpruned_flops
+from results.comparison import Comparison
 from results.contrasts import (
+    FRESH,
     Contrast,
     contrasts,
     fresh_computation,
     two_by_two,
     verdict,
 )
+from results.data import RunData
 from results.paired import text_of_p
 from results.report.blocks import Block, Bullets, Column, Figure, Paragraph, Section, Table
-from results.report.view import View
-
-ARMS_EXPLAINED: dict[Arm, str] = {
-    "finetune": "inherited weights, fine-tuned at the learning rate that the sweep found",
-    "finetune-small": "the same at the classic small rate of 0.001",
-    "random-channels": "as finetune, but of channels drawn at random inside the same widths",
-    "scratch-e": "fresh weights, trained for the unpruned network's epochs",
-    "scratch-b": "fresh weights, trained for the unpruned network's computation",
-    "scratch-b+": "the same and the fine-tuning epochs",
-}
 
 
-def section(view: View) -> Section:
+def section(run: RunData) -> Section:
     """Empty until a comparison was begun."""
-    return Section("comparison", "Fine-tune or from scratch?", list(_blocks(view.compared)))
+    return Section("comparison", "Fine-tune or from scratch?", list(_blocks(run.compared)))
 
 
 def _blocks(compared: Comparison) -> Iterator[Block]:
@@ -152,27 +145,25 @@ def _costs(compared: Comparison, budget: str) -> Table:
         Column("FLOPs in all", numeric=True, minor=True),
         Column("× unpruned", numeric=True),
     )
-    unpruned = unpruned_flops(compared)
-    rows = []
-    for structure, arm, records in Board(compared, budget).places:
-        one = records[0]
-        known = [r.test_accuracy for r in records if math.isfinite(r.test_accuracy)]
-        rows.append(
-            [
-                structure,
-                arm,
-                text.mean_spread(known),
-                str(len(known)),
-                str(len(records) - len(known)),
-                str(one.epochs),
-                f"{one.lr:g}",
-                text.count(one.training_flops),
-                text.count(one.inherited_flops) if arm in INHERITED else text.NONE,
-                text.count(one.total_flops),
-                f"{one.total_flops / unpruned:.2f}" if unpruned else text.NONE,
-            ]
-        )
-    return Table(columns, rows)
+    found = [mean for mean in means(compared) if mean.one.budget == budget]
+    return Table(columns, [_cost(mean) for mean in found])
+
+
+def _cost(mean: ArmMean) -> list[str]:
+    one, relative = mean.one, mean.total_relative
+    return [
+        one.structure,
+        one.arm,
+        text.mean_spread(mean.accuracy),
+        str(mean.n),
+        str(mean.failed),
+        str(one.epochs),
+        f"{one.lr:g}",
+        text.count(one.training_flops),
+        text.count(one.inherited_flops) if one.weights == "inherited" else text.NONE,
+        text.count(one.total_flops),
+        text.NONE if math.isnan(relative) else f"{relative:.2f}",
+    ]
 
 
 def _contrasts(found: Sequence[Contrast], folded: str) -> Table:
@@ -230,24 +221,17 @@ def _method(compared: Comparison) -> Iterator[Block]:
     there = {arm for board in boards for _, arm, _ in board.places}
     # The weights that slimming inherits are of a training of their own.
     usual = [(board, s) for board in boards for s in board.structures if s != "slimming"]
-    explained = ARMS_EXPLAINED | {
-        "scratch-b+": ARMS_EXPLAINED["scratch-b+"] + _computation(fresh_computation(usual))
-    }
+    explained = {name: arm.explained for name, arm in ARMS.items()}
+    explained[FRESH] += _computation(fresh_computation(usual))
     lines = [f"{arm}: {what}." for arm, what in explained.items() if arm in there]
     if lines:
         yield Paragraph("The arms:", "soft")
         yield Bullets(lines)
-    kind = (
-        "percentiles of a bootstrap over seeds, which are too narrow for few seeds: below ten "
-        "they bear no claim"
-        if compared.options.get("interval") == "bootstrap"
-        else "Student-t"
-    )
     yield Paragraph(
         "All arms have the same splits, the same seeds and the same order of the data for each "
         "seed, so differences are paired by seed. Accuracy is that after the last epoch, never the "
-        f"best one. {_reads(compared.test_reads)} The intervals of differences are 95 % "
-        f"{kind}; they cover the seeds of training, not the choice of the test images. Neither the "
+        f"best one. {_reads(compared.test_reads)} The intervals of differences are 95 % Student-t; "
+        "they cover the seeds of training, not the choice of the test images. Neither the "
         "training of the one unpruned network (for slimming: of the one sparse one) nor the search "
         "is repeated, so a difference between inherited and fresh weights holds for these "
         "inherited weights. A difference counts as shown only if its interval, as printed, leaves "
@@ -257,7 +241,7 @@ def _method(compared: Comparison) -> Iterator[Block]:
         "trainings are left out, and trainings that stand in two places are compared once.",
         "soft",
     )
-    for note in compared.notes:
+    for note in compared.cautions:
         yield Paragraph(text.sentence(note), "soft")
 
 

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Iterator
 
 from results import text
+from results.data import RunData, furthest
 from results.record import TrialRecord
 from results.report.blocks import Block, Column, Paragraph, Section, Table
-from results.report.view import View, furthest
 from results.stops import once
 
 COLUMNS = (
@@ -29,37 +29,37 @@ CARE = (
 )
 
 
-def section(view: View) -> Section:
+def section(run: RunData) -> Section:
     """Empty where one criterion served all trials."""
-    return Section("criteria", "Which criterion", list(_blocks(view)))
+    return Section("criteria", "Which criterion", list(_blocks(run)))
 
 
-def _blocks(view: View) -> Iterator[Block]:
-    if len(view.criteria) < 2:
+def _blocks(run: RunData) -> Iterator[Block]:
+    if len(run.criteria) < 2:
         return
     rows = [
-        _row(view, budget, criterion)
-        for budget in [*view.budget_names, None]
-        for criterion in view.criteria
-        if budget or view.trials_at(None)
+        _row(run, budget, criterion)
+        for budget in [*run.budget_names, None]
+        for criterion in run.criteria
+        if budget or run.trials_at(None)
     ]
     yield Table(COLUMNS, rows)
     yield Paragraph(CARE, "soft")
 
 
-def _row(view: View, budget: str | None, criterion: str) -> list[str]:
+def _row(run: RunData, budget: str | None, criterion: str) -> list[str]:
     def mine(records: list[TrialRecord]) -> list[TrialRecord]:
         return [r for r in records if r.criterion == criterion]
 
-    reached = [r.val_accuracy for r in once(mine(view.compared_at(budget)))]
+    reached = [r.val_accuracy for r in once(mine(run.compared_at(budget)))]
     return [
         budget or "above every budget",
         criterion,
-        str(len(mine(view.trials_at(budget)))),
+        str(len(mine(run.trials_at(budget)))),
         str(len(reached)),
         text.number(max(reached, default=None)),
         text.number(statistics.median(reached) if reached else None),
-        _uniform(furthest(mine(view.uniform_starts(budget)))),
+        _uniform(furthest(mine(run.uniform_starts(budget)))),
     ]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from results import text
+from results.data import RunData
 from results.pareto import UNIT_SQUARE, finished, hypervolume, trial_front
 from results.record import FinalRecord, TrialRecord
 from results.report import plots
 from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
+from results.report.networks import networks
 from results.report.origins import described, origin_of
-from results.report.view import View
 
 TRIALS = (
     Column("trial", numeric=True, label=True),
@@ -23,18 +24,18 @@ TRIALS = (
 )
 
 
-def section(view: View) -> Section:
+def section(run: RunData) -> Section:
     """Empty until a network was trained."""
-    return Section("front", "Accuracy against FLOPs", list(_blocks(view)))
+    return Section("front", "Accuracy against FLOPs", list(_blocks(run)))
 
 
-def _blocks(view: View) -> Iterator[Block]:
-    if any(r.rung for r in view.records):
-        yield from _pictures(view)
-    tested = [row for row in view.rows() if row.test_accuracy]
+def _blocks(run: RunData) -> Iterator[Block]:
+    if any(r.rung for r in run.records):
+        yield from _pictures(run)
+    tested = [row for row in networks(run) if row.test_accuracy]
     if any(row.role != "baseline" for row in tested):
-        yield _finals(view)
-    best = trial_front(view.records)
+        yield _finals(run)
+    best = trial_front(run.records)
     if best:
         area = hypervolume([(r.flops_fraction, r.val_accuracy) for r in best], UNIT_SQUARE)
         yield Paragraph(
@@ -42,48 +43,50 @@ def _blocks(view: View) -> Iterator[Block]:
             f"{area:.4f} of 1.",
             "soft",
         )
-    if view.finals:
-        yield _by_seed(view)
+    if run.finals:
+        yield _by_seed(run)
 
 
-def _pictures(view: View) -> Iterator[Block]:
-    top, best = finished(view.records), trial_front(view.records)
-    baselines = [r for r in top if r not in best and origin_of(view, r) != "searched"]
+def _pictures(run: RunData) -> Iterator[Block]:
+    top, best = finished(run.records), trial_front(run.records)
+    baselines = [r for r in top if r not in best and origin_of(run, r) != "searched"]
     shown = sorted([*best, *baselines], key=lambda r: r.flops)
     yield Figure(
         "front",
-        plots.front(view),
+        plots.front(run),
         "All trials on the validation split, after the brief training of the search. Up and left "
         "is better; the line is the front. The table has the front, coloured, and what it has to "
         "beat; all trials are in the table under “The search”.",
-        _trials(view, shown, best),
+        _trials(run, shown, best),
     )
-    for budget, limit in _limits(view).items():
-        trials = sorted(view.compared_at(budget), key=lambda r: r.flops)
+    for budget, limit in _limits(run).items():
+        trials = sorted(run.compared_at(budget), key=lambda r: r.flops)
         yield Figure(
-            f"close-up-{view.budget_names.index(budget)}",
-            plots.close_up(view, budget, limit),
+            f"close-up-{run.budget_names.index(budget)}",
+            plots.close_up(run, budget, limit),
             f"Close to budget {budget}: the trials that were trained to the last rung. "
             "In the table, the front among them is coloured.",
-            _trials(view, trials, trial_front(trials)),
+            _trials(run, trials, trial_front(trials)),
         )
 
 
-def _limits(view: View) -> dict[str, float]:
+def _limits(run: RunData) -> dict[str, float]:
     """The budgets under which at least two trials can be compared, as fractions."""
-    full = view.provenance.get("full_flops")
+    full = run.provenance.full_flops
     return {
         name: limit / full
-        for name, limit in view.budgets.items()
-        if full and len(view.compared_at(name)) > 1
+        for name, limit in run.budgets.items()
+        if full and len(run.compared_at(name)) > 1
     }
 
 
-def _trials(view: View, trials: Sequence[TrialRecord], marked: Sequence[TrialRecord] = ()) -> Table:
+def _trials(
+    run: RunData, trials: Sequence[TrialRecord], marked: Sequence[TrialRecord] = ()
+) -> Table:
     rows = [
         [
             str(r.number),
-            described(view, r),
+            described(run, r),
             r.criterion,
             text.count(r.flops),
             text.number(r.flops_fraction),
@@ -96,8 +99,8 @@ def _trials(view: View, trials: Sequence[TrialRecord], marked: Sequence[TrialRec
     return Table(TRIALS, rows, places)
 
 
-def _finals(view: View) -> Figure:
-    rows = [row for row in view.rows() if row.test_accuracy]
+def _finals(run: RunData) -> Figure:
+    rows = [row for row in networks(run) if row.test_accuracy]
     columns = (
         Column("", label=True),
         Column("% of FLOPs", numeric=True),
@@ -118,7 +121,7 @@ def _finals(view: View) -> Figure:
     marked = frozenset(i for i, row in enumerate(rows) if row.best)
     return Figure(
         "final",
-        plots.final_accuracy(view),
+        plots.final_accuracy(run),
         "The final networks: on the left the validation accuracy that the search saw, on the right "
         "the test split after the final training: a ring for each seed, the mean, and its 95 % "
         "Student-t interval, where there are several seeds and they do not all agree. It is of the "
@@ -128,7 +131,7 @@ def _finals(view: View) -> Figure:
     )
 
 
-def _by_seed(view: View) -> Table:
+def _by_seed(run: RunData) -> Table:
     columns = (
         Column("", label=True),
         Column("budget"),
@@ -146,7 +149,7 @@ def _by_seed(view: View) -> Table:
             text.number(_at(final.val_accuracy, i)),
             text.number(_at(final.test_accuracy, i)),
         ]
-        for final in view.finals
+        for final in run.finals
         for i, seed in enumerate(final.seeds)
     ]
     return Table(columns, rows, folded="The final trainings, seed by seed")

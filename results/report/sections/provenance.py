@@ -6,72 +6,71 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from results import text
+from results.data import RunData
+from results.provenance import Provenance
 from results.report.blocks import Block, Bullets, Column, Paragraph, Section, Table
-from results.report.view import View
+from results.spending import times_tested
 
 TITLE = "Where this comes from"
 
 
-def section(view: View) -> Section:
+def section(run: RunData) -> Section:
     """Checks, the facts of the run, and its configuration and versions folded."""
-    given = view.provenance
+    given = run.provenance
     blocks: list[Block] = []
-    notes = given.get("checks") or ()
-    if notes:
-        blocks.append(Bullets([str(note) for note in notes]))
-    blocks += _pairs(("", ""), _facts(view))
-    if given.get("command"):
-        blocks.append(Paragraph(f"To make it again: {given['command']}", "soft"))
-    blocks += _pairs(("setting", "value"), _flat(given.get("config") or {}), "Configuration")
-    options = _flat(view.compared.options)
+    if given.checks:
+        blocks.append(Bullets(given.checks))
+    blocks += _pairs(("", ""), _facts(run))
+    if given.command:
+        blocks.append(Paragraph(f"To make it again: {given.command}", "soft"))
+    blocks += _pairs(("setting", "value"), _flat(given.config), "Configuration")
+    options = _flat(run.compared.options)
     blocks += _pairs(("setting", "value"), options, "Configuration of the comparison")
-    versions = (given.get("versions") or {}).items()
-    blocks += _pairs(("package", "version"), versions, "Versions")
+    blocks += _pairs(("package", "version"), given.versions.items(), "Versions")
     return Section("provenance", TITLE, blocks)
 
 
-def _facts(view: View) -> Iterator[tuple[str, str]]:
+def _facts(run: RunData) -> Iterator[tuple[str, str]]:
     """What fits on one line each."""
-    given = view.provenance
-    full, seconds, epochs = (given.get(k) for k in ("full_flops", "seconds", "base_epochs"))
+    given = run.provenance
+    full, seconds, epochs = given.full_flops, given.seconds, given.base_epochs
     facts = {
-        "task": given.get("task"),
-        "commit": given.get("commit"),
-        "device": given.get("device"),
-        "started": given.get("started"),
+        "task": given.task,
+        "commit": given.commit,
+        "device": given.device,
+        "started": given.started,
         "time of the search": None if seconds is None else text.duration(seconds),
         "FLOPs of the unpruned network": None if full is None else f"{full:,}",
         "images": _images(given),
         "training of the unpruned network": None if epochs is None else _epochs(epochs),
-        "seeds": _seeds(view),
-        "reads of the test split": _reads(view),
+        "seeds": _seeds(run),
+        "reads of the test split": _reads(run),
     }
     return ((name, str(value)) for name, value in facts.items() if value not in (None, ""))
 
 
-def _epochs(epochs: Any) -> str:
+def _epochs(epochs: float) -> str:
     return text.plural(round(epochs, 2) if epochs % 1 else int(epochs), "epoch")
 
 
-def _images(given: Mapping[str, Any]) -> str:
+def _images(given: Provenance) -> str:
     """``50,000 to train, 5,000 to validate, 10,000 to test``."""
-    splits = {"train": "train", "val": "validate", "test": "test"}
-    known = {aim: given.get(f"{split}_images") for split, aim in splits.items()}
+    numbers = (given.train_images, given.val_images, given.test_images)
+    known = dict(zip(("train", "validate", "test"), numbers, strict=True))
     return ", ".join(f"{n:,} to {aim}" for aim, n in known.items() if n is not None)
 
 
-def _seeds(view: View) -> str:
+def _seeds(run: RunData) -> str:
     """The seeds of the final trainings and of the comparison; the trials' stand in their table."""
-    seeds = {seed for final in view.finals for seed in final.seeds}
-    seeds |= {record.seed for record in view.compared.arms}
+    seeds = {seed for final in run.finals for seed in final.seeds}
+    seeds |= {record.seed for record in run.compared.arms}
     return ", ".join(map(str, sorted(seeds)))
 
 
-def _reads(view: View) -> str | None:
+def _reads(run: RunData) -> str | None:
     """How often a trained network was tested, and by whom."""
-    search = view.provenance.get("test_reads")
-    compared = view.compared.test_reads
-    if search is None:
+    search, compared = times_tested(run)
+    if not search and run.provenance.test_reads is None:
         return f"{compared:,} by the comparison" if compared else None
     if not compared:
         return f"{search:,}"

@@ -3,61 +3,59 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from results import text
+from results.data import RunData
 from results.pareto import hypervolume_history
 from results.report import plots
 from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
 from results.report.origins import origin_of
-from results.report.view import View
+from results.report.trials import counts, failures, states
+from results.rules import tolerance
 from results.stops import Judged, Rung, judged
 from results.stops import rungs as count_rungs
 
-TOLERANCE = 0.01
-"""Share of the unpruned network's flops within which the rule takes two policies as equally large;
-as in the search; for runs that do not say."""
 FEW = 10
 """Fewer trials by coin than this allow no judgement of a rung, only a count."""
 
 
-def section(view: View) -> Section:
+def section(run: RunData) -> Section:
     """Never empty: it says that there is no trial yet."""
-    return Section("search", "The search", list(_blocks(view)))
+    return Section("search", "The search", list(_blocks(run)))
 
 
-def _blocks(view: View) -> Iterator[Block]:
-    yield Paragraph(_states(view))
-    if view.budgets and view.records:
-        yield _budgets(view)
-        if len(view.budgets) > 1:
+def _blocks(run: RunData) -> Iterator[Block]:
+    yield Paragraph(_states(run))
+    if run.budgets and run.records:
+        yield _budgets(run)
+        if len(run.budgets) > 1:
             yield Paragraph("A trial counts for the tightest budget that it meets.", "soft")
-    failures = view.failures()
-    if failures:
+    failed = failures(run)
+    if failed:
         yield Paragraph("Why trials failed:")
         yield Table(
             (Column("trials", numeric=True), Column("reason")),
-            [[str(n), reason] for reason, n in failures],
+            [[str(n), reason] for reason, n in failed],
         )
-    if any(r.rung for r in view.records):
-        yield from _pictures(view)
-    if any(r.proxies for r in view.records):
-        yield from _rungs(view)
-    if view.records:
-        yield _all_trials(view)
+    if any(r.rung for r in run.records):
+        yield from _pictures(run)
+    if any(r.proxies for r in run.records):
+        yield from _rungs(run)
+    if run.records:
+        yield _all_trials(run)
 
 
-def _states(view: View) -> str:
-    states, n = view.states(), len(view.records)
-    running = f", {states['running']} running" if states["running"] else ""
+def _states(run: RunData) -> str:
+    state, n = states(run), len(run.records)
+    running = f", {state['running']} running" if state["running"] else ""
     sentence = (
-        f"{text.plural(n, 'trial')}: {states['complete']} complete, {states['stopped']} stopped "
-        f"at a rung, {states['failed']} failed{running}."
+        f"{text.plural(n, 'trial')}: {state['complete']} complete, {state['stopped']} stopped "
+        f"at a rung, {state['failed']} failed{running}."
     )
-    if not (view.budgets and n):
+    if not (run.budgets and n):
         return sentence
-    met = [line for line in view.counts() if line.name]
+    met = [line for line in counts(run) if line.name]
     which = "their budget" if len(met) > 1 else "the budget"
     return (
         f"{sentence} {sum(line.trials for line in met)} of {n} are at or under {which}, and "
@@ -65,7 +63,7 @@ def _states(view: View) -> str:
     )
 
 
-def _budgets(view: View) -> Table:
+def _budgets(run: RunData) -> Table:
     columns = (
         Column("budget", label=True),
         Column("most FLOPs", numeric=True),
@@ -81,18 +79,18 @@ def _budgets(view: View) -> Table:
             str(line.trained),
             text.number(line.best),
         ]
-        for line in view.counts()
+        for line in counts(run)
     ]
     return Table(columns, rows)
 
 
-def _pictures(view: View) -> Iterator[Figure]:
+def _pictures(run: RunData) -> Iterator[Figure]:
     yield Figure(
         "history",
-        plots.history(view),
+        plots.history(run),
         "The search, trial by trial, on the validation split. The table of all trials is below.",
     )
-    lines = _volumes(view)
+    lines = _volumes(run)
     if lines:
         yield Figure(
             "hypervolume",
@@ -106,14 +104,14 @@ def _pictures(view: View) -> Iterator[Figure]:
         )
 
 
-def _volumes(view: View) -> list[tuple[str, list[float]]]:
+def _volumes(run: RunData) -> list[tuple[str, list[float]]]:
     """The lines that have anything to show."""
     starts = hypervolume_history(
-        view.records, lambda r: origin_of(view, r) in ("uniform", "ranking", "importance")
+        run.records, lambda r: origin_of(run, r) in ("uniform", "ranking", "importance")
     )
-    drawn = hypervolume_history(view.records, lambda r: origin_of(view, r) == "random")
+    drawn = hypervolume_history(run.records, lambda r: origin_of(run, r) == "random")
     lines = [
-        ("all trials", hypervolume_history(view.records)),
+        ("all trials", hypervolume_history(run.records)),
         ("starts alone", starts),
         ("random policies alone", drawn),
     ]
@@ -133,10 +131,9 @@ def _volume_table(lines: Sequence[tuple[str, Sequence[float]]]) -> Table:
     return Table(columns, rows)
 
 
-def _rungs(view: View) -> Iterator[Block]:
-    judging = _judging(view)
-    plan = tuple(judging.get("rungs") or ())
-    lines = count_rungs(view.records, len(plan))
+def _rungs(run: RunData) -> Iterator[Block]:
+    plan = run.provenance.settings.rungs
+    lines = count_rungs(run.records, len(plan))
     yield Paragraph(
         "Who was stopped where. Every trial begins at rung 0, where proxies score it without "
         "training. A trial that enough others of at most its FLOPs outdo is stopped; the rest "
@@ -144,7 +141,7 @@ def _rungs(view: View) -> Iterator[Block]:
     )
     yield _rung_table(lines, plan)
     if any(r.stopped for r in lines) or any(r.coin for r in lines):
-        yield from _rightly(view, judging)
+        yield from _rightly(run)
 
 
 def _rung_table(lines: Sequence[Rung], plan: Sequence[int]) -> Table:
@@ -175,10 +172,10 @@ def _rung_name(rung: int, plan: Sequence[int]) -> str:
     return f"{rung} ({text.plural(plan[rung - 1], 'epoch')})" if rung <= len(plan) else str(rung)
 
 
-def _rightly(view: View, judging: Mapping[str, Any]) -> Iterator[Block]:
-    eta = float(judging.get("eta") or 2.0)
-    tolerance = view.provenance.get("tolerance") or TOLERANCE
-    lines = judged(view.records, eta, int(tolerance * (view.provenance.get("full_flops") or 0)))
+def _rightly(run: RunData) -> Iterator[Block]:
+    about = run.provenance
+    eta = about.settings.eta
+    lines = judged(run.records, eta, tolerance(about.full_flops, about.tolerance))
     by_coin, merit = lines[:-1], lines[-1]
     yield Paragraph(_sentence(by_coin, merit))
     if not by_coin:
@@ -235,11 +232,7 @@ def _judged_row(line: Judged) -> list[str]:
     return [how, str(line.n), str(line.kept), text.NONE if missing else share, str(line.front)]
 
 
-def _judging(view: View) -> Mapping[str, Any]:
-    return (view.provenance.get("config") or {}).get("judging") or {}
-
-
-def _all_trials(view: View) -> Table:
+def _all_trials(run: RunData) -> Table:
     columns = (
         Column("trial", numeric=True, label=True),
         Column("state"),
@@ -264,9 +257,9 @@ def _all_trials(view: View) -> Table:
             text.count(r.params),
             ", ".join(map(text.number, r.accuracy)) or text.NONE,
             f"{r.seconds:.1f}",
-            ", ".join(map(str, r.regardless)),
+            ", ".join(map(str, r.explored)),
             r.reason,
         ]
-        for r in view.records
+        for r in run.records
     ]
     return Table(columns, rows, folded="All trials as a table")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from results import text
+from results.data import RunData
 from results.report import plots
 from results.report.blocks import Block, Bullets, Column, Figure, Paragraph, Section, Table
-from results.report.view import View, Widths
+from results.report.networks import Widths, best_widths
 from results.sensitivity import SensitivityRecord
 
 AT_ONCE = 24
@@ -24,37 +25,37 @@ LABELS = {
 UNITS = {"loss": "rise of the loss", "accuracy": "accuracy lost, points"}
 
 
-def section(view: View) -> Section:
-    """Empty where no importance was measured."""
-    return Section("sensitivity", "Which layers bear cuts", list(_blocks(view)))
+def section(run: RunData) -> Section:
+    """Empty where none was measured."""
+    return Section("sensitivity", "Which layers bear cuts", list(_blocks(run)))
 
 
-def _blocks(view: View) -> Iterator[Block]:
-    if not view.measured:
+def _blocks(run: RunData) -> Iterator[Block]:
+    if not run.measured:
         return
     yield Paragraph(
         "Each group was cut alone, the rest of the network whole, and judged on held-out training "
         "images without any training. What two cuts do to each other is not in these figures."
     )
-    yield Bullets([*map(_extremes, _by_importance(view.measured).values()), *_blamed(view)])
-    yield _summary(view.measured)
+    yield Bullets([*map(_extremes, _by_sensitivity(run.measured).values()), *_blamed(run)])
+    yield _summary(run.measured)
     yield Paragraph(
-        f"The coloured row is the group that is hurt most by {view.measured[0].importance}. "
+        f"The coloured row is the group that is hurt most by {run.measured[0].sensitivity}. "
         "Figures are means over the widths that were measured.",
         "soft",
     )
     for unit in UNITS:
-        if some := [r for r in view.measured if r.unit == unit]:
-            yield from _pictures(some, view.provenance.get("reference"))
+        if some := [r for r in run.measured if r.unit == unit]:
+            yield from _pictures(some, run.provenance.reference)
 
 
-def _by_importance(
+def _by_sensitivity(
     measured: Sequence[SensitivityRecord],
 ) -> dict[str, dict[str, SensitivityRecord]]:
-    """Importance → group → what was measured; groups in the order of the network."""
+    """Sensitivity → group → what was measured; groups in the order of the network."""
     found: dict[str, dict[str, SensitivityRecord]] = {}
     for r in measured:
-        found.setdefault(r.importance, {})[r.group] = r
+        found.setdefault(r.sensitivity, {})[r.group] = r
     return found
 
 
@@ -62,7 +63,7 @@ def _extremes(groups: dict[str, SensitivityRecord]) -> str:
     ordered = sorted(groups.values(), key=lambda r: r.mean)
     least, most = ordered[0], ordered[-1]
     return (
-        f"By {most.importance}, {most.group} is hurt most ({_shown(most.mean, most.unit)} on "
+        f"By {most.sensitivity}, {most.group} is hurt most ({_shown(most.mean, most.unit)} on "
         f"average over its widths), {least.group} least ({_shown(least.mean, least.unit)})."
     )
 
@@ -72,15 +73,15 @@ def _shown(damage: float, unit: str) -> str:
     return value.replace("-", text.MINUS)
 
 
-def _blamed(view: View) -> Iterator[str]:
+def _blamed(run: RunData) -> Iterator[str]:
     """For the policy of each budget, the groups whose cuts cost most when they are made alone."""
-    groups = next(iter(_by_importance(view.measured).values()))
-    for widths in view.widths():
+    groups = next(iter(_by_sensitivity(run.measured).values()))
+    for widths in best_widths(run):
         costs = {name: groups[name].at(w) for name, w in widths.policy.items() if name in groups}
         worst = sorted(costs, key=lambda name: -costs[name])[:NAMED]
         if said := [_cut(groups[name], widths, costs[name]) for name in worst if costs[name] > 0]:
             at = f" at {widths.budget}" if widths.budget else ""
-            by, cuts = view.measured[0].importance, f"the cuts of {widths.title}{at}"
+            by, cuts = run.measured[0].sensitivity, f"the cuts of {widths.title}{at}"
             yield f"By {by}, of {cuts} these cost most alone: {', '.join(said)}."
 
 
@@ -99,8 +100,8 @@ def _inferred(group: SensitivityRecord, width: int) -> str:
 
 
 def _summary(measured: Sequence[SensitivityRecord]) -> Table:
-    """One row a group; the one that is hurt most, by the first importance, is set off."""
-    every = _by_importance(measured)
+    """One row a group; the one that is hurt most, by the first sensitivity, is set off."""
+    every = _by_sensitivity(measured)
     first = next(iter(every.values()))
     columns = [Column("group", label=True), Column("channels", numeric=True)]
     columns += [Column(f"{name}, {UNITS[_unit(g)]}", numeric=True) for name, g in every.items()]
@@ -129,7 +130,7 @@ def _number(damage: float, unit: str) -> str:
 def _pictures(measured: Sequence[SensitivityRecord], reference: str | None) -> Iterator[Figure]:
     """All of one unit."""
     names = list(dict.fromkeys(r.group for r in measured))
-    labels = {name: _label(name, reference) for name in _by_importance(measured)}
+    labels = {name: _label(name, reference) for name in _by_sensitivity(measured)}
     unit = measured[0].unit
     parts = -(-len(names) // AT_ONCE)
     size = -(-len(names) // parts)
@@ -141,8 +142,8 @@ def _pictures(measured: Sequence[SensitivityRecord], reference: str | None) -> I
         yield Figure(f"sensitivity-{where}", picture, _caption(unit, labels), _table(shown, labels))
 
 
-def _label(importance: str, reference: str | None) -> str:
-    label = LABELS.get(importance, importance)
+def _label(sensitivity: str, reference: str | None) -> str:
+    label = LABELS.get(sensitivity, sensitivity)
     return f"{label} by {reference}" if reference and label == WORST else label
 
 
@@ -159,7 +160,7 @@ def _table(measured: Sequence[SensitivityRecord], labels: dict[str, str]) -> Tab
     found: dict[tuple[str, int], dict[str, str]] = {}
     for r in measured:
         for width, damage in zip(r.widths, r.damages, strict=True):
-            found.setdefault((r.group, width), {})[r.importance] = _number(damage, r.unit)
+            found.setdefault((r.group, width), {})[r.sensitivity] = _number(damage, r.unit)
     order = list(dict.fromkeys(r.group for r in measured))
     rows = [
         [group, str(width), *(cells.get(name, text.NONE) for name in labels)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from results import text
+from results.data import RunData
 from results.report import plots
 from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
-from results.report.view import View
 from results.spending import Saved, Spent, at_the_top_alone, saved, spent, trained_flops
 
 COLUMNS = (
@@ -18,18 +18,16 @@ COLUMNS = (
 )
 
 
-def section(view: View) -> Section:
+def section(run: RunData) -> Section:
     """Empty until something was measured."""
-    return Section("spending", "What it cost", list(_blocks(view)))
+    return Section("spending", "What it cost", list(_blocks(run)))
 
 
-def _blocks(view: View) -> Iterator[Block]:
-    lines = spent(
-        view.records, view.finals, view.provenance, view.repeats, view.compared, view.others
-    )
+def _blocks(run: RunData) -> Iterator[Block]:
+    lines = spent(run)
     if not lines:
         return
-    spared = saved(view.records, view.provenance)
+    spared = saved(run)
     panels = _panels(lines, spared)
     table = _table(lines, spared)
     if panels:
@@ -50,7 +48,7 @@ def _blocks(view: View) -> Iterator[Block]:
     )
     if any(line.what == "sparse training" for line in lines):
         yield Paragraph("The sparse training is slimming's search for its widths.", "soft")
-    yield from _worth(view, lines, spared)
+    yield from _worth(run, lines, spared)
 
 
 def _panels(
@@ -96,7 +94,7 @@ def _seconds(seconds: float | None) -> str:
     return text.NONE if seconds is None else f"{seconds:.1f}"
 
 
-def _worth(view: View, lines: Sequence[Spent], spared: Sequence[Saved]) -> Iterator[Paragraph]:
+def _worth(run: RunData, lines: Sequence[Spent], spared: Sequence[Saved]) -> Iterator[Paragraph]:
     """Sentences on what stopping was worth, as far as the figures reach."""
     proxies = next((line.seconds for line in lines if line.what == "proxies"), None)
     at_0 = next((line for line in spared if line.rung == 0), None)
@@ -109,8 +107,8 @@ def _worth(view: View, lines: Sequence[Spent], spared: Sequence[Saved]) -> Itera
             f"which would have taken {text.duration(at_0.seconds)}: net, they {verb} "
             f"{text.duration(abs(net))}."
         )
-    alone = at_the_top_alone(view.records, view.provenance)
-    trained = trained_flops(view.records, view.provenance)
+    alone = at_the_top_alone(run)
+    trained = trained_flops(run)
     if alone and trained is not None:
         share = 100 * abs(alone - trained) / alone
         yield Paragraph(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from results import text
 from results.compare import verdicts
 from results.contrasts import contrasts
+from results.data import RunData
 from results.report.blocks import Block, Column, Paragraph, Section, Table
-from results.report.view import Row, View
+from results.report.networks import Row, networks
 
 NO_VERDICT = "There is no verdict: no network was trained to the end."
 LEGEND = (
@@ -20,18 +21,18 @@ LEGEND = (
 )
 
 
-def section(view: View) -> Section:
+def section(run: RunData) -> Section:
     """Verdicts first, that on inherited weights among them once a comparison has been begun; the
     table shows the baseline, uniform widths and the searched front."""
-    sentences = [v.sentence for v in verdicts(view.finals, view.budgets)] or [NO_VERDICT]
-    sentences += [c.sentence for c in contrasts(view.compared) if c.name == "weights"]
+    sentences = [v.sentence for v in verdicts(run.finals, run.budgets)] or [NO_VERDICT]
+    sentences += [c.sentence for c in contrasts(run.compared) if c.name == "weights"]
     blocks: list[Block] = [Paragraph(sentence, "verdict") for sentence in sentences]
-    rows = view.rows()
-    if rows:
-        blocks += [_table(rows), Paragraph(LEGEND, "soft")]
+    found = networks(run)
+    if found:
+        blocks += [_table(found), Paragraph(LEGEND, "soft")]
     else:
         blocks.append(Paragraph("There is no baseline, and no trial was trained to the end."))
-    if line := text.not_counted(view.provenance.get("uncounted") or ()):
+    if line := text.not_counted(run.provenance.uncounted):
         blocks.append(Paragraph(text.sentence(line)))
     return Section("summary", "What came out", blocks)
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from results import text
+from results.data import RunData
 from results.report import plots
 from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
-from results.report.view import View
 from results.trust import (
     ENOUGH,
     Ceiling,
@@ -22,19 +22,19 @@ from results.trust import (
 )
 
 
-def section(view: View) -> Section:
+def section(run: RunData) -> Section:
     """Never empty: it says that nothing was trained yet."""
-    return Section("trust", "Can the proxies be trusted?", list(_blocks(view)))
+    return Section("trust", "Can the proxies be trusted?", list(_blocks(run)))
 
 
-def _blocks(view: View) -> Iterator[Block]:
-    rung = trust_rung(view.records)
+def _blocks(run: RunData) -> Iterator[Block]:
+    rung = trust_rung(run.records)
     if not rung:
         yield Paragraph(
             "No trial was trained yet, so there is nothing to compare the proxies with."
         )
         return
-    trust = proxy_trust(view.records)
+    trust = proxy_trust(run.records)
     yield Paragraph(
         "Rank correlation of each score with the accuracy after the brief training of "
         f"rung {rung}, with 95 % bootstrap intervals over policies. 1 is the same order, 0 is no "
@@ -42,10 +42,10 @@ def _blocks(view: View) -> Iterator[Block]:
         "parameters, which need no data."
     )
     yield _table(trust)
-    yield Paragraph(_ceiling(noise_ceiling(view.records, view.repeats)))
+    yield Paragraph(_ceiling(noise_ceiling(run.records, run.repeats)))
     yield from _unselected(trust)
     if any(one.n for one in trust):
-        yield _picture(view, trust, rung)
+        yield _picture(run, trust, rung)
 
 
 def _table(trust: Sequence[Trust]) -> Table:
@@ -128,8 +128,8 @@ def _unselected(trust: Sequence[Trust]) -> Iterator[Block]:
         )
 
 
-def _picture(view: View, trust: Sequence[Trust], rung: int) -> Figure:
-    trained = trained_to(view.records, rung)
+def _picture(run: RunData, trust: Sequence[Trust], rung: int) -> Figure:
+    trained = trained_to(run.records, rung)
     columns = [
         Column("trial", numeric=True, label=True),
         Column(f"validation % at rung {rung}", numeric=True),
@@ -140,7 +140,7 @@ def _picture(view: View, trust: Sequence[Trust], rung: int) -> Figure:
         [
             str(r.number),
             text.number(r.accuracy[rung - 1]),
-            "yes" if min(r.regardless, default=rung) < rung else "",
+            "yes" if min(r.explored, default=rung) < rung else "",
             *(_score(score_of(r, one.name)) for one in trust),
         ]
         for r in trained

@@ -5,40 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from results import text
+from results.data import RunData
 from results.pareto import trial_front
+from results.provenance import Frozen
 from results.report import plots
 from results.report.blocks import Block, Column, Figure, Section, Table
-from results.report.view import View
 from spaces import Policy
 
 AT_ONCE = 40
 """Groups in one picture: as many as fit on a page in letters that can be read."""
 
 
-def section(view: View) -> Section:
+def section(run: RunData) -> Section:
     """Empty where the groups are not known, or no policy and nothing frozen is."""
-    return Section("widths", "Which channels stay", list(_blocks(view)))
+    return Section("widths", "Which channels stay", list(_blocks(run)))
 
 
-def _blocks(view: View) -> Iterator[Block]:
-    channels = {group["name"]: group["channels"] for group in view.provenance.get("groups") or ()}
-    policies = columns(view)
+def _blocks(run: RunData) -> Iterator[Block]:
+    channels = run.provenance.channels
+    policies = columns(run)
     if channels and policies:
-        yield from _pictures(view, channels, policies)
-    if view.provenance.get("frozen"):
-        yield _frozen(view.provenance["frozen"])
+        yield from _pictures(run, channels, policies)
+    if run.provenance.frozen:
+        yield _frozen(run.provenance.frozen)
 
 
-def columns(view: View) -> dict[str, Policy]:
+def columns(run: RunData) -> dict[str, Policy]:
     """Uniform widths at every budget, then the front by rising flops; titles say which."""
     found: dict[str, Policy] = {}
-    budgets: list[str | None] = [*view.budget_names]
+    budgets: list[str | None] = [*run.budget_names]
     for budget in budgets or [None]:
-        uniform = view.uniform_at(budget)
+        uniform = run.uniform_at(budget)
         if uniform is not None and uniform.policy is not None:
             found[f"uniform at {budget}" if budget else "uniform"] = uniform.policy
-    best = {final.policy for final in map(view.best_final, view.budget_names) if final}
-    for r in trial_front(view.records):
+    best = {final.policy for final in map(run.best_final, run.budget_names) if final}
+    for r in trial_front(run.records):
         if r.policy not in found.values():
             star = "\N{BLACK STAR} " if r.policy in best else ""
             found[f"{star}trial {r.number}, {text.number(r.flops_fraction, 1)} %"] = r.policy
@@ -46,7 +47,7 @@ def columns(view: View) -> dict[str, Policy]:
 
 
 def _pictures(
-    view: View, channels: Mapping[str, int], policies: Mapping[str, Policy]
+    run: RunData, channels: Mapping[str, int], policies: Mapping[str, Policy]
 ) -> Iterator[Figure]:
     names = list(channels)
     everything = {"original": Policy(channels), **policies}
@@ -57,14 +58,14 @@ def _pictures(
         yield Figure(
             f"widths-{place}",
             plots.heat_map(some, channels, everything, place),
-            _caption(view, some, place, parts),
+            _caption(run, some, place, parts),
             _table(some, everything),
         )
 
 
-def _caption(view: View, names: Sequence[str], place: int, parts: int) -> str:
+def _caption(run: RunData, names: Sequence[str], place: int, parts: int) -> str:
     part = f" Part {place + 1} of {parts}: {names[0]} to {names[-1]}." if parts > 1 else ""
-    star = " A star marks the policy that stands for its budget." if view.finals else ""
+    star = " A star marks the policy that stands for its budget." if run.finals else ""
     return (
         "How many channels each group keeps, in the order of the network: the darker, the larger "
         "the share. Original and uniform widths first, then the front by rising FLOPs "
@@ -80,10 +81,10 @@ def _table(names: Sequence[str], policies: Mapping[str, Policy]) -> Table:
     return Table([Column("group", label=True), *(Column(t, numeric=True) for t in policies)], rows)
 
 
-def _frozen(frozen: Sequence[Mapping[str, object]]) -> Table:
+def _frozen(frozen: Sequence[Frozen]) -> Table:
     modules = text.plural(len(frozen), "module")
     return Table(
         [Column("module", label=True), Column("channels", numeric=True), Column("reason")],
-        [[str(f["name"]), str(f["channels"]), str(f["reason"])] for f in frozen],
+        [[f.name, str(f.channels), f.reason] for f in frozen],
         folded=f"{modules} with channels that must stay, and why",
     )

@@ -8,7 +8,7 @@ import pytest
 
 import prune_ops
 import spaces
-from results.training import Candidate
+from results.record import Candidate
 from search.building import build_task
 from search.config import SearchConfig
 from search.evaluator import Evaluator

@@ -16,7 +16,7 @@ from waiting import PATIENCE, wait_until
 
 import results
 import search
-from results import ARMS, store
+from results import ARMS, opening
 from results.contrasts import verdict
 from search.cli import main
 from search.config import SearchConfig
@@ -135,7 +135,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_run_without_finished_trials_is_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with store.open_run(folder) as study:
+    with opening.open_run(folder) as study:
         there = {t._trial_id: json.loads(t.user_attrs["record"]) for t in study.get_trials()}
     for trial, record in there.items():
         _overwrite(folder / "study.db", trial, json.dumps(record | {"state": "failed"}))

@@ -15,10 +15,8 @@ import torch
 from optuna.trial import TrialState
 from trainings import Killed
 
-from results import ARMS, Comparison, TrialRecord, load_comparison, save_comparison
-from results.store import load_trainings, save_trainings
+from results import ARMS, Comparison, TrialRecord, store
 from search.checkpoints import InFolder
-from search.comparison import comparer
 from search.comparison.comparer import Comparer
 from search.comparison.config import CompareConfig
 from search.engines.local import Local
@@ -108,7 +106,12 @@ def compare(
         engine=engine,
         progress=Progress(),
     )
-    trainer = Trainer(evaluator, engine, load_trainings(study), partial(save_trainings, study))
+    trainer = Trainer(
+        evaluator,
+        engine,
+        store.load(study, store.TRAININGS),
+        partial(store.save, study, store.TRAININGS),
+    )
     session = Session(
         run=run,
         opened=OpenStudy(study),
@@ -118,7 +121,8 @@ def compare(
         checkpoints=InFolder(folder / "checkpoints"),
     )
     Comparer(session, asked).run(anew)
-    return load_comparison(study)
+    found: Comparison = store.load(study, store.COMPARISON)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -128,19 +132,23 @@ def whole(
     """The study of a comparison undisturbed, who trained it, and what was kept on the way."""
     engine, kept, study = Counted(), [], searched(evaluator)
 
-    def save(study: optuna.Study, comparison: Comparison) -> None:
-        kept.append(comparison)
-        save_comparison(study, comparison)
+    save = store.save
+
+    def watched(study: optuna.Study, kind: store.RecordKind, records: Any) -> None:
+        if kind is store.COMPARISON:
+            kept.append(records)
+        save(study, kind, records)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(comparer, "save_comparison", save)
+        patched.setattr(store, "save", watched)
         compare(evaluator, study, engine, tmp_path_factory.mktemp("whole"))
     return study, engine, kept
 
 
 @pytest.fixture(scope="module")
 def comparison(whole: tuple[optuna.Study, Counted, list[Comparison]]) -> Comparison:
-    return load_comparison(whole[0])
+    found: Comparison = store.load(whole[0], store.COMPARISON)
+    return found
 
 
 def test_every_structure_is_there_in_every_arm_with_every_seed(
@@ -180,7 +188,7 @@ def test_a_rate_at_the_end_of_the_range_is_said_to_be(comparison: Comparison) ->
 
 
 def test_what_the_sparse_training_took_is_kept(whole: Any, evaluator: Evaluator) -> None:
-    (sparse,) = [r for r in load_trainings(whole[0]) if r.purpose == "sparse training"]
+    (sparse,) = [r for r in store.load(whole[0], store.TRAININGS) if r.purpose == "sparse training"]
     assert sparse.training_flops == 3 * evaluator.space.full_flops * len(evaluator.task.train) * 1
     assert sparse.seconds > 0
 
@@ -222,8 +230,8 @@ def test_more_seeds_train_only_what_is_new(
 ) -> None:
     asked = replace(ASKED, seeds=3, structures=("uniform",))
     engine, study = Counted(), searched(evaluator)
-    save_trainings(study, load_trainings(whole[0]))
-    save_comparison(study, comparison)
+    store.save(study, store.TRAININGS, store.load(whole[0], store.TRAININGS))
+    store.save(study, store.COMPARISON, comparison)
     extended = compare(evaluator, study, engine, tmp_path, asked)
     assert {job.seed for job in engine.trained} == {2}
     assert {(r.structure, r.seed) for r in extended.arms} >= {("uniform", 2), ("l1", 1)}

@@ -9,22 +9,22 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
+from runs import make_run
 
 import results
-from results import BesideRecord, store, text
-from results.beside import trainings
+from results import CompressionBaseline, store, text
+from results.compression import trainings
 from results.report import document
 from results.report.blocks import Paragraph, Table
 from results.report.html import html
 from results.report.markdown import markdown
-from results.report.sections import beside
-from results.report.view import View
+from results.report.sections import compression
 from results.spending import spent
 
 FULL = 1_000_000
 
 
-def record(name: str, way: Any, seed: int, test: float, **changes: Any) -> BesideRecord:
+def record(name: str, way: Any, seed: int, test: float, **changes: Any) -> CompressionBaseline:
     channels = way == "channels"
     fields: dict[str, Any] = {
         "name": name,
@@ -41,11 +41,11 @@ def record(name: str, way: Any, seed: int, test: float, **changes: Any) -> Besid
         "test_accuracy": test,
         "seconds": 2.0,
     }
-    return BesideRecord(**fields | changes)
+    return CompressionBaseline(**fields | changes)
 
 
 @pytest.fixture
-def others() -> list[BesideRecord]:
+def others() -> list[CompressionBaseline]:
     """The unpruned network, the searched one, a sparse and a ternary one, over three seeds."""
     return [
         record("unpruned", "unpruned", 0, 0.94),
@@ -61,17 +61,17 @@ def others() -> list[BesideRecord]:
     ]
 
 
-def test_a_record_is_read_back_as_it_was_written(others: list[BesideRecord]) -> None:
-    assert [BesideRecord.from_json(each.to_json()) for each in others] == others
+def test_a_record_is_read_back_as_it_was_written(others: list[CompressionBaseline]) -> None:
+    assert [CompressionBaseline.from_json(each.to_json()) for each in others] == others
     third = replace(others[4], sparsity=1 / 3, test_accuracy=float("nan"))
-    back = BesideRecord.from_json(third.to_json())
+    back = CompressionBaseline.from_json(third.to_json())
     assert back.sparsity == 1 / 3
     assert back.test_accuracy != back.test_accuracy
     assert back == replace(third, test_accuracy=back.test_accuracy, seconds=99.0)
 
 
 def test_networks_of_the_finals_and_shared_ones_are_not_counted_as_trained(
-    others: list[BesideRecord],
+    others: list[CompressionBaseline],
 ) -> None:
     shared = [replace(r, name="magnitude at 0.3", budget="0.3") for r in others[4:7]]
     assert len(trainings(others)) == len(trainings([*others, *shared])) == 6
@@ -79,40 +79,45 @@ def test_networks_of_the_finals_and_shared_ones_are_not_counted_as_trained(
     assert len(trainings([*others, *smaller])) == 9
 
 
-def test_the_study_keeps_them_and_a_damaged_one_is_named(others: list[BesideRecord]) -> None:
+def test_the_study_keeps_them_and_a_damaged_one_is_named(others: list[CompressionBaseline]) -> None:
     study = optuna.create_study()
-    results.save_beside(study, others)
-    assert results.load_beside(study) == others
-    texts = study.user_attrs[store.BESIDE]
-    study.set_user_attr(store.BESIDE, [texts[0], texts[1][:40], *texts[2:]])
-    assert results.load_beside(study) == [others[0], *others[2:]]
+    store.save(study, store.BASELINES, others)
+    assert store.load(study, store.BASELINES) == tuple(others)
+    texts = study.user_attrs["beside"]
+    study.set_user_attr("beside", [texts[0], texts[1][:40], *texts[2:]])
+    assert store.load(study, store.BASELINES) == (others[0], *others[2:])
     assert store.left_out(study) == ["the record of network beside 1 is damaged and was left out"]
 
 
-def test_a_run_offers_them_as_a_table(tmp_path: Path, others: list[BesideRecord]) -> None:
-    results.write_tables(tmp_path, [], others=others)
-    frame = results.Run(tmp_path, (), (), {}, others=tuple(others)).beside
+def test_a_run_offers_them_as_a_table(tmp_path: Path, others: list[CompressionBaseline]) -> None:
+    run = make_run(compressed=others)
+    results.write_tables(tmp_path, run)
+    frame = run.compression_baselines
     assert frame.groupby("name", sort=False)["test_accuracy"].mean().round(4).tolist() == [
         *(0.94, 0.912),
         *(0.932, 0.92),
     ]
     assert frame["budget"].isna().tolist() == [True, *[False] * 6, *[True] * 3]
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "beside.parquet"), frame)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "compression_baselines.parquet"), frame
+    )
+    # The older name, for one version more.
+    pd.testing.assert_frame_equal(run.beside, frame)
     assert len(pd.read_csv(tmp_path / "beside.csv")) == 10
-    results.write_tables(tmp_path, [])
-    assert not (tmp_path / "beside.csv").exists()
+    results.write_tables(tmp_path, make_run())
+    assert not list(tmp_path.glob("beside*")) + list(tmp_path.glob("compression*"))
 
 
-def test_what_they_cost_is_told(others: list[BesideRecord]) -> None:
-    (line,) = spent([], [], {"train_images": 100}, others=others)
-    assert (line.what, line.trainings, line.seconds) == ("beside", 6, 12.0)
+def test_what_they_cost_is_told(others: list[CompressionBaseline]) -> None:
+    (line,) = spent(make_run([], [], {"train_images": 100}, compressed=others))
+    assert (line.what, line.trainings, line.seconds) == ("compression baselines", 6, 12.0)
     assert line.flops == 6 * 3 * FULL * 100 * 8
-    (blind,) = spent([], [], {}, others=others)
+    (blind,) = spent(make_run(compressed=others))
     assert blind.flops is None
 
 
-def test_the_section_says_sizes_flops_and_accuracy(others: list[BesideRecord]) -> None:
-    section = beside.section(View([], [], {}, others=others))
+def test_the_section_says_sizes_flops_and_accuracy(others: list[CompressionBaseline]) -> None:
+    section = compression.section(make_run(compressed=others))
     first, table, *notes = section.blocks
     assert isinstance(first, Paragraph)
     assert first.text.startswith("Only removing channels saves FLOPs.")
@@ -131,20 +136,20 @@ def test_the_section_says_sizes_flops_and_accuracy(others: list[BesideRecord]) -
 
 
 def test_the_section_speaks_of_what_is_there_and_of_nothing_before(
-    others: list[BesideRecord],
+    others: list[CompressionBaseline],
 ) -> None:
-    assert not beside.section(View([], [], {}, others=others[:4]))
-    assert not beside.section(View([], [], {}))
-    sparse = beside.section(View([], [], {}, others=others[:7]))
+    assert not compression.section(make_run(compressed=others[:4]))
+    assert not compression.section(make_run())
+    sparse = compression.section(make_run(compressed=others[:7]))
     assert "Ternary" not in "".join(b.text for b in sparse.blocks if isinstance(b, Paragraph))
 
 
 def test_it_says_whose_training_had_more_epochs(records, finals, others) -> None:
     same = "the searched one where the run trains from scratch"
-    (last,) = beside.section(View(records, finals, {}, others=others)).blocks[-1:]
+    (last,) = compression.section(make_run(records, finals, {}, compressed=others)).blocks[-1:]
     assert last.text.endswith(f"{same}.")
     gradual = [replace(f, layer_epochs=3 * (f.role == "searched")) for f in finals]
-    (last,) = beside.section(View(records, gradual, {}, others=others)).blocks[-1:]
+    (last,) = compression.section(make_run(records, gradual, {}, compressed=others)).blocks[-1:]
     assert last.text.endswith(
         f"{same}, and trial 5, which was pruned layer by layer and trained for 3 epochs more on "
         "the way."
@@ -152,7 +157,7 @@ def test_it_says_whose_training_had_more_epochs(records, finals, others) -> None
 
 
 def test_it_stands_in_both_reports(records, finals, provenance, others) -> None:
-    made = document(View(records, finals, provenance, others=others))
+    made = document(make_run(records, finals, provenance, compressed=others))
     assert [s.anchor for s in made.sections][:3] == ["summary", "front", "beside"]
     assert '<section id="beside"' in html(made)
     words, _ = markdown(made, "figures")

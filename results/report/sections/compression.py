@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Collection, Iterator, Sequence
 
 from results import text
-from results.beside import BesideRecord, Way, trainings
+from results.compression import CompressionBaseline
+from results.data import RunData
 from results.report.blocks import Block, Column, Paragraph, Section, Table
-from results.report.view import View
 
 COLUMNS = (
     Column("", label=True),
@@ -19,24 +19,18 @@ COLUMNS = (
     Column("test %, mean and interval", numeric=True),
     Column("seeds", numeric=True, minor=True),
 )
-SAID: dict[Way, str] = {
-    "unpruned": text.NONE,
-    "channels": "removing channels",
-    "magnitude": "zeros for the smallest weights",
-    "ternary": "three values for each layer's weights",
-}
 
 
-def section(view: View) -> Section:
+def section(run: RunData) -> Section:
     """Empty where nothing was trained to be set beside the search."""
-    return Section("beside", "Beside other ways to compress", list(_blocks(view)))
+    return Section("beside", "Beside other ways to compress", list(_blocks(run)))
 
 
-def _blocks(view: View) -> Iterator[Block]:
-    if not trainings(view.others):
+def _blocks(run: RunData) -> Iterator[Block]:
+    if not any(record.trained for record in run.compressed):
         return
-    networks: dict[tuple[Way, str], list[BesideRecord]] = {}
-    for record in view.others:
+    networks: dict[tuple[str, str], list[CompressionBaseline]] = {}
+    for record in run.compressed:
         networks.setdefault((record.way, record.name), []).append(record)
     yield Paragraph(
         "Only removing channels saves FLOPs. A network with zeros among its weights, or with "
@@ -44,16 +38,16 @@ def _blocks(view: View) -> Iterator[Block]:
         "makes use of them; what it saves is bytes."
     )
     channels = [place for place, (way, _) in enumerate(networks) if way == "channels"]
-    yield Table(COLUMNS, [_row(each) for each in networks.values()], frozenset(channels))
-    yield from (Paragraph(line, "soft") for line in _notes(view, networks))
+    yield Table(COLUMNS, [_row(run, each) for each in networks.values()], frozenset(channels))
+    yield from (Paragraph(line, "soft") for line in _notes(run, networks))
 
 
-def _row(records: Sequence[BesideRecord]) -> list[str]:
+def _row(run: RunData, records: Sequence[CompressionBaseline]) -> list[str]:
     """Sizes are means over seeds: which weights become zero may depend on the training."""
     one = records[0]
     return [
         one.name,
-        SAID[one.way],
+        run.provenance.way(one.way).label,
         text.count(statistics.fmean(r.nonzero for r in records)),
         text.count(statistics.fmean(r.bytes for r in records)),
         text.number(one.flops_fraction, 1),
@@ -62,33 +56,22 @@ def _row(records: Sequence[BesideRecord]) -> list[str]:
     ]
 
 
-def _notes(view: View, networks: Collection[tuple[Way, str]]) -> Iterator[str]:
-    ways = {way for way, _ in networks}
-    if "magnitude" in ways:
-        yield (
-            "Magnitude pruning (Han et al. 2015) leaves the largest weights of the whole network, "
-            "as many as the searched network of that budget has parameters, and keeps the others "
-            "zero through the fine-tuning."
-        )
-    if "ternary" in ways:
-        yield (
-            "Ternary weights (Li and Liu 2016) are \N{MINUS SIGN}\N{GREEK SMALL LETTER ALPHA}, 0 "
-            "or \N{GREEK SMALL LETTER ALPHA}, one \N{GREEK SMALL LETTER ALPHA} a layer, the first "
-            "and the last layer too. They were fine-tuned by the straight-through estimator."
-        )
+def _notes(run: RunData, networks: Collection[tuple[str, str]]) -> Iterator[str]:
+    notes = (run.provenance.way(way).note for way in dict.fromkeys(way for way, _ in networks))
+    yield from filter(None, notes)
     yield (
         "Bytes are those of the weights of convolutions and linear layers, and 4 for each bias, "
         "scale and running statistic. Weights take 4; where some are zero, 4 for each that is not "
         "and a bitmap, or the indices of CSR, whichever is smaller in that layer; ternary ones 2 "
         "bits. Accuracy is the mean over seeds with its 95 % Student-t interval; all were "
         "fine-tuned with the same seeds and epochs, but for the unpruned network, and the searched "
-        f"one where the run trains from scratch{_gradual(view, networks)}."
+        f"one where the run trains from scratch{_gradual(run, networks)}."
     )
 
 
-def _gradual(view: View, networks: Collection[tuple[Way, str]]) -> str:
+def _gradual(run: RunData, networks: Collection[tuple[str, str]]) -> str:
     """Whose training began before the epochs that all have."""
-    more = {f.name: f.layer_epochs for f in view.finals if ("channels", f.name) in networks}
+    more = {f.name: f.layer_epochs for f in run.finals if ("channels", f.name) in networks}
     return "".join(
         f", and {name}, which was pruned layer by layer and trained for "
         f"{text.plural(epochs, 'epoch')} more on the way"

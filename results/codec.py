@@ -1,0 +1,115 @@
+"""Records ↔ JSON text, driven by the annotations of frozen dataclasses.
+
+>>> text = to_json(record)
+>>> from_json(TrialRecord, text) == record
+True
+
+A field that the text lacks takes its default, so that what older versions wrote can be read. One
+that has another name there says so where it is declared: ``field(metadata=was("regardless"))``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import numbers
+import types
+import typing
+from collections.abc import Hashable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, Self, TypeVar, Union
+
+from spaces import Policy
+
+T = TypeVar("T")
+
+
+class Stored:
+    """A record that is kept as text."""
+
+    __slots__ = ()
+
+    def to_json(self) -> str:
+        """One JSON object; values that are not finite become strings, as JSON has none."""
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The record that ``to_json`` wrote, in this version or in an older one."""
+        return from_json(cls, text)
+
+
+def was(name: str) -> dict[str, str]:
+    """Metadata of a field that older versions wrote under another name."""
+    return {"was": name}
+
+
+def to_json(record: Any) -> str:
+    """One JSON object; values that are not finite become strings, as JSON has none."""
+    return json.dumps(plain(record))
+
+
+def from_json(kind: type[T], text: str) -> T:
+    """The record of this type that ``to_json`` wrote.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: the text is damaged.
+    """
+    return build(kind, json.loads(text))
+
+
+def plain(value: Any) -> Any:
+    """The same value in JSON's own types; NumPy scalars are common where records are made."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.init}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    number = float(value)
+    return number if math.isfinite(number) else str(number)
+
+
+def build(kind: type[T], raw: Mapping[str, Any], *, strict: bool = True) -> T:
+    """A dataclass from the values of its fields in JSON's own types.
+
+    Args:
+        strict: whether a value that is of no field is an error.
+    """
+    hints, known = hints_of(typing.cast(Hashable, kind)), {}
+    left = dict(raw)
+    for each in fields(kind):  # type: ignore[arg-type]
+        old = each.metadata.get("was")
+        for name in (each.name, old):
+            if each.init and name in left:
+                known[each.name] = _value(hints[each.name], left.pop(name))
+    if left and strict:
+        raise TypeError(f"{kind.__name__} has no field {next(iter(left))!r}")
+    return kind(**known)
+
+
+@cache
+def hints_of(kind: Hashable) -> dict[str, Any]:
+    """The type of every name that a class annotates."""
+    return typing.get_type_hints(kind)
+
+
+def _value(hint: Any, raw: Any) -> Any:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        (hint,) = (each for each in inner if each is not type(None))
+        return None if raw is None else _value(hint, raw)
+    if origin is tuple:
+        return tuple(_value(inner[0], each) for each in raw)
+    if origin is dict:
+        return {key: _value(inner[1], each) for key, each in raw.items()}
+    if hint is float or hint is Policy:
+        return hint(raw)
+    if origin is not Literal and is_dataclass(hint):
+        return build(hint, raw)  # type: ignore[arg-type]
+    return raw

@@ -1,0 +1,126 @@
+"""All that a run left behind, as records, and what is asked of them everywhere.
+
+>>> run.budgets
+{'0.5': 500000}
+>>> [record.number for record in run.front_at("0.5")]
+[7, 12]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+
+from results.compare import chosen
+from results.comparison import Comparison
+from results.compression import CompressionBaseline
+from results.pareto import finished, trial_front
+from results.provenance import Provenance
+from results.record import Candidate, FinalRecord, TrialRecord
+from results.sensitivity import SensitivityRecord
+from results.training import TrainingRecord
+
+
+def kept(attribute: str, label: str) -> dict[str, str]:
+    """Metadata of a field that a study keeps.
+
+    Args:
+        attribute: its place among the study's user attributes.
+        label: of one record, or of all where there is only one, in messages about damage.
+    """
+    return {"attribute": attribute, "label": label}
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """What a run's folder holds; a new kind of record is one more field.
+
+    Attributes:
+        folder: of the run.
+        records: one a trial.
+        finals: the networks that were trained for long, and tested.
+        provenance: where the run comes from.
+        repeats: policies that were trained again with another seed at the rung that trust is
+            measured at; their accuracies at other rungs are ``nan``.
+        compared: what a comparison of fine-tuning with training from scratch measured.
+        measured: what cutting each group alone did.
+        compressed: networks compressed in other ways, beside the best ones and the unpruned one.
+        training_records: one for every network that was trained to the end, whatever for.
+    """
+
+    folder: Path
+    records: tuple[TrialRecord, ...]
+    finals: tuple[FinalRecord, ...] = field(default=(), metadata=kept("finals", "final"))
+    provenance: Provenance = field(
+        default_factory=Provenance, metadata=kept("provenance", "the provenance")
+    )
+    _: KW_ONLY
+    repeats: tuple[TrialRecord, ...] = field(default=(), metadata=kept("repeats", "repeat"))
+    measured: tuple[SensitivityRecord, ...] = field(
+        default=(), metadata=kept("sensitivity", "sensitivity")
+    )
+    compressed: tuple[CompressionBaseline, ...] = field(
+        default=(), metadata=kept("beside", "network beside")
+    )
+    training_records: tuple[TrainingRecord, ...] = field(
+        default=(), metadata=kept("trainings", "training")
+    )
+    compared: Comparison = field(
+        default_factory=Comparison, metadata=kept("comparison", "the comparison")
+    )
+
+    @property
+    def budgets(self) -> dict[str, int]:
+        """Budget name to the most flops it allows, as the run was given them."""
+        return self.provenance.budgets
+
+    @property
+    def criteria(self) -> list[str]:
+        """Who said which channels stay, in the order of the trials."""
+        return list(dict.fromkeys(r.criterion for r in self.records))
+
+    @property
+    def budget_names(self) -> list[str]:
+        """Every budget that the run or a final knows, in order."""
+        return list(dict.fromkeys([*self.budgets, *(f.budget for f in self.finals if f.budget)]))
+
+    def budget_of(self, record: TrialRecord) -> str | None:
+        """The tightest budget that a trial meets: its sampler put it just under that one."""
+        met = {name: limit for name, limit in self.budgets.items() if record.flops <= limit}
+        return min(met, key=lambda name: met[name], default=None)
+
+    def trials_at(self, budget: str | None) -> list[TrialRecord]:
+        """The trials whose tightest budget this is."""
+        return [r for r in self.records if self.budget_of(r) == budget]
+
+    def compared_at(self, budget: str | None) -> list[TrialRecord]:
+        """Those of them that were trained to the top rung, so that they can be compared."""
+        return [r for r in finished(self.records) if self.budget_of(r) == budget]
+
+    def front_at(self, budget: str | None) -> list[TrialRecord]:
+        """The part of the whole front that lies under this budget."""
+        return [r for r in trial_front(self.records) if self.budget_of(r) == budget]
+
+    def uniform_at(self, budget: str | None) -> FinalRecord | TrialRecord | None:
+        """Uniform widths at a budget: the final when there is one, else the start of that name."""
+        finals = (f for f in self.finals if f.role == "uniform" and f.budget == budget)
+        return next(finals, None) or furthest(self.uniform_starts(budget))
+
+    def uniform_starts(self, budget: str | None) -> list[TrialRecord]:
+        """Uniform widths as the search tried them, under every criterion that it searched."""
+        return [r for r in self.trials_at(budget) if r.origin == "uniform"]
+
+    def seen(self, candidate: Candidate | None) -> TrialRecord | None:
+        """The trial of this policy under this criterion that climbed highest."""
+        trials = [r for r in self.records if r.candidate == candidate and r.rung > 0]
+        return max(trials, key=lambda r: r.rung, default=None)
+
+    def best_final(self, budget: str | None) -> FinalRecord | None:
+        """The searched final that represents a budget in its verdict."""
+        return chosen(f for f in self.finals if f.budget == budget)
+
+
+def furthest(trials: Iterable[TrialRecord]) -> TrialRecord | None:
+    """The trial that climbed highest, among equals the most accurate."""
+    return max(trials, key=lambda r: (r.rung, r.val_accuracy), default=None)

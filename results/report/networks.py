@@ -1,0 +1,122 @@
+"""The networks that compete, as the report and the terminal both show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from results.data import RunData
+from results.provenance import Baseline
+from results.record import Candidate, FinalRecord, Role, TrialRecord
+from spaces import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One network of the summary table.
+
+    ``val_accuracy`` is what the search saw after brief training; ``test_accuracy`` has one value
+    a seed of the longer final training and is empty until that is done.
+    """
+
+    name: str
+    role: Role
+    budget: str | None
+    flops: int | None
+    flops_fraction: float | None
+    params: int | None
+    val_accuracy: float | None
+    test_accuracy: tuple[float, ...]
+    best: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """The policy that represents a budget, with the uniform one beside it where it is known."""
+
+    title: str
+    budget: str | None
+    policy: Policy
+    uniform: Policy | None
+
+
+def networks(run: RunData) -> list[Row]:
+    """Baseline; then for each budget uniform widths and the searched front by rising flops."""
+    found = _baseline_rows(run)
+    shown: set[Candidate | None] = set()
+    for budget in [*run.budget_names, None]:
+        for what, role in _rivals(run, budget):
+            if what.candidate not in shown:
+                found.append(_row(run, what, role, budget))
+                shown.add(what.candidate)
+    return found
+
+
+def _rivals(run: RunData, budget: str | None) -> Iterator[tuple[FinalRecord | TrialRecord, Role]]:
+    uniform = run.uniform_at(budget)
+    if uniform is not None:
+        yield uniform, "uniform"
+    finals = [f for f in run.finals if f.role == "searched" and f.budget == budget]
+    searched: list[FinalRecord | TrialRecord] = [*finals, *run.front_at(budget)]
+    for what in sorted(searched, key=lambda what: what.flops):
+        yield what, "searched"
+
+
+def _baseline_rows(run: RunData) -> list[Row]:
+    final = next((f for f in run.finals if f.role == "baseline"), None)
+    known = run.provenance.baseline or Baseline()
+    if final is None and run.provenance.baseline is None:
+        return []
+    one = known.test_accuracy
+    test = (final.test_accuracy if final else ()) or (() if one is None else (one,))
+    size = final or known
+    return [
+        Row("baseline", "baseline", None, size.flops, 1.0, size.params, known.val_accuracy, test)
+    ]
+
+
+def _row(run: RunData, what: FinalRecord | TrialRecord, role: Role, budget: str | None) -> Row:
+    trial, best = run.seen(what.candidate), run.best_final(budget)
+    return Row(
+        name=_name(run, what, role, budget),
+        role=role,
+        budget=budget,
+        flops=what.flops,
+        flops_fraction=what.flops_fraction,
+        params=what.params,
+        val_accuracy=trial.val_accuracy if trial else None,
+        test_accuracy=what.test_accuracy if isinstance(what, FinalRecord) else (),
+        best=best is not None and best.candidate == what.candidate,
+    )
+
+
+def _name(run: RunData, what: FinalRecord | TrialRecord, role: Role, budget: str | None) -> str:
+    varies = len(run.criteria) > 1
+    if role == "uniform":
+        name = f"uniform at {budget}" if budget else "uniform"
+        return f"{name} ({what.criterion})" if varies else name
+    trial = run.seen(what.candidate)
+    if trial is None:
+        return what_name(what)
+    about = dict.fromkeys((trial.origin, trial.criterion) if varies else (trial.origin,))
+    return f"trial {trial.number} ({', '.join(about)})"
+
+
+def best_widths(run: RunData) -> list[Widths]:
+    """The best policy of each budget: its final, or, while there is none, its best trial."""
+    found = []
+    names: list[str | None] = [*run.budget_names]
+    for budget in names or [None]:
+        trial = max(run.compared_at(budget), key=lambda r: r.val_accuracy, default=None)
+        best = run.best_final(budget) or trial
+        if best is None or best.policy is None:
+            continue
+        uniform = run.uniform_at(budget)
+        title = what_name(best)
+        found.append(Widths(title, budget, best.policy, uniform.policy if uniform else None))
+    return found
+
+
+def what_name(what: FinalRecord | TrialRecord) -> str:
+    """``trial 12`` or the final's own name."""
+    return what.name if isinstance(what, FinalRecord) else f"trial {what.number}"

@@ -1,0 +1,96 @@
+"""One record for every network that was trained to the end, whatever for: what it cost and gave.
+
+>>> sum(record.seconds for record in run.training_records if record.purpose == "finals")
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from results.codec import Stored
+from results.record import Candidate
+
+STEP = 3
+"""A training step in forward passes: the backward pass computes two products for one."""
+
+FINALS, REPEATS, BASELINES = "finals", "repeats", "compression baselines"
+SPARSE, SWEEP, COMPARISON = "sparse training", "sweep", "comparison"
+PURPOSES = (REPEATS, FINALS, BASELINES, SPARSE, SWEEP, COMPARISON)
+"""What trainings are made for, in the order in which a run tells their costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """How a network is trained to the end; everything else is the run's own.
+
+    Attributes:
+        lr: the highest learning rate; ``nan`` where an older run does not say.
+        epochs: as many, whatever the network's size.
+        scratch: from fresh weights instead of inherited ones.
+        layer_epochs: after each group, pruned one after another; 0 where all are pruned at once.
+        sparsity: L1 penalty on the scales of BatchNorm, as slimming has it.
+        way: how the weights are compressed, before the training and throughout; empty for not.
+        zeros: share of the layer weights that the way makes zero.
+    """
+
+    lr: float
+    epochs: int
+    scratch: bool = False
+    layer_epochs: int = 0
+    sparsity: float = 0.0
+    way: str = ""
+    zeros: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord(Stored):
+    """One training to the end. It counts for the purpose that it was made for, and only there.
+
+    Attributes:
+        purpose: one of `PURPOSES`.
+        candidate: its ``criterion`` is who chose the channels, the name of another source of
+            weights, or empty.
+        spec: how it was trained.
+        seed: of the training.
+        flops: multiply-adds of the network at batch 1.
+        training_flops: multiply-adds of the whole training, pruning layer by layer included; 0
+            where an older run does not say, or nobody knows how far a failure came.
+        seconds: wall time; ``nan`` where an older run does not say. Records of the same results are
+            equal, however long they took.
+        val_accuracy: after the last epoch, 0..1; ``nan`` if it failed.
+        test_accuracy: the same, ``nan`` if the test split was not read.
+        nonzero, bytes: size, of a network whose weights were compressed.
+        failure: its kind: ``diverged``, ``worker died``, ...; empty if it succeeded.
+        reason: why it failed, else empty.
+    """
+
+    purpose: str
+    candidate: Candidate
+    spec: TrainingSpec
+    seed: int
+    flops: int
+    training_flops: int
+    seconds: float = field(default=math.nan, compare=False)
+    val_accuracy: float = math.nan
+    test_accuracy: float = math.nan
+    nonzero: int = 0
+    bytes: int = 0
+    failure: str = ""
+    reason: str = ""
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for two that are one training, whoever asked for it."""
+        return self.candidate, self.spec, self.seed
+
+    @property
+    def tested(self) -> bool:
+        """Whether the test split was read for it."""
+        return not math.isnan(self.test_accuracy)
+
+
+def training_flops(flops: int, images: int, epochs: float) -> int:
+    """Multiply-adds of a training of a network of ``flops``."""
+    return round(STEP * flops * images * epochs)
