@@ -19,9 +19,9 @@ import spaces
 from search import models
 from search.config import SearchConfig
 from search.engines.local import Local
-from search.evaluator import Evaluator
-from search.jobs import RungResult
-from search.sampler import BudgetSampler, Plan, make
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import RungResult
+from search.policies.sampler import BudgetSampler, Plan, make
 from search.study.storage import open_study
 from spaces import Budget, Policy
 

@@ -14,7 +14,7 @@ import torch
 import search
 from search.data.splits import Split
 from search.provenance import commit
-from search.task import Task
+from search.task.task import Task
 
 
 def options(description: str, out: str) -> argparse.ArgumentParser:

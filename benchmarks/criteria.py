@@ -28,10 +28,10 @@ from results.paired import paired
 from search import cache
 from search.config import SearchConfig
 from search.engines.local import Local
-from search.evaluator import ADAPTING, Evaluator, Source, Training
-from search.jobs import TrainingJob
-from search.task import Task
-from search.train import evaluate
+from search.evaluation.evaluator import ADAPTING, Evaluator, Source, Training
+from search.evaluation.jobs import TrainingJob
+from search.task.task import Task
+from search.training.loop import evaluate
 from spaces import Policy, Space
 
 MEASURES = ("directly", "adaptive BN", "one epoch")

@@ -28,11 +28,11 @@ from studies import discovered, fill, opened, where_to
 
 from results.optuna_private import storage_of
 from results.rules import next_rung
-from search import memory
 from search.config import SearchConfig
-from search.evaluator import Evaluator
-from search.jobs import RungResult
-from search.sampler import BudgetSampler, Plan, make
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import RungResult
+from search.policies import memory
+from search.policies.sampler import BudgetSampler, Plan, make
 from search.study.ledger import Ledger
 from search.study.peers import OpenStudy
 from spaces import Budget, Policy

@@ -30,8 +30,8 @@ from search.config import SearchConfig
 from search.engines import ray_worker
 from search.engines.ray_cluster import Demand
 from search.engines.ray_tune import RayTune
-from search.evaluator import Evaluator
-from search.sampler import BudgetSampler, Plan, make
+from search.evaluation.evaluator import Evaluator
+from search.policies.sampler import BudgetSampler, Plan, make
 from search.study.peers import OpenStudy
 from spaces import Budget
 

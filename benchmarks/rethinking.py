@@ -25,7 +25,7 @@ from results.report.markdown import markdown
 from results.report.sections import comparison
 from search.comparison.config import STRUCTURES
 from search.folder import finished
-from search.task import Task
+from search.task.task import Task
 
 
 def main() -> None:

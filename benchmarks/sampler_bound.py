@@ -19,8 +19,8 @@ from optuna.trial import TrialState
 from studies import discovered
 
 from results import pareto
-from search import memory
-from search.sampler import BudgetSampler, Plan, distributions, make
+from search.policies import memory
+from search.policies.sampler import BudgetSampler, Plan, distributions, make
 from spaces import Budget, Policy, Space
 
 BUDGETS = [Budget.parse(budget) for budget in ("0.7", "0.5", "0.3")]

@@ -25,9 +25,9 @@ from search.engines import Engine
 from search.engines.local import Local
 from search.engines.ray_cluster import Demand, connected
 from search.engines.ray_tune import RayTune
-from search.evaluator import Evaluator
-from search.jobs import RungResult
-from search.sampler import BudgetSampler, Plan, make
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import RungResult
+from search.policies.sampler import BudgetSampler, Plan, make
 from search.study.storage import open_study
 from spaces import Budget, Policy
 

@@ -18,7 +18,7 @@ from results import database
 from results.optuna_private import storage_of
 from results.record import TrialRecord
 from search import models
-from search.sampler import BudgetSampler, distributions
+from search.policies.sampler import BudgetSampler, distributions
 from search.study.storage import open_study
 from spaces import Budget, Policy, Space
 

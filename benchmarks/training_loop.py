@@ -3,7 +3,7 @@
     python benchmarks/training_loop.py --model digits_cnn --data digits
 
 All train the same network with the same optimiser and batch size, by turns, so that whatever else
-the machine does meets all. ``loop`` is ``search.train.train`` on uint8 images with shuffling,
+the machine does meets all. ``loop`` is ``search.training.loop.train`` on uint8 images with shuffling,
 normalisation, augmentation and the check for divergence; ``plain`` is the same without
 augmentation; ``bare`` slices float images that were normalised beforehand and does forward,
 backward, step.
@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from search import data, models
 from search.data import Augment, TensorSplit
-from search.hardware import pick_device, prefer_channels_last
-from search.task import CACHE
-from search.train import Recipe, train
+from search.task.task import CACHE
+from search.training.hardware import pick_device, prefer_channels_last
+from search.training.loop import Recipe, train
 
 RECIPE = Recipe(lr=0.01)
 

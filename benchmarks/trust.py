@@ -35,9 +35,9 @@ from search.config import SearchConfig
 from search.engines.crew import Crew, Rungs
 from search.engines.local import Local
 from search.engines.workers import Processes
-from search.evaluator import Evaluator, Training
-from search.jobs import RungResult, TrainingJob
-from search.prepare import in_one_unit
+from search.evaluation.evaluator import Evaluator, Training
+from search.evaluation.jobs import RungResult, TrainingJob
+from search.task.prepare import in_one_unit
 from spaces import Budget, Policy, Space
 
 BAND = 0.005

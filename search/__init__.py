@@ -12,11 +12,11 @@ import os
 # and scripts that import this package before torch; others set it themselves.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from search.building import build_task
 from search.compare import compare
 from search.config import SearchConfig
 from search.errors import SearchStopped
 from search.run import search
-from search.task import Task
+from search.task.building import build_task
+from search.task.task import Task
 
 __all__ = ["SearchConfig", "SearchStopped", "Task", "build_task", "compare", "search"]

@@ -22,10 +22,10 @@ from search.crash import told
 from search.errors import SearchStopped
 from search.flags import USER_ERROR, Ended, Formatter, Parser, add_part
 from search.folder import Folder, resolve_folder
-from search.inspect import inspect, with_data, without_data
 from search.plain import check_plain
 from search.progress import Progress
 from search.run import execute
+from search.task.inspect import inspect, with_data, without_data
 from spaces import UserError
 from spaces.errors import unknown
 

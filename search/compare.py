@@ -10,7 +10,6 @@ from torch import nn
 import prune_ops
 import results
 from results import Run
-from search.checks import Check
 from search.comparison.comparer import Comparer
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import (
@@ -24,13 +23,14 @@ from search.comparison.resuming import (
 from search.comparison.structures import SLIMMING, inside_blocks
 from search.engines import Engine
 from search.folder import Folder, resolve_folder
-from search.prepare import reachable
+from search.policies.sampler import BudgetSampler, Plan, make
 from search.progress import Progress
 from search.run import execute
-from search.sampler import BudgetSampler, Plan, make
 from search.session import engine_of, prepare, session
 from search.study.open import unchanged
-from search.task import Task
+from search.task.checks import Check
+from search.task.prepare import reachable
+from search.task.task import Task
 from spaces import Space, UserError
 
 

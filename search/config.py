@@ -15,10 +15,10 @@ from typing import Any
 from prune_ops import CRITERIA, PROXIES, SENSITIVITIES, SURGERIES, WAYS
 from prune_ops.criteria import ALIASES
 from results import database
-from search.layerwise import SCHEDULES
 from search.options import Options, flag, option, shown
-from search.sampler import SAMPLERS
-from search.train import MODES
+from search.policies.sampler import SAMPLERS
+from search.training.layerwise import SCHEDULES
+from search.training.loop import MODES
 from spaces import Budget
 
 ENGINES = ("local", "ray")

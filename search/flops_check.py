@@ -9,7 +9,7 @@ from torch import nn
 
 from results import FinalRecord, text
 from results.record import Candidate
-from search.evaluator import Evaluator
+from search.evaluation.evaluator import Evaluator
 from spaces import Space
 from spaces.cost import layer_flops
 from spaces.counters import KNOWN_GAPS, Count, opinions

@@ -12,10 +12,10 @@ import torch
 from results.record import Candidate
 from search.data.splits import Split
 from search.engines import Engine
-from search.evaluator import Evaluator
-from search.jobs import TrainingJob
-from search.layerwise import layer_flops
-from search.train import evaluate
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob
+from search.training.layerwise import layer_flops
+from search.training.loop import evaluate
 from spaces import Budget, Space
 
 IMAGES = 1024

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from results.record import TrialRecord
 from results.training import TrainingRecord
-from search.jobs import RungResult
+from search.evaluation.jobs import RungResult
 
 _logger = logging.getLogger("search")
 

@@ -18,7 +18,7 @@ from results.provenance import Baseline, Frozen, Group, Provenance
 from results.rules import TOLERANCE
 from results.spending import times_tested
 from search.config import SearchConfig
-from search.task import Task
+from search.task.task import Task
 from spaces import Budget, Space
 
 PACKAGES = ("torchvision", "optuna", "numpy", "pandas")

@@ -16,25 +16,25 @@ from results.record import Candidate
 from results.run import left_behind
 from results.text import duration, number, plural
 from search import log
-from search.checks import Check, no_check, savable
 from search.config import SearchConfig
 from search.engines import Engine
+from search.evaluation.sensitivity import sensitivity
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
 from search.forecast import measured_speed, seconds_of_trials
-from search.layers import sensitivity
+from search.plans import compression_baselines, finals, repeats
+from search.plans.compression_baselines import CompressionBaselines
+from search.plans.finals import Finals, SavedNetworks, finalists
+from search.plans.repeats import Repeats
+from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.starts import Start, start_budget_warning, starts
 from search.progress import Progress, Stage
 from search.provenance import provenance, tested
-from search.sampler import BudgetSampler, Plan, make
 from search.session import Prepared, Session, engine_of, prepare, session
-from search.starts import Start, start_budget_warning, starts
 from search.study.open import end, ended, unchanged
-from search.task import Task
-from search.trainings import compression_baselines, finals, repeats
-from search.trainings.compression_baselines import CompressionBaselines
-from search.trainings.finals import Finals, SavedNetworks, finalists
-from search.trainings.repeats import Repeats
-from search.trainings.trainer import carry_out
+from search.task.checks import Check, no_check, savable
+from search.task.task import Task
+from search.training.trainer import carry_out
 
 
 def search(

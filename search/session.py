@@ -14,25 +14,25 @@ from prune_ops import Scores
 from results import store
 from results.run import left_behind
 from search import log
-from search.checkpoints import InFolder
-from search.checks import Check
 from search.config import SearchConfig
 from search.engines import Engine
 from search.engines.opening import open_engine
 from search.errors import DatabaseLost
-from search.evaluator import Evaluator
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.scoring import score, selection_scores
 from search.folder import Folder
-from search.hardware import threads_suited_to
 from search.interrupt import interrupts_heard
-from search.prepare import prepared, reachable
+from search.policies.starts import Start
 from search.progress import Progress
-from search.scoring import score, selection_scores
-from search.starts import Start
 from search.study.network import fingerprint
 from search.study.open import begun, check_storage, opened
 from search.study.peers import OpenStudy, Peers
-from search.task import Task
-from search.trainings.trainer import Trainer, adopted
+from search.task.checks import Check
+from search.task.prepare import prepared, reachable
+from search.task.task import Task
+from search.training.checkpoints import InFolder
+from search.training.hardware import threads_suited_to
+from search.training.trainer import Trainer, adopted
 from spaces import Budget, Space, UserError
 
 Starts = Callable[[Mapping[str, Scores]], Sequence[Start]]

@@ -16,9 +16,9 @@ import torch
 
 from results.record import Candidate
 from search.config import SearchConfig
-from search.evaluator import Evaluator
-from search.jobs import Failure, RungResult, TrainingJob, TrainingResult
-from search.specs import Specs
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import Failure, RungResult, TrainingJob, TrainingResult
+from search.training.specs import Specs
 from spaces import Policy, Space
 
 FINAL = 99

@@ -21,9 +21,9 @@ import optuna
 from evaluators import ToyEvaluator, toy
 
 from search.engines.local import Local
-from search.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.starts import Start
 from search.sharing.storage import share_study
-from search.starts import Start
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue
 from spaces import Budget, Policy, Space

@@ -17,9 +17,9 @@ OPTUNA = (
     "results/optuna_private.py",
     "results/store.py",
     "search/engines/ray_tune.py",
-    "search/memory.py",
+    "search/policies/memory.py",
     "search/run.py",
-    "search/sampler.py",
+    "search/policies/sampler.py",
     "search/sharing/",
     "search/study/",
 )

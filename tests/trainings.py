@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from results.training import TrainingRecord
 from search.engines.local import Local
-from search.evaluator import Evaluator
-from search.jobs import Failure, TrainingJob, TrainingResult
-from search.trainings.trainer import NO_WEIGHTS, Plan, Trainer, Weights, carry_out
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import Failure, TrainingJob, TrainingResult
+from search.training.trainer import NO_WEIGHTS, Plan, Trainer, Weights, carry_out
 
 Row = TypeVar("Row")
 

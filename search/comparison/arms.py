@@ -12,9 +12,9 @@ from results.arms import Schedule
 from results.record import Candidate
 from results.training import COMPARISON, TrainingRecord, training_flops
 from search.comparison.structures import SLIMMING, Structure
-from search.evaluator import Evaluator
-from search.jobs import TrainingJob
-from search.trainings.trainer import Known
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob
+from search.training.trainer import Known
 
 
 @dataclass(frozen=True, slots=True)

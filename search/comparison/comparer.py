@@ -20,10 +20,10 @@ from search.comparison.sources import scores_by, sources_of
 from search.comparison.structures import SLIMMING, Structure, structures
 from search.comparison.sweep import Sweep
 from search.forecast import measured_speed
+from search.plans.finals import finalists
 from search.progress import Stage
 from search.session import Session
-from search.trainings.finals import finalists
-from search.trainings.trainer import carry_out
+from search.training.trainer import carry_out
 
 
 class Comparer:

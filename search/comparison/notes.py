@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from results import SweepPoint
 from results.text import plural
 from search.comparison.config import CompareConfig
-from search.evaluator import Evaluator
+from search.evaluation.evaluator import Evaluator
 
 
 def notes(

@@ -11,7 +11,7 @@ import results
 from results import Comparison, Provenance, Run
 from search.comparison.config import CompareConfig
 from search.comparison.structures import SLIMMING
-from search.evaluator import Evaluator
+from search.evaluation.evaluator import Evaluator
 from search.folder import Folder, resolve_folder
 from spaces import Space, UserError
 

@@ -11,9 +11,9 @@ from torch import nn
 from results.record import Candidate
 from results.training import SPARSE, TrainingSpec
 from search import cache
-from search.evaluator import Evaluator
-from search.jobs import TrainingJob, TrainingResult
-from search.trainings.trainer import Known, Trainer
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob, TrainingResult
+from search.training.trainer import Known, Trainer
 from spaces import copied
 from spaces.errors import ModelError
 from spaces.state import set_state

@@ -11,9 +11,9 @@ from prune_ops import Scores
 from results.arms import random_source
 from search.comparison.config import CompareConfig
 from search.comparison.structures import SLIMMING
-from search.evaluator import Evaluator
-from search.jobs import WeightSource
-from search.scoring import in_one_unit
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import WeightSource
+from search.evaluation.scoring import in_one_unit
 
 
 def sources_of(

@@ -20,9 +20,9 @@ from torch import nn
 from prune_ops import Scores
 from results import Kind
 from results.record import Candidate
-from search.evaluator import Evaluator
-from search.starts import global_ranking
-from search.trainings.finals import Finalist
+from search.evaluation.evaluator import Evaluator
+from search.plans.finals import Finalist
+from search.policies.starts import global_ranking
 from spaces import Budget, ChannelGroup, Policy, Space
 from spaces.errors import UserError
 

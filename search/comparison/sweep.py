@@ -14,10 +14,10 @@ from functools import cached_property
 from results import SweepPoint
 from results.record import Candidate
 from results.training import SWEEP, TrainingRecord, TrainingSpec
-from search.evaluator import Evaluator
-from search.jobs import TrainingJob
-from search.seeds import trial_seed
-from search.trainings.trainer import Known
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob
+from search.policies.seeds import trial_seed
+from search.training.trainer import Known
 from spaces import Budget
 from spaces.errors import ModelError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from results.record import TrialRecord
-    from search.evaluator import Evaluator, TrainingJob, TrainingResult
+    from search.evaluation.evaluator import Evaluator, TrainingJob, TrainingResult
     from search.study.peers import OpenStudy
 
 

@@ -7,8 +7,8 @@ from typing import Generic, Self, TypeVar
 
 from results.record import Candidate, TrialRecord
 from results.rules import next_rung
-from search.evaluator import Evaluator
-from search.jobs import Failure, RungResult, TrainingJob, TrainingResult
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import Failure, RungResult, TrainingJob, TrainingResult
 
 J = TypeVar("J")
 """A job: a trial whose next rung is to be measured, or a network to be trained to the end."""

@@ -12,8 +12,8 @@ from search import log
 from search.engines.crew import Alone, Crew, J, O, Rungs, Trainings, Work
 from search.engines.workers import DIED, Processes
 from search.errors import SearchStopped
-from search.evaluator import Evaluator
-from search.jobs import TrainingJob, TrainingResult
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob, TrainingResult
 from search.study.ledger import PATIENCE, Ledger
 from search.study.peers import OpenStudy
 

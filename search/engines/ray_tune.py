@@ -29,9 +29,9 @@ from search.callables import resolve
 from search.config import SearchConfig, TaskConfig
 from search.engines import ray_cluster, ray_worker
 from search.engines.ray_cluster import Demand
-from search.evaluator import Evaluator
-from search.jobs import Failure, RungResult, TrainingJob, TrainingResult
-from search.sampler import parameters
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import Failure, RungResult, TrainingJob, TrainingResult
+from search.policies.sampler import parameters
 from search.study.ledger import Ledger
 from search.study.peers import OpenStudy
 

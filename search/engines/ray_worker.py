@@ -14,11 +14,11 @@ from ray.exceptions import RayError
 
 from results.record import Candidate, TrialRecord
 from results.rules import next_rung
-from search.checkpoints import Checkpoints, State
 from search.engines import ray_cluster
-from search.evaluator import Evaluator
-from search.hardware import pick_device
-from search.jobs import TrainingJob, TrainingResult
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob, TrainingResult
+from search.training.checkpoints import Checkpoints, State
+from search.training.hardware import pick_device
 
 
 class Climber(tune.Trainable):

@@ -17,7 +17,7 @@ from typing import Any, Generic
 import torch
 
 from search.engines.crew import Crew, J, O, Work
-from search.jobs import Failure
+from search.evaluation.jobs import Failure
 
 DIED = "worker died"
 """The kind of failure of a job whose worker died."""

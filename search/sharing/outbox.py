@@ -11,7 +11,7 @@ from typing import Any
 
 from results.record import TrialRecord
 from results.store import write_text
-from search.jobs import Failure, RungResult
+from search.evaluation.jobs import Failure, RungResult
 from search.study.peers import Outbox
 
 

@@ -29,10 +29,10 @@ from results.optuna_private import storage_of, study_id_of
 from results.store import plain_errors
 from search.config import SearchConfig
 from search.folder import Folder
+from search.policies.starts import Start
 from search.sharing.connection import connected
 from search.sharing.outbox import FolderOutbox
 from search.sharing.peers import SharedPeers
-from search.starts import Start
 from search.study import network as identity
 from search.study.peers import OpenStudy
 from search.study.storage import DIRECTIONS, closing, enqueue

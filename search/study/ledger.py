@@ -14,10 +14,10 @@ from results.record import TrialRecord
 from results.rules import next_rung
 from results.store import RECORD, plain_errors, save_record
 from search.errors import SearchStopped
-from search.evaluator import Evaluator
-from search.jobs import RungResult
-from search.sampler import CRITERION, distributions, drawn
-from search.seeds import policy_seed
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import RungResult
+from search.policies.sampler import CRITERION, distributions, drawn
+from search.policies.seeds import policy_seed
 from search.study.history import TrialHistory
 from search.study.peers import OpenStudy
 from search.study.rung_index import RungIndex, extended, result_at

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from search.folder import Folder
-from search.task import Task
+from search.task.task import Task
 from spaces import Space, UserError
 from spaces.fingerprint import content
 

@@ -18,12 +18,12 @@ from optuna.study import Study
 from prune_ops import Scores
 from results import opening
 from results.store import plain_errors
-from search.checks import Check
 from search.folder import Folder
-from search.starts import Start
+from search.policies.starts import Start
 from search.study import network as identity
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue, open_study
+from search.task.checks import Check
 from spaces import UserError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from results.record import TrialRecord
-from search.jobs import RungResult
+from search.evaluation.jobs import RungResult
 from search.study.history import TrialHistory
 
 

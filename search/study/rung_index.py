@@ -11,9 +11,9 @@ import numpy as np
 
 from results.record import TrialRecord
 from results.rules import measurement, next_rung
-from search.evaluator import Evaluator
-from search.jobs import RungResult
-from search.rungs import Competitors, Point
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import RungResult
+from search.evaluation.rungs import Competitors, Point
 
 
 class RungIndex:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from results.database import one_line
 from results.store import plain_errors
-from search.starts import Start
+from search.policies.starts import Start
 from search.study.peers import OpenStudy
 from spaces import UserError
 

@@ -21,9 +21,9 @@ from search import models
 from search.engines import Engine
 from search.engines.local import Local
 from search.errors import SearchStopped
-from search.jobs import TrainingJob, TrainingResult
-from search.sampler import BudgetSampler, Plan, make
-from search.starts import Start
+from search.evaluation.jobs import TrainingJob, TrainingResult
+from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.starts import Start
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue, open_study
 from spaces import Budget, Space

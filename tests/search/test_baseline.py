@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from search import models
-from search.baseline import baseline, seeded
 from search.data import Splits, load
-from search.train import evaluate
+from search.task.baseline import baseline, seeded
+from search.training.loop import evaluate
 from spaces.errors import ModelError
 
-NAME = "search.baseline"
+NAME = "search.task.baseline"
 """Of its logger."""
 
 CPU = torch.device("cpu")

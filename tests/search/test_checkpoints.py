@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search import checkpoints
-from search.checkpoints import NOWHERE, Checkpoint, Checkpoints, InFolder, State
 from search.data.splits import Augment, TensorSplit
-from search.train import Recipe, train
+from search.training import checkpoints
+from search.training.checkpoints import NOWHERE, Checkpoint, Checkpoints, InFolder, State
+from search.training.loop import Recipe, train
 
 ROOT = Path(__file__).parents[2]
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -252,7 +252,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, "tests/search")
 import test_checkpoints as tests
-from search import checkpoints
+from search.training import checkpoints
 
 checkpoints.EVERY_SECONDS = 0.0
 

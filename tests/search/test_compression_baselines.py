@@ -20,17 +20,17 @@ from prune_ops import Compression
 from results import CompressionBaseline, FinalRecord
 from results.record import Candidate
 from results.training import TrainingSpec
-from search import checkpoints
-from search.building import build_task
-from search.checkpoints import InFolder, State
 from search.cli import main
 from search.config import SearchConfig
 from search.engines.local import Local
-from search.evaluator import Evaluator
-from search.jobs import Failure, TrainingJob, TrainingResult
-from search.train import FINETUNE, Recipe, train
-from search.trainings.compression_baselines import CompressionBaselines, expected
-from search.trainings.finals import Finalist, Finals
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import Failure, TrainingJob, TrainingResult
+from search.plans.compression_baselines import CompressionBaselines, expected
+from search.plans.finals import Finalist, Finals
+from search.task.building import build_task
+from search.training import checkpoints
+from search.training.checkpoints import InFolder, State
+from search.training.loop import FINETUNE, Recipe, train
 from spaces import Budget
 
 WAYS = ("magnitude", "ternary")

@@ -16,14 +16,14 @@ import spaces
 from results import TrialRecord
 from results.record import Candidate
 from search import search
-from search.building import build_task
 from search.cli import main
 from search.config import SearchConfig
-from search.evaluator import Evaluator
-from search.jobs import RungResult, TrainingJob
-from search.scoring import selection_scores
-from search.task import Task
-from search.trainings.finals import finalists
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import RungResult, TrainingJob
+from search.evaluation.scoring import selection_scores
+from search.plans.finals import finalists
+from search.task.building import build_task
+from search.task.task import Task
 from spaces import Budget
 
 CRITERIA = ("l1", "second_order")

@@ -19,7 +19,7 @@ from evaluators import FINAL, DieOnce, own_job, toy
 from results import load_records
 from search.engines.local import Local
 from search.errors import SearchStopped
-from search.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler, Plan, make
 from search.study.peers import OpenStudy
 from search.study.storage import open_study
 from spaces import Budget, Space, UserError

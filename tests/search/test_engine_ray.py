@@ -23,12 +23,12 @@ from waiting import PATIENCE, wait_until
 import results
 from results import load_records
 from results.record import Candidate
-from search.checkpoints import InFolder
 from search.cli import USER_ERROR, main
-from search.jobs import Failure, RungResult
-from search.sampler import BudgetSampler, Plan, make
+from search.evaluation.jobs import Failure, RungResult
+from search.policies.sampler import BudgetSampler, Plan, make
 from search.study.peers import OpenStudy
 from search.study.storage import open_study
+from search.training.checkpoints import InFolder
 from spaces import Budget, Policy, Space, UserError
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[tune]'")

@@ -19,13 +19,13 @@ from results import TrialRecord
 from results.record import Candidate
 from results.rules import next_rung
 from results.training import TrainingSpec
-from search import checkpoints
-from search.building import build_task
-from search.checkpoints import InFolder, Nowhere, State
 from search.config import SearchConfig
-from search.evaluator import Evaluator
-from search.jobs import RungResult, TrainingJob, failure_of
-from search.train import evaluate
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import RungResult, TrainingJob, failure_of
+from search.task.building import build_task
+from search.training import checkpoints
+from search.training.checkpoints import InFolder, Nowhere, State
+from search.training.loop import evaluate
 from spaces import ModelError, Policy
 
 

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 import prune_ops
-from search import build_task, checkpoints, cli
-from search.baseline import baseline
-from search.checkpoints import Checkpoint, InFolder, Saver
+from search import build_task, cli
 from search.data import load
 from search.models import load_weights
-from search.train import evaluate
+from search.task.baseline import baseline
+from search.training import checkpoints
+from search.training.checkpoints import Checkpoint, InFolder, Saver
+from search.training.loop import evaluate
 from spaces import DataError
 from spaces.state import set_state, state_of
 

@@ -15,13 +15,13 @@ import prune_ops
 import spaces
 from results import FinalRecord, TrialRecord
 from results.record import Candidate
-from search.building import build_task
 from search.config import SearchConfig
 from search.engines.local import Local
-from search.evaluator import Evaluator
-from search.jobs import Failure
-from search.layerwise import stages
-from search.trainings.finals import Finalist, Finals, SavedNetworks, finalists
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import Failure
+from search.plans.finals import Finalist, Finals, SavedNetworks, finalists
+from search.task.building import build_task
+from search.training.layerwise import stages
 from spaces import Budget
 
 HALF = Budget.parse("0.5")

@@ -13,10 +13,10 @@ from looking import look_at
 from torch import Tensor, nn
 
 from search import data, models, search
-from search.building import build_task
 from search.cli import main
-from search.fit import TAKES, check_fit
-from search.task import Task
+from search.task.building import build_task
+from search.task.fit import TAKES, check_fit
+from search.task.task import Task
 from spaces.errors import DataError, UserError
 
 MODULE = """

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search.hardware import pick_device, prefer_channels_last, threads_suited_to
+from search.training.hardware import pick_device, prefer_channels_last, threads_suited_to
 from spaces.errors import UserError
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from prune_ops import SENSITIVITIES
-from search import layers
 from search.config import SearchConfig
-from search.layers import sensitivities, sensitivity
+from search.evaluation import sensitivity as layers
+from search.evaluation.sensitivity import sensitivities, sensitivity
 from spaces import Space
 
 

@@ -17,14 +17,15 @@ import prune_ops
 import spaces
 from prune_ops.surgery import step
 from results.record import Candidate
-from search import checkpoints, models
-from search.building import build_task
-from search.checkpoints import NOWHERE, UNKEPT, Checkpoint, InFolder, State
+from search import models
 from search.config import SearchConfig
-from search.evaluator import STAGE_SEEDS, Evaluator
-from search.layerwise import Layerwise, layer_flops, stages
-from search.task import Task
-from search.train import evaluate, train
+from search.evaluation.evaluator import STAGE_SEEDS, Evaluator
+from search.task.building import build_task
+from search.task.task import Task
+from search.training import checkpoints
+from search.training.checkpoints import NOWHERE, UNKEPT, Checkpoint, InFolder, State
+from search.training.layerwise import Layerwise, layer_flops, stages
+from search.training.loop import evaluate, train
 from spaces import Policy, Space
 
 

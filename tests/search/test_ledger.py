@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 from results import TrialRecord, load_records
 from results.record import Candidate
 from results.rules import next_rung
-from search.jobs import RungResult
-from search.sampler import BudgetSampler, Plan, make
-from search.seeds import policy_seed, trial_seed
+from search.evaluation.jobs import RungResult
+from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.seeds import policy_seed, trial_seed
 from search.study import history
 from search.study.ledger import Ledger
 from search.study.peers import OpenStudy

@@ -12,9 +12,9 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results import pareto
-from search import memory as remembering
-from search.memory import BEST, SHOWN, Memory, View, best
-from search.sampler import BudgetSampler, Plan, distributions, make
+from search.policies import memory as remembering
+from search.policies.memory import BEST, SHOWN, Memory, View, best
+from search.policies.sampler import BudgetSampler, Plan, distributions, make
 from spaces import Budget, Policy, Space
 
 HALF = (Budget.parse("0.5"),)

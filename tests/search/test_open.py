@@ -14,16 +14,16 @@ from torch import nn
 
 from prune_ops import GreedyScores
 from search import models
-from search.building import build_task
 from search.config import SearchConfig
 from search.folder import Folder
-from search.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.starts import Start
 from search.sharing import lease, timing
 from search.sharing.storage import BEGUN, peek, share_study
-from search.starts import Start
 from search.study import network as identity
 from search.study.network import fingerprint
 from search.study.open import begun, check_storage, opened, unchanged
+from search.task.building import build_task
 from spaces import Space, UserError
 
 SCORES = {"l1": {"conv1": torch.tensor([0.1, 0.2, 1 / 3])}}

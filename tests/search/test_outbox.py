@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from results import TrialRecord
-from search.jobs import Failure, RungResult
+from search.evaluation.jobs import Failure, RungResult
 from search.sharing.outbox import FolderOutbox
 from spaces import Policy
 

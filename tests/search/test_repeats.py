@@ -14,7 +14,7 @@ from trainings import Killed, Remembering, Store
 import spaces
 from results import TrialRecord
 from search import models
-from search.trainings.repeats import Repeats, chosen
+from search.plans.repeats import Repeats, chosen
 from spaces import Policy, Space
 
 

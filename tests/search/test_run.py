@@ -14,12 +14,13 @@ from untimed import untimed
 import prune_ops
 import results
 import spaces
-from search import checkpoints, search
-from search.building import build_task
-from search.checkpoints import InFolder, Saver, State
+from search import search
 from search.errors import SearchStopped
 from search.folder import resolve_folder
-from search.task import Task
+from search.task.building import build_task
+from search.task.task import Task
+from search.training import checkpoints
+from search.training.checkpoints import InFolder, Saver, State
 from spaces import Budget, UserError, fvcore_flops
 
 PROXIES = ("predicted_damage", "adaptive_bn", "iso_damage")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.rungs import Competitors, DominanceRule, Point
+from search.evaluation.rungs import Competitors, DominanceRule, Point
 
 POINTS = st.builds(Point, flops=st.integers(1, 20), score=st.integers(0, 20).map(lambda k: k / 20))
 NO_LUCK = DominanceRule(eta=2, explore=0.0)

@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import Trial, TrialState
 
 from results.optuna_private import trial_id_of
-from search.sampler import (
+from search.policies.sampler import (
     SAMPLERS,
     BudgetSampler,
     Plan,

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 import prune_ops
 from search import data, models
-from search.starts import global_ranking
-from search.train import Recipe, evaluate, train
+from search.policies.starts import global_ranking
+from search.training.loop import Recipe, evaluate, train
 from spaces import Budget, Policy, Space
 
 CPU = torch.device("cpu")

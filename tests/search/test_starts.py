@@ -9,7 +9,7 @@ import torch
 
 from prune_ops import SENSITIVITIES
 from search.config import SearchConfig
-from search.starts import global_ranking, start_budget_warning, starts
+from search.policies.starts import global_ranking, start_budget_warning, starts
 from spaces import Budget, Space
 
 HALF = Budget.parse("0.5")

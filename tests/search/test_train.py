@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search.data.splits import TensorSplit
-from search.train import MODES, Diverged, Recipe, evaluate, train
+from search.training.loop import MODES, Diverged, Recipe, evaluate, train
 from spaces.errors import ModelError
 
 CPU = torch.device("cpu")
@@ -257,7 +257,7 @@ MANY_WIDTHS = """
 import numpy as np, torch
 from search import data
 from search.models import build
-from search.train import Recipe, train
+from search.training.loop import Recipe, train
 from spaces import discover, slice_model
 
 torch.set_num_threads(1)

@@ -16,9 +16,9 @@ import spaces
 from results.record import Candidate
 from results.training import TrainingSpec
 from search import models
-from search.evaluator import Evaluator
-from search.jobs import DIVERGED, Failure, TrainingJob, TrainingResult
-from search.trainings.trainer import NO_WEIGHTS, Known
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import DIVERGED, Failure, TrainingJob, TrainingResult
+from search.training.trainer import NO_WEIGHTS, Known
 from spaces import Space
 
 
@@ -128,7 +128,7 @@ def test_the_computation_of_stages_counts_too(space: Space) -> None:
     list(trainer.train("finals", [job], NO_WEIGHTS))
     record = trainer.known(job)
     assert record is not None
-    stages = 2 * sum(map(space.flops, search.layerwise.stages(space, policy)))
+    stages = 2 * sum(map(space.flops, search.training.layerwise.stages(space, policy)))
     images = evaluator.specs.images
     assert record.training_flops == 3 * images * (3 * space.flops(policy) + stages)
 

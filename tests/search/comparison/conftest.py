@@ -9,10 +9,10 @@ import pytest
 import prune_ops
 import spaces
 from results.record import Candidate
-from search.building import build_task
 from search.config import SearchConfig
-from search.evaluator import Evaluator
-from search.trainings.finals import Finalist
+from search.evaluation.evaluator import Evaluator
+from search.plans.finals import Finalist
+from search.task.building import build_task
 from spaces import Budget
 
 HALF = Budget.parse("0.5")

@@ -13,10 +13,10 @@ from results import ARMS, ArmRecord
 from results.training import TrainingRecord
 from search.comparison.arms import Arms, Schedule
 from search.comparison.structures import Structure
-from search.evaluator import Evaluator
-from search.jobs import DIVERGED, Failure, TrainingJob
-from search.train import FINETUNE, FROM_SCRATCH
-from search.trainings.finals import Finalist
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import DIVERGED, Failure, TrainingJob
+from search.plans.finals import Finalist
+from search.training.loop import FINETUNE, FROM_SCRATCH
 
 SCHEDULE = Schedule(base=4, finetune=3, rates={"0.5": 0.03})
 FRESH = ("scratch-e", "scratch-b", "scratch-b+")

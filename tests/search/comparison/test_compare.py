@@ -93,7 +93,9 @@ def test_compared_again_nothing_is_trained_and_other_epochs_are_refused(
 ) -> None:
     shutil.copy(compared.folder / "study.db", folder / "study.db")
     (folder / "study.db-wal").unlink(missing_ok=True)
-    monkeypatch.setattr("search.evaluator.train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        "search.evaluation.evaluator.train", lambda *_, **__: pytest.fail("trained again")
+    )
     assert search.compare(folder, **SMALL).compared == compared.compared
     assert search.compare(folder).compared == compared.compared  # goes on as it began
     with pytest.raises(UserError, match=r"--base-epochs 1 there, 2 here; use these, or --anew"):

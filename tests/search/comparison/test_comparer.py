@@ -16,17 +16,17 @@ from optuna.trial import TrialState
 from trainings import Killed
 
 from results import ARMS, Comparison, TrialRecord, store
-from search.checkpoints import InFolder
 from search.comparison.comparer import Comparer
 from search.comparison.config import CompareConfig
 from search.engines.local import Local
-from search.evaluator import Evaluator
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob, TrainingResult
 from search.folder import Folder
-from search.jobs import TrainingJob, TrainingResult
 from search.progress import Progress
 from search.session import Prepared, Session
 from search.study.peers import OpenStudy
-from search.trainings.trainer import Trainer
+from search.training.checkpoints import InFolder
+from search.training.trainer import Trainer
 from spaces import Budget
 
 HALF = Budget.parse("0.5")

@@ -20,9 +20,9 @@ from search.comparison.structures import (
     structures,
 )
 from search.config import SearchConfig
-from search.evaluator import Evaluator
+from search.evaluation.evaluator import Evaluator
 from search.folder import Folder
-from search.trainings.finals import Finalist
+from search.plans.finals import Finalist
 from spaces import Budget, Space, UserError
 
 HALF = Budget.parse("0.5")

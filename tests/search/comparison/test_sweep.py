@@ -11,8 +11,8 @@ from trainings import Store
 from results import SweepPoint
 from search.comparison.sweep import Sweep, best_rate
 from search.engines.local import Local
-from search.evaluator import Evaluator
-from search.jobs import Failure, TrainingJob, TrainingResult
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import Failure, TrainingJob, TrainingResult
 from spaces import Budget
 from spaces.errors import ModelError
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from search import data as sources
 from search import models
-from search.baseline import EPOCHS, baseline, seeded
 from search.data.source import Progress, Splits, silent
-from search.fit import check_fit
-from search.hardware import pick_device
 from search.models.weights import read_state_dict
-from search.task import Task
+from search.task.baseline import EPOCHS, baseline, seeded
+from search.task.fit import check_fit
+from search.task.task import Task
+from search.training.hardware import pick_device
 
 CACHE = Path("runs/.cache")
 

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from search.checkpoints import UNKEPT, Checkpoint, Saver
 from search.data.splits import Batch, Split
 from search.errors import Diverged
-from search.hardware import prefer_channels_last
+from search.training.checkpoints import UNKEPT, Checkpoint, Saver
+from search.training.hardware import prefer_channels_last
 from spaces.errors import ModelError
 
 OnStep = Callable[[int, int], None]

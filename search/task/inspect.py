@@ -13,8 +13,8 @@ import spaces
 from results import text
 from search import data, models
 from search.config import TaskConfig
-from search.fit import check_takes
 from search.provenance import uncounted
+from search.task.fit import check_takes
 from spaces import Space
 
 

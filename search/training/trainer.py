@@ -19,9 +19,9 @@ from results.training import (
 )
 from search import log
 from search.engines import Engine
-from search.evaluator import Evaluator
-from search.jobs import DIVERGED, TrainingJob, TrainingResult, WeightSource
-from search.layerwise import layer_flops
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import DIVERGED, TrainingJob, TrainingResult, WeightSource
+from search.training.layerwise import layer_flops
 
 Key = tuple[Candidate, TrainingSpec, int]
 Row = TypeVar("Row")

@@ -25,16 +25,16 @@ from results.record import Candidate, TrialRecord
 from results.rules import tolerance
 from results.training import TrainingSpec
 from search import cache
-from search.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied_to_cpu
 from search.config import SearchConfig
 from search.data.splits import Batch
-from search.jobs import RungResult, TrainingJob, TrainingResult, WeightSource, failure_of
-from search.layerwise import Layerwise
+from search.evaluation.jobs import RungResult, TrainingJob, TrainingResult, WeightSource, failure_of
+from search.evaluation.rungs import DominanceRule
 from search.models import reinitialise
-from search.rungs import DominanceRule
-from search.specs import Specs
-from search.task import Task
-from search.train import evaluate, train
+from search.task.task import Task
+from search.training.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied_to_cpu
+from search.training.layerwise import Layerwise
+from search.training.loop import evaluate, train
+from search.training.specs import Specs
 from spaces import Space
 from spaces.state import state_of
 

@@ -16,11 +16,11 @@ from results import FinalRecord, TrialRecord, trial_front
 from results.pareto import finished
 from results.record import Candidate
 from results.training import FINALS
-from search.evaluator import Evaluator
-from search.jobs import TrainingJob, TrainingResult
-from search.layerwise import layer_flops, stages
-from search.train import evaluate
-from search.trainings.trainer import Known, failed, succeeded
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob, TrainingResult
+from search.training.layerwise import layer_flops, stages
+from search.training.loop import evaluate
+from search.training.trainer import Known, failed, succeeded
 from spaces import Budget, Policy
 from spaces.state import set_state
 

@@ -22,8 +22,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from results.optuna_private import storage_of, trial_id_of
-from search.memory import Memory, View
-from search.seeds import trial_seed
+from search.policies.memory import Memory, View
+from search.policies.seeds import trial_seed
 from spaces import Budget, ChannelGroup, Policy
 from spaces.errors import ModelError, unknown
 
@@ -85,7 +85,7 @@ class BudgetSampler(BaseSampler):
     fallback would sample each group by itself and miss the budget. A proposal that was tried
     before is replaced by such a draw, because projection maps many proposals onto one policy.
     The proposal is kept with the trial: one that a kill cut short gets the same widths again.
-    Of a long study the inner sampler is shown a part (``search.memory``), so that a proposal costs
+    Of a long study the inner sampler is shown a part (``search.policies.memory``), so that a proposal costs
     the same after 10,000 trials as after 500.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 from prune_ops import CRITERIA, SENSITIVITIES, Scores, normalised
 from results.text import plural
 from search.config import SearchConfig
-from search.sampler import CRITERION
+from search.policies.sampler import CRITERION
 from spaces import Budget, Policy, Space
 
 
@@ -34,7 +34,7 @@ class Start:
 
     @property
     def params(self) -> dict[str, Any]:
-        """As Optuna knows them; see ``search.sampler.distributions``."""
+        """As Optuna knows them; see ``search.policies.sampler.distributions``."""
         return {**self.policy} | ({CRITERION: self.criterion} if self.criterion else {})
 
 

@@ -13,7 +13,7 @@ from results import SensitivityRecord
 from results.text import duration, plural
 from search.config import SearchConfig
 from search.progress import Progress
-from search.task import Task
+from search.task.task import Task
 from spaces import Space
 
 WORTH_SAYING = 20.0

@@ -14,9 +14,9 @@ from search import cache
 from search.data.source import Progress, Splits, silent
 from search.data.splits import Split
 from search.errors import Diverged
-from search.hardware import threads_suited_to
 from search.models import load_weights
-from search.train import FROM_SCRATCH, Recipe, train
+from search.training.hardware import threads_suited_to
+from search.training.loop import FROM_SCRATCH, Recipe, train
 from spaces import copied
 from spaces.errors import DataError, ModelError, in_one_line
 from spaces.fingerprint import graph_fingerprint

@@ -17,10 +17,10 @@ from results import TrialRecord
 from results.pareto import finished
 from results.record import Candidate
 from results.training import REPEATS, TrainingRecord
-from search.evaluator import Evaluator
-from search.jobs import TrainingJob
-from search.seeds import trial_seed
-from search.trainings.trainer import Known
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob
+from search.policies.seeds import trial_seed
+from search.training.trainer import Known
 
 
 class Repeats:

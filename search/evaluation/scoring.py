@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import prune_ops
 from prune_ops import CRITERIA, Scores, normalised
 from search.config import SearchConfig
-from search.layers import damages
+from search.evaluation.sensitivity import damages
 from search.progress import Progress
-from search.task import Task
+from search.task.task import Task
 from spaces import ModelError, Space
 from spaces.errors import in_one_line
 

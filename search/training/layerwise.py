@@ -10,9 +10,9 @@ from torch import nn
 
 from prune_ops import Selection
 from prune_ops.surgery import step
-from search import checkpoints
-from search.checkpoints import Checkpoint, State, copied_to_cpu
 from search.data.splits import Batch
+from search.training import checkpoints
+from search.training.checkpoints import Checkpoint, State, copied_to_cpu
 from spaces import ChannelGroup, Policy, Space
 from spaces.state import set_state, state_of
 

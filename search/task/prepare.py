@@ -12,16 +12,16 @@ import prune_ops
 import spaces
 from results import text
 from search import provenance
-from search.building import build_task
-from search.checks import Check
 from search.config import SearchConfig
-from search.evaluator import ADAPTING
-from search.fit import check_fit
+from search.evaluation.evaluator import ADAPTING
+from search.evaluation.scoring import criteria
+from search.policies.sampler import parameters
 from search.progress import Progress
-from search.sampler import parameters
-from search.scoring import criteria
-from search.task import SCORING, Task, calibration_sizes
-from search.train import penalised_scales
+from search.task.building import build_task
+from search.task.checks import Check
+from search.task.fit import check_fit
+from search.task.task import SCORING, Task, calibration_sizes
+from search.training.loop import penalised_scales
 from spaces import Budget, Space
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from results.training import TrainingSpec
 from search.config import SearchConfig
-from search.train import FINETUNE, FROM_SCRATCH, MODES, Recipe
+from search.training.loop import FINETUNE, FROM_SCRATCH, MODES, Recipe
 from spaces import Policy, Space
 
 

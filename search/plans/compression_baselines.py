@@ -14,9 +14,9 @@ from prune_ops import WAYS, Way, layer_weights, size
 from results import CompressionBaseline, FinalRecord
 from results.record import Candidate
 from results.training import BASELINES, TrainingRecord
-from search.evaluator import Evaluator
-from search.jobs import TrainingJob
-from search.trainings.trainer import Known, failed, succeeded
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob
+from search.training.trainer import Known, failed, succeeded
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Jobs as plain data, the evaluator that measures them, and who is promoted from a rung."""

@@ -1,0 +1,1 @@
+"""Which policies are tried: starts, the sampler, what it is shown of a long study."""

@@ -1,0 +1,1 @@
+"""The one door: data and weights are loaded, the network is built, discovered, checked, trained."""
