@@ -3,8 +3,8 @@
     python benchmarks/training_loop.py --model digits_cnn --data digits
 
 All train the same network with the same optimiser and batch size, by turns, so that whatever else
-the machine does meets all. ``loop`` is ``search.training.loop.train`` on uint8 images with shuffling,
-normalisation, augmentation and the check for divergence; ``plain`` is the same without
+the machine does meets all. ``loop`` is ``search.training.loop.train`` on uint8 images with
+shuffling, normalisation, augmentation and the check for divergence; ``plain`` is the same without
 augmentation; ``bare`` slices float images that were normalised beforehand and does forward,
 backward, step.
 """

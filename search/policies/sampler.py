@@ -85,8 +85,8 @@ class BudgetSampler(BaseSampler):
     fallback would sample each group by itself and miss the budget. A proposal that was tried
     before is replaced by such a draw, because projection maps many proposals onto one policy.
     The proposal is kept with the trial: one that a kill cut short gets the same widths again.
-    Of a long study the inner sampler is shown a part (``search.policies.memory``), so that a proposal costs
-    the same after 10,000 trials as after 500.
+    The inner sampler sees a bounded part of a long study (``search.policies.memory``), so that a
+    proposal costs the same after 10,000 trials as after 500.
 
     Args:
         inner: any Optuna sampler that handles two objectives.
