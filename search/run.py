@@ -145,7 +145,7 @@ def _run_trials(s: Session) -> None:
 
 def _train(s: Session) -> list[str]:
     """Train repeats, finals and compression baselines to the end; what was checked on the way."""
-    study, evaluator, trainer = s.study, s.evaluator, s.trainer
+    study, evaluator, trainer = s.study, s.evaluator, s.trainer()
     records = load_records(study)
     again = Repeats(records, evaluator)
     known = store.load(study, store.FINALS)

@@ -68,7 +68,6 @@ class Session:
     opened: OpenStudy
     scores: Mapping[str, Scores]
     evaluator: Evaluator
-    trainer: Trainer
     checkpoints: InFolder
 
     @property
@@ -80,6 +79,15 @@ class Session:
     def peers(self) -> Peers:
         """The other processes that work on the study, if any."""
         return self.opened.peers
+
+    def trainer(self) -> Trainer:
+        """One that knows every training which the study has a record of now.
+
+        Only the process that trains exclusively may have one: it saves all records at once.
+        """
+        known = left_behind(self.study, self.run.folder.path).training_records
+        keep = partial(store.save, self.study, store.TRAININGS)
+        return Trainer(self.evaluator, self.run.engine, adopted(known, self.evaluator), keep)
 
 
 def prepare(
@@ -156,16 +164,4 @@ def session(
             checkpoints=kept,
             damages=scores.get("iso_damage", {}),
         )
-        yield Session(
-            run=run,
-            opened=there,
-            scores=scores,
-            evaluator=evaluator,
-            trainer=Trainer(
-                evaluator,
-                run.engine,
-                adopted(left_behind(there.study, folder.path).training_records, evaluator),
-                partial(store.save, there.study, store.TRAININGS),
-            ),
-            checkpoints=kept,
-        )
+        yield Session(run=run, opened=there, scores=scores, evaluator=evaluator, checkpoints=kept)

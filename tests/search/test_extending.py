@@ -1,4 +1,4 @@
-"""A new arm and a new way to compress: one class and one table line each, and they are everywhere."""
+"""A new arm and a new way to compress are one class and one table line each."""
 
 from __future__ import annotations
 
@@ -71,9 +71,10 @@ def test_the_arm_is_in_tables_report_and_verdict(folder: Path) -> None:
     differences = pd.read_csv(folder / "contrasts.csv")
     assert differences.name.str.contains("finetune - head").any()
     assert differences.sentence.str.contains("training for a single epoch").any()
-    assert "head: inherited weights, trained for a single epoch." in (
-        folder / "report.html"
-    ).read_text()
+    assert (
+        "head: inherited weights, trained for a single epoch."
+        in (folder / "report.html").read_text()
+    )
 
 
 def test_the_way_is_in_tables_and_report(folder: Path) -> None:
