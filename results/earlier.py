@@ -1,6 +1,6 @@
-"""What runs of older versions did not keep: a record of every training to the end.
+"""Training records of runs whose version did not keep them.
 
-They kept only what each training was for: finals, repeats, baselines, arms and sweep points.
+Such runs kept only what a training was for: finals, repeats, baselines, arms and sweep points.
 """
 
 from __future__ import annotations

@@ -57,8 +57,8 @@ def trial_front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     Accuracies after different numbers of epochs cannot be compared, so trials that ended at a
     lower rung are left out.
     """
-    climbed = finished(records)
-    return [climbed[i] for i in front([(r.flops, r.val_accuracy) for r in climbed])]
+    top = finished(records)
+    return [top[i] for i in front([(r.flops, r.val_accuracy) for r in top])]
 
 
 def finished(records: Sequence[TrialRecord]) -> list[TrialRecord]:

@@ -1,4 +1,4 @@
-"""Where a run comes from: what its records do not know.
+"""Where a run comes from: its options, network, data and machine.
 
 >>> run.provenance.device, run.provenance.settings.rungs
 ('cpu (x86_64, 2 threads)', (1, 3))
@@ -21,7 +21,7 @@ class Settings:
     """The options of the search that the report depends on; ``None`` or empty where it is silent.
 
     Attributes:
-        train_images: how many were asked for; see ``Provenance.train_images`` for how many it was.
+        train_images: the option; ``Provenance.train_images`` is how many there were.
         train: the mode: ``finetune``, ``scratch-e`` or ``scratch-b``.
     """
 

@@ -1,4 +1,4 @@
-"""A run's folder, read back: what `search.search` returns and what a notebook starts from.
+"""A run read back from its folder: what `search.search` returns, and the start of a notebook.
 
 >>> run = load("runs/digits")          # works while the search is running
 >>> run.trials[["number", "origin", "flops_fraction", "val_accuracy"]]
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Frame:
-    """A table of a run, made when it is asked for.
+    """A table of a run, made when it is read.
 
     >>> run.trials.query("rung > 0")
     """
@@ -76,8 +76,8 @@ class Run(RunData):
     def best(self) -> TrialRecord | None:
         """The trial behind the best final of the first budget, else the front's most accurate."""
         final = chosen(self.finals)
-        known = [r for r in self.records if final and r.candidate == final.candidate]
-        return furthest(known or trial_front(self.records))
+        behind = [r for r in self.records if final and r.candidate == final.candidate]
+        return furthest(behind or trial_front(self.records))
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write ``report.html``, ``report.md`` and the tables anew; see `results.report`."""

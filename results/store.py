@@ -1,9 +1,9 @@
-"""Records ↔ a study, which is the truth.
+"""Records ↔ the Optuna study that keeps them.
 
 >>> with open_run(Path("runs/digits")) as study:
 ...     finals = load(study, FINALS)
 
-What a run keeps besides its trials are the fields of `RunData` that say where: `KINDS`.
+`KINDS` has one entry for each field of `RunData` whose metadata says where the study keeps it.
 """
 
 from __future__ import annotations

@@ -59,6 +59,11 @@ def factor(value: float) -> str:
     return f"{value:.3g}" if two == 1 else f"{two:g}"
 
 
+def multiple(value: float) -> str:
+    """A factor with two digits; a dash where it is not known."""
+    return NONE if math.isnan(value) else f"{value:.2f}"
+
+
 def sentence(note: str) -> str:
     """A clause as a sentence: with a capital letter and one full stop."""
     return f"{note[:1].upper()}{note[1:].rstrip('.')}."

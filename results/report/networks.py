@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """The policy that represents a budget, with the uniform one beside it where it is known."""
+    """The policy that represents a budget, and the uniform one where it is known."""
 
     title: str
     budget: str | None

@@ -17,11 +17,11 @@ from results.report.origins import NAMES, Origin, origin_of
 from results.report.plots.axes import dot, finish, mark, others, shorten_about
 from results.report.svg import BLACK, MARKERS, draw
 
-BASELINES: tuple[Origin, ...] = ("random", "ranking", "importance", "uniform")
+BASELINES: tuple[Origin, ...] = ("random", "ranking", "sensitivity", "uniform")
 
 
 def front(run: RunData) -> str:
-    """All trials beside the unpruned network, the front and what it has to beat."""
+    """All trials, the unpruned network, the front and what it has to beat."""
     return _front("front", run, run.records, networks(run), {})
 
 
@@ -64,7 +64,7 @@ def _front(
 
 
 def final_accuracy(run: RunData) -> str:
-    """The final networks: validation accuracy in the search beside every seed on the test split."""
+    """The final networks: validation accuracy in the search, and every seed on the test split."""
     rows = [row for row in networks(run) if row.test_accuracy]
 
     def paint(figure: Figure) -> None:

@@ -21,7 +21,7 @@ COLUMNS = (
     Column("uniform widths"),
 )
 CARE = (
-    "Which channels stay was searched beside the widths. Best and median are over the trials that "
+    "Which channels stay was searched with the widths. Best and median are over the trials that "
     "were trained to the top rung. A sampler proposes more of what did well, and the rungs stop "
     "what does not, so they show where the search went; they are no fair comparison of the "
     "criteria. Uniform widths are nearer to one: the same widths, trained with the same seed under "

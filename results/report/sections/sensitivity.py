@@ -1,4 +1,4 @@
-"""Which layer breaks the network when it is cut? What importances measured of every group."""
+"""Which layer breaks the network when it is cut? The measured sensitivity of every group."""
 
 from __future__ import annotations
 

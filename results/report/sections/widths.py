@@ -1,4 +1,4 @@
-"""Which channels stay: the widths of the front, beside the original and uniform ones."""
+"""Which channels stay: the widths of the front, with the original and uniform ones."""
 
 from __future__ import annotations
 
