@@ -76,9 +76,9 @@ class Board:
         flops = [r.total_flops for r in records if math.isfinite(r.test_accuracy)]
         return statistics.fmean(flops) if flops else math.nan
 
-    def criterion(self, structure: str, arm: str) -> str:
-        """The criterion that chose the channels."""
-        return self._of(structure, arm)[0].criterion
+    def criterion(self, structure: str | None, arm: str) -> str:
+        """The criterion that chose the channels; empty without a training."""
+        return next((r.criterion for r in self._of(structure, arm)), "")
 
     def _of(self, structure: str | None, arm: str) -> list[ArmRecord]:
         return list(self._at.get((structure or "", arm), {}).values())

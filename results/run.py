@@ -57,7 +57,7 @@ class Run(RunData):
     compression_baselines = Frame("compression_baselines")
     """One row for each training of a network that was compressed in another way."""
     beside = Frame("beside")
-    """The older name of ``compression_baselines``, for one version more."""
+    """The older name of ``compression_baselines``, for one more version."""
     comparison = Frame("comparison")
     """One row for each training of the comparison."""
     contrasts = Frame("contrasts")
@@ -69,7 +69,7 @@ class Run(RunData):
 
     @property
     def others(self) -> tuple[CompressionBaseline, ...]:
-        """The older name of ``compressed``, for one version more."""
+        """The older name of ``compressed``, for one more version."""
         return self.compressed
 
     @property

@@ -120,14 +120,6 @@ def judged(records: Sequence[TrialRecord], eta: float, tolerance: int = 0) -> li
     return lines
 
 
-def would_be_kept(
-    records: Sequence[TrialRecord], eta: float, tolerance: int = 0
-) -> list[TrialRecord]:
-    """The trials trained to the top that are among the best ``ceil(n / eta)`` of their peers."""
-    trained = once(finished(records))
-    return _kept(trained, eta, tolerance, trained)
-
-
 def once(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """For each policy and criterion the trial that took it furthest.
 

@@ -89,7 +89,7 @@ def plural(n: float, noun: str) -> str:
 
 
 def some(names: Sequence[str], most: int) -> str:
-    """The first names, and how many there are beside them: ``conv1, conv2 and 5 more``."""
+    """The first names, and how many more there are: ``conv1, conv2 and 5 more``."""
     listed = ", ".join(names[:most])
     return listed if len(names) <= most else f"{listed} and {len(names) - most} more"
 
@@ -100,9 +100,10 @@ def not_counted(uncounted: Iterable[Mapping[str, str]]) -> str:
     Empty where there is nothing.
     """
     modules: dict[str, list[str]] = {}
-    for each in uncounted:
-        modules.setdefault(each["operation"], []).append(each["module"] or "the network itself")
-    named = [f"{operation} in {some(where, 3)}" for operation, where in modules.items()]
+    for product in uncounted:
+        where = product["module"] or "the network itself"
+        modules.setdefault(product["operation"], []).append(where)
+    named = [f"{operation} in {some(names, 3)}" for operation, names in modules.items()]
     return f"not counted: {', '.join(named)} (so budgets are of the rest)" if named else ""
 
 

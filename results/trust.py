@@ -114,7 +114,7 @@ def _row(t: Trust, ceiling: Ceiling | None) -> dict[str, Any]:
         **{name: getattr(t, name) for name in ("name", "control", "rung", "n")},
         **_flat("kendall", t.kendall),
         **_flat("spearman", t.spearman),
-        "n_by_coin": t.explored,  # for one version more
+        "n_by_coin": t.explored,  # for one more version
         "n_explored": t.explored,
         **_flat("kendall_unselected", t.kendall_unselected),
         **_flat("spearman_unselected", t.spearman_unselected),
