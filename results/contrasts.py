@@ -141,10 +141,10 @@ def fresh_computation(places: Iterable[tuple[Board, str | None]]) -> float:
     It is of the structures that have both; 1 if they differ by 2 % at most, ``nan`` without any.
     """
     both = [(b.spent(structure, INHERITED), b.spent(structure, FRESH)) for b, structure in places]
-    known = [(inherited, fresh) for inherited, fresh in both if inherited > 0 and fresh > 0]
-    if not known:
+    spent = [(inherited, fresh) for inherited, fresh in both if inherited > 0 and fresh > 0]
+    if not spent:
         return math.nan
-    inherited, fresh = map(sum, zip(*known, strict=True))
+    inherited, fresh = map(sum, zip(*spent, strict=True))
     same = abs(fresh - inherited) <= SAME_COMPUTATION * max(fresh, inherited)
     return 1.0 if same else fresh / inherited
 
@@ -165,13 +165,13 @@ def _corrected(family: Sequence[Contrast]) -> list[Contrast]:
 
 
 def _weights(board: Board) -> Contrast:
-    one = _same(board, (board.best, INHERITED), ("uniform", INHERITED))
+    alike = _same(board, (board.best, INHERITED), ("uniform", INHERITED))
     contrast = _contrast(
         board,
         "weights",
         ARMS[INHERITED].meaning,
         _meaning(FRESH, board, board.best, "uniform"),
-        where="in uniform widths" if one else "over searched and uniform widths",
+        where="in uniform widths" if alike else "over searched and uniform widths",
     )
     cells = _four(board)
     inherited = _mean(cells["searched", "inherited"], cells["uniform", "inherited"])

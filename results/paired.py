@@ -1,7 +1,7 @@
 """Paired differences by seed, and the sentence that says no more than their interval allows.
 
->>> found = paired({0: 0.912, 1: 0.915, 2: 0.913}, {0: 0.908, 1: 0.910, 2: 0.909})
->>> found.sentence("the searched widths", "uniform ones", plural=True)
+>>> difference = paired({0: 0.912, 1: 0.915, 2: 0.913}, {0: 0.908, 1: 0.910, 2: 0.909})
+>>> difference.sentence("the searched widths", "uniform ones", plural=True)
 'the searched widths are better than uniform ones: +0.43 ± 0.14 points of test accuracy ...'
 """
 

@@ -153,8 +153,8 @@ class Provenance(Mapping[str, Any]):
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's own types, without what is as by default."""
-        known = ((f, getattr(self, f.name)) for f in fields(self) if f.init)
-        return {f.name: codec.plain(value) for f, value in known if value != _default(f)}
+        values = ((f, getattr(self, f.name)) for f in fields(self) if f.init)
+        return {f.name: codec.plain(value) for f, value in values if value != _default(f)}
 
     @property
     def channels(self) -> dict[str, int]:

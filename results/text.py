@@ -88,6 +88,13 @@ def plural(n: float, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def pages(names: Sequence[str], most: int) -> list[Sequence[str]]:
+    """The names in as few parts of about one size as hold at most ``most``."""
+    parts = -(-len(names) // most)
+    size = -(-len(names) // max(parts, 1))
+    return [names[k * size : (k + 1) * size] for k in range(parts)]
+
+
 def some(names: Sequence[str], most: int) -> str:
     """The first names, and how many more there are: ``conv1, conv2 and 5 more``."""
     listed = ", ".join(names[:most])

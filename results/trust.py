@@ -215,20 +215,22 @@ def _trust(
     name: str, rung: int, trained: Sequence[TrialRecord], stopped: Mapping[int, int], seed: int
 ) -> Trust:
     """``stopped`` counts the policies that were stopped at each rung below ``rung``."""
-    known = [r for r in trained if math.isfinite(score_of(r, name))]
-    control, n = name in CONTROLS, len(known)
+    scored = [r for r in trained if math.isfinite(score_of(r, name))]
+    control, n = name in CONTROLS, len(scored)
     if n < ENOUGH:
         note = f"no figure: {n} of the {ENOUGH} trials it takes"
         return Trust(name, control, rung, n, None, None, note=note)
-    score = np.array([score_of(r, name) for r in known])
-    accuracy = np.array([r.accuracy[rung - 1] for r in known])
+    score = np.array([score_of(r, name) for r in scored])
+    accuracy = np.array([r.accuracy[rung - 1] for r in scored])
     for values, what in ((score, "scores"), (accuracy, "accuracies")):
         if np.all(values == values[0]):
             note = f"no figure: all {what} are equal"
             return Trust(name, control, rung, n, None, None, note=note)
     counts = _resamples(n, seed)
-    tau, rho = (_interval(each(score, accuracy, counts)) for each in (kendall, spearman))
-    first = [min(r.explored, default=rung) for r in known]
+    tau, rho = (
+        _interval(coefficient(score, accuracy, counts)) for coefficient in (kendall, spearman)
+    )
+    first = [min(r.explored, default=rung) for r in scored]
     explored = Counter(k for k in first if k < rung)
     fair: tuple[Correlation | None, Correlation | None] = (None, None)
     if not stopped:

@@ -220,9 +220,9 @@ def _summary(
 def _sentences(rivals: Sequence[_Rival], first: str) -> list[str]:
     """One for every level and every run but the first; p-values allow for all of them."""
     shown = [rival for rival in rivals if rival.run != first]
-    known = [r.against.p_value for r in shown if r.against and not math.isnan(r.against.p_value)]
-    adjusted = iter(holm(known))
-    return [f"At budget {r.level} {_clause(r, first, adjusted, len(known))}." for r in shown]
+    p_values = [r.against.p_value for r in shown if r.against and not math.isnan(r.against.p_value)]
+    adjusted = iter(holm(p_values))
+    return [f"At budget {r.level} {_clause(r, first, adjusted, len(p_values))}." for r in shown]
 
 
 def _clause(rival: _Rival, first: str, adjusted: Iterator[float], comparisons: int) -> str:
