@@ -1,4 +1,4 @@
-"""What each arm of a comparison came to, and what it cost.
+"""Accuracy and cost of each arm of a comparison.
 
 >>> arm_means(run.compared).set_index("arm")["mean"]
 """
@@ -27,14 +27,13 @@ class ArmMean:
     """One structure in one arm; FLOPs are of one seed.
 
     Attributes:
-        one: any of its trainings.
+        first: the first of its trainings.
         mean, deviation: of the test accuracy of the ``n`` seeds that did not fail.
-        total_relative: ``one.total_flops``, ``training_flops`` and ``inherited_flops`` together, in
-            multiples of the unpruned network's own training; ``nan`` where nothing says what that
-            took.
+        total_relative: ``first.total_flops`` in multiples of the unpruned network's own training;
+            ``nan`` where no record says what that took.
     """
 
-    one: ArmRecord
+    first: ArmRecord
     accuracy: tuple[float, ...]
     failed: int
     total_relative: float
@@ -54,15 +53,15 @@ class ArmMean:
 
 def means(comparison: Comparison) -> list[ArmMean]:
     """One for each budget, structure and arm."""
-    unpruned = unpruned_flops(comparison)
-    found = []
-    for budget in comparison.budgets:
-        for _, _, records in Board(comparison, budget).places:
-            one = records[0]
-            known = [r.test_accuracy for r in records if math.isfinite(r.test_accuracy)]
-            relative = one.total_flops / unpruned if unpruned else math.nan
-            found.append(ArmMean(one, tuple(known), len(records) - len(known), relative))
-    return found
+    unpruned = unpruned_flops(comparison) or math.nan
+    places = (p for b in comparison.budgets for p in Board(comparison, b).places)
+    return [_mean(records, unpruned) for _, _, records in places]
+
+
+def _mean(records: list[ArmRecord], unpruned: float) -> ArmMean:
+    accuracy = tuple(r.test_accuracy for r in records if math.isfinite(r.test_accuracy))
+    relative = records[0].total_flops / unpruned
+    return ArmMean(records[0], accuracy, len(records) - len(accuracy), relative)
 
 
 def arm_means(comparison: Comparison) -> pd.DataFrame:
@@ -77,9 +76,9 @@ def unpruned_flops(comparison: Comparison) -> int:
     The sparse training that slimming inherits from is another one and counts only if nothing else
     says.
     """
-    given = [r for r in comparison.arms if r.inherited_flops]
-    inherited = (r.inherited_flops for r in given if r.criterion != "slimming")
-    sparse = (r.inherited_flops for r in given)
+    inheriting = [r for r in comparison.arms if r.inherited_flops]
+    inherited = (r.inherited_flops for r in inheriting if r.criterion != "slimming")
+    sparse = (r.inherited_flops for r in inheriting)
     fresh = (r for r in comparison.arms if r.arm == "scratch-e" and r.flops_fraction)
     by_epochs = (round(r.training_flops / r.flops_fraction) for r in fresh)
     return next(chain(inherited, by_epochs, sparse), 0)

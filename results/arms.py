@@ -24,12 +24,12 @@ from typing import ClassVar
 from results.training import TrainingSpec
 
 SMALL_RATE = 1e-3
-"""At which fine-tuning once was usual (Liu et al. 2019)."""
+"""Once the usual learning rate of fine-tuning (Liu et al. 2019)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """What an arm may train for and at, for one structure.
+    """The epochs and learning rates that an arm may use for one structure.
 
     Attributes:
         base: epochs of the unpruned network's training.
@@ -68,13 +68,12 @@ class Arm(ABC):
         """How a structure is trained."""
 
     def source(self, structure: str, seed: int) -> str:  # noqa: ARG002
-        """Whose weights a training with that seed inherits: by default the structure's own source,
-        or nobody's."""
+        """The source of the weights that a training with that seed inherits; empty for none."""
         return structure if self.inherits else ""
 
 
 class FineTune(Arm):
-    """Inherited weights at the rate that suits them."""
+    """Inherited weights at the rate that the sweep found."""
 
     name = "finetune"
     inherits = True
@@ -99,7 +98,7 @@ class FineTuneSmall(FineTune):
 
 
 class RandomChannels(FineTune):
-    """Inherited weights of channels that nobody chose."""
+    """Inherited weights of channels drawn at random."""
 
     name = "random-channels"
     explained = "as finetune, but of channels drawn at random inside the same widths"
@@ -133,7 +132,7 @@ class ScratchB(ScratchE):
 
 
 class ScratchBPlus(ScratchB):
-    """Fresh weights for as much computation as inherited ones had in all, or nearly."""
+    """Fresh weights for nearly as much computation as inherited ones had in all."""
 
     name = "scratch-b+"
     explained = "the same and the fine-tuning epochs"

@@ -1,4 +1,4 @@
-"""The trainings of a comparison at one budget, found by structure and arm.
+"""The trainings of a comparison at one budget, by structure and arm.
 
 >>> board = Board(comparison, "0.5")
 >>> board.accuracy(board.best, "finetune")
@@ -19,20 +19,20 @@ By = Mapping[int, float]
 
 
 class Board:
-    """The trainings of one budget, found by structure and arm.
+    """The trainings of one budget, by structure and arm.
 
-    A place has one way of training; records of another, left from an earlier plan, do not count,
-    nor do those of structures and arms that the comparison was not asked for this time.
+    All trainings of a structure in an arm are alike; records of other ones, left from an earlier
+    plan, do not count, nor do those of structures and arms outside the comparison's options.
     """
 
     def __init__(self, comparison: Comparison, budget: str) -> None:
         self.budget = budget
         self._at: dict[tuple[str, str], dict[int, ArmRecord]] = {}
         for r in comparison.arms:
-            if r.budget == budget and _asked(comparison, r):
-                place = self._at.setdefault((r.structure, r.arm), {})
-                if not place or _way(r) == _way(next(iter(place.values()))):
-                    place.setdefault(r.seed, r)
+            if r.budget == budget and _in_options(comparison, r):
+                by_seed = self._at.setdefault((r.structure, r.arm), {})
+                if not by_seed or _way(r) == _way(next(iter(by_seed.values()))):
+                    by_seed.setdefault(r.seed, r)
 
     @property
     def places(self) -> list[tuple[str, str, list[ArmRecord]]]:
@@ -53,7 +53,7 @@ class Board:
     def best(self) -> str | None:
         """The searched structure that represents the budget: the best, else the first."""
         searched = [(s, r) for s, _, rs in self.places for r in rs if r.kind == "searched"]
-        return max(searched, key=lambda each: each[1].best, default=(None, None))[0]
+        return max(searched, key=lambda pair: pair[1].best, default=(None, None))[0]
 
     @property
     def rivals(self) -> list[str]:
@@ -63,25 +63,28 @@ class Board:
 
     def accuracy(self, structure: str | None, arm: str) -> dict[int, float]:
         """Seed to test accuracy of the trainings that did not fail."""
-        found = self._at.get((structure or "", arm), {})
-        return {s: r.test_accuracy for s, r in found.items() if math.isfinite(r.test_accuracy)}
+        records = self._of(structure, arm)
+        return {r.seed: r.test_accuracy for r in records if math.isfinite(r.test_accuracy)}
 
     def ways(self, structure: str | None, arm: str) -> frozenset[object]:
-        """How they were trained; equal for two places that are the same trainings."""
-        return frozenset(_way(r) for r in self._at.get((structure or "", arm), {}).values())
+        """How they were trained; equal if two arms or structures share their trainings."""
+        return frozenset(map(_way, self._of(structure, arm)))
 
     def spent(self, structure: str | None, arm: str) -> float:
         """Mean multiply-adds in all of the trainings that did not fail; ``nan`` without one."""
-        found = self._at.get((structure or "", arm), {}).values()
-        known = [r.total_flops for r in found if math.isfinite(r.test_accuracy)]
-        return statistics.fmean(known) if known else math.nan
+        records = self._of(structure, arm)
+        flops = [r.total_flops for r in records if math.isfinite(r.test_accuracy)]
+        return statistics.fmean(flops) if flops else math.nan
 
-    def criterion(self, structure: str, arm: str) -> str:
-        """Who chose the channels."""
-        return next(iter(self._at[structure, arm].values())).criterion
+    def criterion(self, structure: str | None, arm: str) -> str:
+        """The criterion that chose the channels; empty without a training."""
+        return next((r.criterion for r in self._of(structure, arm)), "")
+
+    def _of(self, structure: str | None, arm: str) -> list[ArmRecord]:
+        return list(self._at.get((structure or "", arm), {}).values())
 
 
-def _asked(comparison: Comparison, r: ArmRecord) -> bool:
+def _in_options(comparison: Comparison, r: ArmRecord) -> bool:
     structures, arms = (comparison.options.get(name) for name in ("structures", "arms"))
     structure = "searched" if r.kind == "searched" else r.structure
     return (not structures or structure in structures) and (not arms or r.arm in arms)

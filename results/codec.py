@@ -81,16 +81,15 @@ def build(kind: type[T], raw: Mapping[str, Any], *, strict: bool = True) -> T:
     Args:
         strict: whether a value that is of no field is an error.
     """
-    hints, known = hints_of(typing.cast(Hashable, kind)), {}
+    hints, values = hints_of(typing.cast(Hashable, kind)), {}
     left = dict(raw)
-    for each in fields(kind):  # type: ignore[arg-type]
-        old = each.metadata.get("was")
-        for name in (each.name, old):
-            if each.init and name in left:
-                known[each.name] = _value(hints[each.name], left.pop(name))
+    for f in fields(kind):  # type: ignore[arg-type]
+        for name in (f.name, f.metadata.get("was")):
+            if f.init and name in left:
+                values[f.name] = _value(hints[f.name], left.pop(name))
     if left and strict:
         raise TypeError(f"{kind.__name__} has no field {next(iter(left))!r}")
-    return kind(**known)
+    return kind(**values)
 
 
 @cache
@@ -102,12 +101,12 @@ def hints_of(kind: Hashable) -> dict[str, Any]:
 def _value(hint: Any, raw: Any) -> Any:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
-        (hint,) = (each for each in inner if each is not type(None))
+        (hint,) = (member for member in inner if member is not type(None))
         return None if raw is None else _value(hint, raw)
     if origin is tuple:
-        return tuple(_value(inner[0], each) for each in raw)
+        return tuple(_value(inner[0], item) for item in raw)
     if origin is dict:
-        return {key: _value(inner[1], each) for key, each in raw.items()}
+        return {key: _value(inner[1], item) for key, item in raw.items()}
     if hint is float or hint is Policy:
         return hint(raw)
     if origin is not Literal and is_dataclass(hint):

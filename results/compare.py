@@ -29,13 +29,13 @@ def verdicts(finals: Sequence[FinalRecord], budgets: Iterable[str] = ()) -> list
     """One verdict a budget, in the order of ``budgets`` and then of the finals."""
     named = dict.fromkeys([*budgets, *(f.budget for f in finals if f.budget is not None)])
     of = {budget: [f for f in finals if f.budget == budget] for budget in named}
-    alone = [_verdict(budget, mine) for budget, mine in of.items()]
+    alone = [_verdict(budget, own) for budget, own in of.items()]
     adjusted = holm([v.comparison.p_value if v.comparison else math.nan for v in alone])
     m = sum(not math.isnan(p) for p in adjusted)
     if m < 2:
         return alone
     corrected = [None if math.isnan(p) else p for p in adjusted]
-    return [_verdict(b, mine, p, m) for (b, mine), p in zip(of.items(), corrected, strict=True)]
+    return [_verdict(b, own, p, m) for (b, own), p in zip(of.items(), corrected, strict=True)]
 
 
 def _verdict(

@@ -1,4 +1,4 @@
-"""What a comparison leaves behind: one record for every network that it trained.
+"""The records of a comparison: one for every network that it trained.
 
 >>> {record.structure for record in run.compared.arms}
 {'trial 12', 'uniform'}
@@ -32,7 +32,7 @@ class ArmRecord(Stored):
         policy: its widths.
         flops, flops_fraction, params: as in `TrialRecord`.
         arm: one of `ARMS`.
-        criterion: who chose the channels, ``slimming`` if the weights are those of its own sparse
+        criterion: it chose the channels; ``slimming`` if the weights are those of its own sparse
             training; empty where no weights are inherited.
         lr: the highest learning rate.
         epochs, seed: of the training.
@@ -79,13 +79,13 @@ class ArmRecord(Stored):
 
     @property
     def total_flops(self) -> int:
-        """Multiply-adds of everything that this network's accuracy took, the search apart."""
+        """Multiply-adds of all training behind this network; the search is not counted."""
         return self.training_flops + self.inherited_flops
 
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint(Stored):
-    """One short fine-tuning of uniform widths, to find a learning rate; the test is not read.
+    """One short fine-tuning of uniform widths, to find a rate; the test split is not read.
 
     Attributes:
         budget, lr, epochs, seed: of the training.
@@ -108,7 +108,7 @@ class Comparison(Stored):
     """Everything that one comparison measured so far.
 
     Attributes:
-        options: what it was asked for, by flat names: ``seeds``, ``finetune_epochs``,
+        options: as they were given, by flat names: ``seeds``, ``finetune_epochs``,
             ``base_epochs``, ``structures``, ``arms``, ...
         arms: one record a training, in the order they were planned.
         sweep: the learning rates that were tried.
@@ -138,7 +138,7 @@ class Comparison(Stored):
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """The notes, and what this version shows otherwise than was asked for."""
+        """The notes, and where this version departs from the options."""
         if self.options.get("interval") != "bootstrap":
             return self.notes
         return *self.notes, (
@@ -148,6 +148,6 @@ class Comparison(Stored):
 
     @property
     def test_reads(self) -> int:
-        """How many trained networks were tested, each once, those thrown away among them."""
+        """How many trained networks were tested, each once, including those thrown away."""
         read = (r for r in self.arms if not math.isnan(r.test_accuracy))
         return self.earlier_reads + len({r.training for r in read})

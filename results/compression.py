@@ -1,4 +1,4 @@
-"""What a search is set beside: networks compressed in other ways than by their channels.
+"""Compression baselines: networks compressed in other ways than by removing channels.
 
 | way | what is stored | flops |
 |---|---|---|
@@ -23,7 +23,7 @@ from results.codec import Stored
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What the report says of a way to compress.
+    """What the report says about a way to compress.
 
     Attributes:
         label: of its networks, in a table.

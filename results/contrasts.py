@@ -141,10 +141,10 @@ def fresh_computation(places: Iterable[tuple[Board, str | None]]) -> float:
     It is of the structures that have both; 1 if they differ by 2 % at most, ``nan`` without any.
     """
     both = [(b.spent(structure, INHERITED), b.spent(structure, FRESH)) for b, structure in places]
-    known = [(inherited, fresh) for inherited, fresh in both if inherited > 0 and fresh > 0]
-    if not known:
+    spent = [(inherited, fresh) for inherited, fresh in both if inherited > 0 and fresh > 0]
+    if not spent:
         return math.nan
-    inherited, fresh = map(sum, zip(*known, strict=True))
+    inherited, fresh = map(sum, zip(*spent, strict=True))
     same = abs(fresh - inherited) <= SAME_COMPUTATION * max(fresh, inherited)
     return 1.0 if same else fresh / inherited
 
@@ -165,74 +165,62 @@ def _corrected(family: Sequence[Contrast]) -> list[Contrast]:
 
 
 def _weights(board: Board) -> Contrast:
-    empty = _planned(
+    alike = _same(board, (board.best, INHERITED), ("uniform", INHERITED))
+    contrast = _contrast(
         board,
         "weights",
         ARMS[INHERITED].meaning,
         _meaning(FRESH, board, board.best, "uniform"),
-        where="over searched and uniform widths",
+        where="in uniform widths" if alike else "over searched and uniform widths",
     )
     cells = _four(board)
-    why = _missing(board)
-    if why:
-        return replace(empty, where="", note=f"there is no verdict on inherited weights: {why}")
     inherited = _mean(cells["searched", "inherited"], cells["uniform", "inherited"])
     fresh = _mean(cells["searched", "fresh"], cells["uniform", "fresh"])
-    one = _same(board, (board.best, INHERITED), ("uniform", INHERITED))
-    where = "in uniform widths" if one else empty.where
-    return replace(empty, where=where, paired=paired(inherited, fresh))
+    return _judged(contrast, "inherited weights", _missing(board), inherited, fresh)
 
 
 def _widths(board: Board) -> Contrast:
-    empty = _planned(
-        board,
-        "widths",
-        "the searched widths",
-        "uniform ones",
-        where="over inherited and fresh weights",
-        plural=True,
-        both="searched and uniform widths",
-    )
-    cells = _four(board)
-    why = _missing(board)
-    if why:
-        return replace(empty, where="", note=f"there is no verdict on searched widths: {why}")
-    if _same(board, (board.best, INHERITED), ("uniform", INHERITED)):
+    why, where = _missing(board), "over inherited and fresh weights"
+    criteria = [board.criterion(structure, INHERITED) for structure in (board.best, "uniform")]
+    left, right, both = sides("", "") if why else sides(*criteria)
+    contrast = _contrast(board, "widths", left, right, where=where, plural=True, both=both)
+    if not why and _same(board, (board.best, INHERITED), ("uniform", INHERITED)):
         same = "the best that the search found are the uniform widths themselves"
-        return replace(empty, where="", note=same)
+        return replace(contrast, where="", note=same)
+    cells = _four(board)
     searched = _mean(cells["searched", "inherited"], cells["searched", "fresh"])
     uniform = _mean(cells["uniform", "inherited"], cells["uniform", "fresh"])
-    chosen = board.criterion(board.best or "", INHERITED)
-    left, right, both = sides(chosen, board.criterion("uniform", INHERITED))
-    found = paired(searched, uniform)
-    return replace(empty, left=left, right=right, both=both, paired=found)
+    return _judged(contrast, "searched widths", why, searched, uniform)
 
 
 def _channels(board: Board) -> Contrast:
-    empty = _planned(
-        board,
-        "channels",
-        "the chosen channels",
-        "channels drawn at random",
-        where="inside the searched widths",
-        plural=True,
-    )
+    left, right = "the chosen channels", "channels drawn at random"
+    where = "inside the searched widths"
+    contrast = _contrast(board, "channels", left, right, where=where, plural=True)
     why = _lacking(board, [("searched", INHERITED), ("searched", DRAWN)])
-    if why:
-        return replace(
-            empty, where="", note=f"there is no verdict on the choice of channels: {why}"
-        )
-    chosen, drawn = (board.accuracy(board.best, arm) for arm in (INHERITED, DRAWN))
-    if _same(board, (board.best, INHERITED), (board.best, DRAWN)):
+    if not why and _same(board, (board.best, INHERITED), (board.best, DRAWN)):
         same = "channels were drawn at random in the run itself, so there is no choice to judge"
-        return replace(empty, where="", note=same)
-    criterion = board.criterion(board.best or "", INHERITED)
-    left = f"the channels chosen by {criterion}"
-    return replace(empty, left=left, right="ones drawn at random", paired=paired(chosen, drawn))
+        return replace(contrast, where="", note=same)
+    if not why:
+        left = f"the channels chosen by {board.criterion(board.best, INHERITED)}"
+        contrast = replace(contrast, left=left, right="ones drawn at random")
+    chosen, drawn = (board.accuracy(board.best, arm) for arm in (INHERITED, DRAWN))
+    return _judged(contrast, "the choice of channels", why, chosen, drawn)
 
 
-def _planned(board: Board, name: str, left: str, right: str, **more: Any) -> Contrast:
-    return Contrast(board.budget, "planned", name, left, right, paired({}, {}), **more)
+def _contrast(
+    board: Board, name: str, left: str, right: str, family: Family = "planned", **more: Any
+) -> Contrast:
+    """Without a difference yet."""
+    return Contrast(board.budget, family, name, left, right, paired({}, {}), **more)
+
+
+def _judged(contrast: Contrast, subject: str, why: str, left: By, right: By) -> Contrast:
+    """With its difference, or with ``why`` there is no verdict on its subject."""
+    if why:
+        note = f"there is no verdict on {subject}: {why}"
+        return replace(contrast, where="", note=note)
+    return replace(contrast, paired=paired(left, right))
 
 
 def _four(board: Board) -> dict[tuple[Widths, Weights], dict[int, float]]:
@@ -280,10 +268,10 @@ def _further(board: Board) -> Iterator[Contrast]:
     seen: set[object] = set()
     for left, right, contrast in pairs:
         ways = board.ways(*left), board.ways(*right)
-        found = paired(board.accuracy(*left), board.accuracy(*right))
-        if found.n and ways[0] != ways[1] and ways not in seen:
+        difference = paired(board.accuracy(*left), board.accuracy(*right))
+        if difference.n and ways[0] != ways[1] and ways not in seen:
             seen.add(ways)
-            yield replace(contrast, paired=found)
+            yield replace(contrast, paired=difference)
 
 
 def _interaction(board: Board) -> Iterator[Contrast]:
@@ -293,15 +281,15 @@ def _interaction(board: Board) -> Iterator[Contrast]:
     cells = _four(board)
     searched = _minus(cells["searched", "inherited"], cells["searched", "fresh"])
     uniform = _minus(cells["uniform", "inherited"], cells["uniform", "fresh"])
-    yield Contrast(
-        board.budget,
-        "further",
+    contrast = _contrast(
+        board,
         "interaction",
         "what inherited weights bring in searched widths",
         "what they bring in uniform ones",
-        paired(searched, uniform),
+        "further",
         words=("larger", "smaller"),
     )
+    yield replace(contrast, paired=paired(searched, uniform))
 
 
 Place = tuple[str, str]
@@ -313,13 +301,12 @@ def _between_arms(board: Board) -> Iterator[tuple[Place, Place, Contrast]]:
         for arm in ARMS:
             planned = structure == board.best and arm == DRAWN
             if arm != INHERITED and not planned:
-                contrast = Contrast(
-                    board.budget,
-                    "further",
+                contrast = _contrast(
+                    board,
                     f"{structure}: {INHERITED} - {arm}",
                     ARMS[INHERITED].meaning,
                     _meaning(arm, board, structure),
-                    paired({}, {}),
+                    "further",
                     where=f"with {_widths_of(structure)}",
                 )
                 yield (structure, INHERITED), (structure, arm), contrast
@@ -332,13 +319,12 @@ def _between_structures(board: Board) -> Iterator[tuple[Place, Place, Contrast]]
         return
     for rival in board.rivals:
         for arm in ARMS:
-            contrast = Contrast(
-                board.budget,
-                "further",
+            contrast = _contrast(
+                board,
                 f"{arm}: {best} - {rival}",
                 f"the searched structure ({best})",
                 _structure_of(rival),
-                paired({}, {}),
+                "further",
                 where=f"by {_meaning(arm, board, best, rival)}",
             )
             yield (best, arm), (rival, arm), contrast
@@ -354,17 +340,14 @@ def _structure_of(name: str) -> str:
 
 def verdict(comparison: Comparison) -> list[str]:
     """For every budget a sentence on weights, widths and channels, and one on failed trainings."""
-    found = contrasts(comparison)
+    planned = [c for c in contrasts(comparison) if c.family == "planned"]
     sentences = []
     for budget in comparison.budgets:
-        mine = [c for c in found if c.budget == budget and c.family == "planned"]
-        sentences += [c.sentence for c in mine]
+        sentences += [c.sentence for c in planned if c.budget == budget]
         places = Board(comparison, budget).places
         failed = sum(not math.isfinite(r.test_accuracy) for _, _, rs in places for r in rs)
         if failed:
-            were = (
-                "1 training failed and is" if failed == 1 else f"{failed} trainings failed and are"
-            )
+            were = f"{text.plural(failed, 'training')} failed and {'is' if failed == 1 else 'are'}"
             sentences.append(f"At budget {budget}, {were} left out of every comparison.")
     return sentences
 

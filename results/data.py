@@ -1,4 +1,4 @@
-"""All that a run left behind, as records, and what is asked of them everywhere.
+"""All records of a run, and the questions that several parts of the report ask of them.
 
 >>> run.budgets
 {'0.5': 500000}
@@ -39,13 +39,13 @@ class RunData:
     Attributes:
         folder: of the run.
         records: one a trial.
-        finals: the networks that were trained for long, and tested.
+        finals: the networks that were trained to the end over several seeds, and tested.
         provenance: where the run comes from.
         repeats: policies that were trained again with another seed at the rung that trust is
             measured at; their accuracies at other rungs are ``nan``.
         compared: what a comparison of fine-tuning with training from scratch measured.
         measured: what cutting each group alone did.
-        compressed: networks compressed in other ways, beside the best ones and the unpruned one.
+        compressed: networks compressed in other ways, with the best ones and the unpruned one.
         training_records: one for every network that was trained to the end, whatever for.
     """
 
@@ -61,7 +61,7 @@ class RunData:
         default=(), metadata=kept("sensitivity", "sensitivity")
     )
     compressed: tuple[CompressionBaseline, ...] = field(
-        default=(), metadata=kept("beside", "network beside")
+        default=(), metadata=kept("beside", "compression baseline")
     )
     training_records: tuple[TrainingRecord, ...] = field(
         default=(), metadata=kept("trainings", "training")
@@ -77,7 +77,7 @@ class RunData:
 
     @property
     def criteria(self) -> list[str]:
-        """Who said which channels stay, in the order of the trials."""
+        """The criteria that chose channels, in the order of the trials."""
         return list(dict.fromkeys(r.criterion for r in self.records))
 
     @property
@@ -95,7 +95,7 @@ class RunData:
         return [r for r in self.records if self.budget_of(r) == budget]
 
     def compared_at(self, budget: str | None) -> list[TrialRecord]:
-        """Those of them that were trained to the top rung, so that they can be compared."""
+        """Those of `trials_at` that were trained to the top rung, so that they can be compared."""
         return [r for r in finished(self.records) if self.budget_of(r) == budget]
 
     def front_at(self, budget: str | None) -> list[TrialRecord]:
@@ -112,7 +112,7 @@ class RunData:
         return [r for r in self.trials_at(budget) if r.origin == "uniform"]
 
     def seen(self, candidate: Candidate | None) -> TrialRecord | None:
-        """The trial of this policy under this criterion that climbed highest."""
+        """The trial of this policy under this criterion that reached the highest rung above 0."""
         trials = [r for r in self.records if r.candidate == candidate and r.rung > 0]
         return max(trials, key=lambda r: r.rung, default=None)
 
@@ -122,5 +122,5 @@ class RunData:
 
 
 def furthest(trials: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The trial that climbed highest, among equals the most accurate."""
+    """The trial that reached the highest rung, among equals the most accurate."""
     return max(trials, key=lambda r: (r.rung, r.val_accuracy), default=None)

@@ -1,6 +1,6 @@
-"""What runs of older versions did not keep: a record of every training to the end.
+"""Training records of runs whose version did not keep them.
 
-They kept only what each training was for: finals, repeats, baselines, arms and sweep points.
+Such runs kept only what a training was for: finals, repeats, baselines, arms and sweep points.
 """
 
 from __future__ import annotations
@@ -40,30 +40,28 @@ def _repeats(run: RunData) -> Iterator[TrainingRecord]:
         for epochs, accuracy in zip(r.epochs, r.accuracy, strict=False):
             if not math.isnan(accuracy):
                 spec = TrainingSpec(NAN, epochs, scratch=r.mode != "finetune")
-                yield TrainingRecord(
-                    *(REPEATS, r.candidate, spec, r.seed, r.flops, _flops(run, r.flops, epochs)),
-                    seconds=r.seconds,
-                    val_accuracy=accuracy,
-                )
+                flops = _flops(run, r.flops, epochs)
+                what = (REPEATS, r.candidate, spec, r.seed, r.flops, flops)
+                yield TrainingRecord(*what, seconds=r.seconds, val_accuracy=accuracy)
 
 
 def _finals(run: RunData) -> Iterator[TrainingRecord]:
-    found = {}
+    records = {}
     for f in run.finals:
         if f.candidate is None or not f.epochs:
             continue
-        each = run.provenance.settings.layer_epochs or f.layer_epochs
-        gradual = each if f.layer_epochs else 0
+        per_group = run.provenance.settings.layer_epochs or f.layer_epochs
+        gradual = per_group if f.layer_epochs else 0
         spec = TrainingSpec(NAN, f.epochs, f.mode != "finetune", layer_epochs=gradual)
         flops = _flops(run, f.flops, f.epochs) + _flops(run, f.layer_flops, 1)
         for i, seed in enumerate(f.seeds):
-            found[f.candidate, seed] = TrainingRecord(
+            records[f.candidate, seed] = TrainingRecord(
                 *(FINALS, f.candidate, spec, seed, f.flops, flops),
                 seconds=_at(f.seconds, i),
                 val_accuracy=_at(f.val_accuracy, i),
                 test_accuracy=_at(f.test_accuracy, i),
             )
-    yield from found.values()
+    yield from records.values()
 
 
 def _baselines(run: RunData) -> Iterator[TrainingRecord]:

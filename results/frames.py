@@ -32,7 +32,7 @@ def columns(kind: type, records: Sequence[Any], first: str = "", rest: bool = Tr
         rest: whether the fields that are not named get a column.
     """
     places = _places(kind)
-    pairs = (each.partition("=") for each in first.split())
+    pairs = (word.partition("=") for word in first.split())
     wanted = {name: place or name for name, _, place in pairs}
     if rest:
         plain = [n for n, place in places.items() if place.field and place.dtype]
@@ -98,20 +98,20 @@ class _Place:
 @cache
 def _places(kind: Any) -> dict[str, _Place]:
     """Fields and properties by name, those of a record in it in its place."""
-    found: dict[str, _Place] = {}
+    places: dict[str, _Place] = {}
     for f in fields(kind):
         hint = hints_of(kind)[f.name]
         inner = _places(typing.cast(Any, hint)) if is_dataclass(hint) else {}
         within = {n: replace(p, path=f"{f.name}.{p.path}") for n, p in inner.items()}
-        found = found | within | {f.name: _Place(f.name, hint, True)}
+        places = places | within | {f.name: _Place(f.name, hint, True)}
     own = ((name, getattr(getattr(kind, name), "fget", None)) for name in dir(kind))
-    getters = {name: getter for name, getter in own if getter and name not in found}
+    getters = {name: getter for name, getter in own if getter and name not in places}
     returned = {name: typing.get_type_hints(getter)["return"] for name, getter in getters.items()}
-    return found | {name: _Place(name, hint, False) for name, hint in returned.items()}
+    return places | {name: _Place(name, hint, False) for name, hint in returned.items()}
 
 
 def _dtype(hint: Any) -> str | None:
-    inner = [each for each in typing.get_args(hint) if each is not type(None)]
+    inner = [member for member in typing.get_args(hint) if member is not type(None)]
     if typing.get_origin(hint) in (Union, UnionType):
         return "Int64" if inner == [int] else _dtype(inner[0])
     return "string" if typing.get_origin(hint) is Literal else DTYPES.get(hint)

@@ -96,7 +96,7 @@ def _reader(url: str, options: dict[str, Any]) -> RDBStorage:
     with engine.connect() as connection:
         made = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).all()
     if not made:
-        # Optuna would write the version that is missing, and whoever makes the study fail at it.
+        # Optuna would write the missing version, and the process that makes the study then fails.
         raise UserError("the study is only being made; try again in a moment")
     # skip_table_creation: reading must not turn a stranger's file into an Optuna database.
     return RDBStorage(url, engine_kwargs=options, skip_table_creation=True)

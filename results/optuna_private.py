@@ -39,7 +39,7 @@ STORAGE_OPERATIONS = (
 
 
 def storage_of(study: Study) -> BaseStorage:
-    """The study's storage: without it no attribute is set but by a trial that was just asked for.
+    """The study's storage; it alone sets attributes of trials other than a new one.
 
     ``Trial(study, id)`` is the public way, but it calls the sampler and so moves its seed.
     """
@@ -89,13 +89,13 @@ def study_attributes() -> sqlalchemy.Table:
 
 
 def take_asked(search: Any, tune_id: str) -> Trial:
-    """The trial that Ray's ``OptunaSearch`` has asked for; it hands out the parameters only."""
+    """The Optuna trial behind one of Ray's ``OptunaSearch``, which gives its parameters only."""
     trial: Trial = search._ot_trials.pop(tune_id)
     return trial
 
 
 class StudyView:
-    """A study but for its trials, which are those of `get_trials`.
+    """A study whose trials are those of `get_trials`.
 
     Samplers read trials by the private ``_get_trials``, and all else they need of a study.
     """

@@ -1,7 +1,7 @@
 """Paired differences by seed, and the sentence that says no more than their interval allows.
 
->>> found = paired({0: 0.912, 1: 0.915, 2: 0.913}, {0: 0.908, 1: 0.910, 2: 0.909})
->>> found.sentence("the searched widths", "uniform ones", plural=True)
+>>> difference = paired({0: 0.912, 1: 0.915, 2: 0.913}, {0: 0.908, 1: 0.910, 2: 0.909})
+>>> difference.sentence("the searched widths", "uniform ones", plural=True)
 'the searched widths are better than uniform ones: +0.43 ± 0.14 points of test accuracy ...'
 """
 
@@ -165,8 +165,8 @@ def paired(
 
 
 def _differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
-    each = (a[seed] - b[seed] for seed in sorted(a.keys() & b))
-    return [difference for difference in each if math.isfinite(difference)]
+    differences = (a[seed] - b[seed] for seed in sorted(a.keys() & b))
+    return [difference for difference in differences if math.isfinite(difference)]
 
 
 def hedges(n: int) -> float:
@@ -183,10 +183,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Of m values the k-th smallest is multiplied by m - k + 1; none is less than one before it, nor
     above 1. ``nan`` stays ``nan`` and is not counted.
     """
-    known = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    ascending = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
     adjusted, least = [math.nan] * len(p_values), 0.0
-    for place, (p, i) in enumerate(known):
-        least = max(least, min(1.0, p * (len(known) - place)))
+    for rank, (p, i) in enumerate(ascending):
+        least = max(least, min(1.0, p * (len(ascending) - rank)))
         adjusted[i] = least
     return adjusted
 

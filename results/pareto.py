@@ -32,9 +32,9 @@ def front(points: Sequence[Point]) -> list[int]:
     Equal points do not dominate each other, so both stay. A point without an accuracy (``nan``)
     is never on the front.
     """
-    known = [i for i, (_, accuracy) in enumerate(points) if not math.isnan(accuracy)]
+    finite = [i for i, (_, accuracy) in enumerate(points) if not math.isnan(accuracy)]
     kept: list[int] = []
-    for i in sorted(known, key=lambda i: (points[i][0], -points[i][1])):
+    for i in sorted(finite, key=lambda i: (points[i][0], -points[i][1])):
         if not kept or points[i][1] > points[kept[-1]][1] or points[i] == points[kept[-1]]:
             kept.append(i)
     return kept
@@ -57,8 +57,8 @@ def trial_front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     Accuracies after different numbers of epochs cannot be compared, so trials that ended at a
     lower rung are left out.
     """
-    climbed = finished(records)
-    return [climbed[i] for i in front([(r.flops, r.val_accuracy) for r in climbed])]
+    top = finished(records)
+    return [top[i] for i in front([(r.flops, r.val_accuracy) for r in top])]
 
 
 def finished(records: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -86,9 +86,9 @@ def hypervolume_history(
         if r.state == "running":
             continue
         point = (r.flops_fraction, r.val_accuracy)
-        known = volumes[-1] if volumes else 0.0
+        volume = volumes[-1] if volumes else 0.0
         if r.number in comparable and not any(q == point or dominates(q, point) for q in best):
             best = [q for q in best if not dominates(point, q)] + [point]
-            known = max(known, hypervolume(best, UNIT_SQUARE))  # sums differ in their last digit
-        volumes.append(known)
+            volume = max(volume, hypervolume(best, UNIT_SQUARE))  # sums differ in their last digit
+        volumes.append(volume)
     return volumes

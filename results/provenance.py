@@ -1,4 +1,4 @@
-"""Where a run comes from: what its records do not know.
+"""Where a run comes from: its options, network, data and machine.
 
 >>> run.provenance.device, run.provenance.settings.rungs
 ('cpu (x86_64, 2 threads)', (1, 3))
@@ -21,7 +21,7 @@ class Settings:
     """The options of the search that the report depends on; ``None`` or empty where it is silent.
 
     Attributes:
-        train_images: how many were asked for; see ``Provenance.train_images`` for how many it was.
+        train_images: the option; ``Provenance.train_images`` is how many there were.
         train: the mode: ``finetune``, ``scratch-e`` or ``scratch-b``.
     """
 
@@ -153,8 +153,8 @@ class Provenance(Mapping[str, Any]):
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's own types, without what is as by default."""
-        known = ((f, getattr(self, f.name)) for f in fields(self) if f.init)
-        return {f.name: codec.plain(value) for f, value in known if value != _default(f)}
+        values = ((f, getattr(self, f.name)) for f in fields(self) if f.init)
+        return {f.name: codec.plain(value) for f, value in values if value != _default(f)}
 
     @property
     def channels(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What one trial, and one finalist, leave behind: the schema of every table.
+"""The records of a trial and of a final network.
 
 >>> record = TrialRecord.from_json(text)
 >>> record.rung, record.val_accuracy
@@ -28,14 +28,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord(Stored):
-    """One policy's climb, with everything measured on the way.
+    """One policy evaluated rung by rung, with everything that was measured.
 
     Attributes:
         number: the trial's number in its study.
-        policy: what was tried.
+        policy: the widths that were tried.
         origin: the start (``uniform``, ``second_order``, ...) or the sampler that proposed it;
             ``random`` while that sampler knew too little to propose anything.
-        criterion: who said which channels stay; empty in records of older runs.
+        criterion: it chose the channels that stay; empty in records of older runs.
         flops: multiply-adds at batch 1.
         flops_fraction: ``flops`` over those of the unpruned network.
         params: parameters that are left.
@@ -44,10 +44,10 @@ class TrialRecord(Stored):
         mode: how it was trained: ``finetune``, ``scratch-e`` or ``scratch-b``.
         epochs: one value for each value of ``accuracy``.
         seed: of this trial's training.
-        seconds: wall time of the climb.
+        seconds: wall time of all rungs.
         rung_seconds: its parts: one value for every rung that was begun, rung 0 first; 0 for a rung
             that was known from another trial.
-        explored: the rungs whose rule would have stopped it, but where chance let it climb on.
+        explored: the rungs whose rule was against it, but where it was promoted at random.
         state: ``complete``, ``stopped`` at a rung, ``failed`` or ``running``.
         reason: why it was stopped or failed; ``as trial 12`` when it was spared a measurement that
             trial 12 had; else empty.
@@ -97,7 +97,7 @@ class FinalRecord(Stored):
         budget: the budget it competes at, ``None`` for the baseline.
         number: the trial it came from, ``None`` when it was no trial.
         policy: its widths, ``None`` for the baseline.
-        criterion: who chose the channels; empty for the baseline and in records of older runs.
+        criterion: it chose the channels; empty for the baseline and in records of older runs.
         flops, flops_fraction, params: as in `TrialRecord`.
         seeds: of the trainings; ``val_accuracy`` and ``test_accuracy`` hold one value for each.
         seconds: wall time of each training; empty in records of older runs. Two records of the

@@ -1,4 +1,4 @@
-"""A run's folder, read back: what `search.search` returns and what a notebook starts from.
+"""A run read back from its folder: what `search.search` returns, and the start of a notebook.
 
 >>> run = load("runs/digits")          # works while the search is running
 >>> run.trials[["number", "origin", "flops_fraction", "val_accuracy"]]
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Frame:
-    """A table of a run, made when it is asked for.
+    """A table of a run, made when it is read.
 
     >>> run.trials.query("rung > 0")
     """
@@ -57,7 +57,7 @@ class Run(RunData):
     compression_baselines = Frame("compression_baselines")
     """One row for each training of a network that was compressed in another way."""
     beside = Frame("beside")
-    """The older name of ``compression_baselines``, for one version more."""
+    """The older name of ``compression_baselines``, for one more version."""
     comparison = Frame("comparison")
     """One row for each training of the comparison."""
     contrasts = Frame("contrasts")
@@ -69,15 +69,15 @@ class Run(RunData):
 
     @property
     def others(self) -> tuple[CompressionBaseline, ...]:
-        """The older name of ``compressed``, for one version more."""
+        """The older name of ``compressed``, for one more version."""
         return self.compressed
 
     @property
     def best(self) -> TrialRecord | None:
         """The trial behind the best final of the first budget, else the front's most accurate."""
         final = chosen(self.finals)
-        known = [r for r in self.records if final and r.candidate == final.candidate]
-        return furthest(known or trial_front(self.records))
+        behind = [r for r in self.records if final and r.candidate == final.candidate]
+        return furthest(behind or trial_front(self.records))
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write ``report.html``, ``report.md`` and the tables anew; see `results.report`."""

@@ -1,4 +1,4 @@
-"""What cutting one group alone does: the record of what one measure of sensitivity found.
+"""The record of one group's sensitivity: what cutting it alone does to the network.
 
 >>> run.sensitivity.query("sensitivity == 'iso_damage'").pivot(columns="width", index="group")
 """
@@ -18,12 +18,12 @@ class SensitivityRecord(Stored):
     """One group as one sensitivity measured it: cut alone, without training.
 
     Attributes:
-        sensitivity: who measured, ``iso_damage`` say.
+        sensitivity: its name, ``iso_damage`` say.
         unit: of the damages: ``loss``, by how much cross-entropy rose, or ``accuracy``, by how much
             that fell (a fraction); both may be below 0.
-        group: what was cut.
+        group: that was cut.
         channels: how many it has.
-        widths: how many were kept, ascending, the whole group left out.
+        widths: how many were kept, ascending, without the uncut width.
         damages: one value a width.
     """
 
@@ -36,10 +36,10 @@ class SensitivityRecord(Stored):
 
     @property
     def mean(self) -> float:
-        """Over the widths: one figure for what the group bears, the lower the more."""
+        """The mean damage over the widths; the lower, the more the group bears."""
         return statistics.fmean(self.damages)
 
     def at(self, width: int) -> float:
-        """The damage at a width: on a straight line between those measured, none at the whole."""
-        known = (*self.widths, self.channels), (*self.damages, 0.0)
-        return float(np.interp(width, *known))
+        """The damage at a width, interpolated linearly; the uncut group has none."""
+        widths, damages = (*self.widths, self.channels), (*self.damages, 0.0)
+        return float(np.interp(width, widths, damages))

@@ -90,8 +90,8 @@ def saved(run: RunData) -> list[Saved]:
             k: sum(training_flops(r.flops, images, epochs_at(r, plan[k - 1])) for r in stopped)
             for k in range(rung + 1, len(plan) + 1)
         }
-        known = all(k in pace for k in above)
-        seconds = sum(flops * pace[k] for k, flops in above.items()) if known else None
+        paced = above.keys() <= pace.keys()
+        seconds = sum(flops * pace[k] for k, flops in above.items()) if paced else None
         lines.append(Saved(rung, len(stopped), sum(above.values()), seconds))
     return [line for line in lines if line.trials]
 
@@ -144,9 +144,9 @@ def _trainings(records: Sequence[TrainingRecord]) -> list[Spent]:
 def _sum(what: str, records: Sequence[TrainingRecord]) -> Spent:
     flops = [r.training_flops for r in records]
     seconds = sum(r.seconds for r in records)
-    known = all(n or r.failure for n, r in zip(flops, records, strict=True))
+    counted = all(r.training_flops or r.failure for r in records)
     timed = not math.isnan(seconds)
-    return Spent(what, len(records), sum(flops) if known else None, seconds if timed else None)
+    return Spent(what, len(records), sum(flops) if counted else None, seconds if timed else None)
 
 
 def _rungs(run: RunData) -> list[Spent]:
@@ -165,10 +165,9 @@ def _rung(rung: int, paid: Sequence[TrialRecord], images: int | None) -> Spent:
 
 
 def _paid(records: Sequence[TrialRecord]) -> list[tuple[TrialRecord, int]]:
-    """Every rung of every trial that was measured, and not known from another trial.
+    """Every rung of a trial that was measured, not taken from another trial; failed ones too.
 
-    One that failed counts too. Records from before rungs were timed leave only the rungs that have
-    a result.
+    Records from before rungs were timed leave only the rungs that have a result.
     """
     seen: set[tuple[Hashable, int]] = set()
     paid = []
@@ -183,7 +182,7 @@ def _paid(records: Sequence[TrialRecord]) -> list[tuple[TrialRecord, int]]:
 
 
 def _flops(record: TrialRecord, rung: int, images: int) -> int:
-    """Of one training; 0 for one that failed, as nobody knows how far it came."""
+    """Of one training; 0 for one that failed, whose progress is unknown."""
     epochs = record.epochs[rung - 1] if rung <= len(record.epochs) else 0
     return training_flops(record.flops, images, epochs)
 

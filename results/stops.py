@@ -1,4 +1,4 @@
-"""Who was stopped at which rung, and whether rightly.
+"""Which trials were stopped at which rung, and whether that was right.
 
 >>> for rung in rungs(records):
 ...     print(rung.rung, rung.reached, rung.stopped)
@@ -6,27 +6,26 @@
 >>> judged(records, eta=2.0, tolerance=7_000)
 [Judged(rung=0, n=4, kept=1, front=0), ...]
 
-A trial that was stopped cannot be asked what it would have become. But a coin lets some climb to
-the top whose rule would have stopped them, and it is drawn from a trial's seed, whatever its score:
-those of a rung are a fair sample of all that the rule would have stopped there. They count for the
-*first* rung whose rule was against them, because without the coin they had not come further.
+What a stopped trial would have become is unknown. But some trials are explored: promoted although
+the rule was against them, drawn at random from their seed, whatever their score. Those of a rung
+are a fair sample of all trials that the rule was against there. They count for the *first* such
+rung, since without exploration they would not have come further.
 
-What is a wrong stop? Every trial loses to some other in the end, and most are stopped rightly even
-if the proxy knows nothing. So it is asked whether the rule itself, seeing the trial after the whole
-training, would have let it pass: whether at the top rung it is among the best ``ceil(n / eta)`` of
-its ``n`` peers, the trials there with at most its flops, itself among them. That is strict for two
-reasons (those at the top were chosen already, and the seed of one training decides), and lenient
-for one (the best half is not the front); so it stands beside the same share of those who climbed on
-their merit, and beside how many of the sample were on the final front, where a stop costs a result.
-A rung that tells nothing gives both the same share.
+When is a stop wrong? Every trial loses to some other in the end, and most stops are right even if
+the proxy knows nothing. So the test is whether the rule itself, given the accuracy after the whole
+training, would have promoted the trial: whether at the top rung it is among the best
+``ceil(n / eta)`` of its ``n`` peers, the trials there with at most its flops, itself included. That
+is strict for two reasons (trials at the top were selected already, and one training seed decides)
+and lenient for one (the best half is not the front). So it is reported with the same share of the
+promoted trials, and with how many of the sample are on the final front, where a stop costs a
+result. A rung whose scores tell nothing gives both the same share.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -40,14 +39,14 @@ from results.rules import at_rung, dominated, measurement, outdone
 class Rung:
     """How many trials came to a rung, and how they left it.
 
-    ``reached`` is the sum of all the others: ``merit`` and ``coin`` climbed on, ``complete`` ended
-    there because it is the top, ``running`` are there now.
+    ``reached`` is the sum of all the others: ``promoted`` by the rule, ``explored`` against it;
+    ``complete`` ended there because it is the top, ``running`` are there now.
     """
 
     rung: int
     reached: int
-    merit: int
-    coin: int
+    promoted: int
+    explored: int
     stopped: int
     failed: int
     complete: int
@@ -56,12 +55,12 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Trials that were trained to the top, by how they came past a rung.
+    """Trials that were trained to the top, by how they got there.
 
     Attributes:
-        rung: the rung whose rule was against them; ``None`` for those that no rule was against.
+        rung: the first rung where they were explored; ``None`` for those always promoted.
         n: how many there are, each policy once.
-        kept: how many of them the rule would keep at the top rung.
+        kept: how many of them the rule would promote at the top rung.
         front: how many of them are on the final front.
     """
 
@@ -83,20 +82,19 @@ class Judged:
 
 def rungs(records: Sequence[TrialRecord], top: int = 0) -> list[Rung]:
     """One line a rung from 0 to the highest that a trial reached, at least to ``top``."""
-    places = [at_rung(r) for r in records]
-    last = max([top, *places])
-    return [_rung(k, records, places) for k in range(last + 1)] if records else []
+    ends = [at_rung(r) for r in records]
+    return [_rung(k, records, ends) for k in range(max([top, *ends]) + 1)] if records else []
 
 
-def _rung(rung: int, records: Sequence[TrialRecord], places: Sequence[int]) -> Rung:
-    passed = [r for r, place in zip(records, places, strict=True) if place > rung]
-    states = [r.state for r, place in zip(records, places, strict=True) if place == rung]
-    coin = sum(rung in r.explored for r in passed)
+def _rung(rung: int, records: Sequence[TrialRecord], ends: Sequence[int]) -> Rung:
+    passed = [r for r, end in zip(records, ends, strict=True) if end > rung]
+    states = [r.state for r, end in zip(records, ends, strict=True) if end == rung]
+    explored = sum(rung in r.explored for r in passed)
     return Rung(
         rung,
         reached=len(passed) + len(states),
-        merit=len(passed) - coin,
-        coin=coin,
+        promoted=len(passed) - explored,
+        explored=explored,
         stopped=states.count("stopped"),
         failed=states.count("failed"),
         complete=states.count("complete"),
@@ -105,42 +103,34 @@ def _rung(rung: int, records: Sequence[TrialRecord], places: Sequence[int]) -> R
 
 
 def judged(records: Sequence[TrialRecord], eta: float, tolerance: int = 0) -> list[Judged]:
-    """One line for each rung that a trial at the top passed by coin, and one for all others.
+    """One line for each rung where a trial at the top was explored first, and one for all others.
 
     Args:
-        eta: of the rule: one in ``eta`` climbs.
+        eta: of the rule: about one in ``eta`` is promoted.
         tolerance: flops within which the rule takes two networks as equally large.
     """
     trained = once(finished(records))
     front = {r.candidate for r in trial_front(trained)}
-    keeps = partial(_kept, trained, eta, tolerance)
-    first = [min(r.explored, default=None) for r in trained]
-    found = []
-    for rung in [*sorted({k for k in first if k is not None}), None]:
-        group = [r for r, k in zip(trained, first, strict=True) if k == rung]
-        found.append(Judged(rung, len(group), len(keeps(group)), _among(group, front)))
-    return found
-
-
-def would_be_kept(
-    records: Sequence[TrialRecord], eta: float, tolerance: int = 0
-) -> list[TrialRecord]:
-    """The trials trained to the top that are among the best ``ceil(n / eta)`` of their peers."""
-    trained = once(finished(records))
-    return _kept(trained, eta, tolerance, trained)
+    lines = []
+    for rung in [*sorted({min(r.explored) for r in trained if r.explored}), None]:
+        group = [r for r in trained if min(r.explored, default=None) == rung]
+        on_front = sum(r.candidate in front for r in group)
+        kept = len(_kept(trained, eta, tolerance, group))
+        lines.append(Judged(rung, len(group), kept, on_front))
+    return lines
 
 
 def once(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Each policy under each criterion with the trial that took it furthest.
+    """For each policy and criterion the trial that took it furthest.
 
-    One that is proposed again is not measured again, so counting it twice would feign evidence.
+    One that is proposed again is not measured again: counted twice, it would feign evidence.
     """
-    found: dict[Hashable, TrialRecord] = {}
+    furthest: dict[Hashable, TrialRecord] = {}
     for r in records:
         key = measurement(r)
-        if _progress(r) > _progress(found.setdefault(key, r)):
-            found[key] = r
-    return list(found.values())
+        if _progress(r) > _progress(furthest.setdefault(key, r)):
+            furthest[key] = r
+    return list(furthest.values())
 
 
 def _progress(record: TrialRecord) -> tuple[int, bool]:
@@ -154,7 +144,3 @@ def _kept(
     scores = np.array([r.val_accuracy for r in trained], dtype=np.float64)
     counted = ((r, outdone(r.flops, r.val_accuracy, flops, scores, tolerance)) for r in which)
     return [r for r, (better, peers) in counted if not dominated(better, peers, eta)]
-
-
-def _among(group: Sequence[TrialRecord], candidates: Collection[object]) -> int:
-    return sum(r.candidate in candidates for r in group)

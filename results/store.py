@@ -1,9 +1,9 @@
-"""Records ↔ a study, which is the truth.
+"""Records ↔ the Optuna study that keeps them.
 
 >>> with open_run(Path("runs/digits")) as study:
 ...     finals = load(study, FINALS)
 
-What a run keeps besides its trials are the fields of `RunData` that say where: `KINDS`.
+`KINDS` has one entry for each field of `RunData` whose metadata says where the study keeps it.
 """
 
 from __future__ import annotations
@@ -72,15 +72,16 @@ class RecordKind:
 
 def kinds(run: type[RunData]) -> dict[str, RecordKind]:
     """The kinds of record that a class of runs holds, by their attributes."""
-    found = {}
+    hints = codec.hints_of(typing.cast(Hashable, run))
+    every = {}
     for f in fields(run):
         if attribute := f.metadata.get("attribute"):
-            hint = codec.hints_of(typing.cast(Hashable, run))[f.name]
-            inner = typing.get_args(hint)
-            found[attribute] = RecordKind(
-                attribute, f.name, (*inner, hint)[0], f.metadata["label"], bool(inner)
+            inner = typing.get_args(hints[f.name])
+            record = (*inner, hints[f.name])[0]
+            every[attribute] = RecordKind(
+                attribute, f.name, record, f.metadata["label"], several=bool(inner)
             )
-    return found
+    return every
 
 
 KINDS = kinds(RunData)
@@ -96,7 +97,7 @@ def save(study: optuna.Study, kind: RecordKind, kept: Any) -> None:
         UserError: the disk is full or the database cannot be written.
     """
     with plain_errors("the study"):
-        texts = [codec.to_json(each) for each in kept] if kind.several else _text(kept)
+        texts = [codec.to_json(record) for record in kept] if kind.several else _text(kept)
         study.set_user_attr(kind.attribute, texts)
 
 
@@ -109,16 +110,16 @@ def load(study: optuna.Study, kind: RecordKind) -> Any:
 
     What is damaged is left out; see `left_out`.
     """
-    known = tuple(part for part in kind.parts(study) if part is not None)
+    intact = tuple(part for part in kind.parts(study) if part is not None)
     if kind.several:
-        return known
-    return known[0] if known else kind.record()
+        return intact
+    return intact[0] if intact else kind.record()
 
 
 def load_all(study: optuna.Study, run: type[RunData] = RunData) -> dict[str, Any]:
     """Everything that the study keeps, by the fields of a run."""
-    found = {kind.field: load(study, kind) for kind in kinds(run).values()}
-    return found | {"records": tuple(load_records(study))}
+    every = {kind.field: load(study, kind) for kind in kinds(run).values()}
+    return every | {"records": tuple(load_records(study))}
 
 
 def save_record(study: optuna.Study, trial: optuna.Trial | int, record: TrialRecord) -> None:
@@ -209,11 +210,11 @@ def _one_by_one(study: optuna.Study) -> Iterator[tuple[int, optuna.trial.FrozenT
     storage = storage_of(study)
     for number in itertools.count():
         try:
-            known = storage.get_trial_id_from_study_id_trial_number(study_id_of(study), number)
+            key = storage.get_trial_id_from_study_id_trial_number(study_id_of(study), number)
         except KeyError:
             return
         try:
-            yield number, storage.get_trial(known)
+            yield number, storage.get_trial(key)
         except json.JSONDecodeError:
             yield number, None
 

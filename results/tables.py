@@ -66,7 +66,7 @@ def table(records: Sequence[TrialRecord]) -> pd.DataFrame:
         | numbered("accuracy", "float64", [r.accuracy for r in records], trained)
         | numbered("epochs", "Int64", [r.epochs for r in records], trained)
         | numbered("seconds", "float64", [r.rung_seconds for r in records], begun)
-        | numbered("regardless", "bool", explored, free)  # for one version more
+        | numbered("regardless", "bool", explored, free)  # for one more version
         | numbered("explored", "bool", explored, free)
     )
 
@@ -126,7 +126,7 @@ TABLES: dict[str, Callable[[RunData], pd.DataFrame]] = {
     "finals": lambda run: finals_table(run.finals),
     "trust": lambda run: trust_table(run.records, run.repeats),
     "compression_baselines": lambda run: compression_table(run.compressed),
-    "beside": lambda run: compression_table(run.compressed),  # its older name, for one version more
+    "beside": lambda run: compression_table(run.compressed),  # its older name, for one more version
     "comparison": lambda run: comparison_table(run.compared),
     "contrasts": lambda run: contrasts_table(run.compared),
     "sweep": lambda run: sweep_table(run.compared),
@@ -139,10 +139,7 @@ ALWAYS = ("trials", "pareto")
 """The tables that are written even without a row."""
 
 
-def write_tables(
-    folder: str | Path,
-    run: RunData,
-) -> None:
+def write_tables(folder: str | Path, run: RunData) -> None:
     """Write every table of `TABLES` into ``folder`` as CSV and as Parquet, each file in one step.
 
     ``trials`` and ``pareto`` are always there, of the others those that have a row.
@@ -150,8 +147,8 @@ def write_tables(
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    for name, made in TABLES.items():
-        path, frame = Path(folder) / name, made(run)
+    for name, table_of in TABLES.items():
+        path, frame = Path(folder) / name, table_of(run)
         if len(frame) or name in ALWAYS:
             write_text(path.with_suffix(".csv"), frame.to_csv(index=False), AGAIN)
             write_bytes(path.with_suffix(".parquet"), frame.to_parquet(index=False), AGAIN)

@@ -59,6 +59,11 @@ def factor(value: float) -> str:
     return f"{value:.3g}" if two == 1 else f"{two:g}"
 
 
+def multiple(value: float) -> str:
+    """A factor with two digits; a dash where it is not known."""
+    return NONE if math.isnan(value) else f"{value:.2f}"
+
+
 def sentence(note: str) -> str:
     """A clause as a sentence: with a capital letter and one full stop."""
     return f"{note[:1].upper()}{note[1:].rstrip('.')}."
@@ -83,8 +88,15 @@ def plural(n: float, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def pages(names: Sequence[str], most: int) -> list[Sequence[str]]:
+    """The names in as few parts of about one size as hold at most ``most``."""
+    parts = -(-len(names) // most)
+    size = -(-len(names) // max(parts, 1))
+    return [names[k * size : (k + 1) * size] for k in range(parts)]
+
+
 def some(names: Sequence[str], most: int) -> str:
-    """The first names, and how many there are beside them: ``conv1, conv2 and 5 more``."""
+    """The first names, and how many more there are: ``conv1, conv2 and 5 more``."""
     listed = ", ".join(names[:most])
     return listed if len(names) <= most else f"{listed} and {len(names) - most} more"
 
@@ -95,9 +107,10 @@ def not_counted(uncounted: Iterable[Mapping[str, str]]) -> str:
     Empty where there is nothing.
     """
     modules: dict[str, list[str]] = {}
-    for each in uncounted:
-        modules.setdefault(each["operation"], []).append(each["module"] or "the network itself")
-    named = [f"{operation} in {some(where, 3)}" for operation, where in modules.items()]
+    for product in uncounted:
+        where = product["module"] or "the network itself"
+        modules.setdefault(product["operation"], []).append(where)
+    named = [f"{operation} in {some(names, 3)}" for operation, names in modules.items()]
     return f"not counted: {', '.join(named)} (so budgets are of the rest)" if named else ""
 
 

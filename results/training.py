@@ -1,4 +1,4 @@
-"""One record for every network that was trained to the end, whatever for: what it cost and gave.
+"""The record of a network that was trained to the end: what for, how, its cost and accuracy.
 
 >>> sum(record.seconds for record in run.training_records if record.purpose == "finals")
 """
@@ -18,7 +18,7 @@ STEP = 3
 FINALS, REPEATS, BASELINES = "finals", "repeats", "compression baselines"
 SPARSE, SWEEP, COMPARISON = "sparse training", "sweep", "comparison"
 PURPOSES = (REPEATS, FINALS, BASELINES, SPARSE, SWEEP, COMPARISON)
-"""What trainings are made for, in the order in which a run tells their costs."""
+"""What trainings are made for, in the order in which the report lists their costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class TrainingRecord(Stored):
 
     Attributes:
         purpose: one of `PURPOSES`.
-        candidate: its ``criterion`` is who chose the channels, the name of another source of
-            weights, or empty.
+        candidate: its ``criterion`` chose the channels, or names another source of weights, or is
+            empty.
         spec: how it was trained.
         seed: of the training.
         flops: multiply-adds of the network at batch 1.
         training_flops: multiply-adds of the whole training, pruning layer by layer included; 0
-            where an older run does not say, or nobody knows how far a failure came.
+            where an older run does not say, or for a failure, whose progress is unknown.
         seconds: wall time; ``nan`` where an older run does not say. Records of the same results are
             equal, however long they took.
         val_accuracy: after the last epoch, 0..1; ``nan`` if it failed.
@@ -82,7 +82,7 @@ class TrainingRecord(Stored):
 
     @property
     def key(self) -> Hashable:
-        """Equal for two that are one training, whoever asked for it."""
+        """Equal for two records of one training, whatever its purpose."""
         return self.candidate, self.spec, self.seed
 
     @property

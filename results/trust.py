@@ -7,12 +7,12 @@ adaptive_bn Correlation(value=0.61, low=0.42, high=0.75) 38
 Kendall's tau-b and Spearman's rho, both over the trials that were trained to one common rung, each
 policy once; the 95 % intervals come from the percentile bootstrap over trials.
 
-Two things stand between these figures and what a proxy is worth. Training itself is noisy, so that
-even a perfect proxy stays below a ceiling (`noise_ceiling`). And proxies chose who was trained, so
-that their figures are those of a sample without its lower end. A coin lets some climb whatever
-their score: those whom a rung's rule was the first to be against are a fair sample of those it
-stopped, so they stand for these (`Trust.kendall_unselected`). Where a rung stopped some and the
-coin let nobody pass, nobody can stand for them, so that no such figure is given.
+Two things stand between these figures and what a proxy is worth. Training itself is noisy, so even
+a perfect proxy stays below a ceiling (`noise_ceiling`). And proxies selected which trials were
+trained, so their figures are those of a sample without its lower end. Some trials are explored:
+promoted whatever their score. Those whose first such rung is the same are a fair sample of the
+trials stopped there, so they stand for these (`Trust.kendall_unselected`). Where a rung stopped
+some and explored none, nothing can stand for them, and no such figure is given.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class Trust:
         rung: whose accuracy it is compared with.
         n: policies with both the score and the accuracy.
         kendall, spearman: over these; ``None`` where ``note`` says why.
-        by_coin: how many of the ``n`` only the coin brought to the rung.
+        explored: how many of the ``n`` came to the rung only because they were explored.
         kendall_unselected, spearman_unselected: with each of these standing for its share of those
             stopped at the first rung that was against it; ``None`` with fewer than `ENOUGH` of
-            them, or none of a rung that stopped some, unless nobody was stopped.
+            them, or none of a rung that stopped some, unless nothing was stopped.
         note: why there is no figure at all.
     """
 
@@ -71,7 +71,7 @@ class Trust:
     n: int
     kendall: Correlation | None
     spearman: Correlation | None
-    by_coin: int = 0
+    explored: int = 0
     kendall_unselected: Correlation | None = None
     spearman_unselected: Correlation | None = None
     note: str = ""
@@ -114,7 +114,8 @@ def _row(t: Trust, ceiling: Ceiling | None) -> dict[str, Any]:
         **{name: getattr(t, name) for name in ("name", "control", "rung", "n")},
         **_flat("kendall", t.kendall),
         **_flat("spearman", t.spearman),
-        "n_by_coin": t.by_coin,
+        "n_by_coin": t.explored,  # for one more version
+        "n_explored": t.explored,
         **_flat("kendall_unselected", t.kendall_unselected),
         **_flat("spearman_unselected", t.spearman_unselected),
         "ceiling_policies": ceiling.policies if ceiling else 0,
@@ -146,6 +147,11 @@ def score_of(record: TrialRecord, name: str) -> float:
     if name in CONTROLS:
         return float(getattr(record, name))
     return record.proxies.get(name, math.nan)
+
+
+def explored_below(record: TrialRecord, rung: int) -> bool:
+    """Whether a trial came to this rung only because it was explored at a lower one."""
+    return min(record.explored, default=rung) < rung
 
 
 def trust_rung(records: Sequence[TrialRecord]) -> int:
@@ -209,33 +215,34 @@ def _trust(
     name: str, rung: int, trained: Sequence[TrialRecord], stopped: Mapping[int, int], seed: int
 ) -> Trust:
     """``stopped`` counts the policies that were stopped at each rung below ``rung``."""
-    known = [r for r in trained if math.isfinite(score_of(r, name))]
-    control, n = name in CONTROLS, len(known)
+    scored = [r for r in trained if math.isfinite(score_of(r, name))]
+    control, n = name in CONTROLS, len(scored)
     if n < ENOUGH:
         note = f"no figure: {n} of the {ENOUGH} trials it takes"
         return Trust(name, control, rung, n, None, None, note=note)
-    score = np.array([score_of(r, name) for r in known])
-    accuracy = np.array([r.accuracy[rung - 1] for r in known])
+    score = np.array([score_of(r, name) for r in scored])
+    accuracy = np.array([r.accuracy[rung - 1] for r in scored])
     for values, what in ((score, "scores"), (accuracy, "accuracies")):
         if np.all(values == values[0]):
             note = f"no figure: all {what} are equal"
             return Trust(name, control, rung, n, None, None, note=note)
     counts = _resamples(n, seed)
-    tau, rho = (_interval(each(score, accuracy, counts)) for each in (kendall, spearman))
-    first = [min(r.explored, default=rung) for r in known]
-    coin = Counter(k for k in first if k < rung)
-    by_coin = coin.total()
+    tau, rho = (
+        _interval(coefficient(score, accuracy, counts)) for coefficient in (kendall, spearman)
+    )
+    first = [min(r.explored, default=rung) for r in scored]
+    explored = Counter(k for k in first if k < rung)
     fair: tuple[Correlation | None, Correlation | None] = (None, None)
     if not stopped:
         fair = (tau, rho)
-    elif by_coin >= ENOUGH and stopped.keys() <= coin.keys():
-        shares = {k: stopped.get(k, 0) / n for k, n in coin.items()}
+    elif explored.total() >= ENOUGH and stopped.keys() <= explored.keys():
+        shares = {k: stopped.get(k, 0) / n for k, n in explored.items()}
         weighted = counts * np.array([1 + shares.get(k, 0.0) for k in first])
         fair = (
             _interval(kendall(score, accuracy, weighted)),
             _interval(spearman(score, accuracy, weighted)),
         )
-    return Trust(name, control, rung, n, tau, rho, by_coin, *fair)
+    return Trust(name, control, rung, n, tau, rho, explored.total(), *fair)
 
 
 def _resamples(n: int, seed: int) -> np.ndarray:

@@ -15,11 +15,13 @@ ALLOWED = {
 OPTUNA = (
     "results/opening.py",
     "results/optuna_private.py",
+    "results/run.py",
     "results/store.py",
     "search/engines/ray_tune.py",
     "search/policies/memory.py",
     "search/run.py",
     "search/policies/sampler.py",
+    "search/session.py",
     "search/sharing/",
     "search/study/",
 )

@@ -7,9 +7,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,23 @@ class Table:
     rows: Sequence[Sequence[str]]
     marked: frozenset[int] = frozenset()
     folded: str = ""
+
+
+Cells = Mapping[Column, Callable[[T], str]]
+"""Every column of a table, and what it shows of a row."""
+
+
+def tabulate(
+    rows: Iterable[T],
+    cells: Cells[T],
+    marked: Callable[[T], bool] = lambda _: False,
+    folded: str = "",
+) -> Table:
+    """A table with a row for each item; those that ``marked`` accepts are set off."""
+    items = list(rows)
+    shown = [[cell(item) for cell in cells.values()] for item in items]
+    set_off = frozenset(i for i, item in enumerate(items) if marked(item))
+    return Table(list(cells), shown, set_off, folded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """The policy that represents a budget, with the uniform one beside it where it is known."""
+    """The policy that represents a budget, and the uniform one where it is known."""
 
     title: str
     budget: str | None
@@ -42,14 +42,14 @@ class Widths:
 
 def networks(run: RunData) -> list[Row]:
     """Baseline; then for each budget uniform widths and the searched front by rising flops."""
-    found = _baseline_rows(run)
+    rows = _baseline_rows(run)
     shown: set[Candidate | None] = set()
     for budget in [*run.budget_names, None]:
         for what, role in _rivals(run, budget):
             if what.candidate not in shown:
-                found.append(_row(run, what, role, budget))
+                rows.append(_row(run, what, role, budget))
                 shown.add(what.candidate)
-    return found
+    return rows
 
 
 def _rivals(run: RunData, budget: str | None) -> Iterator[tuple[FinalRecord | TrialRecord, Role]]:
@@ -67,9 +67,8 @@ def _baseline_rows(run: RunData) -> list[Row]:
     known = run.provenance.baseline or Baseline()
     if final is None and run.provenance.baseline is None:
         return []
-    one = known.test_accuracy
-    test = (final.test_accuracy if final else ()) or (() if one is None else (one,))
-    size = final or known
+    earlier = () if known.test_accuracy is None else (known.test_accuracy,)
+    test, size = (final and final.test_accuracy) or earlier, final or known
     return [
         Row("baseline", "baseline", None, size.flops, 1.0, size.params, known.val_accuracy, test)
     ]
@@ -104,7 +103,7 @@ def _name(run: RunData, what: FinalRecord | TrialRecord, role: Role, budget: str
 
 def best_widths(run: RunData) -> list[Widths]:
     """The best policy of each budget: its final, or, while there is none, its best trial."""
-    found = []
+    widths = []
     names: list[str | None] = [*run.budget_names]
     for budget in names or [None]:
         trial = max(run.compared_at(budget), key=lambda r: r.val_accuracy, default=None)
@@ -112,9 +111,9 @@ def best_widths(run: RunData) -> list[Widths]:
         if best is None or best.policy is None:
             continue
         uniform = run.uniform_at(budget)
-        title = what_name(best)
-        found.append(Widths(title, budget, best.policy, uniform.policy if uniform else None))
-    return found
+        even = uniform.policy if uniform else None
+        widths.append(Widths(what_name(best), budget, best.policy, even))
+    return widths
 
 
 def what_name(what: FinalRecord | TrialRecord) -> str:

@@ -7,12 +7,12 @@ from typing import Literal
 from results.data import RunData
 from results.record import TrialRecord
 
-Origin = Literal["uniform", "ranking", "importance", "random", "searched"]
+Origin = Literal["uniform", "ranking", "sensitivity", "random", "searched"]
 
 NAMES: dict[Origin, str] = {
     "uniform": "uniform widths",
     "ranking": "global rankings",
-    "importance": "widths by importance",
+    "sensitivity": "widths by sensitivity",
     "random": "random policies",
     "searched": "searched",
 }
@@ -20,10 +20,10 @@ NAMES: dict[Origin, str] = {
 
 
 def origin_of(run: RunData, record: TrialRecord) -> Origin:
-    """Sensitivities are those that the run measured, rankings the other starts that it was given;
-    who is nothing else was searched."""
+    """By its record's origin: a sensitivity the run measured, another of its starts (a ranking),
+    uniform or random; anything else was searched."""
     if record.origin in {measured.sensitivity for measured in run.measured}:
-        return "importance"
+        return "sensitivity"
     if record.origin in run.provenance.settings.starts:
         return "ranking"
     fixed: dict[str, Origin] = {"uniform": "uniform", "random": "random"}
@@ -32,8 +32,8 @@ def origin_of(run: RunData, record: TrialRecord) -> Origin:
 
 def described(run: RunData, record: TrialRecord) -> str:
     """``global ranking (l1)``, ``widths by iso_damage``, or the origin's own name."""
-    said = {
-        "importance": f"widths by {record.origin}",
+    longer = {
+        "sensitivity": f"widths by {record.origin}",
         "ranking": f"global ranking ({record.origin})",
     }
-    return said.get(origin_of(run, record), record.origin)
+    return longer.get(origin_of(run, record), record.origin)

@@ -7,30 +7,34 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from results import text
 from results.data import RunData
 from results.paired import Paired, holm, paired
 from results.pareto import UNIT_SQUARE, hypervolume, hypervolume_history, trial_front
-from results.record import FinalRecord
+from results.record import FinalRecord, TrialRecord
 from results.report import files
 from results.report.blocks import (
     Block,
     Bullets,
+    Cells,
     Column,
     Document,
     Figure,
     Paragraph,
     Section,
     Table,
+    tabulate,
 )
 from results.spending import times_tested
 from spaces.errors import UserError
+
+T = TypeVar("T")
 
 ALIKE = {
     "the model": "settings.model",
@@ -50,9 +54,36 @@ ALIKE = {
 The seed of a run cuts its validation split and trains its unpruned network.
 """
 
+METHOD = (
+    "At each budget, every run's searched network with at most so many FLOPs and the best "
+    "validation accuracy after its final training. ± is the standard deviation over seeds. "
+    "Differences are paired by seed; intervals cover the seeds of the final training, not the "
+    "choice of the test images."
+)
+SETTINGS = {
+    "task": "task",
+    "model": "settings.model",
+    "data": "settings.data",
+    "budgets": "settings.budget",
+    "sampler": "settings.sampler",
+    "trials to try": "settings.trials",
+    "seed": "settings.seed",
+    "criterion": "settings.criterion",
+    "ranked by": "settings.rank_by",
+    "rungs, epochs": "settings.rungs",
+    "training": "settings.train",
+    "final epochs": "settings.final_epochs",
+    "final seeds": "settings.final_seeds",
+    "FLOPs of the unpruned network": "full_flops",
+    "test images": "test_images",
+    "device": "device",
+    "commit": "commit",
+}
+"""What the report says of each run, by its place in the provenance."""
+
 
 def report_several(runs: Sequence[RunData], path: str | Path) -> Path:
-    """Write one page, and its Markdown, that sets ``runs`` side by side; the first is the measure.
+    """Write one page, and its Markdown, that compares ``runs`` with the first of them.
 
     Runs of one architecture in different sizes, whose groups have the same names, are compared at
     equal shares of their FLOPs, and the report says so.
@@ -76,10 +107,10 @@ def document(named: Mapping[str, RunData]) -> Document:
     """The report of runs by name, whatever it is written as."""
     by_fraction = _by_fraction(named)
     levels = _levels(named)
-    made = [_summary(named, levels, by_fraction), _fronts(named), _search(named), _origin(named)]
+    parts = [_summary(named, levels, by_fraction), _fronts(named), _search(named), _origin(named)]
     title = f"Pruning searches: {', '.join(named)}"
     lead = f"{len(named)} runs at equal {'shares of their ' if by_fraction else ''}FLOPs"
-    return Document(title, lead, [section for section in made if section])
+    return Document(title, lead, [section for section in parts if section])
 
 
 def _named(runs: Sequence[RunData]) -> dict[str, RunData]:
@@ -97,16 +128,17 @@ def _named(runs: Sequence[RunData]) -> dict[str, RunData]:
 
 def _by_fraction(named: Mapping[str, RunData]) -> bool:
     """Whether only shares of FLOPs can be compared; refuses runs of different networks."""
-    (first, one), *others = named.items()
     for name, run in named.items():
         if not run.provenance.groups or not run.provenance.full_flops:
             raise UserError(f"run {name} must say which network it is of, but its study does not")
-    for name, run in others:
-        mine, its = one.provenance.channels, run.provenance.channels
-        if list(mine) != list(its):
+    first, *rest = named
+    wanted = list(named[first].provenance.channels)
+    for name in rest:
+        groups = list(named[name].provenance.channels)
+        if groups != wanted:
             raise UserError(
-                f"the runs must be of one network, but {first} has {len(mine)} groups and "
-                f"{name} has {len(its)}, of other names; give runs of one model"
+                f"the runs must be of one network, but {first} has {len(wanted)} groups and "
+                f"{name} has {len(groups)}, of other names; give runs of one model"
             )
     sizes = {(p.full_flops, *p.channels.values()) for p in (r.provenance for r in named.values())}
     return len(sizes) > 1
@@ -114,12 +146,12 @@ def _by_fraction(named: Mapping[str, RunData]) -> bool:
 
 def _levels(named: Mapping[str, RunData]) -> dict[str, float]:
     """Every budget of every run, as a share of the unpruned FLOPs, the largest first."""
-    found = {
+    shares = {
         round(limit / (run.provenance.full_flops or 1), 6): budget
         for run in named.values()
         for budget, limit in run.budgets.items()
     }
-    return {found[share]: share for share in sorted(found, reverse=True)}
+    return {shares[share]: share for share in sorted(shares, reverse=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +166,17 @@ class _Rival:
 
 
 def _rivals(named: Mapping[str, RunData], first: str, levels: Mapping[str, float]) -> list[_Rival]:
-    found = []
+    rivals = []
     for level, share in levels.items():
         finals = {name: best_under(run.finals, share) for name, run in named.items()}
-        measure = finals[first]
+        reference = finals[first]
         for name, final in finals.items():
             why = "" if name == first else why_not_paired(named[first], named[name])
             difference = None
-            if name != first and final is not None and measure is not None and not why:
-                difference = paired(_by_seed(final), _by_seed(measure))
-            found.append(_Rival(level, name, final, difference, why))
-    return found
+            if name != first and final is not None and reference is not None and not why:
+                difference = paired(_by_seed(final), _by_seed(reference))
+            rivals.append(_Rival(level, name, final, difference, why))
+    return rivals
 
 
 def best_under(finals: Sequence[FinalRecord], share: float) -> FinalRecord | None:
@@ -152,19 +184,16 @@ def best_under(finals: Sequence[FinalRecord], share: float) -> FinalRecord | Non
 
     Never chosen by test accuracy. ``None`` where there is none that was tested.
     """
-    fit = [
-        final
-        for final in finals
-        if final.role == "searched" and final.flops_fraction <= share + 1e-6 and final.test_accuracy
-    ]
-    return max(fit, key=lambda final: _mean(final.val_accuracy), default=None)
+    tested = (f for f in finals if f.role == "searched" and f.test_accuracy)
+    fitting = [f for f in tested if f.flops_fraction <= share + 1e-6]
+    return max(fitting, key=lambda f: _mean(f.val_accuracy), default=None)
 
 
-def why_not_paired(one: RunData, other: RunData) -> str:
+def why_not_paired(first: RunData, second: RunData) -> str:
     """Why equal seeds of two runs are no pairs; empty where they are."""
     differences = []
     for what, place in ALIKE.items():
-        a, b = map(attrgetter(place), (one.provenance, other.provenance))
+        a, b = map(attrgetter(place), (first.provenance, second.provenance))
         if a != b:
             differences.append(f"{what} ({_shown(a)} and {_shown(b)})")
     return f"they differ in {', '.join(differences)}" if differences else ""
@@ -175,7 +204,7 @@ def _summary(
 ) -> Section:
     first = next(iter(named))
     rivals = _rivals(named, first, levels)
-    blocks: list[Block] = [Paragraph(each, "verdict") for each in _sentences(rivals, first)]
+    blocks: list[Block] = [Paragraph(line, "verdict") for line in _sentences(rivals, first)]
     if by_fraction:
         blocks.append(
             Paragraph(
@@ -183,27 +212,17 @@ def _summary(
                 "at equal shares of their own FLOPs, not at equal FLOPs."
             )
         )
-    tested = [rival for rival in rivals if rival.final is not None]
-    if tested:
-        blocks.append(_rivals_table(tested, first))
-        blocks.append(
-            Paragraph(
-                "At each budget, every run's searched network with at most so many FLOPs and the "
-                "best validation accuracy after its final training. ± is the standard deviation "
-                "over seeds. Differences are paired by seed; intervals cover the seeds of the "
-                "final training, not the choice of the test images.",
-                "soft",
-            )
-        )
+    if tested := [rival for rival in rivals if rival.final is not None]:
+        blocks += [_rivals_table(tested, first), Paragraph(METHOD, "soft")]
     return Section("summary", "What came out", blocks)
 
 
 def _sentences(rivals: Sequence[_Rival], first: str) -> list[str]:
     """One for every level and every run but the first; p-values allow for all of them."""
     shown = [rival for rival in rivals if rival.run != first]
-    known = [r.against.p_value for r in shown if r.against and not math.isnan(r.against.p_value)]
-    adjusted = iter(holm(known))
-    return [f"At budget {r.level} {_clause(r, first, adjusted, len(known))}." for r in shown]
+    p_values = [r.against.p_value for r in shown if r.against and not math.isnan(r.against.p_value)]
+    adjusted = iter(holm(p_values))
+    return [f"At budget {r.level} {_clause(r, first, adjusted, len(p_values))}." for r in shown]
 
 
 def _clause(rival: _Rival, first: str, adjusted: Iterator[float], comparisons: int) -> str:
@@ -216,76 +235,70 @@ def _clause(rival: _Rival, first: str, adjusted: Iterator[float], comparisons: i
 
 
 def _rivals_table(rivals: Sequence[_Rival], first: str) -> Table:
-    columns = (
-        Column("budget"),
-        Column("run", label=True),
-        Column("network", minor=True),
-        Column("FLOPs", numeric=True, minor=True),
-        Column("% of FLOPs", numeric=True),
-        Column("test %", numeric=True),
-        Column("seeds", numeric=True, minor=True),
-        Column(f"points over {first}", numeric=True),
-    )
-    rows = []
-    for rival in rivals:
-        final = rival.final
-        if final is not None:
-            rows.append(
-                [
-                    rival.level,
-                    rival.run,
-                    final.name,
-                    text.count(final.flops),
-                    text.number(final.flops_fraction, 1),
-                    text.mean_spread(final.test_accuracy),
-                    str(len(final.test_accuracy)),
-                    rival.against.figure if rival.against else text.NONE,
-                ]
-            )
-    return Table(columns, rows)
+    pairs = [(rival, rival.final) for rival in rivals if rival.final is not None]
+    cells: Cells[tuple[_Rival, FinalRecord]] = {
+        Column("budget"): lambda pair: pair[0].level,
+        Column("run", label=True): lambda pair: pair[0].run,
+        Column("network", minor=True): lambda pair: pair[1].name,
+        Column("FLOPs", numeric=True, minor=True): lambda pair: text.count(pair[1].flops),
+        Column("% of FLOPs", numeric=True): lambda pair: text.number(pair[1].flops_fraction, 1),
+        Column("test %", numeric=True): lambda pair: text.mean_spread(pair[1].test_accuracy),
+        Column("seeds", numeric=True, minor=True): lambda pair: str(len(pair[1].test_accuracy)),
+        Column(f"points over {first}", numeric=True): lambda pair: (
+            pair[0].against.figure if pair[0].against else text.NONE
+        ),
+    }
+    return tabulate(pairs, cells)
 
 
 def _fronts(named: Mapping[str, RunData]) -> Section:
     # Imported late: matplotlib takes a second.
     from results.report.plots import several
 
-    fronts = {name: trial_front(run.records) for name, run in named.items()}
-    fronts = {name: front for name, front in fronts.items() if front}
-    tested = {
-        name: [f for f in run.finals if f.role == "searched" and f.test_accuracy]
-        for name, run in named.items()
-    }
-    tested = {name: finals for name, finals in tested.items() if finals}
     blocks: list[Block] = []
-    if fronts:
-        rows = [
-            [name, str(r.number), text.number(r.flops_fraction), text.number(r.val_accuracy)]
-            for name, front in fronts.items()
-            for r in front
-        ]
-        table = Table(_columns("run", "trial", "% of FLOPs", "validation %"), rows)
+    if fronts := _of_each(named, lambda run: trial_front(run.records)):
         caption = "The fronts on the validation split, after the brief training of the search."
+        cells: Cells[tuple[str, TrialRecord]] = {
+            Column("run", label=True): lambda pair: pair[0],
+            Column("trial", numeric=True): lambda pair: str(pair[1].number),
+            Column("% of FLOPs", numeric=True): lambda pair: text.number(pair[1].flops_fraction),
+            Column("validation %", numeric=True): lambda pair: text.number(pair[1].val_accuracy),
+        }
+        table = tabulate([(name, r) for name, front in fronts.items() for r in front], cells)
         blocks.append(Figure("fronts", several.fronts(fronts), caption + _care(named), table))
-    if tested:
-        rows = [
-            [name, f.name, text.number(f.flops_fraction), text.mean_spread(f.test_accuracy)]
-            for name, finals in tested.items()
-            for f in finals
-        ]
-        table = Table(_columns("run", "network", "% of FLOPs", "test %"), rows)
+    if tested := _of_each(named, _tested):
         caption = (
             "The searched networks on the test split, after their final training: mean and 95 % "
             "Student-t interval over seeds; no bar where one seed gives none."
         )
+        final_cells: Cells[tuple[str, FinalRecord]] = {
+            Column("run", label=True): lambda pair: pair[0],
+            Column("network", numeric=True): lambda pair: pair[1].name,
+            Column("% of FLOPs", numeric=True): lambda pair: text.number(pair[1].flops_fraction),
+            Column("test %", numeric=True): lambda pair: text.mean_spread(pair[1].test_accuracy),
+        }
+        table = tabulate([(name, f) for name, fs in tested.items() for f in fs], final_cells)
         blocks.append(Figure("tested", several.finals(tested), caption, table))
     return Section("front", "Accuracy against FLOPs", blocks)
 
 
+def _of_each(named: Mapping[str, RunData], of: Callable[[RunData], list[T]]) -> dict[str, list[T]]:
+    """What each run has, without the runs that have none."""
+    everything = {name: of(run) for name, run in named.items()}
+    return {name: items for name, items in everything.items() if items}
+
+
+def _tested(run: RunData) -> list[FinalRecord]:
+    return [f for f in run.finals if f.role == "searched" and f.test_accuracy]
+
+
 def _care(named: Mapping[str, RunData]) -> str:
     """A warning where accuracies of the search are not after the same training."""
-    asked = (run.provenance.settings for run in named.values())
-    alike = {(one.rungs, one.train, one.data) for one in asked}
-    return "" if len(alike) == 1 else " The runs trained differently, so heights do not compare."
+    settings = (run.provenance.settings for run in named.values())
+    trainings = {(options.rungs, options.train, options.data) for options in settings}
+    return (
+        "" if len(trainings) == 1 else " The runs trained differently, so heights do not compare."
+    )
 
 
 def _search(named: Mapping[str, RunData]) -> Section:
@@ -310,16 +323,10 @@ def _search(named: Mapping[str, RunData]) -> Section:
         "Hypervolume of each run's front against the trials that had ended: the share of the "
         "square of FLOPs share and accuracy, up to the unpruned network's FLOPs and no image right."
     )
-    return Section(
-        "search",
-        "Hypervolume",
-        [
-            Table(_columns("run", "trials on the front", "hypervolume", "trials"), rows),
-            Figure(
-                "volumes", several.volumes(histories), caption + _care(named), Table(columns, drawn)
-            ),
-        ],
-    )
+    summary = Table(_columns("run", "trials on the front", "hypervolume", "trials"), rows)
+    table = Table(columns, drawn)
+    figure = Figure("volumes", several.volumes(histories), caption + _care(named), table)
+    return Section("search", "Hypervolume", [summary, figure])
 
 
 def _volume(run: RunData) -> float:
@@ -328,39 +335,18 @@ def _volume(run: RunData) -> float:
 
 
 def _origin(named: Mapping[str, RunData]) -> Section:
-    """What the runs were asked for; settings that all share stand once."""
-    settings = {
-        "task": "task",
-        "model": "settings.model",
-        "data": "settings.data",
-        "budgets": "settings.budget",
-        "sampler": "settings.sampler",
-        "trials asked for": "settings.trials",
-        "seed": "settings.seed",
-        "criterion": "settings.criterion",
-        "ranked by": "settings.rank_by",
-        "rungs, epochs": "settings.rungs",
-        "training": "settings.train",
-        "final epochs": "settings.final_epochs",
-        "final seeds": "settings.final_seeds",
-        "FLOPs of the unpruned network": "full_flops",
-        "test images": "test_images",
-        "device": "device",
-        "commit": "commit",
-    }
+    """The settings of the runs; those without a value in any run are left out."""
     rows = [
         [title, *(_shown(attrgetter(place)(run.provenance)) for run in named.values())]
-        for title, place in settings.items()
+        for title, place in SETTINGS.items()
     ]
     rows.append(["trials", *(str(len(run.records)) for run in named.values())])
     rows.append(["reads of the test split", *(_reads(run) for run in named.values())])
     rows = [row for row in rows if set(row[1:]) != {text.NONE}]
     columns = [Column("", label=True), *(Column(name) for name in named)]
     notes = [f"{name}: {note}" for name, run in named.items() for note in run.provenance.checks]
-    blocks: list[Block] = [Table(columns, rows)]
-    return Section(
-        "provenance", "Where this comes from", [*blocks, *([Bullets(notes)] * bool(notes))]
-    )
+    blocks: list[Block] = [Table(columns, rows), *([Bullets(notes)] if notes else [])]
+    return Section("provenance", "Where this comes from", blocks)
 
 
 def _reads(run: RunData) -> str:
@@ -381,8 +367,8 @@ def _shown(value: Any) -> str:
 
 
 def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return statistics.fmean(known) if known else -math.inf
+    finite = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(finite) if finite else -math.inf
 
 
 def _by_seed(final: FinalRecord) -> dict[int, float]:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import math
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -22,9 +20,7 @@ from results.report.networks import Row, networks
 MOST_ROWS = 24
 
 
-def terminal_table(
-    run: RunData,
-) -> RenderableType:
+def terminal_table(run: RunData) -> RenderableType:
     """Baseline, uniform widths and the searched front of every budget, then the verdicts.
 
     Long fronts are cut; ``pareto.csv`` has them all.
@@ -57,14 +53,12 @@ def terminal_comparison(comparison: Comparison) -> RenderableType:
         table.add_column(title, justify="right", no_wrap=True)
     before = ("", "")
     for mean in means(comparison):
-        one = mean.one
-        place = (one.budget, one.structure)
-        first = ("", "") if place == before else place
+        training, place = mean.first, (mean.first.budget, mean.first.structure)
+        named = ("", "") if place == before else place
         before = place
-        relative = mean.total_relative
-        cost = text.NONE if math.isnan(relative) else f"{relative:.2f}"
         accuracy = f"{text.mean_spread(mean.accuracy)} ({mean.n})"
-        cells = (*first, one.arm, one.epochs, accuracy, text.count(one.total_flops), cost)
+        cost = text.count(training.total_flops), text.multiple(mean.total_relative)
+        cells = (*named, training.arm, training.epochs, accuracy, *cost)
         table.add_row(*(Text(str(cell)) for cell in cells))
     costs = "FLOPs of all training, that of inherited weights included; cost: the same in\n"
     costs += "trainings of the unpruned network. The search is in neither."

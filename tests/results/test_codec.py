@@ -152,7 +152,7 @@ def test_text_that_is_no_record_is_an_error(text: str) -> None:
         TrialRecord.from_json(text)
 
 
-def test_rung_and_val_accuracy_follow_the_climb(record) -> None:
+def test_rung_and_val_accuracy_follow_the_accuracies(record) -> None:
     assert (record(1, (0.6, 0.8)).rung, record(1, (0.6, 0.8)).val_accuracy) == (2, 0.8)
     assert record(1).rung == 0
     assert math.isnan(record(1).val_accuracy)

@@ -86,7 +86,9 @@ def test_the_study_keeps_them_and_a_damaged_one_is_named(others: list[Compressio
     texts = study.user_attrs["beside"]
     study.set_user_attr("beside", [texts[0], texts[1][:40], *texts[2:]])
     assert store.load(study, store.BASELINES) == (others[0], *others[2:])
-    assert store.left_out(study) == ["the record of network beside 1 is damaged and was left out"]
+    assert store.left_out(study) == [
+        "the record of compression baseline 1 is damaged and was left out"
+    ]
 
 
 def test_a_run_offers_them_as_a_table(tmp_path: Path, others: list[CompressionBaseline]) -> None:
@@ -158,8 +160,8 @@ def test_it_says_whose_training_had_more_epochs(records, finals, others) -> None
 
 def test_it_stands_in_both_reports(records, finals, provenance, others) -> None:
     made = document(make_run(records, finals, provenance, compressed=others))
-    assert [s.anchor for s in made.sections][:3] == ["summary", "front", "beside"]
-    assert '<section id="beside"' in html(made)
+    assert [s.anchor for s in made.sections][:3] == ["summary", "front", "compression"]
+    assert '<section id="compression"' in html(made)
     words, _ = markdown(made, "figures")
     row = f"93.20 {text.PLUS_MINUS} 0.50 | 3 |"
     assert f"| zeros for the smallest weights | 20.0 k | 85.0 k | 100.0 | {row}" in words

@@ -47,7 +47,7 @@ def test_the_front_draws_every_kind_apart(records, finals, provenance) -> None:
     for label in (
         "uniform widths",
         "global rankings",
-        "widths by importance",
+        "widths by sensitivity",
         "random policies",
         "searched",
         "front",
@@ -55,7 +55,7 @@ def test_the_front_draws_every_kind_apart(records, finals, provenance) -> None:
         "trained for less",
     ):
         assert label in legend
-    assert not {"global rankings", "widths by importance"} & set(words(plots.front(plain)))
+    assert not {"global rankings", "widths by sensitivity"} & set(words(plots.front(plain)))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_close_up_has_its_budget(records, finals, provenance) -> None:
 
 def test_looks_differ_without_their_colour() -> None:
     shapes = [
-        look["marker"] for name, look in MARKERS.items() if name not in ("less", "seed", "coin")
+        look["marker"] for name, look in MARKERS.items() if name not in ("less", "seed", "explored")
     ]
     assert len(shapes) == len(set(shapes))
     assert len(set(HATCHES)) == len(HATCHES)
@@ -143,7 +143,7 @@ def test_against_proxies_has_a_panel_for_each_score(record) -> None:
     svg = plots.against_proxies(trained_to(trials, 1), proxy_trust(trials), 1)
     found = words(svg)
     assert "adaptive_bn: τ = 1.00" in found
-    assert {"climbed on merit", "by coin"} <= set(found)
+    assert {"promoted", "explored"} <= set(found)
     assert "validation accuracy at rung 1, %" in found
     panels = ("adaptive_bn", "flops", "params")
     assert [sum(word.startswith(p) for word in found) for p in panels] == [1, 1, 1]

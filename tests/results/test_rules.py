@@ -1,4 +1,4 @@
-"""The rules of a climb by hand, and against a plain loop."""
+"""The rules of promotion by hand, and against a plain loop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_peers_have_at_most_its_flops_and_nan_loses_to_every_number(
     ("better", "peers", "eta", "stops"),
     [(0, 1, 2.0, False), (1, 3, 2.0, False), (2, 3, 2.0, True), (1, 3, 3.0, True)],
 )
-def test_the_best_in_eta_climb_on(better: int, peers: int, eta: float, stops: bool) -> None:
+def test_the_best_in_eta_are_promoted(better: int, peers: int, eta: float, stops: bool) -> None:
     assert dominated(better, peers, eta) == stops
 
 
@@ -41,8 +41,8 @@ def test_rungs_that_judged_a_trial_and_the_one_that_is_next(record) -> None:
     begun = record(1, proxies={}, state="running")
     assert (next_rung(begun), at_rung(begun)) == (0, 0)
     assert (next_rung(record(1)), at_rung(record(1, state="stopped"))) == (1, 0)
-    climbs = record(1, (0.5,), state="running")
-    assert (next_rung(climbs), at_rung(climbs)) == (2, 2)
+    running = record(1, (0.5,), state="running")
+    assert (next_rung(running), at_rung(running)) == (2, 2)
     assert at_rung(record(1, (0.5, 0.6))) == 2
 
 

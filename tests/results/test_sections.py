@@ -22,7 +22,7 @@ from spaces import Policy
 NAMES = ("front", "widths", "search", "trust", "spending")
 CONFIG: dict[str, Any] = {
     "policies": {"starts": ["l1"]},
-    "judging": {"rungs": [1, 3], "eta": 2.0, "coin": 0.1},
+    "judging": {"rungs": [1, 3], "eta": 2.0, "explore": 0.1},
 }
 
 
@@ -229,18 +229,18 @@ def test_hypervolume_has_a_row_wherever_a_line_rises(record, provenance) -> None
     ]
 
 
-def test_widths_by_an_importance_are_starts(record, provenance) -> None:
+def test_widths_by_a_sensitivity_are_starts(record, provenance) -> None:
     trials = [record(0, (0.5, 0.80), flops=500_000, origin="iso_damage")]
     measured = [SensitivityRecord("iso_damage", "loss", "stem", 16, (8,), (0.5,))]
     section = search.section(make_run(trials, [], provenance, measured=measured))
     assert table_with(section, "starts alone").rows == [["1", "0.40000", "0.40000"]]
     (caption,) = [f.caption for f in section.blocks if getattr(f, "name", "") == "hypervolume"]
-    assert "(uniform widths, global rankings and widths by importances)" in caption
+    assert "(uniform widths, global rankings and widths by sensitivity)" in caption
 
 
 def test_rungs_say_who_was_stopped_where(records, provenance) -> None:
     section = search.section(make_run(records, [], provenance | {"config": CONFIG}))
-    table = table_with(section, "on merit")
+    table = table_with(section, "promoted")
     # All nine have proxies. 6 stopped at rung 1, 7 failed there, 8 runs at 2, six are complete.
     assert table.rows == [
         ["0 (proxies)", "9", "9", "0", "0", "0", "0", "0"],
@@ -250,30 +250,30 @@ def test_rungs_say_who_was_stopped_where(records, provenance) -> None:
     assert "Whether they were stopped rightly cannot be said" in prose(section)
 
 
-def test_few_by_coin_are_counted_and_not_judged(record, provenance) -> None:
+def test_few_explored_trials_are_counted_and_not_judged(record, provenance) -> None:
     trials = [record(i, (0.5, 0.9 - 0.01 * i), flops=500_000) for i in range(4)]
     trials += [record(4, (0.5, 0.95), flops=500_000, explored=(0,))]
     trials += [record(5, (0.5, 0.10), flops=500_000, explored=(0,))]
     section = search.section(make_run(trials, [], provenance | {"config": CONFIG}))
     assert (
-        "1 of the 2 that climbed to the top only by coin would have been kept there by the rule, "
-        "and 1 is on the front: too few to say." in prose(section)
+        "1 of the 2 that came to the top only because they were explored would have been kept "
+        "there by the rule, and 1 is on the front: too few to say." in prose(section)
     )
     rows = table_with(section, "came to the top").rows
-    assert rows[0][:3] == ["by coin, against rung 0", "2", "1"]
+    assert rows[0][:3] == ["explored, against rung 0", "2", "1"]
     # Of six the best three pass: trials 4, 0 and 1.
-    assert rows[1][:3] == ["on merit", "4", "2"]
+    assert rows[1][:3] == ["promoted", "4", "2"]
 
 
-def test_many_by_coin_are_judged_with_an_interval(record, provenance) -> None:
+def test_many_explored_trials_are_judged_with_an_interval(record, provenance) -> None:
     trials = [
         record(i, (0.5, 0.9 - 0.01 * i), flops=500_000, explored=(0,) if i >= 10 else ())
         for i in range(20)
     ]
     said = prose(search.section(make_run(trials, [], provenance | {"config": CONFIG})))
     # Wilson for 0 of 10 ends at z² / (n + z²) = 3.8415 / 13.8415.
-    assert "0 of the 10 that climbed to the top only by coin" in said
-    assert "of the stops 0 % [0, 28] look wrong, against 100 % of those that climbed" in said
+    assert "0 of the 10 that came to the top only because they were explored" in said
+    assert "of the stops 0 % [0, 28] look wrong, against 100 % of those that were promoted" in said
 
 
 def test_trust_says_what_noise_and_choice_leave_open(records, finals, provenance) -> None:
@@ -288,15 +288,15 @@ def test_trust_says_what_noise_and_choice_leave_open(records, finals, provenance
     assert "from too few policies for an interval" in said
 
 
-def test_trust_shows_what_the_coin_corrects(record, provenance) -> None:
+def test_trust_shows_what_exploration_corrects(record, provenance) -> None:
     trials = [
         record(i, (0.5 + 0.01 * ((7 * i) % 12),), explored=(0,) if i < 6 else ()) for i in range(12)
     ]
     nobody = trust.section(make_run(trials, [], provenance))
-    assert "Nobody was stopped below this rung" in prose(nobody)
+    assert "Nothing was stopped below this rung" in prose(nobody)
     stopped = [record(20 + i, state="stopped") for i in range(4)]
     section = trust.section(make_run([*trials, *stopped], [], provenance))
-    assert "The 6 policies that came to this rung by coin" in prose(section)
+    assert "The 6 policies that came to this rung by being explored" in prose(section)
     corrected = [t for t in tables(section) if len(t.columns) == 3]
     assert [row[0] for row in corrected[0].rows] == [
         "adaptive_bn",
@@ -305,7 +305,7 @@ def test_trust_shows_what_the_coin_corrects(record, provenance) -> None:
     ]
 
 
-def test_trust_says_what_the_coin_cannot_correct(record, provenance) -> None:
+def test_trust_says_what_exploration_cannot_correct(record, provenance) -> None:
     trials = [
         record(i, (0.5, 0.5 + 0.01 * ((7 * i) % 12)), explored=(0,) if i < 6 else ())
         for i in range(12)
@@ -313,7 +313,7 @@ def test_trust_says_what_the_coin_cannot_correct(record, provenance) -> None:
     stopped = record(20, (0.5,), state="stopped")
     section = trust.section(make_run([*trials, stopped], [], provenance))
     assert (
-        "6 policies came to this rung by coin against a rule, too few to correct for that: it "
+        "6 policies came to this rung by being explored, too few to correct for that: it "
         "takes 5, and one for every rung that stopped any." in prose(section)
     )
 

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from runs import make_run
 
-import results
+from results import store
 from results.record import TrialRecord
 from results.report import plots
 from results.report.blocks import Bullets, Figure, Paragraph, Table
@@ -23,7 +23,7 @@ STEM = SensitivityRecord("iso_damage", "loss", "stem", 16, (4, 8, 12), (2.0, 0.5
 
 @pytest.fixture
 def measured():
-    """Two importances in two units; the stem is hurt most by both."""
+    """Two sensitivities in two units; the stem is hurt most by both."""
     return [
         STEM,
         SensitivityRecord("iso_damage", "loss", "layer1.conv1", 16, (8,), (0.25,)),
@@ -54,14 +54,12 @@ def test_the_table_has_a_row_for_each_width(measured) -> None:
 
 def test_a_study_keeps_what_was_measured_and_leaves_out_what_is_damaged(measured) -> None:
     study = optuna.create_study()
-    assert results.load_sensitivity(study) == []
-    results.save_sensitivity(study, measured)
-    assert results.load_sensitivity(study) == measured
+    assert store.load(study, store.SENSITIVITY) == ()
+    store.save(study, store.SENSITIVITY, measured)
+    assert store.load(study, store.SENSITIVITY) == tuple(measured)
     study.set_user_attr("sensitivity", [STEM.to_json(), '{"importance": "iso'])
-    assert results.load_sensitivity(study) == [STEM]
-    assert results.store.left_out(study) == [
-        "the record of sensitivity 1 is damaged and was left out"
-    ]
+    assert store.load(study, store.SENSITIVITY) == (STEM,)
+    assert store.left_out(study) == ["the record of sensitivity 1 is damaged and was left out"]
 
 
 def test_nothing_measured_is_no_section(records, finals, provenance) -> None:
@@ -154,11 +152,11 @@ def test_one_line_needs_no_legend(measured) -> None:
     assert len(re.findall(r">(stem|layer1\.conv1)<", svg)) == 2
 
 
-def test_a_start_by_an_importance_is_no_ranking(record, measured) -> None:
+def test_a_start_by_a_sensitivity_is_no_ranking(record, measured) -> None:
     config = {"policies": {"starts": ["l1", "iso_damage"]}}
     made = make_run([], [], {"config": config}, measured=measured)
     trial: TrialRecord = record(0, origin="iso_damage")
-    assert origin_of(made, trial) == "importance"
+    assert origin_of(made, trial) == "sensitivity"
     assert described(made, trial) == "widths by iso_damage"
     assert described(made, record(1, origin="l1")) == "global ranking (l1)"
     assert described(made, record(2, origin="tpe")) == "tpe"

@@ -108,8 +108,8 @@ def test_a_rung_known_from_another_trial_costs_nothing() -> None:
 
 
 def test_a_stopped_policy_that_another_trial_took_further_saved_nothing() -> None:
-    climbed = trial(4, 400, (0.0, 0.0, 24.0), policy=TRIALS[1].policy)
-    assert [line.rung for line in saved(make_run([*TRIALS, climbed], [], ABOUT))] == [0]
+    higher = trial(4, 400, (0.0, 0.0, 24.0), policy=TRIALS[1].policy)
+    assert [line.rung for line in saved(make_run([*TRIALS, higher], [], ABOUT))] == [0]
     again = replace(TRIALS[2], number=5, rung_seconds=(0.0,))
     assert saved(make_run([*TRIALS, again], [], ABOUT)) == saved(make_run(TRIALS, [], ABOUT))
 
@@ -287,7 +287,7 @@ def test_spending_adds_up(measured: list[tuple[int, list[float]]]) -> None:
     lines = spent(make_run(trials, [], ABOUT))
     assert sum(line.seconds or 0 for line in lines) == pytest.approx(sum(r.seconds for r in trials))
     assert sum(line.flops or 0 for line in lines) == trained_flops(make_run(trials, [], ABOUT))
-    # What was spent and what was saved is the climb of everybody through every rung.
+    # What was spent and what was saved is every trial through every rung.
     everything = sum(3 * r.flops * IMAGES * (1 + 3) for r in trials)
     assert (trained_flops(make_run(trials, [], ABOUT)) or 0) + sum(
         line.flops for line in saved(make_run(trials, [], ABOUT))

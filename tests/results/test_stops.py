@@ -12,13 +12,13 @@ from scipy import stats
 
 from results import TrialRecord
 from results.intervals import half_width, wilson
-from results.stops import judged, once, rungs, would_be_kept
+from results.stops import judged, once, rungs
 from spaces import Policy
 
 TOP = 2
 
 
-def trial(number: int, state: str, measured: int, coin: tuple[int, ...] = ()) -> TrialRecord:
+def trial(number: int, state: str, measured: int, explored: tuple[int, ...] = ()) -> TrialRecord:
     """A trial with ``measured`` rungs behind it, rung 0 among them."""
     return TrialRecord(
         number,
@@ -29,13 +29,13 @@ def trial(number: int, state: str, measured: int, coin: tuple[int, ...] = ()) ->
         params=10,
         proxies={"p": 0.1} if measured else {},
         accuracy=(0.5,) * (measured - 1),
-        explored=coin,
+        explored=explored,
         state=state,  # type: ignore[arg-type]
     )
 
 
 @st.composite
-def climbs(draw: st.DrawFn) -> TrialRecord:
+def trials(draw: st.DrawFn) -> TrialRecord:
     """Any trial that a search with two trained rungs can leave."""
     number, state = draw(st.integers(0, 99)), draw(st.sampled_from(["ended", "failed", "running"]))
     behind = draw(st.integers(0, TOP if state != "ended" else TOP + 1))
@@ -43,19 +43,26 @@ def climbs(draw: st.DrawFn) -> TrialRecord:
         behind = max(behind, 1)
         state = "complete" if behind == TOP + 1 else "stopped"
     climbed = behind - (state in ("stopped", "complete"))
-    coin = tuple(k for k in range(climbed) if draw(st.booleans()))
-    return trial(number, state, behind, coin)
+    explored = tuple(k for k in range(climbed) if draw(st.booleans()))
+    return trial(number, state, behind, explored)
 
 
-@given(st.lists(climbs(), max_size=20))
+@given(st.lists(trials(), max_size=20))
 def test_everybody_who_reaches_a_rung_leaves_it_in_one_way(records: list[TrialRecord]) -> None:
     lines = rungs(records, TOP)
     for line in lines:
-        ways = (line.merit, line.coin, line.stopped, line.failed, line.complete, line.running)
+        ways = (
+            line.promoted,
+            line.explored,
+            line.stopped,
+            line.failed,
+            line.complete,
+            line.running,
+        )
         assert min(ways) >= 0
         assert line.reached == sum(ways)
     for low, high in pairwise(lines):
-        assert high.reached == low.merit + low.coin
+        assert high.reached == low.promoted + low.explored
     if records:
         assert lines[0].reached == len(records)
         assert sum(line.stopped for line in lines) == sum(r.state == "stopped" for r in records)
@@ -64,17 +71,17 @@ def test_everybody_who_reaches_a_rung_leaves_it_in_one_way(records: list[TrialRe
 def test_rungs_by_hand() -> None:
     records = [
         trial(0, "complete", 3),
-        trial(1, "complete", 3, coin=(0, 1)),
+        trial(1, "complete", 3, explored=(0, 1)),
         trial(2, "stopped", 1),
-        trial(3, "stopped", 2, coin=(0,)),
+        trial(3, "stopped", 2, explored=(0,)),
         trial(4, "failed", 0),
         trial(5, "failed", 2),
         trial(6, "running", 1),
     ]
-    # 0: 2 stopped, 4 failed; 1 and 3 by coin, 0, 5 and 6 on merit.
-    # 1: 3 stopped, 6 runs; 1 by coin, 0 and 5 on merit. 2: 5 failed, 0 and 1 complete.
+    # 0: 2 stopped, 4 failed; 1 and 3 explored, 0, 5 and 6 promoted.
+    # 1: 3 stopped, 6 runs; 1 explored, 0 and 5 promoted. 2: 5 failed, 0 and 1 complete.
     assert [
-        (r.reached, r.merit, r.coin, r.stopped, r.failed, r.running) for r in rungs(records)
+        (r.reached, r.promoted, r.explored, r.stopped, r.failed, r.running) for r in rungs(records)
     ] == [
         (7, 3, 2, 1, 1, 0),
         (5, 2, 1, 1, 0, 1),
@@ -104,16 +111,15 @@ def test_wrong_stops_by_hand(record) -> None:
         record(4, (0.9,), explored=(0,), state="running"),
         record(5, (0.9,), state="stopped"),
     ]
-    assert [r.number for r in would_be_kept(records, 2.0, tolerance=10)] == [0, 2]
-    by_coin, merit = judged(records, 2.0, tolerance=10)
+    explored, promoted = judged(records, 2.0, tolerance=10)
     # Trial 3 counts for rung 0, the first whose rule was against it. `record` takes one flop a
     # number, so the front is 3, 2, 0 by rising flops: small networks are not stopped for being so.
-    assert (by_coin.rung, by_coin.n, by_coin.kept, by_coin.front) == (0, 2, 1, 2)
-    assert (merit.rung, merit.n, merit.kept, merit.front) == (None, 2, 1, 1)
-    assert by_coin.share == 0.5
+    assert (explored.rung, explored.n, explored.kept, explored.front) == (0, 2, 1, 2)
+    assert (promoted.rung, promoted.n, promoted.kept, promoted.front) == (None, 2, 1, 1)
+    assert explored.share == 0.5
     # Without tolerance only smaller networks are peers: 3 has none, 2 beats 3, 1 loses to 2,
     # which is one of three where two pass.
-    assert [r.number for r in would_be_kept(records, 2.0)] == [0, 1, 2, 3]
+    assert [line.kept for line in judged(records, 2.0)] == [2, 2]
 
 
 def test_the_rungs_of_the_sample_stand_apart(record) -> None:

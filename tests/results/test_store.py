@@ -170,7 +170,7 @@ def test_a_damaged_record_is_left_out_and_named(
     [
         ("finals", '["{", "x"]', ["final 0", "final 1"]),
         ("repeats", '["{}"]', ["repeat 0"]),
-        ("beside", '["{}"]', ["network beside 0"]),
+        ("beside", '["{}"]', ["compression baseline 0"]),
         ("comparison", '"{\\"options\\": "', ["the comparison"]),
         ("provenance", '"{\\"run"', ["the provenance"]),
     ],

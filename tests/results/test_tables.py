@@ -28,7 +28,7 @@ RUNGS = (
 
 @pytest.fixture
 def timed(records):
-    """Trial 0 took 0.5 s at rung 0 and 1 s at rung 1, where the coin let it climb."""
+    """Trial 0 took 0.5 s at rung 0 and 1 s at rung 1, where it was explored."""
     return [replace(records[0], rung_seconds=(0.5, 1.0), explored=(1,)), *records[1:]]
 
 

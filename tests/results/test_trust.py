@@ -191,31 +191,31 @@ def test_the_ceiling_has_an_interval_from_five_repeats_on(record) -> None:
 
 
 def selected(record, n: int) -> list[TrialRecord]:
-    """A weak proxy whose lower half is stopped at rung 0, but for one in four by coin."""
+    """A weak proxy whose lower half is stopped at rung 0, but for one in four, explored."""
     rng = np.random.default_rng(5)
     truth = rng.normal(size=n)
     score = truth + 1.5 * rng.normal(size=n)
-    coin = rng.random(n) < 0.25
+    drawn = rng.random(n) < 0.25
     trials = []
     for i in range(n):
         proxies, loses = {"p": score[i]}, score[i] < 0
-        if loses and not coin[i]:
+        if loses and not drawn[i]:
             trials.append(record(i, proxies=proxies, state="stopped"))
         else:
-            lucky = (0,) if loses else ()
-            trials.append(record(i, (0.5 + 0.01 * truth[i],), proxies=proxies, explored=lucky))
+            explored = (0,) if loses else ()
+            trials.append(record(i, (0.5 + 0.01 * truth[i],), proxies=proxies, explored=explored))
     return trials
 
 
-def test_the_coin_undoes_the_selection(record) -> None:
+def test_exploration_undoes_the_selection(record) -> None:
     n = 1200
     trials = selected(record, n)
     rng = np.random.default_rng(5)
     truth = rng.normal(size=n)
     everybody = stats.kendalltau(truth + 1.5 * rng.normal(size=n), truth).statistic
     found = proxy_trust(trials)[0]
-    lucky = sum(bool(r.explored) for r in trials)
-    assert found.by_coin == lucky
+    explored = sum(bool(r.explored) for r in trials)
+    assert found.explored == explored
     assert found.kendall_unselected is not None
     fair = found.kendall_unselected
     assert abs(fair.value - everybody) < abs(found.kendall.value - everybody)
@@ -236,16 +236,16 @@ def test_the_weights_are_those_of_everybody_who_was_stopped(record) -> None:
     ]
     stopped = [record(20 + i, proxies={"p": 0.0}, state="stopped") for i in range(12)]
     found = proxy_trust([*trials, *stopped])[0]
-    # 12 were stopped and 6 climbed by coin, so each of these stands for 3: as if copied.
+    # 12 were stopped and 6 explored, so each of these stands for 3: as if copied.
     x, y = (np.concatenate([np.repeat(v[:6], 3), v[6:]]) for v in values)
     assert found.kendall_unselected.value == pytest.approx(stats.kendalltau(x, y).statistic)
     assert found.spearman_unselected.value == pytest.approx(stats.spearmanr(x, y).statistic)
-    assert found.by_coin == 6
+    assert found.explored == 6
 
 
 @pytest.fixture
 def two_rungs(record) -> list[TrialRecord]:
-    """Twelve at rung 2: the coin helped 0-3 past rung 0 and 4-5 past rung 1; 8 and 2 stopped."""
+    """Twelve at rung 2: 0-3 explored at rung 0, 4-5 at rung 1; 8 and 2 stopped."""
     rng = np.random.default_rng(1)
     first = {**dict.fromkeys(range(3), (0,)), 3: (0, 1), 4: (1,), 5: (1,)}
     trained = [
@@ -264,16 +264,16 @@ def test_the_weights_are_those_of_the_first_rung_against_each(two_rungs) -> None
     times = [3, 3, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1]
     x = np.repeat([r.proxies["p"] for r in two_rungs[:12]], times)
     y = np.repeat([r.val_accuracy for r in two_rungs[:12]], times)
-    assert (found.rung, found.n, found.by_coin) == (2, 12, 6)
+    assert (found.rung, found.n, found.explored) == (2, 12, 6)
     assert found.kendall_unselected.value == pytest.approx(stats.kendalltau(x, y).statistic)
     assert found.spearman_unselected.value == pytest.approx(stats.spearmanr(x, y).statistic)
 
 
-def test_those_of_a_rung_that_nobody_passed_by_coin_cannot_be_stood_for(two_rungs) -> None:
-    merit = [replace(r, explored=()) if r.explored == (1,) else r for r in two_rungs]
-    more = [replace(r, explored=(0,)) if r.number in (6, 7) else r for r in merit]
+def test_a_rung_that_explored_none_gives_no_unselected_figure(two_rungs) -> None:
+    promoted = [replace(r, explored=()) if r.explored == (1,) else r for r in two_rungs]
+    more = [replace(r, explored=(0,)) if r.number in (6, 7) else r for r in promoted]
     found = proxy_trust(more)[0]
-    assert (found.by_coin, found.kendall_unselected, found.spearman_unselected) == (6, None, None)
+    assert (found.explored, found.kendall_unselected, found.spearman_unselected) == (6, None, None)
     # The six of rung 0 are enough where rung 1 stopped nobody.
     assert proxy_trust([r for r in more if r.rung != 1])[0].kendall_unselected is not None
     # Those who passed a rung that stopped nobody stand for themselves alone.
@@ -285,7 +285,7 @@ def test_those_of_a_rung_that_nobody_passed_by_coin_cannot_be_stood_for(two_rung
     assert fair.value == pytest.approx(stats.kendalltau(x, y).statistic)
 
 
-def test_too_few_by_coin_give_no_unselected_figure(record) -> None:
+def test_too_few_explored_trials_give_no_unselected_figure(record) -> None:
     trials = [
         record(i, (0.5 + 0.01 * i,), proxies={"p": float(i)}, explored=(0,) if i < 4 else ())
         for i in range(12)
@@ -294,9 +294,9 @@ def test_too_few_by_coin_give_no_unselected_figure(record) -> None:
     assert proxy_trust([*trials, stopped])[0].kendall_unselected is None
     # Where nobody was stopped below, nobody was selected.
     assert proxy_trust(trials)[0].kendall_unselected == proxy_trust(trials)[0].kendall
-    # A coin at the common rung itself came too late to matter.
+    # Exploration at the common rung itself comes too late to matter.
     late = [replace(r, explored=(1,)) for r in trials]
-    assert proxy_trust([*late, stopped])[0].by_coin == 0
+    assert proxy_trust([*late, stopped])[0].explored == 0
 
 
 def test_a_policy_that_was_proposed_again_is_no_evidence(record) -> None:

@@ -296,7 +296,7 @@ def test_on_the_command_line_and_after_an_interruption_nothing_is_trained_twice(
     assert len(pd.read_csv(run.folder / "beside.csv")) == len(run.others) == 1 + 2 + 4
     networks = len({f.policy for f in run.finals[1:]})
     assert run.provenance.test_reads == 1 + 2 * networks + 4
-    assert "Beside other ways to compress" in (run.folder / "report.html").read_text()
+    assert "Other ways to compress" in (run.folder / "report.html").read_text()
     assert "--compression-baselines magnitude ternary" in (run.folder / "report.md").read_text()
 
 

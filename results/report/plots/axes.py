@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from results.intervals import half_width
 from results.record import TrialRecord
-from results.report.svg import MARKERS
+from results.report.svg import BLACK, MARKERS
 
 Dot = tuple[float, float]
 """(x as it is plotted, accuracy as a fraction)."""
@@ -32,6 +34,18 @@ def mark(axes: Axes, look: str, dots: Sequence[Dot], label: str, **extra: Any) -
         x, y = zip(*dots, strict=True)
         percent = [100 * value for value in y]
         axes.plot(x, percent, label=label, **{"linestyle": ""} | MARKERS[look] | extra)
+
+
+def seeds(
+    axes: Axes, height: float, accuracy: Sequence[float], below: float, cap: float, **look: Any
+) -> None:
+    """A row of a picture: the mean and its 95 % interval, and a ring for each seed ``below`` it."""
+    percent = [100 * value for value in accuracy]
+    axes.plot(percent, [height + below] * len(percent), linestyle="", **MARKERS["seed"])
+    reach = half_width(accuracy)
+    error = None if reach is None else 100 * reach
+    mean = statistics.fmean(percent)
+    axes.errorbar(mean, height, xerr=error, capsize=cap, ecolor=BLACK, **look)
 
 
 def finish(

@@ -6,18 +6,15 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from results.arms import ARMS
-from results.intervals import half_width
-from results.report.plots.axes import legend, shorten
+from results.report.plots.axes import legend, seeds, shorten
 from results.report.svg import (
     BLACK,
     BLUE,
     GREEN,
     GREY,
-    MARKERS,
     ORANGE,
     PURPLE,
     SKY,
@@ -48,7 +45,7 @@ def arms(name: str, lines: Sequence[Line]) -> str:
         axes = figure.subplots()
         for height, (_, arm, accuracy) in zip(heights, lines, strict=True):
             if accuracy:
-                _line(axes, height, arm, accuracy)
+                seeds(axes, height, accuracy, 0.36, 2.5, linewidth=1, **_look(arm))
         axes.set_yticks(
             [_middle(structure, lines, heights) for structure in structures],
             [shorten(structure, 16) for structure in structures],
@@ -71,21 +68,6 @@ def arms(name: str, lines: Sequence[Line]) -> str:
     return draw(name, 1.1 + 0.17 * (heights[-1] + 1), paint)
 
 
-def _line(axes: Axes, height: float, arm: str, accuracy: Sequence[float]) -> None:
-    percent = [100 * value for value in accuracy]
-    reach = half_width(accuracy)
-    axes.errorbar(
-        statistics.fmean(percent),
-        height,
-        xerr=None if reach is None else 100 * reach,
-        capsize=2.5,
-        linewidth=1,
-        ecolor=BLACK,
-        **_look(arm),
-    )
-    axes.plot(percent, [height + 0.36] * len(percent), linestyle="", **MARKERS["seed"])
-
-
 def _look(arm: str) -> dict[str, Any]:
     marker, colour = _SHAPES[list(ARMS).index(arm) % len(_SHAPES)]
     if ARMS[arm].inherits:
@@ -95,5 +77,5 @@ def _look(arm: str) -> dict[str, Any]:
 
 
 def _middle(structure: str, lines: Sequence[Line], heights: Sequence[float]) -> float:
-    mine = [height for height, line in zip(heights, lines, strict=True) if line[0] == structure]
-    return statistics.fmean(mine)
+    own = [height for height, line in zip(heights, lines, strict=True) if line[0] == structure]
+    return statistics.fmean(own)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from results.data import RunData
-from results.intervals import half_width
 from results.pareto import finished, trial_front
 from results.record import TrialRecord
 from results.report.networks import Row, networks
 from results.report.origins import NAMES, Origin, origin_of
-from results.report.plots.axes import dot, finish, mark, others, shorten_about
+from results.report.plots.axes import dot, finish, mark, others, seeds, shorten_about
 from results.report.svg import BLACK, MARKERS, draw
 
-BASELINES: tuple[Origin, ...] = ("random", "ranking", "importance", "uniform")
+BASELINES: tuple[Origin, ...] = ("random", "ranking", "sensitivity", "uniform")
 
 
 def front(run: RunData) -> str:
-    """All trials beside the unpruned network, the front and what it has to beat."""
+    """All trials, the unpruned network, the front and what it has to beat."""
     return _front("front", run, run.records, networks(run), {})
 
 
@@ -44,8 +41,8 @@ def _front(
 ) -> str:
     top, best = finished(trials), trial_front(trials)
     less = others(trials, top)
-    known = [(r.flops_fraction, r.val_accuracy) for r in rows if r.role == "baseline"]
-    unpruned = [(100 * x, y) for x, y in known if x is not None and y is not None]
+    baseline = [(r.flops_fraction, r.val_accuracy) for r in rows if r.role == "baseline"]
+    unpruned = [(100 * x, y) for x, y in baseline if x is not None and y is not None]
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -64,7 +61,7 @@ def _front(
 
 
 def final_accuracy(run: RunData) -> str:
-    """The final networks: validation accuracy in the search beside every seed on the test split."""
+    """The final networks: validation accuracy in the search, and every seed on the test split."""
     rows = [row for row in networks(run) if row.test_accuracy]
 
     def paint(figure: Figure) -> None:
@@ -72,7 +69,7 @@ def final_accuracy(run: RunData) -> str:
         for place, row in enumerate(rows):
             if row.val_accuracy is not None:
                 before.plot(100 * row.val_accuracy, place, **MARKERS[row.role])
-            _interval(after, place, row)
+            seeds(after, place, row.test_accuracy, 0.28, 3, **MARKERS[row.role])
         before.set_yticks(range(len(rows)), [shorten_about(row.name, 22) for row in rows])
         before.set_ylim(len(rows) - 0.3, -0.6)
         for axes, what in ((before, "validation, %\n(search)"), (after, "test, %\n(final)")):
@@ -84,18 +81,3 @@ def final_accuracy(run: RunData) -> str:
         after.tick_params(axis="y", length=0)
 
     return draw("final", 0.9 + 0.34 * len(rows), paint)
-
-
-def _interval(axes: Axes, place: int, row: Row) -> None:
-    """A ring for each seed under the mean and its 95 % interval."""
-    values = [100 * value for value in row.test_accuracy]
-    axes.plot(values, [place + 0.28] * len(values), linestyle="", **MARKERS["seed"])
-    reach = half_width(row.test_accuracy)
-    axes.errorbar(
-        statistics.fmean(values),
-        place,
-        xerr=None if reach is None else 100 * reach,
-        capsize=3,
-        ecolor=BLACK,
-        **MARKERS[row.role],
-    )

@@ -48,8 +48,8 @@ def volumes(lines: Sequence[tuple[str, Sequence[float]]]) -> str:
         axes = figure.subplots()
         for (title, values), (colour, width, style) in zip(lines, looks, strict=False):
             # Before the first front there is no area to speak of, only a long way up.
-            known = [(i, value) for i, value in enumerate(values, 1) if value > 0]
-            x, y = zip(*known, strict=True)
+            above_zero = [(i, value) for i, value in enumerate(values, 1) if value > 0]
+            x, y = zip(*above_zero, strict=True)
             axes.step(
                 x, y, where="post", label=title, color=colour, linewidth=width, linestyle=style
             )

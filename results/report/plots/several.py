@@ -74,8 +74,8 @@ def volumes(histories: Mapping[str, Sequence[float]]) -> str:
 
 
 def _looks(n: int) -> list[dict[str, Any]]:
-    found = zip(cycle(COLOURS), cycle(MARKS), cycle(LINES), strict=False)
+    looks = zip(cycle(COLOURS), cycle(MARKS), cycle(LINES), strict=False)
     return [
         {"color": colour, "marker": marker, "linestyle": line, "markersize": 6}
-        for colour, marker, line in islice(found, n)
+        for colour, marker, line in islice(looks, n)
     ]

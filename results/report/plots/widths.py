@@ -75,7 +75,7 @@ def numbers_fit(kept: Sequence[Sequence[int | None]]) -> bool:
 
 
 def _head(axes: Axes, titles: Sequence[str]) -> None:
-    """Titles over the columns, as large as they fit beside one another."""
+    """Titles over the columns, as large as they fit."""
     room = CELLS_POINTS / len(titles)
     step = math.ceil(SMALLEST / room)
     places = np.arange(0, len(titles), step)

@@ -9,7 +9,7 @@ from results import text
 from results.arm_means import ArmMean, means
 from results.arms import ARMS
 from results.board import Board
-from results.comparison import Comparison
+from results.comparison import Comparison, SweepPoint
 from results.contrasts import (
     FRESH,
     Contrast,
@@ -20,11 +20,59 @@ from results.contrasts import (
 )
 from results.data import RunData
 from results.paired import text_of_p
-from results.report.blocks import Block, Bullets, Column, Figure, Paragraph, Section, Table
+from results.report.blocks import (
+    Block,
+    Bullets,
+    Cells,
+    Column,
+    Figure,
+    Paragraph,
+    Section,
+    Table,
+    tabulate,
+)
+
+COSTS: Cells[ArmMean] = {
+    Column("widths", label=True): lambda m: m.first.structure,
+    Column("arm"): lambda m: m.first.arm,
+    Column("test %", numeric=True): lambda m: text.mean_spread(m.accuracy),
+    Column("seeds", numeric=True, minor=True): lambda m: str(m.n),
+    Column("failed", numeric=True, minor=True): lambda m: str(m.failed),
+    Column("epochs", numeric=True, minor=True): lambda m: str(m.first.epochs),
+    Column("learning rate", numeric=True, minor=True): lambda m: f"{m.first.lr:g}",
+    Column("training FLOPs", numeric=True, minor=True): lambda m: text.count(
+        m.first.training_flops
+    ),
+    Column("inherited FLOPs", numeric=True, minor=True): lambda m: (
+        text.count(m.first.inherited_flops) if m.first.weights == "inherited" else text.NONE
+    ),
+    Column("FLOPs in all", numeric=True, minor=True): lambda m: text.count(m.first.total_flops),
+    Column("× unpruned", numeric=True): lambda m: text.multiple(m.total_relative),
+}
+CONTRASTS: Cells[Contrast] = {
+    Column("of", label=True): lambda c: c.name.replace(" - ", f" {text.MINUS} "),
+    Column("left minus right", minor=True): lambda c: f"{c.left}, minus {c.right}",
+    Column("points", numeric=True): lambda c: c.paired.figure,
+    Column("seeds", numeric=True, minor=True): lambda c: str(c.paired.n),
+    Column("p", numeric=True, minor=True): lambda c: text_of_p(c.paired.p_value),
+    Column("adjusted p", numeric=True): lambda c: text_of_p(c.adjusted),
+    Column("effect", numeric=True, minor=True): lambda c: text.correlation(c.paired.effect_size),
+    Column("shown"): lambda c: "yes" if c.shown else "no",
+}
+SWEEP: Cells[SweepPoint] = {
+    Column("budget"): lambda p: p.budget,
+    Column("learning rate", numeric=True, label=True): lambda p: f"{p.lr:g}",
+    Column("epochs", numeric=True): lambda p: str(p.epochs),
+    Column("seed", numeric=True, minor=True): lambda p: str(p.seed),
+    Column("validation %", numeric=True): lambda p: (
+        p.reason or "failed" if math.isnan(p.val_accuracy) else text.number(p.val_accuracy)
+    ),
+    Column("chosen"): lambda p: "yes" if p.chosen else "",
+}
 
 
 def section(run: RunData) -> Section:
-    """Empty until a comparison was begun."""
+    """Empty until a comparison has begun."""
     return Section("comparison", "Fine-tune or from scratch?", list(_blocks(run.compared)))
 
 
@@ -42,21 +90,22 @@ def _blocks(compared: Comparison) -> Iterator[Block]:
             "It has one seed, so no interval can be given and no difference can be shown; "
             "with --seeds 3 it could."
         )
-    found = contrasts(compared)
+    differences = contrasts(compared)
     for place, budget in enumerate(compared.budgets):
         if Board(compared, budget).places:
-            yield from _budget(compared, budget, place, [c for c in found if c.budget == budget])
+            at_budget = [c for c in differences if c.budget == budget]
+            yield from _budget(compared, budget, place, at_budget)
     if compared.sweep:
         yield Paragraph(
             "The learning rate of finetune and random-channels comes from a short sweep over "
             "uniform widths, judged on the validation split with a seed of its own:"
         )
-        yield _sweep(compared)
+        yield tabulate(compared.sweep, SWEEP, marked=lambda p: p.chosen)
     yield from _method(compared)
 
 
 def _budget(
-    compared: Comparison, budget: str, place: int, found: Sequence[Contrast]
+    compared: Comparison, budget: str, place: int, differences: Sequence[Contrast]
 ) -> Iterator[Block]:
     yield Paragraph(
         f"Budget {budget}: test accuracy in %, mean ± standard deviation over seeds (how many). "
@@ -68,17 +117,16 @@ def _budget(
         f"What each arm took at budget {budget}, in multiply-adds of one seed; inherited weights "
         "include the unpruned network's own training, and the last column is in multiples of it."
     )
-    yield _costs(compared, budget)
+    yield tabulate([mean for mean in means(compared) if mean.first.budget == budget], COSTS)
     yield Paragraph(
         f"Paired differences at budget {budget}, in points of test accuracy. Adjusted p allows for "
         "all comparisons of its table and of those tables at other budgets; the effect is the "
         "mean difference in standard deviations between seeds (Cohen's d_z with Hedges' "
         "correction)."
     )
-    yield _contrasts([c for c in found if c.family == "planned"], "")
-    further = [c for c in found if c.family == "further"]
-    if further:
-        yield _contrasts(further, f"Further differences at budget {budget}")
+    yield tabulate([c for c in differences if c.family == "planned"], CONTRASTS)
+    if further := [c for c in differences if c.family == "further"]:
+        yield tabulate(further, CONTRASTS, folded=f"Further differences at budget {budget}")
 
 
 def _four(compared: Comparison, budget: str) -> Table:
@@ -129,91 +177,6 @@ def _figure(compared: Comparison, budget: str, place: int) -> Figure:
         "say more than whether these intervals overlap.",
         Table(columns, rows),
     )
-
-
-def _costs(compared: Comparison, budget: str) -> Table:
-    columns = (
-        Column("widths", label=True),
-        Column("arm"),
-        Column("test %", numeric=True),
-        Column("seeds", numeric=True, minor=True),
-        Column("failed", numeric=True, minor=True),
-        Column("epochs", numeric=True, minor=True),
-        Column("learning rate", numeric=True, minor=True),
-        Column("training FLOPs", numeric=True, minor=True),
-        Column("inherited FLOPs", numeric=True, minor=True),
-        Column("FLOPs in all", numeric=True, minor=True),
-        Column("× unpruned", numeric=True),
-    )
-    found = [mean for mean in means(compared) if mean.one.budget == budget]
-    return Table(columns, [_cost(mean) for mean in found])
-
-
-def _cost(mean: ArmMean) -> list[str]:
-    one, relative = mean.one, mean.total_relative
-    return [
-        one.structure,
-        one.arm,
-        text.mean_spread(mean.accuracy),
-        str(mean.n),
-        str(mean.failed),
-        str(one.epochs),
-        f"{one.lr:g}",
-        text.count(one.training_flops),
-        text.count(one.inherited_flops) if one.weights == "inherited" else text.NONE,
-        text.count(one.total_flops),
-        text.NONE if math.isnan(relative) else f"{relative:.2f}",
-    ]
-
-
-def _contrasts(found: Sequence[Contrast], folded: str) -> Table:
-    columns = (
-        Column("of", label=True),
-        Column("left minus right", minor=True),
-        Column("points", numeric=True),
-        Column("seeds", numeric=True, minor=True),
-        Column("p", numeric=True, minor=True),
-        Column("adjusted p", numeric=True),
-        Column("effect", numeric=True, minor=True),
-        Column("shown"),
-    )
-    rows = [
-        [
-            c.name.replace(" - ", f" {text.MINUS} "),
-            f"{c.left}, minus {c.right}",
-            c.paired.figure,
-            str(c.paired.n),
-            text_of_p(c.paired.p_value),
-            text_of_p(c.adjusted),
-            text.correlation(c.paired.effect_size),
-            "yes" if c.shown else "no",
-        ]
-        for c in found
-    ]
-    return Table(columns, rows, folded=folded)
-
-
-def _sweep(compared: Comparison) -> Table:
-    columns = (
-        Column("budget"),
-        Column("learning rate", numeric=True, label=True),
-        Column("epochs", numeric=True),
-        Column("seed", numeric=True, minor=True),
-        Column("validation %", numeric=True),
-        Column("chosen"),
-    )
-    rows = [
-        [
-            p.budget,
-            f"{p.lr:g}",
-            str(p.epochs),
-            str(p.seed),
-            p.reason or "failed" if math.isnan(p.val_accuracy) else text.number(p.val_accuracy),
-            "yes" if p.chosen else "",
-        ]
-        for p in compared.sweep
-    ]
-    return Table(columns, rows, frozenset(i for i, p in enumerate(compared.sweep) if p.chosen))
 
 
 def _method(compared: Comparison) -> Iterator[Block]:

@@ -1,4 +1,4 @@
-"""Beside other ways to compress: what zeros among the weights, and ternary weights, come to."""
+"""Other ways to compress: what zeros among the weights, and ternary weights, come to."""
 
 from __future__ import annotations
 
@@ -8,22 +8,12 @@ from collections.abc import Collection, Iterator, Sequence
 from results import text
 from results.compression import CompressionBaseline
 from results.data import RunData
-from results.report.blocks import Block, Column, Paragraph, Section, Table
-
-COLUMNS = (
-    Column("", label=True),
-    Column("compressed by", minor=True),
-    Column("non-zero weights", numeric=True),
-    Column("bytes", numeric=True),
-    Column("% of FLOPs", numeric=True),
-    Column("test %, mean and interval", numeric=True),
-    Column("seeds", numeric=True, minor=True),
-)
+from results.report.blocks import Block, Cells, Column, Paragraph, Section, tabulate
 
 
 def section(run: RunData) -> Section:
-    """Empty where nothing was trained to be set beside the search."""
-    return Section("beside", "Beside other ways to compress", list(_blocks(run)))
+    """Empty where no compression baseline was trained."""
+    return Section("compression", "Other ways to compress", list(_blocks(run)))
 
 
 def _blocks(run: RunData) -> Iterator[Block]:
@@ -37,23 +27,25 @@ def _blocks(run: RunData) -> Iterator[Block]:
         "ternary ones, computes all FLOPs of the unpruned network, unless a device of its own "
         "makes use of them; what it saves is bytes."
     )
-    channels = [place for place, (way, _) in enumerate(networks) if way == "channels"]
-    yield Table(COLUMNS, [_row(run, each) for each in networks.values()], frozenset(channels))
+    yield tabulate(networks.values(), _cells(run), marked=lambda rs: rs[0].way == "channels")
     yield from (Paragraph(line, "soft") for line in _notes(run, networks))
 
 
-def _row(run: RunData, records: Sequence[CompressionBaseline]) -> list[str]:
-    """Sizes are means over seeds: which weights become zero may depend on the training."""
-    one = records[0]
-    return [
-        one.name,
-        run.provenance.way(one.way).label,
-        text.count(statistics.fmean(r.nonzero for r in records)),
-        text.count(statistics.fmean(r.bytes for r in records)),
-        text.number(one.flops_fraction, 1),
-        text.mean_interval([r.test_accuracy for r in records]),
-        str(len(records)),
-    ]
+def _cells(run: RunData) -> Cells[Sequence[CompressionBaseline]]:
+    """Of a network's trainings. Sizes are means: which weights become zero may depend on them."""
+    return {
+        Column("", label=True): lambda rs: rs[0].name,
+        Column("compressed by", minor=True): lambda rs: run.provenance.way(rs[0].way).label,
+        Column("non-zero weights", numeric=True): lambda rs: text.count(
+            statistics.fmean(r.nonzero for r in rs)
+        ),
+        Column("bytes", numeric=True): lambda rs: text.count(statistics.fmean(r.bytes for r in rs)),
+        Column("% of FLOPs", numeric=True): lambda rs: text.number(rs[0].flops_fraction, 1),
+        Column("test %, mean and interval", numeric=True): lambda rs: text.mean_interval(
+            [r.test_accuracy for r in rs]
+        ),
+        Column("seeds", numeric=True, minor=True): lambda rs: str(len(rs)),
+    }
 
 
 def _notes(run: RunData, networks: Collection[tuple[str, str]]) -> Iterator[str]:

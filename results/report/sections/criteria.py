@@ -21,7 +21,7 @@ COLUMNS = (
     Column("uniform widths"),
 )
 CARE = (
-    "Which channels stay was searched beside the widths. Best and median are over the trials that "
+    "Which channels stay was searched with the widths. Best and median are over the trials that "
     "were trained to the top rung. A sampler proposes more of what did well, and the rungs stop "
     "what does not, so they show where the search went; they are no fair comparison of the "
     "criteria. Uniform widths are nearer to one: the same widths, trained with the same seed under "
@@ -48,18 +48,18 @@ def _blocks(run: RunData) -> Iterator[Block]:
 
 
 def _row(run: RunData, budget: str | None, criterion: str) -> list[str]:
-    def mine(records: list[TrialRecord]) -> list[TrialRecord]:
+    def own(records: list[TrialRecord]) -> list[TrialRecord]:
         return [r for r in records if r.criterion == criterion]
 
-    reached = [r.val_accuracy for r in once(mine(run.compared_at(budget)))]
+    reached = [r.val_accuracy for r in once(own(run.compared_at(budget)))]
     return [
         budget or "above every budget",
         criterion,
-        str(len(mine(run.trials_at(budget)))),
+        str(len(own(run.trials_at(budget)))),
         str(len(reached)),
         text.number(max(reached, default=None)),
         text.number(statistics.median(reached) if reached else None),
-        _uniform(furthest(mine(run.uniform_starts(budget)))),
+        _uniform(furthest(own(run.uniform_starts(budget)))),
     ]
 
 
@@ -67,5 +67,9 @@ def _uniform(trial: TrialRecord | None) -> str:
     """``95.54``; with the rung where it ended, if that was not the top."""
     if trial is None:
         return text.NONE
-    known = text.number(trial.val_accuracy if trial.rung else None)
-    return known if trial.state == "complete" else f"{known} ({trial.state} at rung {trial.rung})"
+    accuracy = text.number(trial.val_accuracy if trial.rung else None)
+    return (
+        accuracy
+        if trial.state == "complete"
+        else f"{accuracy} ({trial.state} at rung {trial.rung})"
+    )

@@ -9,19 +9,25 @@ from results.data import RunData
 from results.pareto import UNIT_SQUARE, finished, hypervolume, trial_front
 from results.record import FinalRecord, TrialRecord
 from results.report import plots
-from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
-from results.report.networks import networks
+from results.report.blocks import Block, Cells, Column, Figure, Paragraph, Section, Table, tabulate
+from results.report.networks import Row, networks
 from results.report.origins import described, origin_of
 
-TRIALS = (
-    Column("trial", numeric=True, label=True),
-    Column("origin"),
-    Column("criterion", minor=True),
-    Column("FLOPs", numeric=True, minor=True),
-    Column("% of FLOPs", numeric=True),
-    Column("parameters", numeric=True, minor=True),
-    Column("validation %", numeric=True),
-)
+FINALS: Cells[Row] = {
+    Column("", label=True): lambda row: row.name,
+    Column("% of FLOPs", numeric=True): lambda row: text.number(row.flops_fraction, 1),
+    Column("validation %, search", numeric=True): lambda row: text.number(row.val_accuracy),
+    Column("test %, final", numeric=True): lambda row: text.mean_interval(row.test_accuracy),
+    Column("seeds", numeric=True, minor=True): lambda row: str(len(row.test_accuracy)),
+}
+BY_SEED: Cells[tuple[FinalRecord, int]] = {
+    Column("", label=True): lambda pair: pair[0].name,
+    Column("budget"): lambda pair: pair[0].budget or text.NONE,
+    Column("trained", minor=True): lambda pair: _training(pair[0]),
+    Column("seed", numeric=True): lambda pair: str(pair[0].seeds[pair[1]]),
+    Column("validation %", numeric=True): lambda pair: _at(pair[0].val_accuracy, pair[1]),
+    Column("test %", numeric=True): lambda pair: _at(pair[0].test_accuracy, pair[1]),
+}
 
 
 def section(run: RunData) -> Section:
@@ -80,45 +86,21 @@ def _limits(run: RunData) -> dict[str, float]:
     }
 
 
-def _trials(
-    run: RunData, trials: Sequence[TrialRecord], marked: Sequence[TrialRecord] = ()
-) -> Table:
-    rows = [
-        [
-            str(r.number),
-            described(run, r),
-            r.criterion,
-            text.count(r.flops),
-            text.number(r.flops_fraction),
-            text.count(r.params),
-            text.number(r.val_accuracy),
-        ]
-        for r in trials
-    ]
-    places = frozenset(i for i, r in enumerate(trials) if r in marked)
-    return Table(TRIALS, rows, places)
+def _trials(run: RunData, trials: Sequence[TrialRecord], marked: Sequence[TrialRecord]) -> Table:
+    cells: Cells[TrialRecord] = {
+        Column("trial", numeric=True, label=True): lambda r: str(r.number),
+        Column("origin"): lambda r: described(run, r),
+        Column("criterion", minor=True): lambda r: r.criterion,
+        Column("FLOPs", numeric=True, minor=True): lambda r: text.count(r.flops),
+        Column("% of FLOPs", numeric=True): lambda r: text.number(r.flops_fraction),
+        Column("parameters", numeric=True, minor=True): lambda r: text.count(r.params),
+        Column("validation %", numeric=True): lambda r: text.number(r.val_accuracy),
+    }
+    return tabulate(trials, cells, marked=lambda r: r in marked)
 
 
 def _finals(run: RunData) -> Figure:
     rows = [row for row in networks(run) if row.test_accuracy]
-    columns = (
-        Column("", label=True),
-        Column("% of FLOPs", numeric=True),
-        Column("validation %, search", numeric=True),
-        Column("test %, final", numeric=True),
-        Column("seeds", numeric=True, minor=True),
-    )
-    cells = [
-        [
-            row.name,
-            text.number(row.flops_fraction, 1),
-            text.number(row.val_accuracy),
-            text.mean_interval(row.test_accuracy),
-            str(len(row.test_accuracy)),
-        ]
-        for row in rows
-    ]
-    marked = frozenset(i for i, row in enumerate(rows) if row.best)
     return Figure(
         "final",
         plots.final_accuracy(run),
@@ -127,40 +109,22 @@ def _finals(run: RunData) -> Figure:
         "Student-t interval, where there are several seeds and they do not all agree. It is of the "
         "training seeds, not of the choice of images; "
         "that two intervals overlap does not show that there is no difference.",
-        Table(columns, cells, marked),
+        tabulate(rows, FINALS, marked=lambda row: row.best),
     )
 
 
 def _by_seed(run: RunData) -> Table:
-    columns = (
-        Column("", label=True),
-        Column("budget"),
-        Column("trained", minor=True),
-        Column("seed", numeric=True),
-        Column("validation %", numeric=True),
-        Column("test %", numeric=True),
-    )
-    rows = [
-        [
-            final.name,
-            final.budget or text.NONE,
-            _training(final) if final.epochs else text.NONE,
-            str(seed),
-            text.number(_at(final.val_accuracy, i)),
-            text.number(_at(final.test_accuracy, i)),
-        ]
-        for final in run.finals
-        for i, seed in enumerate(final.seeds)
-    ]
-    return Table(columns, rows, folded="The final trainings, seed by seed")
+    pairs = ((final, i) for final in run.finals for i in range(len(final.seeds)))
+    return tabulate(pairs, BY_SEED, folded="The final trainings, seed by seed")
 
 
 def _training(final: FinalRecord) -> str:
-    epochs = text.plural(final.epochs, "epoch")
+    if not final.epochs:
+        return text.NONE
     gradual = text.plural(final.layer_epochs, "epoch")
     before = f"{gradual} layer by layer, then " if final.layer_epochs else ""
-    return f"{final.mode}, {before}{epochs}"
+    return f"{final.mode}, {before}{text.plural(final.epochs, 'epoch')}"
 
 
-def _at(values: Sequence[float], place: int) -> float | None:
-    return values[place] if place < len(values) else None
+def _at(values: Sequence[float], place: int) -> str:
+    return text.number(values[place] if place < len(values) else None)

@@ -56,8 +56,8 @@ def _epochs(epochs: float) -> str:
 def _images(given: Provenance) -> str:
     """``50,000 to train, 5,000 to validate, 10,000 to test``."""
     numbers = (given.train_images, given.val_images, given.test_images)
-    known = dict(zip(("train", "validate", "test"), numbers, strict=True))
-    return ", ".join(f"{n:,} to {aim}" for aim, n in known.items() if n is not None)
+    aims = dict(zip(("train", "validate", "test"), numbers, strict=True))
+    return ", ".join(f"{n:,} to {aim}" for aim, n in aims.items() if n is not None)
 
 
 def _seeds(run: RunData) -> str:

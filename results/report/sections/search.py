@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from results import text
 from results.data import RunData
 from results.pareto import hypervolume_history
+from results.record import TrialRecord
 from results.report import plots
-from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
+from results.report.blocks import Block, Cells, Column, Figure, Paragraph, Section, Table, tabulate
 from results.report.origins import origin_of
-from results.report.trials import counts, failures, states
+from results.report.trials import BudgetCount, counts, failures, states
 from results.rules import tolerance
 from results.stops import Judged, Rung, judged
 from results.stops import rungs as count_rungs
 
 FEW = 10
-"""Fewer trials by coin than this allow no judgement of a rung, only a count."""
+"""Fewer explored trials than this allow no judgement of a rung, only a count."""
+
+BUDGETS: Cells[BudgetCount] = {
+    Column("budget", label=True): lambda line: line.name or "above every budget",
+    Column("most FLOPs", numeric=True): lambda line: text.count(line.limit),
+    Column("trials at or under it", numeric=True): lambda line: str(line.trials),
+    Column("of these trained", numeric=True): lambda line: str(line.trained),
+    Column("best validation %", numeric=True): lambda line: text.number(line.best),
+}
+
+JUDGED: Cells[Judged] = {
+    Column("came to the top", label=True): lambda line: (
+        "promoted" if line.rung is None else f"explored, against rung {line.rung}"
+    ),
+    Column("policies", numeric=True): lambda line: str(line.n),
+    Column("kept there by the rule", numeric=True): lambda line: str(line.kept),
+    Column("share, 95 % interval"): lambda line: _share(line) if line.n else text.NONE,
+    Column("on the front", numeric=True): lambda line: str(line.front),
+}
+
+TRIALS: Cells[TrialRecord] = {
+    Column("trial", numeric=True, label=True): lambda r: str(r.number),
+    Column("state"): lambda r: r.state,
+    Column("origin"): lambda r: r.origin,
+    Column("criterion", minor=True): lambda r: r.criterion,
+    Column("trained", minor=True): lambda r: r.mode,
+    Column("% of FLOPs", numeric=True): lambda r: text.number(r.flops_fraction),
+    Column("parameters", numeric=True, minor=True): lambda r: text.count(r.params),
+    Column("validation %, rung by rung"): lambda r: (
+        ", ".join(map(text.number, r.accuracy)) or text.NONE
+    ),
+    Column("seconds", numeric=True, minor=True): lambda r: f"{r.seconds:.1f}",
+    Column("explored at rung", minor=True): lambda r: ", ".join(map(str, r.explored)),
+    Column("reason", minor=True): lambda r: r.reason,
+}
 
 
 def section(run: RunData) -> Section:
@@ -28,7 +62,7 @@ def section(run: RunData) -> Section:
 def _blocks(run: RunData) -> Iterator[Block]:
     yield Paragraph(_states(run))
     if run.budgets and run.records:
-        yield _budgets(run)
+        yield tabulate(counts(run), BUDGETS)
         if len(run.budgets) > 1:
             yield Paragraph("A trial counts for the tightest budget that it meets.", "soft")
     failed = failures(run)
@@ -43,7 +77,7 @@ def _blocks(run: RunData) -> Iterator[Block]:
     if any(r.proxies for r in run.records):
         yield from _rungs(run)
     if run.records:
-        yield _all_trials(run)
+        yield tabulate(run.records, TRIALS, folded="All trials as a table")
 
 
 def _states(run: RunData) -> str:
@@ -63,27 +97,6 @@ def _states(run: RunData) -> str:
     )
 
 
-def _budgets(run: RunData) -> Table:
-    columns = (
-        Column("budget", label=True),
-        Column("most FLOPs", numeric=True),
-        Column("trials at or under it", numeric=True),
-        Column("of these trained", numeric=True),
-        Column("best validation %", numeric=True),
-    )
-    rows = [
-        [
-            line.name or "above every budget",
-            text.count(line.limit),
-            str(line.trials),
-            str(line.trained),
-            text.number(line.best),
-        ]
-        for line in counts(run)
-    ]
-    return Table(columns, rows)
-
-
 def _pictures(run: RunData) -> Iterator[Figure]:
     yield Figure(
         "history",
@@ -97,8 +110,8 @@ def _pictures(run: RunData) -> Iterator[Figure]:
             plots.volumes(lines),
             "Hypervolume of the front against trials that ended, whether complete, stopped or "
             "failed: the share of the square of FLOPs and accuracy that the front dominates. "
-            "Higher is better; it never falls. Beside all trials, what the starts (uniform "
-            "widths, global rankings and widths by importances) and policies drawn at random had "
+            "Higher is better; it never falls. The other lines are what the starts (uniform "
+            "widths, global rankings and widths by sensitivity) and policies drawn at random had "
             "reached alone by then; the search had more trials than either, so this is no race.",
             _volume_table(lines),
         )
@@ -107,7 +120,7 @@ def _pictures(run: RunData) -> Iterator[Figure]:
 def _volumes(run: RunData) -> list[tuple[str, list[float]]]:
     """The lines that have anything to show."""
     starts = hypervolume_history(
-        run.records, lambda r: origin_of(run, r) in ("uniform", "ranking", "importance")
+        run.records, lambda r: origin_of(run, r) in ("uniform", "ranking", "sensitivity")
     )
     drawn = hypervolume_history(run.records, lambda r: origin_of(run, r) == "random")
     lines = [
@@ -135,35 +148,26 @@ def _rungs(run: RunData) -> Iterator[Block]:
     plan = run.provenance.settings.rungs
     lines = count_rungs(run.records, len(plan))
     yield Paragraph(
-        "Who was stopped where. Every trial begins at rung 0, where proxies score it without "
-        "training. A trial that enough others of at most its FLOPs outdo is stopped; the rest "
-        "climb on merit, and some of the outdone by coin, whatever their score."
+        "Which trials were stopped where. Every trial begins at rung 0, where proxies score it "
+        "without training. A trial that enough others of at most its FLOPs outdo is stopped; the "
+        "rest are promoted, and a random few of the losers too, which are said to be explored."
     )
-    yield _rung_table(lines, plan)
-    if any(r.stopped for r in lines) or any(r.coin for r in lines):
+    yield tabulate(lines, _rung_cells(plan))
+    if any(line.stopped or line.explored for line in lines):
         yield from _rightly(run)
 
 
-def _rung_table(lines: Sequence[Rung], plan: Sequence[int]) -> Table:
-    columns = (
-        Column("rung", label=True),
-        Column("reached", numeric=True),
-        Column("on merit", numeric=True),
-        Column("by coin", numeric=True),
-        Column("stopped", numeric=True),
-        Column("complete", numeric=True),
-        Column("failed", numeric=True),
-        Column("running", numeric=True, minor=True),
-    )
-    rows = [
-        [
-            _rung_name(line.rung, plan),
-            *map(str, (line.reached, line.merit, line.coin, line.stopped)),
-            *map(str, (line.complete, line.failed, line.running)),
-        ]
-        for line in lines
-    ]
-    return Table(columns, rows)
+def _rung_cells(plan: Sequence[int]) -> Cells[Rung]:
+    return {
+        Column("rung", label=True): lambda line: _rung_name(line.rung, plan),
+        Column("reached", numeric=True): lambda line: str(line.reached),
+        Column("promoted", numeric=True): lambda line: str(line.promoted),
+        Column("explored", numeric=True): lambda line: str(line.explored),
+        Column("stopped", numeric=True): lambda line: str(line.stopped),
+        Column("complete", numeric=True): lambda line: str(line.complete),
+        Column("failed", numeric=True): lambda line: str(line.failed),
+        Column("running", numeric=True, minor=True): lambda line: str(line.running),
+    }
 
 
 def _rung_name(rung: int, plan: Sequence[int]) -> str:
@@ -176,90 +180,44 @@ def _rightly(run: RunData) -> Iterator[Block]:
     about = run.provenance
     eta = about.settings.eta
     lines = judged(run.records, eta, tolerance(about.full_flops, about.tolerance))
-    by_coin, merit = lines[:-1], lines[-1]
-    yield Paragraph(_sentence(by_coin, merit))
-    if not by_coin:
+    *explored, promoted = lines
+    yield Paragraph(_sentence(explored, promoted))
+    if not explored:
         return
-    yield Table(
-        (
-            Column("came to the top", label=True),
-            Column("policies", numeric=True),
-            Column("kept there by the rule", numeric=True),
-            Column("share, 95 % interval"),
-            Column("on the front", numeric=True),
-        ),
-        [_judged_row(line) for line in lines],
-    )
+    yield tabulate(lines, JUDGED)
     yield Paragraph(
-        "The coin is drawn from a trial's seed and not from its score, so those it let climb past "
-        "a rung stand for all that were stopped there. A stop would have been wrong where the rule "
-        "itself, after the training of the top rung, had kept the policy: among the best "
-        f"1/{eta:g} of those there with at most its FLOPs. Compare with the last line: a rung "
-        "that tells nothing gives both the same share. Intervals are Wilson's.",
+        "Whether a trial is explored is drawn from its seed and not from its score, so those "
+        "explored at a rung stand for all that were stopped there. A stop would have been wrong "
+        "where the rule itself, after the training of the top rung, had kept the policy: among "
+        f"the best 1/{eta:g} of those there with at most its FLOPs. Compare with the last line: a "
+        "rung that tells nothing gives both the same share. Intervals are Wilson's.",
         "soft",
     )
 
 
-def _sentence(by_coin: Sequence[Judged], merit: Judged) -> str:
+def _sentence(explored: Sequence[Judged], promoted: Judged) -> str:
     """What the sample allows to say about the stops of all rungs together."""
-    n, kept = sum(line.n for line in by_coin), sum(line.kept for line in by_coin)
-    front = sum(line.front for line in by_coin)
+    n, kept = sum(line.n for line in explored), sum(line.kept for line in explored)
+    front = sum(line.front for line in explored)
     if n == 0:
         return (
             "Whether they were stopped rightly cannot be said: no trial that the rule would have "
-            "stopped was let climb to the top by the coin."
+            "stopped was explored up to the top."
         )
-    pooled = Judged(None, n, kept, front)
     would = (
-        f"{kept} of the {n} that climbed to the top only by coin would have been kept there by the "
-        f"rule, and {front} {'is' if front == 1 else 'are'} on the front"
+        f"{kept} of the {n} that came to the top only because they were explored would have been "
+        f"kept there by the rule, and {front} {'is' if front == 1 else 'are'} on the front"
     )
     if n < FEW:
         return f"Were they stopped rightly? {would}: too few to say."
-    low, high = pooled.interval
-    beside = f", against {100 * merit.share:.0f} % of those that climbed on merit"
+    against = f", against {100 * promoted.share:.0f} % of those that were promoted"
     return (
-        f"Were they stopped rightly? {would}: of the stops {100 * pooled.share:.0f} % "
-        f"[{100 * low:.0f}, {100 * high:.0f}] look wrong{beside if merit.n else ''}."
+        f"Were they stopped rightly? {would}: of the stops {_share(Judged(None, n, kept, front))} "
+        f"look wrong{against if promoted.n else ''}."
     )
 
 
-def _judged_row(line: Judged) -> list[str]:
-    how = "on merit" if line.rung is None else f"by coin, against rung {line.rung}"
+def _share(line: Judged) -> str:
+    """The share that the rule would keep, with its interval."""
     low, high = line.interval
-    share = f"{100 * line.share:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
-    missing = math.isnan(line.share)
-    return [how, str(line.n), str(line.kept), text.NONE if missing else share, str(line.front)]
-
-
-def _all_trials(run: RunData) -> Table:
-    columns = (
-        Column("trial", numeric=True, label=True),
-        Column("state"),
-        Column("origin"),
-        Column("criterion", minor=True),
-        Column("trained", minor=True),
-        Column("% of FLOPs", numeric=True),
-        Column("parameters", numeric=True, minor=True),
-        Column("validation %, rung by rung"),
-        Column("seconds", numeric=True, minor=True),
-        Column("by coin at rung", minor=True),
-        Column("reason", minor=True),
-    )
-    rows = [
-        [
-            str(r.number),
-            r.state,
-            r.origin,
-            r.criterion,
-            r.mode,
-            text.number(r.flops_fraction),
-            text.count(r.params),
-            ", ".join(map(text.number, r.accuracy)) or text.NONE,
-            f"{r.seconds:.1f}",
-            ", ".join(map(str, r.explored)),
-            r.reason,
-        ]
-        for r in run.records
-    ]
-    return Table(columns, rows, folded="All trials as a table")
+    return f"{100 * line.share:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"

@@ -1,4 +1,4 @@
-"""Which layer breaks the network when it is cut? What importances measured of every group."""
+"""Which layer breaks the network when it is cut? The measured sensitivity of every group."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def _blocks(run: RunData) -> Iterator[Block]:
         "soft",
     )
     for unit in UNITS:
-        if some := [r for r in run.measured if r.unit == unit]:
-            yield from _pictures(some, run.provenance.reference)
+        if in_unit := [r for r in run.measured if r.unit == unit]:
+            yield from _pictures(in_unit, run.provenance.reference)
 
 
 def _by_sensitivity(
     measured: Sequence[SensitivityRecord],
 ) -> dict[str, dict[str, SensitivityRecord]]:
     """Sensitivity → group → what was measured; groups in the order of the network."""
-    found: dict[str, dict[str, SensitivityRecord]] = {}
+    nested: dict[str, dict[str, SensitivityRecord]] = {}
     for r in measured:
-        found.setdefault(r.sensitivity, {})[r.group] = r
-    return found
+        nested.setdefault(r.sensitivity, {})[r.group] = r
+    return nested
 
 
 def _extremes(groups: dict[str, SensitivityRecord]) -> str:
@@ -79,10 +79,10 @@ def _blamed(run: RunData) -> Iterator[str]:
     for widths in best_widths(run):
         costs = {name: groups[name].at(w) for name, w in widths.policy.items() if name in groups}
         worst = sorted(costs, key=lambda name: -costs[name])[:NAMED]
-        if said := [_cut(groups[name], widths, costs[name]) for name in worst if costs[name] > 0]:
+        if cut := [_cut(groups[name], widths, costs[name]) for name in worst if costs[name] > 0]:
             at = f" at {widths.budget}" if widths.budget else ""
             by, cuts = run.measured[0].sensitivity, f"the cuts of {widths.title}{at}"
-            yield f"By {by}, of {cuts} these cost most alone: {', '.join(said)}."
+            yield f"By {by}, of {cuts} these cost most alone: {', '.join(cut)}."
 
 
 def _cut(group: SensitivityRecord, widths: Widths, cost: float) -> str:
@@ -132,13 +132,10 @@ def _pictures(measured: Sequence[SensitivityRecord], reference: str | None) -> I
     names = list(dict.fromkeys(r.group for r in measured))
     labels = {name: _label(name, reference) for name in _by_sensitivity(measured)}
     unit = measured[0].unit
-    parts = -(-len(names) // AT_ONCE)
-    size = -(-len(names) // parts)
-    for place in range(parts):
-        some = names[place * size : (place + 1) * size]
-        shown = [r for r in measured if r.group in some]
+    for place, groups in enumerate(text.pages(names, AT_ONCE)):
+        shown = [r for r in measured if r.group in groups]
         where = f"{unit}-{place}"
-        picture = plots.damages(some, shown, labels, UNITS[unit], where)
+        picture = plots.damages(groups, shown, labels, UNITS[unit], where)
         yield Figure(f"sensitivity-{where}", picture, _caption(unit, labels), _table(shown, labels))
 
 
@@ -157,16 +154,14 @@ def _caption(unit: str, labels: dict[str, str]) -> str:
 
 def _table(measured: Sequence[SensitivityRecord], labels: dict[str, str]) -> Table:
     """One row for each group and width that was measured."""
-    found: dict[tuple[str, int], dict[str, str]] = {}
+    cells: dict[tuple[str, int], dict[str, str]] = {}
     for r in measured:
         for width, damage in zip(r.widths, r.damages, strict=True):
-            found.setdefault((r.group, width), {})[r.sensitivity] = _number(damage, r.unit)
+            cells.setdefault((r.group, width), {})[r.sensitivity] = _number(damage, r.unit)
     order = list(dict.fromkeys(r.group for r in measured))
     rows = [
-        [group, str(width), *(cells.get(name, text.NONE) for name in labels)]
-        for (group, width), cells in sorted(
-            found.items(), key=lambda item: (order.index(item[0][0]), item[0][1])
-        )
+        [group, str(width), *(cells[group, width].get(name, text.NONE) for name in labels)]
+        for group, width in sorted(cells, key=lambda place: (order.index(place[0]), place[1]))
     ]
     columns = [Column("group", label=True), Column("channels kept", numeric=True)]
     unit = UNITS[measured[0].unit]

@@ -41,7 +41,7 @@ def _blocks(run: RunData) -> Iterator[Block]:
     yield table
     yield Paragraph(
         "Training FLOPs are multiply-adds: a step is three forward passes, over all images and "
-        "epochs. Seconds are summed over everybody who worked at once. A dash is what was not "
+        "epochs. Seconds are summed over all workers. A dash is what was not "
         "recorded: the proxies' FLOPs, the finals' seconds of older runs. Saved seconds are saved "
         "FLOPs at the measured pace of the same rung.",
         "soft",

@@ -6,7 +6,7 @@ from results import text
 from results.compare import verdicts
 from results.contrasts import contrasts
 from results.data import RunData
-from results.report.blocks import Block, Column, Paragraph, Section, Table
+from results.report.blocks import Block, Cells, Column, Paragraph, Section, tabulate
 from results.report.networks import Row, networks
 
 NO_VERDICT = "There is no verdict: no network was trained to the end."
@@ -20,6 +20,16 @@ LEGEND = (
     "(Holm 1979)."
 )
 
+NETWORKS: Cells[Row] = {
+    Column("network", label=True): lambda row: row.name,
+    Column("FLOPs", numeric=True, minor=True): lambda row: text.count(row.flops),
+    Column("% of FLOPs", numeric=True): lambda row: text.number(row.flops_fraction, 1),
+    Column("params", numeric=True): lambda row: text.count(row.params),
+    Column("search: val. %", numeric=True): lambda row: text.number(row.val_accuracy),
+    Column("final: test %", numeric=True): lambda row: text.mean_spread(row.test_accuracy),
+    Column("seeds", numeric=True, minor=True): lambda row: str(len(row.test_accuracy) or text.NONE),
+}
+
 
 def section(run: RunData) -> Section:
     """Verdicts first, that on inherited weights among them once a comparison has been begun; the
@@ -27,37 +37,11 @@ def section(run: RunData) -> Section:
     sentences = [v.sentence for v in verdicts(run.finals, run.budgets)] or [NO_VERDICT]
     sentences += [c.sentence for c in contrasts(run.compared) if c.name == "weights"]
     blocks: list[Block] = [Paragraph(sentence, "verdict") for sentence in sentences]
-    found = networks(run)
-    if found:
-        blocks += [_table(found), Paragraph(LEGEND, "soft")]
+    if rows := networks(run):
+        table = tabulate(rows, NETWORKS, marked=lambda row: row.best)
+        blocks += [table, Paragraph(LEGEND, "soft")]
     else:
         blocks.append(Paragraph("There is no baseline, and no trial was trained to the end."))
     if line := text.not_counted(run.provenance.uncounted):
         blocks.append(Paragraph(text.sentence(line)))
     return Section("summary", "What came out", blocks)
-
-
-def _table(rows: list[Row]) -> Table:
-    columns = (
-        Column("network", label=True),
-        Column("FLOPs", numeric=True, minor=True),
-        Column("% of FLOPs", numeric=True),
-        Column("params", numeric=True),
-        Column("search: val. %", numeric=True),
-        Column("final: test %", numeric=True),
-        Column("seeds", numeric=True, minor=True),
-    )
-    marked = frozenset(i for i, row in enumerate(rows) if row.best)
-    return Table(columns, [_cells(row) for row in rows], marked)
-
-
-def _cells(row: Row) -> list[str]:
-    return [
-        row.name,
-        text.count(row.flops),
-        text.number(row.flops_fraction, 1),
-        text.count(row.params),
-        text.number(row.val_accuracy),
-        text.mean_spread(row.test_accuracy),
-        str(len(row.test_accuracy) or text.NONE),
-    ]

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from results import text
 from results.data import RunData
+from results.record import TrialRecord
 from results.report import plots
-from results.report.blocks import Block, Column, Figure, Paragraph, Section, Table
+from results.report.blocks import Block, Cells, Column, Figure, Paragraph, Section, tabulate
 from results.trust import (
     ENOUGH,
     Ceiling,
     Correlation,
     Trust,
+    explored_below,
     noise_ceiling,
     proxy_trust,
     score_of,
     trained_to,
     trust_rung,
 )
+
+TRUST: Cells[Trust] = {
+    Column("score", label=True): lambda t: _name(t),
+    Column("Kendall τ"): lambda t: _estimate(t.kendall) if t.kendall else t.note,
+    Column("Spearman ρ"): lambda t: _estimate(t.spearman),
+    Column("policies", numeric=True): lambda t: str(t.n),
+}
+UNSELECTED: Cells[Trust] = {
+    Column("score", label=True): lambda t: _name(t),
+    Column("Kendall τ"): lambda t: _estimate(t.kendall_unselected),
+    Column("Spearman ρ"): lambda t: _estimate(t.spearman_unselected),
+}
 
 
 def section(run: RunData) -> Section:
@@ -41,38 +56,19 @@ def _blocks(run: RunData) -> Iterator[Block]:
         "relation. A proxy is worth its cost only when it beats the controls, FLOPs and "
         "parameters, which need no data."
     )
-    yield _table(trust)
+    yield tabulate(trust, TRUST)
     yield Paragraph(_ceiling(noise_ceiling(run.records, run.repeats)))
     yield from _unselected(trust)
-    if any(one.n for one in trust):
+    if any(t.n for t in trust):
         yield _picture(run, trust, rung)
-
-
-def _table(trust: Sequence[Trust]) -> Table:
-    columns = (
-        Column("score", label=True),
-        Column("Kendall τ"),
-        Column("Spearman ρ"),
-        Column("policies", numeric=True),
-    )
-    rows = [
-        [
-            _name(one),
-            _estimate(one.kendall) if one.kendall else one.note,
-            _estimate(one.spearman),
-            str(one.n),
-        ]
-        for one in trust
-    ]
-    return Table(columns, rows)
 
 
 def _policies(n: int) -> str:
     return "1 policy" if n == 1 else f"{n} policies"
 
 
-def _name(one: Trust) -> str:
-    return f"{one.name} (control)" if one.control else one.name
+def _name(trust: Trust) -> str:
+    return f"{trust.name} (control)" if trust.control else trust.name
 
 
 def _estimate(c: Correlation | None) -> str:
@@ -97,62 +93,50 @@ def _ceiling(ceiling: Ceiling | None) -> str:
 
 
 def _unselected(trust: Sequence[Trust]) -> Iterator[Block]:
-    """The figures without the choice that the proxies made."""
-    figured = [one for one in trust if one.kendall_unselected]
-    by_coin = max((one.by_coin for one in trust), default=0)
-    if not figured:
+    """The figures without the selection that the proxies made."""
+    corrected = [t for t in trust if t.kendall_unselected]
+    explored = max((t.explored for t in trust), default=0)
+    if not corrected:
         yield Paragraph(
-            "Proxies chose who was trained, which flatters or damps their figures; "
-            f"{_policies(by_coin)} came to this rung by coin against a rule, too few to "
-            f"correct for that: it takes {ENOUGH}, and one for every rung that stopped any.",
+            "Proxies selected which policies were trained, which flatters or damps their figures; "
+            f"{_policies(explored)} came to this rung by being explored, too few to correct for "
+            f"that: it takes {ENOUGH}, and one for every rung that stopped any.",
             "soft",
         )
-    elif all(one.kendall_unselected == one.kendall for one in figured):
+    elif all(t.kendall_unselected == t.kendall for t in corrected):
         yield Paragraph(
-            "Nobody was stopped below this rung, so these figures are of all that were tried.",
+            "Nothing was stopped below this rung, so these figures are of all that were tried.",
             "soft",
         )
     else:
         yield Paragraph(
-            "Proxies chose who was trained, which flatters or damps their figures. The "
-            f"{by_coin} policies that came to this rung by coin against a rule are a fair sample "
+            "Proxies selected which policies were trained, which flatters or damps their figures. "
+            f"The {explored} policies that came to this rung by being explored are a fair sample "
             "of those that were stopped; when each stands for its share of those stopped at the "
             "first rung that was against it, it is:",
         )
-        yield Table(
-            (Column("score", label=True), Column("Kendall τ"), Column("Spearman ρ")),
-            [
-                [_name(one), _estimate(one.kendall_unselected), _estimate(one.spearman_unselected)]
-                for one in figured
-            ],
-        )
+        yield tabulate(corrected, UNSELECTED)
 
 
 def _picture(run: RunData, trust: Sequence[Trust], rung: int) -> Figure:
     trained = trained_to(run.records, rung)
-    columns = [
-        Column("trial", numeric=True, label=True),
-        Column(f"validation % at rung {rung}", numeric=True),
-        Column("by coin", minor=True),
-        *(Column(one.name, numeric=True) for one in trust),
-    ]
-    rows = [
-        [
-            str(r.number),
-            text.number(r.accuracy[rung - 1]),
-            "yes" if min(r.explored, default=rung) < rung else "",
-            *(_score(score_of(r, one.name)) for one in trust),
-        ]
-        for r in trained
-    ]
+    cells: dict[Column, Callable[[TrialRecord], str]] = {
+        Column("trial", numeric=True, label=True): lambda r: str(r.number),
+        Column(f"validation % at rung {rung}", numeric=True): lambda r: text.number(
+            r.accuracy[rung - 1]
+        ),
+        Column("explored", minor=True): lambda r: "yes" if explored_below(r, rung) else "",
+    }
+    cells |= {Column(t.name, numeric=True): partial(_score, name=t.name) for t in trust}
     return Figure(
         "proxies",
         plots.against_proxies(trained, trust, rung),
         f"Accuracy after rung {rung} against each score, a dot a policy; a score that can be "
         "trusted rises from left to right. FLOPs and parameters are the controls.",
-        Table(columns, rows),
+        tabulate(trained, cells),
     )
 
 
-def _score(value: float) -> str:
+def _score(record: TrialRecord, name: str) -> str:
+    value = score_of(record, name)
     return text.NONE if math.isnan(value) else f"{value:.6g}".replace("-", text.MINUS)

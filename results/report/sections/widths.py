@@ -1,4 +1,4 @@
-"""Which channels stay: the widths of the front, beside the original and uniform ones."""
+"""Which channels stay: the widths of the front, with the original and uniform ones."""
 
 from __future__ import annotations
 
@@ -32,34 +32,31 @@ def _blocks(run: RunData) -> Iterator[Block]:
 
 def columns(run: RunData) -> dict[str, Policy]:
     """Uniform widths at every budget, then the front by rising flops; titles say which."""
-    found: dict[str, Policy] = {}
+    titled: dict[str, Policy] = {}
     budgets: list[str | None] = [*run.budget_names]
     for budget in budgets or [None]:
         uniform = run.uniform_at(budget)
         if uniform is not None and uniform.policy is not None:
-            found[f"uniform at {budget}" if budget else "uniform"] = uniform.policy
+            titled[f"uniform at {budget}" if budget else "uniform"] = uniform.policy
     best = {final.policy for final in map(run.best_final, run.budget_names) if final}
     for r in trial_front(run.records):
-        if r.policy not in found.values():
+        if r.policy not in titled.values():
             star = "\N{BLACK STAR} " if r.policy in best else ""
-            found[f"{star}trial {r.number}, {text.number(r.flops_fraction, 1)} %"] = r.policy
-    return found
+            titled[f"{star}trial {r.number}, {text.number(r.flops_fraction, 1)} %"] = r.policy
+    return titled
 
 
 def _pictures(
     run: RunData, channels: Mapping[str, int], policies: Mapping[str, Policy]
 ) -> Iterator[Figure]:
-    names = list(channels)
     everything = {"original": Policy(channels), **policies}
-    parts = -(-len(names) // AT_ONCE)
-    size = -(-len(names) // parts)
-    for place in range(parts):
-        some = names[place * size : (place + 1) * size]
+    pages = text.pages(list(channels), AT_ONCE)
+    for place, groups in enumerate(pages):
         yield Figure(
             f"widths-{place}",
-            plots.heat_map(some, channels, everything, place),
-            _caption(run, some, place, parts),
-            _table(some, everything),
+            plots.heat_map(groups, channels, everything, place),
+            _caption(run, groups, place, len(pages)),
+            _table(groups, everything),
         )
 
 
