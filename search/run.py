@@ -93,12 +93,12 @@ def _search(
     ):
         _forecast(s)
         _run_trials(s)
-        done = partial(ended, s.study)
+        done = partial(ended, s.opened.study)
         with s.peers.exclusively("trains the finals", done, progress.say) as ours:
             if ours:
                 checks = [*_train(s), *_caveats(s)]
                 keep(folder=folder.owner.partition("#")[0], checks=tuple(checks))
-                end(s.study)
+                end(s.opened.study)
         s.checkpoints.clear()
         s.peers.outbox.clear()
 
@@ -115,7 +115,7 @@ def _forecast(s: Session) -> None:
     ]
     at_once, trials = run.engine.at_once, run.config.policies.trials
     seconds = sum(speed.of_trainings(jobs, run.space, at_once) for jobs in trainings)
-    ended = sum(record.state != "running" for record in load_records(s.study))
+    ended = sum(record.state != "running" for record in load_records(s.opened.study))
     stages = [
         Stage("trials", trials, seconds_of_trials(s.evaluator, budget, speed, run.engine), ended),
         Stage("trainings", sum(map(len, trainings)), seconds),
@@ -130,7 +130,7 @@ def _forecast(s: Session) -> None:
 
 def _run_trials(s: Session) -> None:
     trials, progress = s.run.config.policies.trials, s.run.progress
-    accuracies = [r.val_accuracy for r in load_records(s.study) if r.state == "complete"]
+    accuracies = [r.val_accuracy for r in load_records(s.opened.study) if r.state == "complete"]
 
     def watch(record: TrialRecord) -> None:
         if record.state == "complete":
@@ -145,7 +145,7 @@ def _run_trials(s: Session) -> None:
 
 def _train(s: Session) -> list[str]:
     """Train repeats, finals and compression baselines to the end; what was checked on the way."""
-    study, evaluator, trainer = s.study, s.evaluator, s.trainer
+    study, evaluator, trainer = s.opened.study, s.evaluator, s.trainer
     records = load_records(study)
     again = Repeats(records, evaluator)
     known = store.load(study, store.FINALS)
@@ -169,7 +169,7 @@ def _caveats(s: Session) -> Iterator[str]:
     """What a reader should know before believing the figures."""
     config = s.run.config
     origins = {"uniform", *config.policies.starts}
-    tried = sum(r.origin in origins for r in load_records(s.study))
+    tried = sum(r.origin in origins for r in load_records(s.opened.study))
     if warning := start_budget_warning(tried, config):
         yield warning
     if config.task.weights is not None:
@@ -200,7 +200,7 @@ def _starts(run: Prepared, scores: Mapping[str, Scores]) -> list[Start]:
 @contextmanager
 def _kept(s: Session, about: Provenance) -> Iterator[Callable[..., None]]:
     """Whatever ends the block, provenance and tables say how far the run got; so does the call."""
-    study, folder, began = s.study, s.run.folder.path, time.time()
+    study, folder, began = s.opened.study, s.run.folder.path, time.time()
     before = store.load(study, store.PROVENANCE)
     about = replace(about, started=before.started or time.strftime("%Y-%m-%d %H:%M"))
 

@@ -1,4 +1,4 @@
-"""A session: one process at work on a run, from its locked folder to its evaluator."""
+"""A session: one process that works on a run, from its locked folder to its evaluator."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-
-from optuna.samplers import BaseSampler
-from optuna.study import Study
 
 from prune_ops import Scores
 from results import store
@@ -22,6 +19,7 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.scoring import score, selection_scores
 from search.folder import Folder
 from search.interrupt import interrupts_heard
+from search.policies.sampler import BudgetSampler
 from search.policies.starts import Start
 from search.progress import Progress
 from search.study.network import fingerprint
@@ -40,7 +38,7 @@ Starts = Callable[[Mapping[str, Scores]], Sequence[Start]]
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What a run is of, before its folder is touched."""
+    """Task, space and engine of a run, before its folder is touched."""
 
     folder: Folder
     task: Task
@@ -51,17 +49,18 @@ class Prepared:
 
     @property
     def config(self) -> SearchConfig:
-        """Of the run."""
+        """The run's config."""
         return self.folder.config
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A run at work: its folder is locked, its log open, its study begun.
+    """A run whose folder is locked, whose log is open and whose study is begun.
 
     Attributes:
+        opened: the study, to which everything that is measured goes.
         scores: of criteria and sensitivities, as they were when the run began.
-        checkpoints: of long trainings; to be cleared when the work is done.
+        checkpoints: of long trainings; cleared when the work is done.
     """
 
     run: Prepared
@@ -72,11 +71,6 @@ class Session:
     checkpoints: InFolder
 
     @property
-    def study(self) -> Study:
-        """Where everything that is measured goes."""
-        return self.opened.study
-
-    @property
     def peers(self) -> Peers:
         """The other processes that work on the study, if any."""
         return self.opened.peers
@@ -85,7 +79,7 @@ class Session:
 def prepare(
     folder: Folder, engine: Engine, task: Task | None, progress: Progress, *checks: Check
 ) -> Prepared:
-    """Read the data, build the network and discover its space; see `prepared`."""
+    """Read the data, build the network and discover its space; see `search.task.prepare`."""
     task, space = prepared(task, folder.config, progress, *checks)
     return Prepared(
         folder=folder,
@@ -101,7 +95,7 @@ def prepare(
 def engine_of(
     folder: Folder, progress: Progress, resume_command: Callable[[], str]
 ) -> Iterator[Engine]:
-    """The engine of a run, connected, while the block lasts; Ctrl-C is heard in there.
+    """The engine of a run, connected, while the block lasts; no Ctrl-C is lost in there.
 
     Raises:
         UserError: engine or database cannot be used, or the database went away.
@@ -120,12 +114,12 @@ def engine_of(
 
 @contextmanager
 def session(
-    run: Prepared, sampler: BaseSampler, checkpoints: str, starts: Starts = lambda _: ()
+    run: Prepared, sampler: BudgetSampler, checkpoints: str, starts: Starts = lambda _: ()
 ) -> Iterator[Session]:
-    """Hold the run's folder and its study while the block lasts.
+    """Lock the run's folder and open its study while the block lasts.
 
     Args:
-        checkpoints: name of the folder, in the run's, for states of long trainings.
+        checkpoints: name of the subfolder for checkpoints of long trainings.
         starts: the policies to try first, from the scores.
 
     Raises:
@@ -137,35 +131,35 @@ def session(
         threads_suited_to(task.example[0].shape),
         folder.locked(),
         log.logged_to(folder.path / "log.txt"),
-        opened(folder, sampler) as there,
+        opened(folder, sampler) as study,
     ):
         scores = begun(
-            there,
+            study,
             folder,
             fingerprint(task, space),
             score=partial(score, task, space, run.config, run.progress),
             starts=starts,
             say=run.progress.say,
         )
-        kept = InFolder(folder.path / checkpoints)
+        in_folder = InFolder(folder.path / checkpoints)
         evaluator = Evaluator(
             task=task,
             space=space,
             scores=selection_scores(scores, run.config),
             config=run.config,
-            checkpoints=kept,
+            checkpoints=in_folder,
             damages=scores.get("iso_damage", {}),
         )
         yield Session(
             run=run,
-            opened=there,
+            opened=study,
             scores=scores,
             evaluator=evaluator,
             trainer=Trainer(
                 evaluator,
                 run.engine,
-                adopted(left_behind(there.study, folder.path).training_records, evaluator),
-                partial(store.save, there.study, store.TRAININGS),
+                adopted(left_behind(study.study, folder.path).training_records, evaluator),
+                partial(store.save, study.study, store.TRAININGS),
             ),
-            checkpoints=kept,
+            checkpoints=in_folder,
         )

@@ -18,7 +18,6 @@ OPTUNA = (
     "results/store.py",
     "search/engines/ray_tune.py",
     "search/policies/memory.py",
-    "search/run.py",
     "search/policies/sampler.py",
     "search/sharing/",
     "search/study/",

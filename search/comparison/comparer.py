@@ -57,7 +57,7 @@ class Comparer:
         self._keep(arms=tuple(rows), complete=True)
 
     def _begin(self, anew: bool) -> None:
-        s, before = self._s, store.load(self._s.study, store.COMPARISON)
+        s, before = self._s, store.load(self._s.opened.study, store.COMPARISON)
         if anew:
             reads = s.trainer.forget((COMPARISON, SWEEP))
             before = Comparison(earlier_reads=before.earlier_reads + reads)
@@ -82,7 +82,7 @@ class Comparer:
     def _structures(self, slim: nn.Module | None) -> list[Structure]:
         s, options = self._s, self._options
         scales = None if slim is None else scores_by("bn_scale", s.evaluator, slim)
-        front = finalists(load_records(s.study), s.evaluator, s.run.budgets, options.front)
+        front = finalists(load_records(s.opened.study), s.evaluator, s.run.budgets, options.front)
         return structures(options.structures, front, s.evaluator, scales)
 
     @property
@@ -128,7 +128,7 @@ class Comparer:
 
     def _keep(self, **changes: Any) -> None:
         self._so_far = replace(self._so_far, **changes)
-        store.save(self._s.study, store.COMPARISON, self._so_far)
+        store.save(self._s.opened.study, store.COMPARISON, self._so_far)
 
 
 def _number(value: int | None) -> int:
