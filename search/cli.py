@@ -18,7 +18,7 @@ from search.compare import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import SearchConfig, TaskConfig
-from search.crash import told
+from search.crash import crash_line
 from search.errors import SearchStopped
 from search.flags import USER_ERROR, Ended, Formatter, Parser, add_part
 from search.folder import Folder, resolve_folder
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # the model's code, or the data's: nobody else's runs here
         return _fail(f"stopped: {_EXITED.format(end.code)}", STOPPED)
     except Exception as error:
-        return _fail(told(error), STOPPED)
+        return _fail(crash_line(error), STOPPED)
 
 
 _EXITED = "the model or the data must return, but called sys.exit({!r}); mend that"
@@ -175,7 +175,7 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
     except UserError:
         raise
     except Exception as error:
-        raise _Cut(told(error, folder.path / "log.txt"), STOPPED) from error
+        raise _Cut(crash_line(error, folder.path / "log.txt"), STOPPED) from error
 
 
 def _show(run: Run, console: Console) -> None:
