@@ -36,7 +36,7 @@ class Folder:
     """``runs/<name>/``, with the config of its run, begun or not.
 
     >>> folder = resolve_folder({"budget": 0.5, "name": "mine"})
-    >>> with folder.locked():                                  # created; other processes are refused
+    >>> with folder.locked():  # created if need be; other processes are refused
     ...     study = open_study(folder, space)
     """
 
@@ -62,7 +62,7 @@ class Folder:
 
     @property
     def owner(self) -> str:
-        """A name of this folder, and of the process that has locked it, unique among all machines."""
+        """A name of this folder, unique among all machines, for the process that has locked it."""
         content = json.loads(_config_file(self.path).read_text())
         return f"{socket.gethostname()}:{self.path.resolve()}#{content.get('id', '')}"
 

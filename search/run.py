@@ -138,7 +138,7 @@ def _run_trials(s: Session) -> None:
             accuracies.append(record.val_accuracy)
         best = f"best {number(max(accuracies))} %" if accuracies else "none complete"
         progress.advance("trials", steps=record.state != "running", note=best)
-        log.watched(record)
+        log.ended(record)
 
     work = partial(s.run.engine.run, s.opened, s.evaluator, trials, watch)
     s.peers.until_ended(trials, work, progress.say)
