@@ -72,7 +72,7 @@ class CompareConfig(Options):
         return cls.of(**{name: value for name, value in options.items() if name != "interval"})
 
     def having(self, **options: Any) -> Self:
-        """As `Options.having`; ``interval``, which has one value left, is accepted for one version."""
+        """As `Options.having`; ``interval``, which has one value left, is accepted once more."""
         interval = options.pop("interval", "t")
         if interval != "t":
             raise UserError(
