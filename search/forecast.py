@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,6 +14,7 @@ from search.data.splits import Split
 from search.engines import Engine
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
+from search.training.hardware import torch_threads
 from search.training.layerwise import layer_flops
 from search.training.loop import evaluate
 from spaces import Budget, Space
@@ -60,7 +61,7 @@ def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Spee
     A training that fails is timed up to its failure, which the search itself will report.
     """
     policy = evaluator.space.uniform(budget)
-    with _threads(engine.threads):
+    with torch_threads(engine.threads):
         epoch, evaluation = _epoch(evaluator, Candidate(policy)), _evaluation(evaluator)
     return Speed(epoch, evaluation, evaluator.space.flops(policy))
 
@@ -68,7 +69,7 @@ def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Spee
 def seconds_of_trials(evaluator: Evaluator, budget: Budget, speed: Speed, engine: Engine) -> float:
     """Seconds of all trials: rung 0 is timed; how many are promoted follows from ``eta``."""
     judging = evaluator.config.judging
-    with _threads(engine.threads):
+    with torch_threads(engine.threads):
         uniform = Candidate(evaluator.space.uniform(budget))
         trial = evaluator.evaluate_rung(uniform, 0, seed=0).seconds + BOOKKEEPING
     promoted = judging.explore + (1 - judging.explore) / judging.eta
@@ -104,14 +105,3 @@ def _part(split: Split) -> Split:
     if len(split) <= IMAGES:
         return split
     return split.indexable().subset(torch.arange(IMAGES))
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Use this number of torch threads, as each trial will."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import results
-from prune_ops import Scores
 from results import Provenance, Run, TrialRecord, load_records, store, write_tables
 from results.record import Candidate
 from results.run import left_behind
@@ -27,7 +26,7 @@ from search.plans.compression_baselines import CompressionBaselines
 from search.plans.finals import Finals, SavedNetworks, finalists
 from search.plans.repeats import Repeats
 from search.policies.sampler import BudgetSampler, Plan, make
-from search.policies.starts import Start, start_budget_warning, starts
+from search.policies.starts import AllScores, Start, start_budget_warning, starts
 from search.progress import Progress, Stage
 from search.provenance import provenance, tested
 from search.session import Prepared, Session, engine_of, prepare, session
@@ -190,7 +189,7 @@ def _sampler(run: Prepared) -> BudgetSampler:
     )
 
 
-def _starts(run: Prepared, scores: Mapping[str, Scores]) -> list[Start]:
+def _starts(run: Prepared, scores: AllScores) -> list[Start]:
     ranked = {name: scores[name] for name in run.config.policies.starts}
     chosen = starts(run.space, ranked, run.budgets, run.config.searched)
     if warning := start_budget_warning(len(chosen), run.config):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from prune_ops import Scores
 from results import store
 from results.run import left_behind
 from search import log
@@ -20,7 +19,7 @@ from search.evaluation.scoring import score, selection_scores
 from search.folder import Folder
 from search.interrupt import interrupts_heard
 from search.policies.sampler import BudgetSampler
-from search.policies.starts import Start
+from search.policies.starts import AllScores, MakeStarts
 from search.progress import Progress
 from search.study.network import fingerprint
 from search.study.open import begun, check_storage, opened
@@ -32,8 +31,6 @@ from search.training.checkpoints import InFolder
 from search.training.hardware import threads_suited_to
 from search.training.trainer import Trainer, adopted
 from spaces import Budget, Space, UserError
-
-Starts = Callable[[Mapping[str, Scores]], Sequence[Start]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +62,7 @@ class Session:
 
     run: Prepared
     opened: OpenStudy
-    scores: Mapping[str, Scores]
+    scores: AllScores
     evaluator: Evaluator
     trainer: Trainer
     checkpoints: InFolder
@@ -114,7 +111,7 @@ def engine_of(
 
 @contextmanager
 def session(
-    run: Prepared, sampler: BudgetSampler, checkpoints: str, starts: Starts = lambda _: ()
+    run: Prepared, sampler: BudgetSampler, checkpoints: str, starts: MakeStarts = lambda _: ()
 ) -> Iterator[Session]:
     """Lock the run's folder and open its study while the block lasts.
 

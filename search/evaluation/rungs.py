@@ -44,10 +44,8 @@ class DominanceRule:
     >>> competitors = Competitors.of([Point(50, 0.90), Point(40, 0.85)])
     >>> rule.beaten_by(Point(50, 0.80), competitors)
     (2, 3)
-    >>> rule.stops(Point(50, 0.80), competitors, seed=1)
-    True
-    >>> rule.stops(Point(30, 0.80), competitors, seed=1)
-    False
+    >>> rule.dominated(Point(50, 0.80), competitors), rule.dominated(Point(30, 0.80), competitors)
+    (True, False)
 
     Plain halving would stop every small network, because a larger one is more accurate. So a trial
     is compared with its *peers* only: the trials that reached the same rung with at most its flops.
@@ -75,10 +73,6 @@ class DominanceRule:
     def dominated(self, point: Point, competitors: Competitors) -> bool:
         """Whether a trial loses against its peers at this rung."""
         return dominated(*self.beaten_by(point, competitors), self.eta)
-
-    def stops(self, point: Point, competitors: Competitors, *, seed: int) -> bool:
-        """Whether the trial with that seed stops at this rung."""
-        return self.dominated(point, competitors) and not self.explores(seed)
 
     def explores(self, seed: int) -> bool:
         """Whether the trial with that seed is promoted whatever its score, at each of its rungs."""

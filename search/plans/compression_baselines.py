@@ -54,8 +54,7 @@ class CompressionBaselines:
     @cached_property
     def jobs(self) -> list[TrainingJob]:
         """Every baseline with the first seed, then with the next."""
-        baselines = [entry for entry in self._entries if isinstance(entry, Baseline)]
-        return [self._job(b, seed) for seed in self._seeds for b in baselines]
+        return [self._job(b, seed) for seed in self._seeds for b in self._baselines]
 
     def rows(self, known: Known) -> list[CompressionBaseline]:
         """Ordered by network and seed."""
@@ -66,10 +65,13 @@ class CompressionBaselines:
 
     def failures(self, known: Known) -> list[str]:
         """What was left out or failed, and why."""
-        baselines = [entry for entry in self._entries if isinstance(entry, Baseline)]
-        pairs = [(b, seed) for b in baselines for seed in self._seeds]
+        pairs = [(b, seed) for b in self._baselines for seed in self._seeds]
         lines = [line for b, seed in pairs for line in failed(b.name, known(self._job(b, seed)))]
         return [*self._impossible, *lines]
+
+    @property
+    def _baselines(self) -> list[Baseline]:
+        return [entry for entry in self._entries if isinstance(entry, Baseline)]
 
     @property
     def _seeds(self) -> list[int]:

@@ -6,7 +6,7 @@ sensitivities set. Whatever a search finds has to beat them, and a sampler learn
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +38,16 @@ class Start:
         return {**self.policy} | ({CRITERION: self.criterion} if self.criterion else {})
 
 
+AllScores = Mapping[str, Scores]
+"""Of criteria every channel's score, of sensitivities every group's damages, under their names."""
+
+MakeStarts = Callable[[AllScores], Sequence[Start]]
+"""The policies to try first, from the scores."""
+
+
 def starts(
     space: Space,
-    scores: Mapping[str, Scores],
+    scores: AllScores,
     budgets: Sequence[Budget],
     criteria: Sequence[str] = (),
 ) -> list[Start]:

@@ -41,7 +41,7 @@ class Lease:
 
     @property
     def holder(self) -> str:
-        """The owner when this process last looked; empty if nobody was."""
+        """The owner when this process last looked; empty if there was none."""
         return json.loads(self._seen)["owner"] if self._seen else ""
 
     def take(self) -> bool:

@@ -12,7 +12,7 @@ import io
 import json
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,12 +24,11 @@ import torch
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
-from prune_ops import Scores
 from results.optuna_private import storage_of, study_id_of
 from results.store import plain_errors
 from search.config import SearchConfig
 from search.folder import Folder
-from search.policies.starts import Start
+from search.policies.starts import AllScores, MakeStarts
 from search.sharing.connection import connected
 from search.sharing.outbox import FolderOutbox
 from search.sharing.peers import SharedPeers
@@ -40,8 +39,6 @@ from spaces import UserError
 
 BEGUN, SCORES = "begun", "scores"
 """Attributes of the study: config and fingerprint; the scores."""
-
-AllScores = Mapping[str, Scores]
 
 
 @contextmanager
@@ -117,7 +114,7 @@ class StudyDatabase:
         opened: OpenStudy,
         network: dict[str, Any],
         score: Callable[[], AllScores],
-        starts: Callable[[AllScores], Sequence[Start]],
+        starts: MakeStarts,
         say: Callable[[str], None],
     ) -> AllScores:
         """As `search.study.open.begun`."""

@@ -6,7 +6,7 @@ study, so that a resumed run never mixes two. With it, see ``search.sharing.stor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
-from prune_ops import Scores
 from results import opening
 from results.store import plain_errors
 from search.folder import Folder
-from search.policies.starts import Start
+from search.policies.starts import AllScores, MakeStarts
 from search.study import network as identity
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue, open_study
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 ENDED = "ended"
 """Attribute of a study whose finals are done."""
-
-AllScores = Mapping[str, Scores]
 
 
 def opened(folder: Folder, sampler: BaseSampler) -> AbstractContextManager[OpenStudy]:
@@ -49,7 +46,7 @@ def begun(
     folder: Folder,
     network: dict[str, Any],
     score: Callable[[], AllScores],
-    starts: Callable[[AllScores], Sequence[Start]],
+    starts: MakeStarts,
     say: Callable[[str], None],
 ) -> AllScores:
     """Begin the run, or join it; returns its scores.
@@ -119,7 +116,7 @@ class StudyFile:
         opened: OpenStudy,
         network: dict[str, Any],
         score: Callable[[], AllScores],
-        starts: Callable[[AllScores], Sequence[Start]],
+        starts: MakeStarts,
         _say: Callable[[str], None],
     ) -> AllScores:
         """As `begun`; a study of an older version has no network yet."""

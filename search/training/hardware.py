@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -50,18 +50,22 @@ def prefer_channels_last(model: nn.Module, inputs: Tensor) -> None:
 
 
 @contextmanager
-def threads_suited_to(shape: tuple[int, ...]) -> Iterator[None]:
-    """Use one thread for the block if images (..., H, W) are tiny, else as many as before.
+def torch_threads(number: int) -> Iterator[None]:
+    """Have torch use this number of threads in the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads_suited_to(shape: tuple[int, ...]) -> AbstractContextManager[None]:
+    """Use one thread in the block if images (..., H, W) are tiny, else as many as before.
 
         with threads_suited_to((1, 8, 8)): ...
 
     A step on digits takes 10 ms with one thread or two, and three times as long with two when
     another process wants the second core: threads then wait for each other.
     """
-    before = torch.get_num_threads()
-    if math.prod(shape[-2:]) <= TINY:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return torch_threads(1 if math.prod(shape[-2:]) <= TINY else torch.get_num_threads())

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -174,7 +175,7 @@ def evaluate(model: nn.Module, split: Split, batch_size: int = 256) -> float:
 
 def _first(steps: int, split: Split, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
     batches = split.batches(recipe.batch_size, augment=True, seed=seed, epoch=epoch)
-    return (batch for _, batch in zip(range(steps), batches, strict=False))
+    return islice(batches, steps)
 
 
 def _lay_out(model: nn.Module, inputs: Tensor) -> None:
