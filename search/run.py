@@ -145,7 +145,7 @@ def _run_trials(s: Session) -> None:
 
 def _train(s: Session) -> list[str]:
     """Train repeats, finals and compression baselines to the end; the report's checks of them."""
-    study, evaluator, trainer = s.opened.study, s.evaluator, s.trainer
+    study, evaluator, trainer = s.opened.study, s.evaluator, s.trainer()
     records = load_records(study)
     again = Repeats(records, evaluator)
     stored = store.load(study, store.FINALS)

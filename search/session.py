@@ -64,13 +64,21 @@ class Session:
     opened: OpenStudy
     scores: AllScores
     evaluator: Evaluator
-    trainer: Trainer
     checkpoints: InFolder
 
     @property
     def peers(self) -> Peers:
         """The other processes that work on the study, if any."""
         return self.opened.peers
+
+    def trainer(self) -> Trainer:
+        """A trainer that knows all trainings of which the study has a record now.
+
+        Only a process that trains exclusively may have one: it saves all records at once.
+        """
+        known = left_behind(self.opened.study, self.run.folder.path).training_records
+        keep = partial(store.save, self.opened.study, store.TRAININGS)
+        return Trainer(self.evaluator, self.run.engine, adopted(known, self.evaluator), keep)
 
 
 def prepare(
@@ -148,15 +156,5 @@ def session(
             damages=scores.get("iso_damage", {}),
         )
         yield Session(
-            run=run,
-            opened=study,
-            scores=scores,
-            evaluator=evaluator,
-            trainer=Trainer(
-                evaluator,
-                run.engine,
-                adopted(left_behind(study.study, folder.path).training_records, evaluator),
-                partial(store.save, study.study, store.TRAININGS),
-            ),
-            checkpoints=in_folder,
+            run=run, opened=study, scores=scores, evaluator=evaluator, checkpoints=in_folder
         )

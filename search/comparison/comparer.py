@@ -37,6 +37,7 @@ class Comparer:
 
     def __init__(self, s: Session, options: CompareConfig) -> None:
         self._s, self._options = s, options
+        self._trainer = s.trainer()
         self._seeds = [s.run.config.policies.seed + k for k in range(options.seeds)]
         self._so_far = Comparison()
 
@@ -45,21 +46,21 @@ class Comparer:
         self._begin(anew)
         s, options = self._s, self._options
         slim = self._slimmed() if SLIMMING in options.structures else None
-        s.trainer.offer(sources_of(options, self._seeds, s.evaluator, slim))
+        self._trainer.offer(sources_of(options, self._seeds, s.evaluator, slim))
         compared = self._structures(slim)
         self._forecast(compared)
         if self._sweeps:
-            carry_out(self._sweep(), s.trainer, self._keep_sweep, self._tick)
+            carry_out(self._sweep(), self._trainer, self._keep_sweep, self._tick)
         points = self._so_far.sweep
         caveats = notes(points, options, _number(options.base_epochs), s.evaluator)
         self._keep(notes=tuple(caveats))
-        rows = carry_out(self._arms(compared, points), s.trainer, self._keep_arms, self._tick)
+        rows = carry_out(self._arms(compared, points), self._trainer, self._keep_arms, self._tick)
         self._keep(arms=tuple(rows), complete=True)
 
     def _begin(self, anew: bool) -> None:
         s, earlier = self._s, store.load(self._s.opened.study, store.COMPARISON)
         if anew:
-            reads = s.trainer.forget((COMPARISON, SWEEP))
+            reads = self._trainer.forget((COMPARISON, SWEEP))
             earlier = Comparison(earlier_reads=earlier.earlier_reads + reads)
         else:
             check_options(earlier, self._options, s.run.folder)
@@ -71,7 +72,7 @@ class Comparer:
         s, options = self._s, self._options
         return slimmed(
             s.evaluator,
-            s.trainer,
+            self._trainer,
             s.run.folder.path,
             _number(options.base_epochs),
             options.slimming_sparsity,
@@ -107,7 +108,7 @@ class Comparer:
         s, engine = self._s, self._s.run.engine
         swept = self._sweep().jobs if self._sweeps else []
         jobs = [*swept, *self._arms(compared, self._so_far.sweep).jobs]
-        missing = s.trainer.missing(jobs)
+        missing = self._trainer.missing(jobs)
         seconds = 0.0
         if missing:
             speed = measured_speed(s.evaluator, s.run.budgets[0], engine)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from search.progress import Progress
 from search.session import Prepared, Session
 from search.study.peers import OpenStudy
 from search.training.checkpoints import InFolder
-from search.training.trainer import Trainer
 from spaces import Budget
 
 HALF = Budget.parse("0.5")
@@ -106,18 +104,11 @@ def compare(
         engine=engine,
         progress=Progress(),
     )
-    trainer = Trainer(
-        evaluator,
-        engine,
-        store.load(study, store.TRAININGS),
-        partial(store.save, study, store.TRAININGS),
-    )
     session = Session(
         run=run,
         opened=OpenStudy(study),
         scores={},
         evaluator=evaluator,
-        trainer=trainer,
         checkpoints=InFolder(folder / "checkpoints"),
     )
     Comparer(session, asked).run(anew)
