@@ -37,7 +37,7 @@ from spaces import Budget
 
 
 class Sleeper(tune.Trainable):
-    """Stands in for ``ray_worker.Climber``: the same messages, and every rung only sleeps."""
+    """Stands in for ``ray_worker.RungActor``: the same messages, and every rung only sleeps."""
 
     nap = 0.5
 
@@ -117,7 +117,7 @@ def main() -> None:
     sampler = BudgetSampler(inner, space, [Budget.parse("0.5")], seed=0)
     evaluator = Evaluator(None, space, {}, SearchConfig())  # type: ignore[arg-type]
     Sleeper.nap = options.nap
-    ray_worker.Climber, ray_worker.sent = Sleeper, nothing_sent
+    ray_worker.RungActor, ray_worker.sent = Sleeper, nothing_sent
     ray_worker.unreadable = lambda _: ""
     where = where_to(options.storage)
     print(f"{options.model}, {options.sampler}, {where}, {options.workers} workers; ms a trial")

@@ -32,8 +32,8 @@ from results import TrialRecord
 from results.trust import noise_ceiling, trust_table
 from search import cache
 from search.config import SearchConfig
-from search.engines.crew import Crew, Rungs
 from search.engines.local import Local
+from search.engines.worker_pool import RungWork, WorkerPool
 from search.engines.workers import Processes
 from search.evaluation.evaluator import Evaluator, Training
 from search.evaluation.jobs import RungResult, TrainingJob
@@ -96,12 +96,12 @@ def _judged(
 ) -> Iterator[TrialRecord]:
     """With every proxy's score."""
     waiting = list(records)
-    crew: Crew[TrialRecord, RungResult]
-    with Processes(workers, Rungs(evaluator)) as crew:
-        while waiting or crew.busy:
-            while waiting and crew.idle:
-                crew.begin(waiting.pop())
-            record, result = crew.finished()
+    pool: WorkerPool[TrialRecord, RungResult]
+    with Processes(workers, RungWork(evaluator)) as pool:
+        while waiting or pool.busy:
+            while waiting and pool.idle:
+                pool.begin(waiting.pop())
+            record, result = pool.finished()
             if result.failure is not None:
                 raise SystemExit(f"policy {record.number}: {result.failure.reason}")
             yield replace(record, proxies=result.proxies)

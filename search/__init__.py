@@ -6,10 +6,10 @@
 
 import os
 
-# Threads that spin while they wait take the cores from the one that all wait for, as soon as
+# Threads that spin while they wait take the cores from the thread that all wait for, as soon as
 # anything else runs: on two busy cores a step of ResNet-20 took 3.2 s with two spinning threads and
-# 0.7 s with two sleeping ones. Read when torch starts its threads: this serves the command line,
-# and scripts that import this package before torch; others set it themselves.
+# 0.7 s with two sleeping ones. torch reads this when it starts its threads: it serves the
+# command line, and scripts that import this package before torch; others set it themselves.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from search.compare import compare

@@ -1,4 +1,4 @@
-"""Things that took time to make, kept in files: written whole or not at all, remade if damaged."""
+"""A cache of tensors in files: written whole or not at all, made again if damaged."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def key(*parts: object) -> str:
 
 
 def load(path: Path) -> Any:
-    """What ``save`` put there, on the CPU; None if nothing, or nothing readable, is there.
+    """What ``save`` wrote, on the CPU; None if the file is missing or damaged.
 
-    A damaged file is told of in a log line and left for ``save`` to replace.
+    A damaged file is reported in the log and left for ``save`` to replace.
     """
     if not path.is_file():
         return None
@@ -39,8 +39,7 @@ def load(path: Path) -> Any:
 def save(path: Path, content: Any) -> None:
     """Write tensors, in lists and dicts, so that a reader sees the old file or the new one.
 
-    A cache saves time and nothing depends on it: when it cannot be written (disk full, no
-    permission) a log line says so and the run goes on.
+    A file that cannot be written (disk full, no permission) is reported in the log and no error.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +50,7 @@ def save(path: Path, content: Any) -> None:
 
 
 def _check_sums(path: Path) -> None:
-    """torch reads flipped bytes of a tensor without a word."""
+    """Compare checksums: torch reads flipped bytes of a tensor without an error."""
     with zipfile.ZipFile(path) as archive:
         if broken := archive.testzip():
             raise zipfile.BadZipFile(f"{broken} is not as it was written")

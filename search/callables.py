@@ -1,4 +1,4 @@
-"""The user's own functions, named on the command line as ``package.module:function``."""
+"""The user's functions, named on the command line as ``package.module:function``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def resolve(spec: str) -> Callable[..., Any]:
     >>> resolve("math:sqrt")(9.0)
     3.0
 
-    Modules of the working directory are found too, after everything that is installed.
+    Modules of the working directory are found too, after all installed ones.
 
     Raises:
-        UserError: no such module, an error while it is imported, no such function.
+        UserError: no such module, an error in its import, no such function.
     """
     module_name, _, name = spec.partition(":")
     if os.getcwd() not in sys.path:  # a console script does not search the working directory
@@ -45,7 +45,7 @@ def call(spec: str, **optional: Any) -> Any:
     """Call the function with those of ``optional`` that its signature accepts by name.
 
     Raises:
-        UserError: as ``resolve``; or the function raised.
+        UserError: as ``resolve``, or the function raised.
     """
     function = resolve(spec)
     try:

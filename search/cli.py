@@ -1,4 +1,4 @@
-"""The command line: flags made from the config tree, errors in one line, what to do next."""
+"""The command line: flags from the config tree, errors in one line, and how to go on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from search.compare import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import SearchConfig, TaskConfig
-from search.crash import told
+from search.crash import crash_line
 from search.errors import SearchStopped
 from search.flags import USER_ERROR, Ended, Formatter, Parser, add_part
 from search.folder import Folder, resolve_folder
@@ -67,9 +67,9 @@ several runs, one report that compares them at equal FLOPs.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code: 0, 1 stopped, 2 the user's mistake, 130 Ctrl-C.
+    """Run the command line; returns 0, 1 (stopped), 2 (the user's mistake) or 130 (Ctrl-C).
 
-    Whatever happens, the last line on stderr says why it was not 0, and there is no traceback.
+    Where it is not 0, the last line on stderr says why. There is never a traceback.
 
     Raises:
         Ended: after ``--help``, and where the arguments do not parse.
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments[1:]) if command else _search(arguments)
     except UserError as error:
         return _fail(f"error: {error}", USER_ERROR)
-    except _Cut as cut:
+    except _CutShort as cut:
         return _fail(str(cut), cut.code)
     except SearchStopped as stopped:
         return _fail(f"stopped: {stopped}", STOPPED)
@@ -90,17 +90,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("interrupted before a run began; nothing is left to resume", INTERRUPTED)
     except Ended:
         raise
-    except SystemExit as end:  # the model's code, or the data's: nobody else's runs here
+    except SystemExit as end:  # raised by the user's model or data
         return _fail(f"stopped: {_EXITED.format(end.code)}", STOPPED)
     except Exception as error:
-        return _fail(told(error), STOPPED)
+        return _fail(crash_line(error), STOPPED)
 
 
 _EXITED = "the model or the data must return, but called sys.exit({!r}); mend that"
 
 
-class _Cut(Exception):
-    """Work that can be gone on with was cut short; what to say of it, and the exit code."""
+class _CutShort(Exception):
+    """Resumable work was cut short: the line that says so, and the exit code."""
 
     def __init__(self, line: str, code: int) -> None:
         super().__init__(line)
@@ -116,29 +116,29 @@ def _search(arguments: Sequence[str]) -> int:
 
 
 def _compare(arguments: Sequence[str]) -> int:
-    given = vars(_compare_parser().parse_args(arguments))
-    path = given.pop("run", None)
+    options = vars(_compare_parser().parse_args(arguments))
+    path = options.pop("run", None)
     check_plain("RUN", path or "")
-    own, rest = CompareConfig.split(given)
+    own, rest = CompareConfig.split(options)
     if path is None:
-        options, folder = CompareConfig.of(**own), resolve_folder(rest)
-        with _resumable(folder, lambda: _searching(folder, options)) as progress:
-            execute(folder, progress=progress, check=structure_check(options, folder))
+        config, folder = CompareConfig.of(**own), resolve_folder(rest)
+        with _resumable(folder, lambda: _search_command(folder, config)) as progress:
+            execute(folder, progress=progress, check=structure_check(config, folder))
     else:
         folder = folder_of(path, rest)
-        options = options_of(folder, own)
-    with _resumable(folder, lambda: resume_command(folder, options)) as progress:
-        run = execute_comparison(folder, options, progress=progress)
+        config = options_of(folder, own)
+    with _resumable(folder, lambda: resume_command(folder, config)) as progress:
+        run = execute_comparison(folder, config, progress=progress)
     console = Console()
     console.print(results.terminal_comparison(run.compared))
     console.print(f"\nreport: {run.folder / 'report.html'}", highlight=False, soft_wrap=True)
     return 0
 
 
-def _searching(folder: Folder, options: CompareConfig) -> str:
-    """What to type where the search before a comparison was cut short."""
+def _search_command(folder: Folder, config: CompareConfig) -> str:
+    """What to type to go on with a comparison whose search was cut short."""
     search = folder.resume_command.replace("search.py", "search.py compare", 1)
-    return f"{search} {options.flags}".rstrip()
+    return f"{search} {config.flags}".rstrip()
 
 
 def _report(arguments: Sequence[str]) -> int:
@@ -161,7 +161,7 @@ def _report(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]:
-    """Work on a run's folder; where it is cut short, ``command`` says how to go on."""
+    """Work on a run's folder; if it is cut short, ``command`` says how to go on."""
     try:
         with Progress(Console(stderr=True), duration) as progress:
             yield progress
@@ -169,17 +169,17 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
         if not folder.begun:
             raise
         interrupted = isinstance(reason, KeyboardInterrupt)
-        said = "interrupted" if interrupted else f"stopped: {reason}"
+        what = "interrupted" if interrupted else f"stopped: {reason}"
         code = INTERRUPTED if interrupted else STOPPED
-        raise _Cut(f"{said}; go on with: {command()}", code) from None
+        raise _CutShort(f"{what}; go on with: {command()}", code) from None
     except UserError:
         raise
     except Exception as error:
-        raise _Cut(told(error, folder.path / "log.txt"), STOPPED) from error
+        raise _CutShort(crash_line(error, folder.path / "log.txt"), STOPPED) from error
 
 
 def _show(run: Run, console: Console) -> None:
-    """The table, where the report is, and how to load what was found."""
+    """Print the table, the path of the report, and how to load the networks."""
     console.print(results.terminal_table(run))
     console.print(f"\nreport: {run.folder / 'report.html'}", highlight=False, soft_wrap=True)
     best = [final for final in run.finals if final.best]
@@ -209,8 +209,8 @@ def _inspect(arguments: Sequence[str]) -> int:
     options = vars(parser.parse_args(arguments))
     config = SearchConfig.of(**options)
     cache = Path(config.run.runs_dir) / ".cache"
-    given = with_data(config.task, cache) if "data" in options else without_data(config.task)
-    inspect(*given, config.task.round_to, Console())
+    built = with_data(config.task, cache) if "data" in options else without_data(config.task)
+    inspect(*built, config.task.round_to, Console())
     return 0
 
 
@@ -221,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
         description=ABOUT,
         epilog=MORE,
         formatter_class=Formatter,
-        argument_default=argparse.SUPPRESS,  # so that what was given is told from what was not
+        argument_default=argparse.SUPPRESS,  # an option that is not given must be absent
         allow_abbrev=False,
     )
     config = SearchConfig()
@@ -271,7 +271,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 
 
 def _fail(line: str, code: int) -> int:
-    """Whatever names and messages hold, it stays one line that any terminal can show."""
+    """Print the line on stderr, without line breaks and as any terminal can show it."""
     shown = " ".join(line.split("\n")).encode(errors="backslashreplace").decode()
     print(shown, file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""Fine-tune or from scratch? A run's front, trained in every arm. Read ``_compare`` downwards."""
+"""Fine-tune or from scratch? A run's front, trained in every arm. ``_compare`` is the overview."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from spaces import Space, UserError
 
 
 def compare(run: str | Path | None = None, task: Task | None = None, **options: Any) -> Run:
-    """Train what a run found, and uniform widths, in every arm: fine-tuned and from scratch.
+    """Train the front of a run, and uniform widths, in every arm: fine-tuned and from scratch.
 
     >>> run = search.compare("runs/digits_cnn-0.5", seeds=3)
     >>> run.comparison.groupby(["structure", "arm"])["test_accuracy"].mean()
 
-    What was measured, by the search too, is kept in the run and is not measured again.
+    Trainings are stored in the run; those that it has, from the search too, are not repeated.
 
     Args:
-        run: the folder of a run; without one a search comes first.
+        run: the folder of a run; without one a search is made first.
         task: what was pruned; without one it is built as the run's config says.
         options: every flag of ``python search.py compare --help`` under its name.
 
     Raises:
-        UserError: the run has no finished trials, is another network's, or an option cannot be.
+        UserError: the run has no finished trials or another network, or an option is invalid.
         SearchStopped: three trainings in a row died.
     """
     own, rest = CompareConfig.split(options)
@@ -61,7 +61,7 @@ def compare(run: str | Path | None = None, task: Task | None = None, **options: 
 
 
 def structure_check(options: CompareConfig, folder: Folder) -> Check:
-    """Refuses a network that has not what the structures need, before anything is trained."""
+    """A check that refuses a network without what the structures need."""
 
     def check(model: nn.Module, space: Space) -> None:
         if SLIMMING in options.structures:
@@ -82,7 +82,7 @@ def execute_comparison(
     task: Task | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """The comparison; where it was cut short, the rest of it."""
+    """Run the comparison, or what is left of one that was cut short."""
     progress = progress or Progress()
     with engine_of(folder, progress, lambda: resume_command(folder, options)) as engine:
         _compare(folder, options, engine, task, progress)
@@ -102,8 +102,8 @@ def _compare(
 
     checks = (same_network, unchanged(folder), structure_check(options, folder))
     run = prepare(folder, engine, task, progress, *checks)
-    nobody = BudgetSampler(make("random", Plan(0, 1)), run.space, run.budgets, seed=0)
-    with session(run, nobody, "checkpoints-of-comparison") as s:
+    sampler = BudgetSampler(make("random", Plan(0, 1)), run.space, run.budgets, seed=0)  # unused
+    with session(run, sampler, "checkpoints-of-comparison") as s:
         with s.peers.exclusively("compares", lambda: False, progress.say):
             Comparer(s, settled(options, s.evaluator)).run(options.anew)
         s.checkpoints.clear()

@@ -1,4 +1,4 @@
-"""What ends a search, or a training, from inside it."""
+"""Errors that end a search or a training from inside it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from spaces.errors import UserError
 
 
 class SearchStopped(RuntimeError):
-    """The search cannot usefully go on; the message says why in one line."""
+    """The search cannot go on; the message says why in one line."""
 
 
 class DatabaseLost(UserError):
-    """The database was there when the run began and has not come back; nothing measured is lost."""
+    """The database went away during the run and has not come back; no result is lost."""
 
 
 class Diverged(ArithmeticError):

@@ -16,7 +16,7 @@ USER_ERROR = 2
 
 
 def add_part(parser: argparse.ArgumentParser, part: Options, skip: Sequence[str] = ()) -> None:
-    """A flag for every option of a part, under its heading; names of before are not in the help."""
+    """A flag for every option of a part, under its heading; former names are not in the help."""
     group = parser.add_argument_group((type(part).__doc__ or "").strip())
     hints = typing.get_type_hints(type(part))
     for _, option in part.leaves():
@@ -29,7 +29,7 @@ def add_part(parser: argparse.ArgumentParser, part: Options, skip: Sequence[str]
 
 
 def _kind(hint: Any, name: str) -> dict[str, Any]:
-    """What argparse must know of a field's type."""
+    """The arguments of ``add_argument`` that follow from a field's type."""
     (kind, *_), several = kinds_of(hint)
     if kind is bool:
         return {"action": "store_true"}
@@ -55,14 +55,14 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=26, width=79)
 
     def _split_lines(self, text: str, width: int) -> list[str]:
-        """As argparse's, but that names with hyphens stay whole."""
+        """As argparse's, but names with hyphens stay whole."""
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 class Ended(SystemExit):
-    """The command line said all there is to say: help, or a complaint.
+    """The command line has printed its help or a complaint.
 
-    Of its own class, since a user's code may raise ``SystemExit`` too.
+    A class of its own, since a user's code may raise ``SystemExit`` too.
     """
 
 
@@ -70,19 +70,19 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str], namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """As argparse's, which finds no value in ``--seed=--`` and makes do with an empty list."""
+        """As argparse's, but refuses ``--seed=--``, which it would take for an empty list."""
         for word in args:
             if word.startswith("--") and word.endswith("=--"):
                 self.error(f"argument {word.removesuffix('=--')}: expected a value, not --")
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """argparse's complaints in one line like all others, without its usage."""
+        """A complaint of argparse in one line, without the usage."""
         line = " ".join(message.split()).encode(errors="backslashreplace").decode()
         self.exit(USER_ERROR, f"error: {line}; see --help\n")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """Say ``message`` on stderr and end.
+        """Print ``message`` on stderr and end.
 
         Raises:
             Ended: always.

@@ -1,4 +1,4 @@
-"""Whether others count what the search counted, and where they do not: in which layer, and why."""
+"""The search's FLOPs against the counts of fvcore and torch: where they differ, and why."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from spaces.cost import layer_flops
 from spaces.counters import KNOWN_GAPS, Count, opinions
 
 MOST_NAMED = 3
-"""So many layers, or operations, are named; of more it is said how many they are."""
+"""How many layers, or operations, are named; of the rest only the number is given."""
 
 
 def flops_check(finals: Sequence[FinalRecord], evaluator: Evaluator) -> Iterator[str]:
-    """What fvcore and torch count, beside the search, in the best network of every budget.
+    """Compare the counts of fvcore and torch for the best network of every budget.
 
     >>> list(flops_check(run.finals, evaluator))
     ['fvcore and torch count 713,856 flops in trial 29, exactly what the search did']
@@ -34,12 +34,12 @@ def flops_check(finals: Sequence[FinalRecord], evaluator: Evaluator) -> Iterator
 def compared(
     name: str, flops: int, small: nn.Module, space: Space, counts: Iterable[Count]
 ) -> Iterator[str]:
-    """One line for those that agree, and one for each that does not, or that failed.
+    """One line for the counters that agree, and one for each that differs or failed.
 
     Args:
-        name: of the network.
-        flops: what the search says that it costs.
-        small: the network, cut as a policy of ``space`` says.
+        name: name of the network.
+        flops: the search's count.
+        small: the network, cut by a policy of ``space``.
     """
     counts = list(counts)
     agreeing = [c.counter for c in counts if not c.failure and c.total == flops]
@@ -55,12 +55,12 @@ def compared(
             yield f"{count.counter} cannot count the flops of {name} ({count.failure})"
         elif count.total != flops:
             reasons = "; ".join(_differences(count, ours, space))
-            said = f"{count.counter} counts {count.total:,} flops in {name}, the search {flops:,}"
-            yield f"{said}: {reasons}" if reasons else said
+            line = f"{count.counter} counts {count.total:,} flops in {name}, the search {flops:,}"
+            yield f"{line}: {reasons}" if reasons else line
 
 
 def _by_first_name(flops: Mapping[str, int], model: nn.Module) -> Counter[str]:
-    """A module that stands in two places is one module."""
+    """Add up a module's flops under its first name, where it has several."""
     first = {id(module): name for name, module in model.named_modules()}
     same = {n: first[id(m)] for n, m in model.named_modules(remove_duplicate=False)}
     total: Counter[str] = Counter()
@@ -70,21 +70,21 @@ def _by_first_name(flops: Mapping[str, int], model: nn.Module) -> Counter[str]:
 
 
 def _differences(count: Count, ours: Counter[str], space: Space) -> Iterator[str]:
-    """Where a counter and the search differ: how much, in which layers, and why."""
+    """How much a counter and the search differ, in which layers, and why."""
     layers: defaultdict[tuple[bool, str], dict[str, int]] = defaultdict(dict)
     for layer in dict.fromkeys([*ours, *count.layers]):
         more = count.layers.get(layer, 0) - ours[layer]
         if more:
             why = _left_out(layer, space) if more > 0 else _skipped(count, layer)
             layers[more > 0, why][layer] = abs(more)
-    for (more_of_them, why), found in layers.items():
-        sense = "more" if more_of_them else "fewer"
-        named = text.some([layer or "the network itself" for layer in found], MOST_NAMED)
-        yield f"{sum(found.values()):,} {sense} in {named} ({why})"
+    for (is_more, why), flops in layers.items():
+        sense = "more" if is_more else "fewer"
+        named = text.some([layer or "the network itself" for layer in flops], MOST_NAMED)
+        yield f"{sum(flops.values()):,} {sense} in {named} ({why})"
 
 
 def _skipped(count: Count, layer: str) -> str:
-    """Why a counter finds less in a layer."""
+    """Why a counter counts less in a layer."""
     operations = count.skipped.get(layer, ())
     if known := dict.fromkeys(KNOWN_GAPS[op] for op in operations if op in KNOWN_GAPS):
         return f"{count.counter} skips {' and '.join(known)}"
@@ -92,7 +92,7 @@ def _skipped(count: Count, layer: str) -> str:
 
 
 def _left_out(layer: str, space: Space) -> str:
-    """Why the search finds less in a layer."""
+    """Why the search counts less in a layer."""
     operations = {u.operation for u in space.uncounted if u.module == layer}
     if operations:
         return f"the search does not count {' and '.join(sorted(operations))}"

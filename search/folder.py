@@ -1,4 +1,4 @@
-"""A run's folder: which one, whether it may be used, and what lies in it from the start."""
+"""A run's folder: which one it is, whether it may be used, and its ``config.json``."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ FINISHED = "finished"
 
 @dataclass(frozen=True)
 class Folder:
-    """``runs/<name>/``, with the config of the run that lives or is to live there.
+    """``runs/<name>/``, with the config of its run, begun or not.
 
     >>> folder = resolve_folder({"budget": 0.5, "name": "mine"})
-    >>> with folder.locked():                                  # made, and kept from other processes
+    >>> with folder.locked():  # created if need be; other processes are refused
     ...     study = open_study(folder, space)
     """
 
@@ -45,7 +45,7 @@ class Folder:
 
     @property
     def begun(self) -> bool:
-        """Whether there is a run to go on with."""
+        """Whether there is a run to resume."""
         return _config_file(self.path).is_file()
 
     @property
@@ -62,13 +62,13 @@ class Folder:
 
     @property
     def owner(self) -> str:
-        """Names this folder, and so the process that holds it, among those of all machines."""
-        about = json.loads(_config_file(self.path).read_text())
-        return f"{socket.gethostname()}:{self.path.resolve()}#{about.get('id', '')}"
+        """A name of this folder, unique among all machines, for the process that has locked it."""
+        content = json.loads(_config_file(self.path).read_text())
+        return f"{socket.gethostname()}:{self.path.resolve()}#{content.get('id', '')}"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder if need be, and hold it: a second process is refused.
+        """Create the folder if need be, and lock it: a second process is refused.
 
         Raises:
             UserError: the folder cannot be written, or another process works on the run.
@@ -76,18 +76,18 @@ class Folder:
         with plain_errors(str(self.path)):
             self.path.mkdir(parents=True, exist_ok=True)
         if not self.begun:
-            write_text(_config_file(self.path), json.dumps(self._about(), indent=2) + "\n")
+            write_text(_config_file(self.path), json.dumps(self._content(), indent=2) + "\n")
         with open(_config_file(self.path)) as file:
             _lock(file, self.path)
-            yield  # the system releases the lock when the file is closed, or the process killed
+            yield  # closing the file, or the end of the process, releases the lock
 
     def finish(self) -> None:
-        """Say that the search is done and has its report."""
+        """Record that the search is done and has its report."""
         with plain_errors(str(self.path)):
             (self.path / FINISHED).touch()
 
     def scores(self, compute: Callable[[], Mapping[str, Scores]]) -> Mapping[str, Scores]:
-        """The run's scores: as they were when it began, so that resuming it prunes alike."""
+        """The scores that were stored when the run began; without any, compute and store them."""
         path = self.path / "scores.pt"
         stored = cache.load(path)
         if stored is None:
@@ -95,8 +95,8 @@ class Folder:
             cache.save(path, stored)
         return stored
 
-    def _about(self) -> dict[str, Any]:
-        """What ``config.json`` holds."""
+    def _content(self) -> dict[str, Any]:
+        """The content of ``config.json``."""
         return {
             "id": uuid.uuid4().hex[:8],
             "config": self.config.to_dict(),
@@ -107,75 +107,75 @@ class Folder:
 
 
 def resolve_folder(options: Mapping[str, Any]) -> Folder:
-    """The folder that these options ask for; nothing is made yet.
+    """The folder that these options mean; nothing is created yet.
 
-    With ``resume`` it is the named run, or the latest that is not finished, and options that are
-    not given are those of that run. Without, it is a new one, or the named one if that was begun
-    with the same config and is not finished.
+    With ``resume`` it is the named run, or the latest unfinished one, and options that are not
+    given are those of that run. Otherwise it is a new folder, or that of the named run if it has
+    the same config and is not finished.
 
     Raises:
-        UserError: nothing to resume, a finished run or somebody's folder in the way, or another
+        UserError: nothing to resume, a finished run or another folder of that name, or another
             config than the run began with, naming the differences.
     """
-    asked = SearchConfig.of(**options)
-    runs = Path(asked.run.runs_dir)
+    config = SearchConfig.of(**options)
+    runs = Path(config.run.runs_dir)
     _check_writable(runs)
-    if asked.run.storage is not None:
-        database.parsed(asked.run.storage)
-    name = asked.run.name or (_latest(runs) if asked.run.resume else _new_name(asked, runs))
+    if config.run.storage is not None:
+        database.parsed(config.run.storage)
+    name = config.run.name or (_latest(runs) if config.run.resume else _new_name(config, runs))
     path = runs / name
     if not _config_file(path).is_file():
-        return Folder(_vacant(path, asked.run), asked.having(name=name))
+        return Folder(_vacant(path, config.run), config.having(name=name))
     stored = _stored(path)
     _check_storage(path, stored.run.storage, options)
-    if asked.run.resume:
-        asked = stored.having(**_elsewhere(stored, options), **options)
+    if config.run.resume:
+        config = stored.having(**_cluster_defaults(stored, options), **options)
     elif finished(path):
         raise UserError(
             f"--name must be new, but {path} holds a finished run; choose another name, or remove "
             "the folder"
         )
-    if differences := stored.differences(asked):
+    if differences := stored.differences(config):
         raise UserError(
             f"a run is resumed with the config it began with, but {path} differs: "
             f"{'; '.join(differences)}; leave these out (with --resume), or choose another --name"
         )
-    return Folder(path, asked.having(name=name))
+    return Folder(path, config.having(name=name))
 
 
 def _check_storage(path: Path, begun: str | None, options: Mapping[str, Any]) -> None:
-    asked = options.get("storage")
-    if asked is None and (begun is None or options.get("resume")):
+    given = options.get("storage")
+    if given is None and (begun is None or options.get("resume")):
         return
-    there, here = (url and database.shown(url) for url in (begun, asked))
-    if there != here:
+    stored, current = (url and database.shown(url) for url in (begun, given))
+    if stored != current:
         raise UserError(
-            f"a run stays in the storage it began in, but {path} has {there or 'study.db'}, "
-            f"and --storage is {here or 'not given'}; choose another --name for another storage"
+            f"a run stays in the storage it began in, but {path} has {stored or 'study.db'}, "
+            f"and --storage is {current or 'not given'}; choose another --name for another storage"
         )
 
 
-def _elsewhere(stored: SearchConfig, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Another engine than the run began with leaves what is of its cluster behind."""
+def _cluster_defaults(stored: SearchConfig, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Unset the cluster options of the run if it goes on with another engine."""
     if options.get("engine", stored.run.engine) == stored.run.engine:
         return {}
     return {name: None for name in ("address", "gpus_per_trial") if name not in options}
 
 
 def _check_writable(runs: Path) -> None:
-    """Told before anything is trained; the folder itself is made only when a run begins."""
-    there = next(p for p in (runs, *runs.absolute().parents) if p.exists())
+    """Refuse at once; the folder itself is created only when the run begins."""
+    existing = next(p for p in (runs, *runs.absolute().parents) if p.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):  # os.access says yes to root, whatever it is
+        with tempfile.TemporaryFile(dir=existing):  # os.access always says yes to root
             return
     except OSError as error:
         raise UserError(
-            f"--runs-dir must be a folder that can be written, but {there} is not"
+            f"--runs-dir must be a folder that can be written, but {existing} is not"
         ) from error
 
 
 def finished(path: Path) -> bool:
-    """Whether the search got to its end; a report may be made before."""
+    """Whether the search has ended; a report may be made before."""
     return (path / FINISHED).is_file()
 
 
@@ -213,7 +213,7 @@ def _latest(runs: Path) -> str:
 
 
 def _new_name(config: SearchConfig, runs: Path) -> str:
-    """Of the model and the budgets, numbered from the second such run on."""
+    """A name of model and budgets, with a number from the second such run on."""
     stem = re.sub(r"[^\w.-]+", "-", "-".join([config.task.model, *config.policies.budget]))
     number = 1
     while (runs / (name := stem if number == 1 else f"{stem}-{number}")).exists():

@@ -1,10 +1,10 @@
-"""How long work will take, from one step of each kind of it."""
+"""How long work will take, from a timed part of each kind of it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,19 +14,20 @@ from search.data.splits import Split
 from search.engines import Engine
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
+from search.training.hardware import torch_threads
 from search.training.layerwise import layer_flops
 from search.training.loop import evaluate
 from spaces import Budget, Space
 
 IMAGES = 1024
-"""So many images of each split are enough to time an epoch or an evaluation by."""
+"""Images of each split by which an epoch and an evaluation are timed."""
 BOOKKEEPING = 0.1
-"""Seconds a trial for the sampler and the database."""
+"""Seconds per trial for the sampler and the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Seconds of the parts of trials and trainings, as they were timed.
+    """The timed parts of trials and trainings, in seconds.
 
     >>> speed = measured_speed(evaluator, Budget.parse("0.5"), engine)
     >>> speed.of_trainings(jobs, evaluator.space, at_once=2)
@@ -42,7 +43,7 @@ class Speed:
     flops: int
 
     def of_trainings(self, jobs: Sequence[TrainingJob], space: Space, at_once: int) -> float:
-        """Of all these trainings; networks of other sizes are reckoned by their flops."""
+        """Seconds of all these trainings; the time of an epoch is proportional to the flops."""
         if not jobs:
             return 0.0
         seconds = sum(self._of_training(job, space) for job in jobs)
@@ -55,21 +56,20 @@ class Speed:
 
 
 def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Speed:
-    """Time a part of an epoch and of an evaluation of uniform widths.
+    """Time a part of an epoch with uniform widths, and a part of an evaluation, on this machine.
 
-    On this machine, whatever the engine's machines are. A training that fails counts as it went:
-    the search itself will tell of it.
+    A training that fails is timed up to its failure, which the search itself will report.
     """
     policy = evaluator.space.uniform(budget)
-    with _threads(engine.threads):
+    with torch_threads(engine.threads):
         epoch, evaluation = _epoch(evaluator, Candidate(policy)), _evaluation(evaluator)
     return Speed(epoch, evaluation, evaluator.space.flops(policy))
 
 
 def seconds_of_trials(evaluator: Evaluator, budget: Budget, speed: Speed, engine: Engine) -> float:
-    """Of all trials: rung 0 is timed, and how many are promoted follows from ``eta``."""
+    """Seconds of all trials: rung 0 is timed; how many are promoted follows from ``eta``."""
     judging = evaluator.config.judging
-    with _threads(engine.threads):
+    with torch_threads(engine.threads):
         uniform = Candidate(evaluator.space.uniform(budget))
         trial = evaluator.evaluate_rung(uniform, 0, seed=0).seconds + BOOKKEEPING
     promoted = judging.explore + (1 - judging.explore) / judging.eta
@@ -82,7 +82,7 @@ def _epoch(evaluator: Evaluator, candidate: Candidate) -> float:
     """Seconds of one epoch in the run's mode."""
     task, specs = evaluator.task, evaluator.specs
     part = _part(task.train)
-    # A small set would get a recipe of its own; the steps timed are to be those of the search.
+    # The part gets the batch size of the whole set: a small set would have a smaller one.
     spec = replace(specs.in_mode(candidate.policy, 1), epochs=1)
     config = evaluator.config.having(batch_size=specs.recipe(spec).batch_size)
     shortened = replace(evaluator, task=replace(task, train=part), config=config)
@@ -105,14 +105,3 @@ def _part(split: Split) -> Split:
     if len(split) <= IMAGES:
         return split
     return split.indexable().subset(torch.arange(IMAGES))
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """With the threads that each trial will have."""
-    usual = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)

@@ -1,4 +1,4 @@
-"""Ctrl-C that is not lost, wherever it comes: torch has callbacks in which Python drops it."""
+"""Ctrl-C that is not lost: torch has callbacks in which Python drops it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from contextlib import contextmanager
 from typing import Any
 
 AGAIN_SECONDS = 0.05
-"""So long after it was dropped the interrupt comes again, when the callback is over."""
+"""How long after it was dropped the interrupt is raised again; the callback is over then."""
 
 
 @contextmanager
 def interrupts_heard() -> Iterator[None]:
-    """A ``KeyboardInterrupt`` that Python could only ignore is raised again, soon afterwards.
+    """Raise a ``KeyboardInterrupt`` that Python had to ignore again, soon afterwards.
 
     >>> with interrupts_heard():
-    ...     engine.run(study, climb, 48, watch)
+    ...     engine.run(opened, evaluator, 48, watch)
 
     While networks are copied and cut, most interrupts come in a callback of ``torch.utils.weak``.
-    There they would be printed as "Exception ignored in" and the search would go on.
+    Python would print "Exception ignored in" and the search would go on.
     """
-    usual, main = sys.unraisablehook, threading.main_thread().ident
+    default, main = sys.unraisablehook, threading.main_thread().ident
 
     def hook(unraisable: Any) -> None:
         if unraisable.exc_type is not KeyboardInterrupt:
-            usual(unraisable)
+            default(unraisable)
             return
         again = threading.Timer(AGAIN_SECONDS, signal.pthread_kill, [main, signal.SIGINT])
         again.daemon = True
@@ -37,4 +37,4 @@ def interrupts_heard() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.unraisablehook = usual
+        sys.unraisablehook = default

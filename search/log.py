@@ -16,10 +16,10 @@ _logger = logging.getLogger("search")
 
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """What the search logs goes to the end of ``path`` too, while the block lasts.
+    """Append what the search logs to ``path`` while the block lasts.
 
     >>> with logged_to(folder.path / "log.txt"):
-    ...     engine.run(study, evaluator, 48, log.watched)
+    ...     engine.run(study, evaluator, 48, log.ended)
     """
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
@@ -35,20 +35,20 @@ def logged_to(path: Path) -> Iterator[None]:
 
 
 def measured(record: TrialRecord, result: RungResult, where: str) -> None:
-    """One line: trial, rung, node, what came out, and the policy."""
+    """One line: trial, rung, node, result and policy."""
     _logger.info(
         "trial %d rung %d on %s: %s in %.1f s; policy %s",
         record.number,
         result.rung,
         where,
-        _said(result),
+        _summary(result),
         result.seconds,
         record.policy.to_json(),
     )
 
 
 def trained(record: TrainingRecord) -> None:
-    """One line for a network that was trained to the end, or failed."""
+    """One line for a training that is done or failed."""
     spec = record.spec
     _logger.info(
         "trained %s for %s, %d epochs with seed %d: %s in %.1f s; policy %s",
@@ -62,13 +62,13 @@ def trained(record: TrainingRecord) -> None:
     )
 
 
-def watched(record: TrialRecord) -> None:
+def ended(record: TrialRecord) -> None:
     """One line for a trial that has ended."""
     if record.state != "running":
         _logger.info("trial %d %s %s", record.number, record.state, record.reason)
 
 
-def _said(result: RungResult) -> str:
+def _summary(result: RungResult) -> str:
     if result.failure is not None:
         return f"failed: {result.failure.reason}"
     if result.rung == 0:

@@ -1,4 +1,4 @@
-"""What any text of the user's must be, since it may name a file, and may be printed."""
+"""A check of the user's texts, which may become file names and may be printed."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import unicodedata
 from spaces.errors import UserError
 
 CONTROLS = "Cc", "Cs"
-"""Unicode's categories of line breaks and their like, and of halves of characters."""
+"""Unicode categories of control characters and of surrogates."""
 
 LONGEST = 255
-"""Bytes of a name between two slashes: more is no file's on any system."""
+"""Bytes of a file name: no file system takes more."""
 
 
 def check_plain(name: str, text: str) -> None:
-    """Refuse what no file can be called and no terminal show.
+    """Refuse a text that cannot be a file name or cannot be printed.
 
     >>> check_plain("--weights", "runs/one.pt")
 
     Args:
-        name: of the option, for the message.
+        name: name of the option, for the message.
 
     Raises:
-        UserError: a line break or its like, half a character, or a part of more than 255 bytes.
+        UserError: a control character, a surrogate, or a part of more than 255 bytes.
     """
     if any(unicodedata.category(character) in CONTROLS for character in text):
         raise UserError(f"{name} must be plain text, but got {text[:LONGEST]!r}")

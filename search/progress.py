@@ -1,4 +1,4 @@
-"""What a person sees while work goes on: a bar in a terminal, a line now and then elsewhere."""
+"""Progress of work: a bar in a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 PAUSE_SECONDS = 15.0
-"""Where there is no terminal, at most one line in so many seconds."""
+"""Without a terminal, the least time between two lines."""
 
 
 @dataclass
 class Stage:
-    """A part of the work: so many steps, forecast to take so many seconds together."""
+    """A part of the work: its steps, and the seconds that they are forecast to take together."""
 
     name: str
     steps: int
@@ -25,19 +25,19 @@ class Stage:
 
     @property
     def seconds_done(self) -> float:
-        """Of the forecast seconds, those whose steps are done."""
+        """The part of the forecast seconds whose steps are done."""
         return self.seconds * self.done / max(self.steps, 1)
 
 
 class Progress:
-    """Follows work in stages; without a console it shows nothing.
+    """Shows the progress of work in stages; nothing without a console.
 
     >>> with Progress(Console(stderr=True)) as progress:
     ...     progress.begin([Stage("trials", 48, seconds=90.0), Stage("finals", 9, seconds=40.0)])
     ...     progress.advance("trials", note="best 93.41 %")
 
     Args:
-        duration: how a number of seconds is written.
+        duration: formats seconds.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Progress:
         self._silent_until = 0.0
         self._stages: dict[str, Stage] = {}
         self._began, self._head_start = 0.0, 0.0
-        self._said: set[str] = set()
+        self._lines_said: set[str] = set()
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -67,36 +67,36 @@ class Progress:
         self._bar.stop()
 
     def say(self, line: str) -> None:
-        """One line that stays."""
+        """Print a line that stays."""
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def say_once(self, line: str) -> None:
-        """The same, however often it is told."""
-        if line not in self._said:
-            self._said.add(line)
+        """Print a line that stays, unless it was printed before."""
+        if line not in self._lines_said:
+            self._lines_said.add(line)
             self.say(line)
 
     def waiting(self, what: str) -> None:
-        """Show, in a terminal, what is waited for."""
+        """In a terminal, show what the program waits for."""
         self._bar.update(self._line, description=what)
 
     def working(self, what: str, done: int, total: int) -> None:
-        """So much is done of work that was not forecast."""
+        """Show how far work is that was not forecast."""
         self._show(what, done, total, f"{100 * done // max(total, 1)} %")
 
     def begin(self, stages: Sequence[Stage]) -> None:
-        """Work in these stages begins; what is done of them already was done before."""
+        """Begin work in these stages; steps that are done already were done before."""
         self._stages = {stage.name: stage for stage in stages}
         self._began, self._head_start = time.perf_counter(), self._done
         self._silent_until = 0.0
 
     def resize(self, name: str, steps: int) -> None:
-        """The stage begins, and has so many steps as nobody could know before."""
+        """Correct the number of steps of a stage, now that it is known."""
         self._stages.setdefault(name, Stage(name, steps, 0.0)).steps = steps
         self._silent_until = 0.0
 
     def advance(self, name: str, steps: int = 1, note: str = "") -> None:
-        """So many steps more of a stage are done; 0 shows the note alone."""
+        """Count steps of a stage as done; 0 shows the note alone."""
         stage = self._stages.setdefault(name, Stage(name, 0, 0.0))
         stage.done += steps
         left = f"{self._duration(self._left)} left"
@@ -108,7 +108,7 @@ class Progress:
 
     @property
     def _left(self) -> float:
-        """The rest of the forecast in seconds, at the pace so far."""
+        """Seconds left, from the forecast and the pace so far."""
         total = sum(stage.seconds for stage in self._stages.values())
         since = self._done - self._head_start
         pace = (time.perf_counter() - self._began) / since if since > 0 else 1.0

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, commit, device, and what was checked."""
+"""The provenance of a result: config, versions, commit, device."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def provenance(
     space: Space,
     budgets: Sequence[Budget],
 ) -> Provenance:
-    """What the report needs beyond the records, as far as it is known when a run begins."""
+    """What the report needs beyond the records, as far as it is known when the run begins."""
     return Provenance(
         run=name,
         task=task.name,
@@ -58,12 +58,12 @@ def provenance(
 
 
 def uncounted(space: Space) -> list[dict[str, str]]:
-    """The operations that multiply weights and are in no count, as plain data."""
+    """The operations with weights that no count includes, as plain data."""
     return [{"module": u.module, "operation": u.operation} for u in space.uncounted]
 
 
 def tested(about: Provenance, run: RunData) -> Provenance:
-    """With what is known only once networks were tested."""
+    """Provenance with what is known only after networks were tested."""
     final = next((final for final in run.finals if final.role == "baseline"), None)
     reads = times_tested(run)[0]
     if final is None:
@@ -74,7 +74,7 @@ def tested(about: Provenance, run: RunData) -> Provenance:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of what computes."""
+    """The versions of Python and of the numerical packages."""
     builds = {"python": platform.python_version(), "torch": torch.__version__}
     return builds | {name: version(name) for name in PACKAGES}
 
@@ -82,14 +82,14 @@ def versions() -> dict[str, str]:
 def commit() -> str:
     """The commit of this checkout, with ``+`` if files differ from it; empty without git."""
     root = Path(__file__).parents[1]
-    if not (root / ".git").exists():  # installed; a repository further up would be another one
+    if not (root / ".git").exists():  # installed: a repository further up is another one
         return ""
     git = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+"]
     try:
-        found = subprocess.run(git, capture_output=True, text=True, timeout=10)
+        process = subprocess.run(git, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return found.stdout.strip()
+    return process.stdout.strip()
 
 
 def device(used: torch.device) -> str:

@@ -1,16 +1,15 @@
-"""A search from a task and a budget to the Pareto front. Read ``_search`` top to bottom."""
+"""A search, from a task and a budget to the Pareto front. Read ``_search`` top to bottom."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import results
-from prune_ops import Scores
 from results import Provenance, Run, TrialRecord, load_records, store, write_tables
 from results.record import Candidate
 from results.run import left_behind
@@ -18,7 +17,7 @@ from results.text import duration, number, plural
 from search import log
 from search.config import SearchConfig
 from search.engines import Engine
-from search.evaluation.sensitivity import sensitivity
+from search.evaluation.sensitivity import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
 from search.forecast import measured_speed, seconds_of_trials
@@ -27,7 +26,7 @@ from search.plans.compression_baselines import CompressionBaselines
 from search.plans.finals import Finals, SavedNetworks, finalists
 from search.plans.repeats import Repeats
 from search.policies.sampler import BudgetSampler, Plan, make
-from search.policies.starts import Start, start_budget_warning, starts
+from search.policies.starts import AllScores, Start, start_budget_warning, starts
 from search.progress import Progress, Stage
 from search.provenance import provenance, tested
 from search.session import Prepared, Session, engine_of, prepare, session
@@ -43,7 +42,7 @@ def search(
     trials: int = SearchConfig().policies.trials,
     **options: Any,
 ) -> Run:
-    """Search pruning policies of a task; what it finds is the run in ``runs/<name>/``.
+    """Search pruning policies for a task; the run is kept in ``runs/<name>/``.
 
     >>> run = search(build_task("digits_cnn", "digits"), budget=0.5, trials=48)
     >>> run.front[["flops_fraction", "val_accuracy", "test_accuracy"]]
@@ -55,7 +54,7 @@ def search(
         options: every flag of ``python search.py --help`` under its name, ``rungs=(1, 3)`` say.
 
     Raises:
-        UserError: an option that cannot be; one line that says what must hold and what came.
+        UserError: an invalid option; one line says what must hold and what was given.
         SearchStopped: three trials in a row failed in the same way.
     """
     return execute(resolve_folder({"budget": budget, "trials": trials, **options}), task)
@@ -67,13 +66,13 @@ def execute(
     progress: Progress | None = None,
     check: Check = no_check,
 ) -> Run:
-    """The search; where the folder holds a run that was cut short, the rest of it.
+    """Run the search in a folder, or what is left of one that was cut short there.
 
     Args:
-        check: what else the network must be fit for; asked before anything is trained.
+        check: a further check of the network, made before anything is trained.
     """
     progress = progress or Progress()
-    # The engine first, so that a wrong address is told at once.
+    # The engine first: a wrong address is refused at once.
     with engine_of(folder, progress, lambda: folder.resume_command) as engine:
         _search(folder, engine, task, progress, check)
     run = results.load(folder.path, folder.config.run.storage)
@@ -89,22 +88,22 @@ def _search(
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
     with (
         session(run, _sampler(run), "checkpoints", partial(_starts, run)) as s,
-        _kept(s, replace(about, command="" if task else folder.config.command)) as keep,
+        _provenance_kept(s, replace(about, command="" if task else folder.config.command)) as keep,
     ):
         _forecast(s)
         _run_trials(s)
-        done = partial(ended, s.study)
-        with s.peers.exclusively("trains the finals", done, progress.say) as ours:
-            if ours:
+        done = partial(ended, s.opened.study)
+        with s.peers.exclusively("trains the finals", done, progress.say) as is_ours:
+            if is_ours:
                 checks = [*_train(s), *_caveats(s)]
                 keep(folder=folder.owner.partition("#")[0], checks=tuple(checks))
-                end(s.study)
+                end(s.opened.study)
         s.checkpoints.clear()
         s.peers.outbox.clear()
 
 
 def _forecast(s: Session) -> None:
-    """Say how long it will take, and begin to show how far it is."""
+    """Say how long the search will take, and begin to show its progress."""
     run, budget = s.run, s.run.budgets[0]
     speed = measured_speed(s.evaluator, budget, run.engine)
     uniform = Candidate(run.space.uniform(budget))
@@ -115,41 +114,42 @@ def _forecast(s: Session) -> None:
     ]
     at_once, trials = run.engine.at_once, run.config.policies.trials
     seconds = sum(speed.of_trainings(jobs, run.space, at_once) for jobs in trainings)
-    ended = sum(record.state != "running" for record in load_records(s.study))
+    ended = sum(record.state != "running" for record in load_records(s.opened.study))
     stages = [
         Stage("trials", trials, seconds_of_trials(s.evaluator, budget, speed, run.engine), ended),
         Stage("trainings", sum(map(len, trainings)), seconds),
     ]
-    ahead = stages[0].seconds - stages[0].seconds_done
+    trial_seconds = stages[0].seconds - stages[0].seconds_done
     run.progress.say(
-        f"forecast: about {duration(ahead + seconds)}, of which {duration(ahead)} for "
-        f"{plural(trials - ended, 'trial')} and {duration(seconds)} for training the front"
+        f"forecast: about {duration(trial_seconds + seconds)}, of which "
+        f"{duration(trial_seconds)} for {plural(trials - ended, 'trial')} and "
+        f"{duration(seconds)} for training the front"
     )
     run.progress.begin(stages)
 
 
 def _run_trials(s: Session) -> None:
     trials, progress = s.run.config.policies.trials, s.run.progress
-    accuracies = [r.val_accuracy for r in load_records(s.study) if r.state == "complete"]
+    accuracies = [r.val_accuracy for r in load_records(s.opened.study) if r.state == "complete"]
 
     def watch(record: TrialRecord) -> None:
         if record.state == "complete":
             accuracies.append(record.val_accuracy)
         best = f"best {number(max(accuracies))} %" if accuracies else "none complete"
         progress.advance("trials", steps=record.state != "running", note=best)
-        log.watched(record)
+        log.ended(record)
 
     work = partial(s.run.engine.run, s.opened, s.evaluator, trials, watch)
     s.peers.until_ended(trials, work, progress.say)
 
 
 def _train(s: Session) -> list[str]:
-    """Train repeats, finals and compression baselines to the end; what was checked on the way."""
-    study, evaluator, trainer = s.study, s.evaluator, s.trainer()
+    """Train repeats, finals and compression baselines to the end; the report's checks of them."""
+    study, evaluator, trainer = s.opened.study, s.evaluator, s.trainer()
     records = load_records(study)
     again = Repeats(records, evaluator)
-    known = store.load(study, store.FINALS)
-    tested = next((final for final in known if final.role == "baseline"), None)
+    stored = store.load(study, store.FINALS)
+    tested = next((final for final in stored if final.role == "baseline"), None)
     front = Finals(finalists(records, evaluator, s.run.budgets), evaluator, tested)
     tick = partial(s.run.progress.advance, "trainings")
     networks = SavedNetworks(front, s.run.folder.path / "models")
@@ -158,10 +158,10 @@ def _train(s: Session) -> list[str]:
     trained = carry_out(front, trainer, partial(store.save, study, store.FINALS), tick, networks)
     checks = [*flops_check(trained, evaluator), *front.failures(trainer.known)]
     if s.run.config.training.compression_baselines:
-        others = CompressionBaselines(trained, evaluator)
-        s.run.progress.resize("trainings", len({*again.jobs, *front.jobs, *others.jobs}))
-        carry_out(others, trainer, partial(store.save, study, store.BASELINES), tick)
-        checks += others.failures(trainer.known)
+        compressed = CompressionBaselines(trained, evaluator)
+        s.run.progress.resize("trainings", len({*again.jobs, *front.jobs, *compressed.jobs}))
+        carry_out(compressed, trainer, partial(store.save, study, store.BASELINES), tick)
+        checks += compressed.failures(trainer.known)
     return checks
 
 
@@ -169,8 +169,8 @@ def _caveats(s: Session) -> Iterator[str]:
     """What a reader should know before believing the figures."""
     config = s.run.config
     origins = {"uniform", *config.policies.starts}
-    tried = sum(r.origin in origins for r in load_records(s.study))
-    if warning := start_budget_warning(tried, config):
+    start_trials = sum(r.origin in origins for r in load_records(s.opened.study))
+    if warning := start_budget_warning(start_trials, config):
         yield warning
     if config.task.weights is not None:
         yield (
@@ -181,26 +181,26 @@ def _caveats(s: Session) -> Iterator[str]:
 
 def _sampler(run: Prepared) -> BudgetSampler:
     policies = run.config.policies
-    others = run.config.run.storage is not None  # that work on the study too
-    plan = Plan(policies.seed, policies.trials, run.engine.at_once + others)
+    shared = run.config.run.storage is not None  # other processes work on the study too
+    plan = Plan(policies.seed, policies.trials, run.engine.at_once + shared)
     inner = make(policies.sampler, plan)
     return BudgetSampler(
         inner, run.space, run.budgets, seed=policies.seed, criteria=run.config.searched
     )
 
 
-def _starts(run: Prepared, scores: Mapping[str, Scores]) -> list[Start]:
+def _starts(run: Prepared, scores: AllScores) -> list[Start]:
     ranked = {name: scores[name] for name in run.config.policies.starts}
-    found = starts(run.space, ranked, run.budgets, run.config.searched)
-    if warning := start_budget_warning(len(found), run.config):
+    chosen = starts(run.space, ranked, run.budgets, run.config.searched)
+    if warning := start_budget_warning(len(chosen), run.config):
         run.progress.say(warning)
-    return found
+    return chosen
 
 
 @contextmanager
-def _kept(s: Session, about: Provenance) -> Iterator[Callable[..., None]]:
-    """Whatever ends the block, provenance and tables say how far the run got; so does the call."""
-    study, folder, began = s.study, s.run.folder.path, time.time()
+def _provenance_kept(s: Session, about: Provenance) -> Iterator[Callable[..., None]]:
+    """Save provenance and tables at the end of the block, however it ends, and at each call."""
+    study, folder, began = s.opened.study, s.run.folder.path, time.time()
     before = store.load(study, store.PROVENANCE)
     about = replace(about, started=before.started or time.strftime("%Y-%m-%d %H:%M"))
 
@@ -212,7 +212,9 @@ def _kept(s: Session, about: Provenance) -> Iterator[Callable[..., None]]:
 
     if s.peers.is_leader:
         store.save(study, store.PROVENANCE, about)
-        store.save(study, store.SENSITIVITY, sensitivity(s.run.space, s.run.config, s.scores))
+        store.save(
+            study, store.SENSITIVITY, sensitivity_records(s.run.space, s.run.config, s.scores)
+        )
     try:
         yield keep
     finally:

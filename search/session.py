@@ -1,16 +1,12 @@
-"""A session: one process at work on a run, from its locked folder to its evaluator."""
+"""A session: one process that works on a run, from its locked folder to its evaluator."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from optuna.samplers import BaseSampler
-from optuna.study import Study
-
-from prune_ops import Scores
 from results import store
 from results.run import left_behind
 from search import log
@@ -22,7 +18,8 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.scoring import score, selection_scores
 from search.folder import Folder
 from search.interrupt import interrupts_heard
-from search.policies.starts import Start
+from search.policies.sampler import BudgetSampler
+from search.policies.starts import AllScores, MakeStarts
 from search.progress import Progress
 from search.study.network import fingerprint
 from search.study.open import begun, check_storage, opened
@@ -35,12 +32,10 @@ from search.training.hardware import threads_suited_to
 from search.training.trainer import Trainer, adopted
 from spaces import Budget, Space, UserError
 
-Starts = Callable[[Mapping[str, Scores]], Sequence[Start]]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What a run is of, before its folder is touched."""
+    """Task, space and engine of a run, before its folder is touched."""
 
     folder: Folder
     task: Task
@@ -51,29 +46,25 @@ class Prepared:
 
     @property
     def config(self) -> SearchConfig:
-        """Of the run."""
+        """The run's config."""
         return self.folder.config
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A run at work: its folder is locked, its log open, its study begun.
+    """A run whose folder is locked, whose log is open and whose study is begun.
 
     Attributes:
+        opened: the study, to which everything that is measured goes.
         scores: of criteria and sensitivities, as they were when the run began.
-        checkpoints: of long trainings; to be cleared when the work is done.
+        checkpoints: of long trainings; cleared when the work is done.
     """
 
     run: Prepared
     opened: OpenStudy
-    scores: Mapping[str, Scores]
+    scores: AllScores
     evaluator: Evaluator
     checkpoints: InFolder
-
-    @property
-    def study(self) -> Study:
-        """Where everything that is measured goes."""
-        return self.opened.study
 
     @property
     def peers(self) -> Peers:
@@ -81,19 +72,19 @@ class Session:
         return self.opened.peers
 
     def trainer(self) -> Trainer:
-        """One that knows every training which the study has a record of now.
+        """A trainer that knows all trainings of which the study has a record now.
 
-        Only the process that trains exclusively may have one: it saves all records at once.
+        Only a process that trains exclusively may have one: it saves all records at once.
         """
-        known = left_behind(self.study, self.run.folder.path).training_records
-        keep = partial(store.save, self.study, store.TRAININGS)
+        known = left_behind(self.opened.study, self.run.folder.path).training_records
+        keep = partial(store.save, self.opened.study, store.TRAININGS)
         return Trainer(self.evaluator, self.run.engine, adopted(known, self.evaluator), keep)
 
 
 def prepare(
     folder: Folder, engine: Engine, task: Task | None, progress: Progress, *checks: Check
 ) -> Prepared:
-    """Read the data, build the network and discover its space; see `prepared`."""
+    """Read the data, build the network and discover its space; see `search.task.prepare`."""
     task, space = prepared(task, folder.config, progress, *checks)
     return Prepared(
         folder=folder,
@@ -109,7 +100,7 @@ def prepare(
 def engine_of(
     folder: Folder, progress: Progress, resume_command: Callable[[], str]
 ) -> Iterator[Engine]:
-    """The engine of a run, connected, while the block lasts; Ctrl-C is heard in there.
+    """The engine of a run, connected, while the block lasts; no Ctrl-C is lost in there.
 
     Raises:
         UserError: engine or database cannot be used, or the database went away.
@@ -128,12 +119,12 @@ def engine_of(
 
 @contextmanager
 def session(
-    run: Prepared, sampler: BaseSampler, checkpoints: str, starts: Starts = lambda _: ()
+    run: Prepared, sampler: BudgetSampler, checkpoints: str, starts: MakeStarts = lambda _: ()
 ) -> Iterator[Session]:
-    """Hold the run's folder and its study while the block lasts.
+    """Lock the run's folder and open its study while the block lasts.
 
     Args:
-        checkpoints: name of the folder, in the run's, for states of long trainings.
+        checkpoints: name of the subfolder for checkpoints of long trainings.
         starts: the policies to try first, from the scores.
 
     Raises:
@@ -145,23 +136,25 @@ def session(
         threads_suited_to(task.example[0].shape),
         folder.locked(),
         log.logged_to(folder.path / "log.txt"),
-        opened(folder, sampler) as there,
+        opened(folder, sampler) as study,
     ):
         scores = begun(
-            there,
+            study,
             folder,
             fingerprint(task, space),
             score=partial(score, task, space, run.config, run.progress),
             starts=starts,
             say=run.progress.say,
         )
-        kept = InFolder(folder.path / checkpoints)
+        in_folder = InFolder(folder.path / checkpoints)
         evaluator = Evaluator(
             task=task,
             space=space,
             scores=selection_scores(scores, run.config),
             config=run.config,
-            checkpoints=kept,
+            checkpoints=in_folder,
             damages=scores.get("iso_damage", {}),
         )
-        yield Session(run=run, opened=there, scores=scores, evaluator=evaluator, checkpoints=kept)
+        yield Session(
+            run=run, opened=study, scores=scores, evaluator=evaluator, checkpoints=in_folder
+        )

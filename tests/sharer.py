@@ -1,4 +1,4 @@
-"""One process of several that share a study, with a climb that only sleeps.
+"""One process of several that share a study, with an evaluator that only sleeps.
 
 ``python tests/sharer.py URL FOLDER SPACE TRIALS SECONDS`` ends like a run does: when every trial of
 the study has ended. It writes ``<policy> <rung>`` to FOLDER/measured for every rung it measures.

@@ -19,7 +19,6 @@ OPTUNA = (
     "results/store.py",
     "search/engines/ray_tune.py",
     "search/policies/memory.py",
-    "search/run.py",
     "search/policies/sampler.py",
     "search/session.py",
     "search/sharing/",

@@ -5,8 +5,9 @@
 
 | file | what it knows |
 |---|---|
-| ``config`` | what may be asked for |
+| ``config`` | the options |
 | ``structures`` | whose widths are trained: searched, uniform, of other methods |
-| ``plan`` | which arm of which structure is trained how |
-| ``job`` | the whole comparison, top to bottom |
+| ``arms`` | how each structure is trained in each arm |
+| ``sweep`` | the learning rate of fine-tuning |
+| ``comparer`` | the whole comparison, top to bottom |
 """

@@ -1,4 +1,4 @@
-"""Which arm of which structure is trained how, and what is reported of it."""
+"""How each structure is trained in each arm, and its rows of results."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Epochs:
     """The epochs of the comparison, and the rate of fine-tuning at each budget.
 
     Attributes:
-        base: epochs of the unpruned network's training, and so of Scratch-E.
+        base: epochs of the unpruned network's training and of Scratch-E.
         finetune: epochs of fine-tuning.
-        rates: budget → learning rate that the sweep found.
+        rates: budget → learning rate that the sweep chose.
     """
 
     base: int
@@ -36,7 +36,7 @@ class Epochs:
 class Planned:
     """One row of the comparison: a structure in an arm with a seed, and the job that trains it.
 
-    Several rows may have one job: a fresh network of some widths is the same whoever found them.
+    Several rows may share a job: fresh networks of equal widths are the same.
     """
 
     structure: Structure
@@ -48,7 +48,7 @@ class Arms:
     """The plan of the arms: every structure in every arm with every seed.
 
     Args:
-        earlier: rows of an earlier comparison; those that are not planned now stay at the end.
+        earlier: rows of an earlier comparison; unplanned ones are kept, at the end.
     """
 
     purpose = COMPARISON
@@ -64,12 +64,12 @@ class Arms:
     ) -> None:
         self._structures, self._arms, self._seeds = structures, arms, seeds
         self._epochs, self._evaluator = epochs, evaluator
-        planned = {_place(self._row(p, None)) for p in self.planned}
-        self._others = [replace(r, best=False) for r in earlier if _place(r) not in planned]
+        planned = {_identity(self._row(p, None)) for p in self.planned}
+        self._unplanned = [replace(r, best=False) for r in earlier if _identity(r) not in planned]
 
     @cached_property
     def planned(self) -> list[Planned]:
-        """First all with the first seed: what is cut short can be compared as well."""
+        """All with the first seed first, so that what is cut short can be compared."""
         return [
             Planned(structure, arm, self._job(structure, arm, seed))
             for seed in self._seeds
@@ -79,13 +79,13 @@ class Arms:
 
     @property
     def jobs(self) -> list[TrainingJob]:
-        """Of all rows."""
+        """The jobs of all rows."""
         return [planned.job for planned in self.planned]
 
     def rows(self, known: Known) -> list[ArmRecord]:
-        """One for every row whose training is done or failed."""
+        """A row for every training that is done or failed."""
         pairs = [(planned, known(planned.job)) for planned in self.planned]
-        return [*(self._row(p, r) for p, r in pairs if r is not None), *self._others]
+        return [*(self._row(p, r) for p, r in pairs if r is not None), *self._unplanned]
 
     def _job(self, structure: Structure, arm: str, seed: int) -> TrainingJob:
         policy, source = structure.candidate.policy, structure.candidate.criterion
@@ -128,7 +128,7 @@ class Arms:
         )
 
     def _inherited_epochs(self, job: TrainingJob) -> float:
-        """Of the training that inherited weights come from: as it was, or as it is taken."""
+        """Epochs of the training that the inherited weights come from, as known or assumed."""
         if job.spec.scratch:
             return 0
         if job.candidate.criterion == SLIMMING:
@@ -137,10 +137,10 @@ class Arms:
 
 
 def _criterion(job: TrainingJob) -> str:
-    """Who chose the channels; ``random`` is drawn anew for every seed, the run's own only once."""
+    """The criterion; ``random`` is drawn for every seed, the run's own ``random`` only once."""
     source = job.candidate.criterion
     return "random of the run" if source == "random" else source.partition(" ")[0]
 
 
-def _place(r: ArmRecord) -> tuple[object, ...]:
+def _identity(r: ArmRecord) -> tuple[object, ...]:
     return r.budget, r.structure, r.arm, r.training

@@ -1,4 +1,4 @@
-"""The work of a comparison: sparse training, the sweep of rates, then every arm."""
+"""A comparison: sparse training for slimming, the sweep of rates, then every arm."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from search.training.trainer import carry_out
 
 
 class Comparer:
-    """Trains what a comparison needs and keeps what it measured so far.
+    """Trains what a comparison needs and stores its results so far.
 
     >>> Comparer(s, settled(options, s.evaluator)).run(anew=False)
 
     Args:
-        options: with a number in the place of every default.
+        options: settled, with a number for every default.
     """
 
     def __init__(self, s: Session, options: CompareConfig) -> None:
@@ -42,30 +42,30 @@ class Comparer:
         self._so_far = Comparison()
 
     def run(self, anew: bool) -> None:
-        """Train whatever is not known; the study sees all there is after every training."""
+        """Do the missing trainings; the study has all results after every one."""
         self._begin(anew)
         s, options = self._s, self._options
         slim = self._slimmed() if SLIMMING in options.structures else None
         self._trainer.offer(sources_of(options, self._seeds, s.evaluator, slim))
-        found = self._structures(slim)
-        self._forecast(found)
+        compared = self._structures(slim)
+        self._forecast(compared)
         if self._sweeps:
             carry_out(self._sweep(), self._trainer, self._keep_sweep, self._tick)
         points = self._so_far.sweep
-        said = tuple(notes(points, options, _number(options.base_epochs), s.evaluator))
-        self._keep(notes=said)
-        rows = carry_out(self._arms(found, points), self._trainer, self._keep_arms, self._tick)
+        caveats = notes(points, options, _number(options.base_epochs), s.evaluator)
+        self._keep(notes=tuple(caveats))
+        rows = carry_out(self._arms(compared, points), self._trainer, self._keep_arms, self._tick)
         self._keep(arms=tuple(rows), complete=True)
 
     def _begin(self, anew: bool) -> None:
-        s, before = self._s, store.load(self._s.study, store.COMPARISON)
+        s, earlier = self._s, store.load(self._s.opened.study, store.COMPARISON)
         if anew:
             reads = self._trainer.forget((COMPARISON, SWEEP))
-            before = Comparison(earlier_reads=before.earlier_reads + reads)
+            earlier = Comparison(earlier_reads=earlier.earlier_reads + reads)
         else:
-            check_options(before, self._options, s.run.folder)
+            check_options(earlier, self._options, s.run.folder)
         options = {name: v for name, v in asdict(self._options).items() if name != "anew"}
-        self._so_far = before
+        self._so_far = earlier
         self._keep(options=options, complete=False)
 
     def _slimmed(self) -> nn.Module:
@@ -83,7 +83,7 @@ class Comparer:
     def _structures(self, slim: nn.Module | None) -> list[Structure]:
         s, options = self._s, self._options
         scales = None if slim is None else scores_by("bn_scale", s.evaluator, slim)
-        front = finalists(load_records(s.study), s.evaluator, s.run.budgets, options.front)
+        front = finalists(load_records(s.opened.study), s.evaluator, s.run.budgets, options.front)
         return structures(options.structures, front, s.evaluator, scales)
 
     @property
@@ -95,19 +95,19 @@ class Comparer:
         epochs = _number(options.sweep_epochs)
         return Sweep(self._s.run.budgets, options.rates, epochs, self._s.evaluator)
 
-    def _arms(self, found: Sequence[Structure], points: Sequence[SweepPoint]) -> Arms:
+    def _arms(self, compared: Sequence[Structure], points: Sequence[SweepPoint]) -> Arms:
         options, evaluator = self._options, self._s.evaluator
         usual = evaluator.specs.usual_rate(scratch=False)
         rates = {str(budget): usual for budget in self._s.run.budgets}
         rates |= {point.budget: point.lr for point in points if point.chosen}
         base, finetune = _number(options.base_epochs), _number(options.finetune_epochs)
         epochs = Epochs(base, finetune, rates)
-        return Arms(found, options.arms, self._seeds, epochs, evaluator, self._so_far.arms)
+        return Arms(compared, options.arms, self._seeds, epochs, evaluator, self._so_far.arms)
 
-    def _forecast(self, found: Sequence[Structure]) -> None:
+    def _forecast(self, compared: Sequence[Structure]) -> None:
         s, engine = self._s, self._s.run.engine
         swept = self._sweep().jobs if self._sweeps else []
-        jobs = [*swept, *self._arms(found, self._so_far.sweep).jobs]
+        jobs = [*swept, *self._arms(compared, self._so_far.sweep).jobs]
         missing = self._trainer.missing(jobs)
         seconds = 0.0
         if missing:
@@ -129,9 +129,9 @@ class Comparer:
 
     def _keep(self, **changes: Any) -> None:
         self._so_far = replace(self._so_far, **changes)
-        store.save(self._s.study, store.COMPARISON, self._so_far)
+        store.save(self._s.opened.study, store.COMPARISON, self._so_far)
 
 
 def _number(value: int | None) -> int:
-    assert value is not None  # it was settled
+    assert value is not None  # the options are settled
     return value

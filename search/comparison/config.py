@@ -1,4 +1,4 @@
-"""CompareConfig: what a comparison may be asked for; its flags are made from it."""
+"""CompareConfig: the options of a comparison; its flags are made from it."""
 
 from __future__ import annotations
 
@@ -57,22 +57,22 @@ class CompareConfig(Options):
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Of the options of ``compare``, those of the comparison and those of the search."""
-        mine = {*cls().spellings(), "interval"}
+        """Split the options of ``compare`` into those of the comparison and those of the search."""
+        own = {*cls().spellings(), "interval"}
         return (
-            {name: value for name, value in options.items() if name in mine},
-            {name: value for name, value in options.items() if name not in mine},
+            {name: value for name, value in options.items() if name in own},
+            {name: value for name, value in options.items() if name not in own},
         )
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """The config that a comparison was begun with, in this version or the one before."""
-        today = {"sparsity": "slimming_sparsity"}
-        named = {today.get(name, name): value for name, value in stored.items()}
-        return cls.of(**{name: value for name, value in named.items() if name != "interval"})
+        """The stored config of a comparison, from this version or the one before."""
+        renamed = {"sparsity": "slimming_sparsity"}
+        options = {renamed.get(name, name): value for name, value in stored.items()}
+        return cls.of(**{name: value for name, value in options.items() if name != "interval"})
 
     def having(self, **options: Any) -> Self:
-        """As of all options; ``interval``, which has one value left, is taken for one version."""
+        """As `Options.having`; ``interval``, which has one value left, is accepted once more."""
         interval = options.pop("interval", "t")
         if interval != "t":
             raise UserError(
@@ -83,5 +83,5 @@ class CompareConfig(Options):
 
     @property
     def flags(self) -> str:
-        """What to type for this config, but for ``--anew``."""
+        """The flags of this config, without ``--anew``."""
         return self.typed(name for name in self.given if name != "anew")

@@ -1,4 +1,4 @@
-"""What a reader must know before believing the figures of a comparison."""
+"""Caveats about the figures of a comparison."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from search.evaluation.evaluator import Evaluator
 def notes(
     points: Sequence[SweepPoint], options: CompareConfig, base_epochs: int, evaluator: Evaluator
 ) -> Iterator[str]:
-    """One sentence each, without the full stop."""
+    """Caveats, one sentence each, without the full stop."""
     rate = evaluator.specs.usual_rate(scratch=True)
     yield (
         f"training from scratch is at the recipe's learning rate of {rate:g}, which was not "
@@ -25,7 +25,7 @@ def notes(
 
 
 def _of_search(points: Sequence[SweepPoint], evaluator: Evaluator) -> Iterator[str]:
-    """Where the search's own final trainings were others than those of the comparison."""
+    """How the search's own final trainings differ from those of the comparison."""
     own = evaluator.specs.in_mode(evaluator.space.full, 1).lr
     if any(point.chosen and point.lr != own for point in points):
         yield (
@@ -56,16 +56,16 @@ def _of_rates(points: Sequence[SweepPoint], options: CompareConfig) -> Iterator[
             )
 
 
-def _of_base(base: int, had: float | None) -> Iterator[str]:
-    """Of the unpruned network's own training."""
-    if had is None:
+def _of_base(base: int, trained: float | None) -> Iterator[str]:
+    """On the unpruned network's own training."""
+    if trained is None:
         yield (
             "how long the unpruned network was trained is not known: its training is counted "
             f"as {plural(base, 'epoch')} (--base-epochs)"
         )
-    elif had != base:
+    elif trained != base:
         yield (
-            f"the unpruned network was trained for {had:g} epochs, but training from scratch "
+            f"the unpruned network was trained for {trained:g} epochs, but training from scratch "
             f"follows a schedule of {base} (--base-epochs): inherited weights cost "
-            f"{'more' if had > base else 'less'} than the arms compared with them"
+            f"{'more' if trained > base else 'less'} than the arms compared with them"
         )

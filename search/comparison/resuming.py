@@ -1,4 +1,4 @@
-"""What a comparison goes on from: the run it is of, and what an earlier comparison measured."""
+"""What a comparison starts from: a finished run, and the results of an earlier comparison."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from search.folder import Folder, resolve_folder
 from spaces import Space, UserError
 
 UNKNOWN_EPOCHS = 20
-"""Taken for the epochs of weights that were given, where nobody says."""
+"""Assumed epochs of given weights, without ``--base-epochs``."""
 
 
 def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
-    """These options, and for the rest those that an earlier comparison of the run had.
+    """These options, completed by those of an earlier comparison of the run.
 
     Raises:
-        UserError: an option that cannot be, or a study that cannot be read.
+        UserError: an invalid option, or a study that cannot be read.
     """
     if options.get("anew"):
         return CompareConfig.of(**options)
@@ -32,7 +32,7 @@ def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
 
 
 def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
-    """The folder of a run that was begun, with what may change since: workers, engine, address.
+    """The folder of a run, with options that may change: workers, engine, address.
 
     Raises:
         UserError: there is no run, or the options would change it.
@@ -51,7 +51,7 @@ def resume_command(folder: Folder, options: CompareConfig) -> str:
 
 
 def settled(options: CompareConfig, evaluator: Evaluator) -> CompareConfig:
-    """With a number in the place of every default that depends on the run."""
+    """The options with a number for every default that depends on the run."""
     finetune = options.finetune_epochs or evaluator.config.training.final_epochs
     base = options.base_epochs or max(1, round(evaluator.task.base_epochs or UNKNOWN_EPOCHS))
     return replace(
@@ -64,7 +64,7 @@ def settled(options: CompareConfig, evaluator: Evaluator) -> CompareConfig:
 
 
 def check_finished(run: Run, folder: Folder) -> None:
-    """Refuse a run of which nothing can be compared.
+    """Refuse a run without a trial to compare.
 
     Raises:
         UserError: no trial was trained to the top rung.
@@ -83,27 +83,29 @@ def check_same_network(about: Provenance, folder: Folder, space: Space) -> None:
         UserError: groups or flops differ.
     """
     searched = about.channels
-    here = {group.name: group.channels for group in space.groups}
-    if searched and (searched != here or about.full_flops != space.full_flops):
-        different = [name for name in {**searched, **here} if searched.get(name) != here.get(name)]
+    current = {group.name: group.channels for group in space.groups}
+    if searched and (searched != current or about.full_flops != space.full_flops):
+        different = [
+            name for name in {**searched, **current} if searched.get(name) != current.get(name)
+        ]
         where = f", {', '.join(different[:3])} differ" if different else ""
         raise UserError(
             f"the policies of {folder.path} are of another model: {len(searched)} groups and "
-            f"{about.full_flops:,} flops there, {len(here)} and {space.full_flops:,} "
+            f"{about.full_flops:,} flops there, {len(current)} and {space.full_flops:,} "
             f"here{where}; give the model that was searched"
         )
 
 
-def check_options(before: Comparison, options: CompareConfig, folder: Folder) -> None:
-    """Refuse to go on with a comparison under options that give its accuracies another meaning.
+def check_options(earlier: Comparison, options: CompareConfig, folder: Folder) -> None:
+    """Refuse to go on with a comparison under options that change what its accuracies mean.
 
     Raises:
         UserError: one line that names the differences.
     """
-    if not before.options:
+    if not earlier.options:
         return
-    began = CompareConfig.from_dict(before.options)
-    if not any(record.structure == SLIMMING for record in before.arms):
+    began = CompareConfig.from_dict(earlier.options)
+    if not any(record.structure == SLIMMING for record in earlier.arms):
         began = replace(began, slimming_sparsity=options.slimming_sparsity)
     different = began.differences(options)
     if different:

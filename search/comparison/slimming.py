@@ -1,4 +1,4 @@
-"""The network that slimming reads its widths from: trained sparsely, from fresh weights."""
+"""The network for slimming: trained from fresh weights with a sparsity penalty."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def slimmed(
     """The unpruned architecture, trained with an L1 penalty on the scales of its BatchNorm.
 
     Args:
-        folder: keeps the weights.
-        say: told before it is trained.
+        folder: where the weights are cached.
+        say: called with a line before the training.
 
     Raises:
         ModelError: it does not train.
@@ -72,6 +72,6 @@ class _InFile:
         cache.save(self._path, result.weights)
 
     def load(self) -> dict[str, Any]:
-        """The weights; the training has succeeded."""
+        """The weights of a training that succeeded."""
         assert self._weights is not None
         return self._weights

@@ -1,4 +1,4 @@
-"""What fine-tuning may inherit in a comparison, besides what the run's own criteria leave."""
+"""What fine-tuning inherits in a comparison, other than by the run's own criteria."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def sources_of(
     evaluator: Evaluator,
     slim: nn.Module | None,
 ) -> dict[str, WeightSource]:
-    """By the name that candidates give.
+    """The sources, by the name in candidates.
 
     Args:
-        slim: the network that was trained sparsely, if slimming is asked for.
+        slim: the sparsely trained network, if slimming is compared.
     """
     sources = {}
     for name in {"l1", "thinet"} & set(options.structures) - set(evaluator.scores):
@@ -41,7 +41,7 @@ def sources_of(
 def scores_by(
     criterion: str, evaluator: Evaluator, model: nn.Module | None = None, seed: int = 0
 ) -> Scores:
-    """The criterion's scores of the task's model, or of another one, in one unit."""
+    """The criterion's scores for the task's model, or another one, in one unit."""
     task = evaluator.task
     batches = task.calibration()
     model = model or task.model

@@ -1,4 +1,4 @@
-"""Whose widths a comparison trains, and what their fine-tuning inherits.
+"""The structures of a comparison: widths, and what their fine-tuning inherits.
 
 | structure | kind | widths | channels and weights |
 |---|---|---|---|
@@ -27,7 +27,7 @@ from spaces import Budget, ChannelGroup, Policy, Space
 from spaces.errors import UserError
 
 SLIMMING = "slimming"
-"""Name of the source whose weights are those of a sparse training of their own."""
+"""Name of the weight source that was trained sparsely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Structure:
     Attributes:
         candidate: the widths, and the criterion, or the name of another `WeightSource`, whose
             channels and weights fine-tuning inherits.
-        number: of the trial it was.
+        number: number of its trial.
         best: whether it represents its budget among the searched ones.
     """
 
@@ -50,7 +50,7 @@ class Structure:
 
 
 def structures(
-    asked: Sequence[str],
+    names: Sequence[str],
     finalists: Sequence[Finalist],
     evaluator: Evaluator,
     slim: Scores | None = None,
@@ -58,36 +58,36 @@ def structures(
     """The structures of every budget, searched ones first.
 
     Args:
-        asked: names in ``STRUCTURES``.
+        names: a selection of ``STRUCTURES``.
         finalists: the front of every budget, the best policy first, and uniform widths.
-        slim: the scales of the network that was trained sparsely, if it is asked for.
+        slim: the scales of the sparsely trained network, if slimming is compared.
 
     Raises:
         UserError: a structure that cannot meet a budget.
     """
-    found: list[Structure] = []
+    chosen: list[Structure] = []
     space = evaluator.space
     for budget in dict.fromkeys(finalist.budget for finalist in finalists):
         competing = [f for f in finalists if f.budget == budget]
         uniform = next(f for f in competing if f.number is None).candidate
-        name = str(budget)
-        if "searched" in asked:
-            found += [
-                Structure(f.name, "searched", name, f.candidate, f.number, f.best)
+        label = str(budget)
+        if "searched" in names:
+            chosen += [
+                Structure(f.name, "searched", label, f.candidate, f.number, f.best)
                 for f in competing
                 if f.number is not None
             ]
-        if "uniform" in asked:
-            found.append(Structure("uniform", "predefined", name, uniform))
-        if "l1" in asked:
-            found.append(Structure("l1", "predefined", name, Candidate(uniform.policy, "l1")))
-        if "thinet" in asked:
+        if "uniform" in names:
+            chosen.append(Structure("uniform", "predefined", label, uniform))
+        if "l1" in names:
+            chosen.append(Structure("l1", "predefined", label, Candidate(uniform.policy, "l1")))
+        if "thinet" in names:
             policy = inside_blocks(evaluator.task.model, space, budget)
-            found.append(Structure("thinet", "predefined", name, Candidate(policy, "thinet")))
+            chosen.append(Structure("thinet", "predefined", label, Candidate(policy, "thinet")))
         if slim is not None:
             policy = global_ranking(space, slim, budget, "bn_scale")
-            found.append(Structure("slimming", "discovered", name, Candidate(policy, SLIMMING)))
-    return found
+            chosen.append(Structure("slimming", "discovered", label, Candidate(policy, SLIMMING)))
+    return chosen
 
 
 def inside_blocks(model: nn.Module, space: Space, budget: Budget) -> Policy:
@@ -112,7 +112,7 @@ def inside_blocks(model: nn.Module, space: Space, budget: Budget) -> Policy:
 
 
 def _one_step_wider(space: Space, widths: list[int], limit: int) -> list[int] | None:
-    """With one step more for the group of the smallest share that can have it; None if none can."""
+    """The widths with one more step for the group of the smallest share that fits; None if none."""
     shares = [width / g.channels for width, g in zip(widths, space.groups, strict=True)]
     for k in sorted(range(len(widths)), key=lambda k: shares[k]):
         more = [choice for choice in space.groups[k].choices if choice > widths[k]]
@@ -124,7 +124,7 @@ def _one_step_wider(space: Space, widths: list[int], limit: int) -> list[int] | 
 
 
 def residual_streams(model: nn.Module, space: Space) -> frozenset[str]:
-    """The groups whose channels several layers add to; depthwise convolutions only pass them on."""
+    """Groups to which several layers add; depthwise convolutions do not count."""
     return frozenset(g.name for g in space.groups if _producers(model, g) > 1)
 
 

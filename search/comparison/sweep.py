@@ -1,7 +1,7 @@
 """The learning rate of fine-tuning: a short sweep over uniform widths, judged on validation.
 
-Uniform widths, so that the rate cannot favour the search; a seed of its own, so that it does not
-favour one of the seeds that are compared; the test split is not read.
+Uniform widths and a seed of its own, so that the rate favours neither the search nor one of the
+compared seeds. The test split is not read.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Sweep:
         return list(self._jobs.values())
 
     def rows(self, known: Known) -> list[SweepPoint]:
-        """One for every job that was done; once all are, one of each budget is chosen.
+        """A point for every job that is done; once all are, one at each budget is chosen.
 
         Raises:
             ModelError: all are done, and at some budget every one failed.
         """
-        trained = {place: known(job) for place, job in self._jobs.items()}
-        points = [_point(place, r) for place, r in trained.items() if r is not None]
+        trained = {key: known(job) for key, job in self._jobs.items()}
+        points = [_point(*key, r) for key, r in trained.items() if r is not None]
         if len(points) < len(trained):
             return points
         usual = self._evaluator.specs.usual_rate(scratch=False)
@@ -71,24 +71,23 @@ class Sweep:
 
 
 def best_rate(points: Sequence[SweepPoint], budget: str, usual: float) -> float:
-    """The rate of the highest accuracy at a budget; among equals the nearest to the usual one.
+    """The rate of the highest accuracy at a budget; among equals the nearest to ``usual``.
 
     Raises:
         ModelError: every rate failed.
     """
-    known = [p for p in points if p.budget == budget and not math.isnan(p.val_accuracy)]
-    if not known:
+    measured = [p for p in points if p.budget == budget and not math.isnan(p.val_accuracy)]
+    if not measured:
         raise ModelError(
             f"fine-tuning at budget {budget} must succeed, but it failed at every rate of "
             f"{', '.join(f'{p.lr:g}' for p in points if p.budget == budget)} "
             f"({points[-1].reason}); try other --rates"
         )
-    best = max(p.val_accuracy for p in known)
-    equals = [p.lr for p in known if p.val_accuracy == best]
+    best = max(p.val_accuracy for p in measured)
+    equals = [p.lr for p in measured if p.val_accuracy == best]
     return min(equals, key=lambda rate: (abs(math.log(rate / usual)), rate))
 
 
-def _point(place: tuple[str, float], record: TrainingRecord) -> SweepPoint:
-    budget, rate = place
+def _point(budget: str, rate: float, record: TrainingRecord) -> SweepPoint:
     accuracy, epochs = record.val_accuracy, record.spec.epochs
     return SweepPoint(budget, rate, epochs, record.seed, accuracy, reason=record.reason)

@@ -1,4 +1,4 @@
-"""Who runs trials. One file an engine; every engine follows the protocol here."""
+"""Where trials and trainings run. One file an engine; each follows the protocol here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """Runs a study's trials until it has as many as asked for, then the final trainings.
+    """Runs the trials of a study, then the final trainings.
 
     >>> with open_engine(config) as engine:
     ...     engine.run(opened, evaluator, 48, watch)
@@ -20,7 +20,7 @@ class Engine(Protocol):
 
     Attributes:
         at_once: how many trials run at the same time.
-        threads: torch's threads of a trial.
+        threads: torch threads of a trial.
     """
 
     @property
@@ -39,14 +39,14 @@ class Engine(Protocol):
         """Run trials until the study has ``trials``, failed ones included.
 
         An engine asks the study for policies, has ``evaluator`` measure one rung of one policy at a
-        time wherever it likes, stores the record after every rung, and lets ``evaluator.rule``
-        say who is promoted. A trial that fails is recorded and the search goes on. Called on one
-        that was cut short it continues the trials that were running, under their numbers, from
-        the rung they had reached; called on a finished one it does nothing.
+        time wherever it likes, and stores the record after every rung; ``evaluator.rule`` decides
+        about promotion. A trial that fails is recorded and the search goes on. On a study that was
+        cut short it continues the running trials, under their numbers, from the rungs they had
+        reached; on a finished one it does nothing.
 
         Args:
             opened: the study, with a ``BudgetSampler`` and the starts enqueued.
-            evaluator: what measures a rung; picklable.
+            evaluator: measures a rung; picklable.
             watch: called in this process with every record as it is stored.
 
         Raises:
@@ -57,5 +57,5 @@ class Engine(Protocol):
     def train(
         self, evaluator: Evaluator, jobs: Sequence[TrainingJob]
     ) -> Iterator[tuple[TrainingJob, TrainingResult]]:
-        """Train each job's network to the end; results come as they are done, in any order."""
+        """Train each job's network to the end; yield results as they are done, in any order."""
         ...

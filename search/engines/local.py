@@ -9,7 +9,15 @@ import torch
 
 from results.record import TrialRecord
 from search import log
-from search.engines.crew import Alone, Crew, J, O, Rungs, Trainings, Work
+from search.engines.worker_pool import (
+    InProcess,
+    Job,
+    JobRunner,
+    Result,
+    RungWork,
+    TrainingWork,
+    WorkerPool,
+)
 from search.engines.workers import DIED, Processes
 from search.errors import SearchStopped
 from search.evaluation.evaluator import Evaluator
@@ -25,11 +33,11 @@ def _unwatched(_record: TrialRecord) -> None:
 class Local:
     """Runs trials here; see ``search.engines.Engine``.
 
-    >>> Local(workers=2).run(opened, climb, trials=48)
+    >>> Local(workers=2).run(opened, evaluator, trials=48)
 
     With one worker everything happens in this process, in an order that depends on the seed
-    alone. With more, every worker is a process with one torch thread that holds the task once and
-    is sent one job at a time: a rung of a trial, or a final training. If it dies, that job has
+    alone. With more, every worker is a process with one torch thread that receives the task once
+    and then one job at a time: a rung of a trial, or a final training. If it dies, that job has
     failed and a new worker takes its place.
     """
 
@@ -38,12 +46,12 @@ class Local:
 
     @property
     def at_once(self) -> int:
-        """So many trials run at the same time."""
+        """The number of trials that run at the same time."""
         return self._workers
 
     @property
     def threads(self) -> int:
-        """torch's threads of a trial."""
+        """The torch threads of a trial."""
         return torch.get_num_threads() if self._workers == 1 else 1
 
     def run(
@@ -53,26 +61,26 @@ class Local:
         trials: int,
         watch: Callable[[TrialRecord], None] = _unwatched,
     ) -> None:
-        """Until the study has ``trials`` trials; each is promoted as far as the rule lets it."""
+        """As `Engine.run`: until the study has ``trials`` trials."""
         ledger = Ledger(opened, evaluator, trials, watch)
         record: TrialRecord | None
-        here = socket.gethostname()
-        with self._crew(Rungs(evaluator)) as crew:
+        host = socket.gethostname()
+        with self._pool(RungWork(evaluator)) as pool:
             while True:
-                while crew.idle and (record := ledger.next()) is not None:
-                    crew.begin(record)
-                if not crew.busy:
+                while pool.idle and (record := ledger.next()) is not None:
+                    pool.begin(record)
+                if not pool.busy:
                     return
-                record, result = crew.finished()
-                log.measured(record, result, here)
+                record, result = pool.finished()
+                log.measured(record, result, host)
                 record = ledger.add(record, result)
                 if record.state == "running":
-                    crew.begin(record)
+                    pool.begin(record)
 
     def train(
         self, evaluator: Evaluator, jobs: Sequence[TrainingJob]
     ) -> Iterator[tuple[TrainingJob, TrainingResult]]:
-        """Each job's result as it is done.
+        """As `Engine.train`.
 
         Raises:
             SearchStopped: three workers in a row died.
@@ -80,19 +88,19 @@ class Local:
         if not jobs:
             return
         waiting, deaths = list(reversed(jobs)), 0
-        with self._crew(Trainings(evaluator)) as crew:
-            while waiting or crew.busy:
-                while waiting and crew.idle:
-                    crew.begin(waiting.pop())
-                job, result = crew.finished()
+        with self._pool(TrainingWork(evaluator)) as pool:
+            while waiting or pool.busy:
+                while waiting and pool.idle:
+                    pool.begin(waiting.pop())
+                job, result = pool.finished()
                 yield job, result
                 deaths = deaths + 1 if _died(result) else 0
                 if deaths == PATIENCE and result.failure is not None:
                     why = result.failure.reason
                     raise SearchStopped(f"{PATIENCE} final trainings in a row failed: {why}")
 
-    def _crew(self, work: Work[J, O]) -> Crew[J, O]:
-        return Alone(work) if self._workers == 1 else Processes(self._workers, work)
+    def _pool(self, runner: JobRunner[Job, Result]) -> WorkerPool[Job, Result]:
+        return InProcess(runner) if self._workers == 1 else Processes(self._workers, runner)
 
 
 def _died(result: TrainingResult) -> bool:

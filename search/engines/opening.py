@@ -1,4 +1,4 @@
-"""Opening the engine that a config names."""
+"""The engine that a config names."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from spaces.errors import UserError
 
 
 def open_engine(config: SearchConfig) -> AbstractContextManager[Engine]:
-    """The engine that the config asks for, connected to its cluster if it has one.
+    """Open the engine of the config; with Ray, connected to its cluster.
 
     Raises:
-        UserError: Ray is not installed, nobody answers at the address, or the cluster has not
-            what a trial asks for.
+        UserError: Ray is not installed, nothing answers at the address, or no node has what a
+            trial takes.
     """
     if config.run.engine == "ray":
         try:

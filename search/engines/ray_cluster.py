@@ -1,4 +1,4 @@
-"""A Ray cluster: connecting to it, carrying our code there, and whether it can run the trials."""
+"""A Ray cluster: connecting to it, sending our code there, checking that it can run the trials."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from spaces import UserError
 
 ANSWER_SECONDS = 8.0
-"""So long an address may take to answer."""
+"""How long an address may take to answer."""
 
 PACKAGES = ("spaces", "prune_ops", "results", "search")
 
 _QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
 _ALONE: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
 
-# A cluster of one's own asks its processes for a token. Ray would write one into the home
-# directory, where clusters that are started later stumble over it.
+# A local cluster asks its processes for a token. Ray would write one into the home directory, where
+# it breaks clusters that are started later.
 _TOKEN = secrets.token_hex(32)
 
 # A gRPC server, which Ray's head is, answers these first bytes of HTTP/2 with a frame of settings.
@@ -63,21 +63,20 @@ class Demand:
 
 @contextmanager
 def connected(address: str | None, modules: tuple[str, ...] = ()) -> Iterator[None]:
-    """Ray, while the block lasts: the cluster at ``address``, or one of this machine alone.
+    """Connect to the cluster at ``address``, or start Ray on this machine, for the block.
 
     >>> with connected("10.0.0.1:6379"):
     ...     ray.cluster_resources()
 
-    Our packages, and the user's own ``modules``, travel with the job to every node. A process
-    that is connected already, as one that ``ray job submit`` started may be, stays so.
+    Our packages and the user's ``modules`` are sent to every node. A process that is connected
+    already, as one that ``ray job submit`` started may be, stays so.
 
     Args:
         address: ``auto``, ``HOST:PORT``, or None: ``RAY_ADDRESS`` if that is set, else Ray on
             this machine for as long as the block lasts.
 
     Raises:
-        UserError: nobody answers there within some ten seconds, or another Ray or Python runs
-            there.
+        UserError: nothing answers within some ten seconds, or another Ray or Python runs there.
     """
     if ray.is_initialized():
         yield
@@ -99,7 +98,7 @@ def connected(address: str | None, modules: tuple[str, ...] = ()) -> Iterator[No
 
 
 def _check_answers(address: str) -> None:
-    """Ray itself would wait two minutes, and then end the process."""
+    """Check first that Ray answers: `ray.init` would wait two minutes and end the process."""
     host, _, port = address.removeprefix("http://").rpartition(":")
     if not host or not port.isdecimal():
         raise UserError(
@@ -112,12 +111,12 @@ def _check_answers(address: str) -> None:
             line.sendall(_GREETING)
             answer = line.recv(9)
     except OSError as error:
-        raise UserError(_nobody(address, error.strerror or str(error))) from error
+        raise UserError(_no_cluster(address, error.strerror or str(error))) from error
     if len(answer) < 4 or answer[3] != _SETTINGS:
-        raise UserError(_nobody(address, "what answers is not Ray"))
+        raise UserError(_no_cluster(address, "what answers is not Ray"))
 
 
-def _nobody(address: str, why: str) -> str:
+def _no_cluster(address: str, why: str) -> str:
     return (
         f"--address must be that of a Ray cluster, but at {address}: {why}; start one with "
         "`ray start --head` and give the address that it prints"
@@ -125,7 +124,7 @@ def _nobody(address: str, why: str) -> str:
 
 
 def _plainly(where: str, error: Exception) -> str:
-    """What Ray says when it cannot connect, in one line."""
+    """Ray's error from connecting, in one line."""
     text = " ".join(f"{error} {error.__cause__ or ''}".split())
     if "InvalidAuthToken" in text:
         return (
@@ -138,23 +137,23 @@ def _plainly(where: str, error: Exception) -> str:
             "install the cluster's versions here"
         )
     if isinstance(error, ConnectionError):
-        return _nobody(where, "no Ray cluster was found")
+        return _no_cluster(where, "no Ray cluster was found")
     return f"Ray must start, but at {where}: {text}"
 
 
 def _versions_in(text: str) -> str:
-    """Ray's two lists of versions without its prose."""
-    said = text.partition("The cluster was started with:")[2]
-    there, _, here = said.partition("This process")
-    here = here.partition("with:")[2] or here
+    """The two lists of versions in Ray's message."""
+    versions = text.partition("The cluster was started with:")[2]
+    cluster, _, own = versions.partition("This process")
+    own = own.partition("with:")[2] or own
     return (
-        f"the cluster has {there.strip().rstrip('.')} and this process {here.strip().rstrip('.')}"
+        f"the cluster has {cluster.strip().rstrip('.')} and this process {own.strip().rstrip('.')}"
     )
 
 
 def _code(modules: tuple[str, ...]) -> dict[str, Any]:
-    """A runtime environment that carries our code, and the user's, as they are here."""
-    folders = [_place_of(name) for name in (*PACKAGES, *modules)]
+    """A runtime environment with our code and the user's."""
+    folders = [_path_of(name) for name in (*PACKAGES, *modules)]
     return {
         "py_modules": list(dict.fromkeys(str(folder) for folder in folders if folder)),
         "excludes": ["__pycache__", "*.pyc"],
@@ -162,15 +161,15 @@ def _code(modules: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _place_of(name: str) -> Path | None:
-    """The folder, or the file, of a module's topmost package; None where every node has its own."""
+def _path_of(name: str) -> Path | None:
+    """The folder or file of a module's topmost package; None if it is an installed one."""
     module = import_module(name.partition(".")[0])
     if module.__file__ is None:  # a namespace package: a folder without __init__.py
         return Path(next(iter(module.__path__)))
     file = Path(module.__file__)
-    place = file.parent if file.name == "__init__.py" else file
-    theirs = name not in PACKAGES and "site-packages" in place.parts
-    return None if theirs else place
+    path = file.parent if file.name == "__init__.py" else file
+    installed = name not in PACKAGES and "site-packages" in path.parts
+    return None if installed else path
 
 
 def nodes() -> list[Mapping[str, Any]]:
@@ -182,7 +181,7 @@ def check_room(demand: Demand) -> int:
     """How many trials the cluster holds at once.
 
     Raises:
-        UserError: no node has what one trial asks for; Ray would wait for such a node for ever.
+        UserError: no node has what one trial takes; Ray would wait for such a node for ever.
     """
     room = sum(demand.fitting(node["Resources"]) for node in nodes())
     if room:
@@ -195,17 +194,17 @@ def check_room(demand: Demand) -> int:
     )
 
 
-def check_nodes(demand: Demand, look: Callable[..., str], *about: Any) -> None:
-    """Ask every node that may run trials; ``look(*about)`` there returns a complaint or "".
+def check_nodes(demand: Demand, check: Callable[..., str], *arguments: Any) -> None:
+    """Run ``check`` on every node that may run trials; it returns a complaint or "".
 
     Raises:
         UserError: the first complaint, with the node's address.
     """
-    asked = ray.remote(num_cpus=0, max_retries=0)(look)
+    remote = ray.remote(num_cpus=0, max_retries=0)(check)
     answers = {
-        node["NodeManagerAddress"]: asked.options(
+        node["NodeManagerAddress"]: remote.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(*about)
+        ).remote(*arguments)
         for node in nodes()
         if demand.fitting(node["Resources"])
     }
@@ -216,16 +215,16 @@ def check_nodes(demand: Demand, look: Callable[..., str], *about: Any) -> None:
 
 def _complaint(answer: ray.ObjectRef) -> str:
     try:
-        said: str = ray.get(answer)
+        complaint: str = ray.get(answer)
     except (NodeDiedError, TaskUnschedulableError):
         return ""  # what has left the cluster runs no trials
     except RayError as error:
         return f"a first task failed with {str(error).strip().splitlines()[-1]}"
-    return said
+    return complaint
 
 
 def versions() -> dict[str, str]:
-    """Of what must be the same on every node."""
+    """The versions that must be the same on every node."""
     release = torch.__version__.partition("+")[0]  # builds for CPU and CUDA may mix
     return {"Ray": ray.__version__, "Python": _minor(platform.python_version()), "torch": release}
 
@@ -233,9 +232,9 @@ def versions() -> dict[str, str]:
 def other_versions(here: Mapping[str, str]) -> str:
     """A complaint for ``check_nodes``: where this node's versions differ from the driver's."""
     differing = [
-        f"{name} {theirs} there, {here[name]} here"
-        for name, theirs in versions().items()
-        if theirs != here[name]
+        f"{name} {version} there, {here[name]} here"
+        for name, version in versions().items()
+        if version != here[name]
     ]
     return f"{'; '.join(differing)}; install the same versions" if differing else ""
 
@@ -245,5 +244,5 @@ def _minor(version: str) -> str:
 
 
 def this_node() -> NodeAffinitySchedulingStrategy:
-    """Where the driver runs."""
+    """Schedules on the node of the driver."""
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

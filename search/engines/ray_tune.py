@@ -1,4 +1,4 @@
-"""The Ray engine: Ray Tune runs the trials on a cluster, under the same ledger as everywhere."""
+"""The Ray engine: Ray Tune runs the trials on a cluster; the ledger is that of every engine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from search.study.peers import OpenStudy
 T = TypeVar("T")
 
 RESTARTS = 3
-"""So often a trial, or a final training, is taken up elsewhere after its worker or node died."""
+"""How often a trial, or a final training, is restarted after its worker or node died."""
 
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a folder with three log files a trial
@@ -53,10 +53,10 @@ _ENVIRONMENT = {
 
 @contextmanager
 def ray_tune(config: SearchConfig) -> Iterator[RayTune]:
-    """The engine on the cluster that the config names, as long as the block lasts.
+    """The engine on the cluster that the config names, while the block lasts.
 
     Raises:
-        UserError: nobody answers there, other versions run there, or a trial would not fit.
+        UserError: nothing answers there, other versions run there, or a trial would not fit.
     """
     run = config.run
     with ray_cluster.connected(run.address, _own_modules(config.task)):
@@ -80,11 +80,11 @@ def _own_modules(task: TaskConfig) -> tuple[str, ...]:
 
 
 def _gpus(config: SearchConfig) -> float:
-    """Where the user does not say, one if the cluster has any and the device may be one."""
+    """GPUs of a trial; by default one if the cluster has any and the device may be one."""
     if config.run.gpus_per_trial is not None:
         return config.run.gpus_per_trial
-    there = any(node["Resources"].get("GPU") for node in ray_cluster.nodes())
-    return 1.0 if there and config.task.device != "cpu" else 0.0
+    has_gpus = any(node["Resources"].get("GPU") for node in ray_cluster.nodes())
+    return 1.0 if has_gpus and config.task.device != "cpu" else 0.0
 
 
 class RayTune:
@@ -93,14 +93,14 @@ class RayTune:
     >>> with ray_tune(config) as engine:
     ...     engine.run(opened, evaluator, 48, watch)
 
-    A trial is one of Tune's trials, a rung one of its steps, and actors are used again for the
-    next trial. Optuna's study stays here with the driver, which alone writes to it. The climb
-    travels once, through the object store. A trial whose worker or node dies starts again on
-    another from the rung it had reached, and a long training from its checkpoint.
+    A trial is one of Tune's trials, a rung one of its steps, and an actor is reused for the next
+    trial. Optuna's study stays with the driver, which alone writes to it. The evaluator travels
+    once, through the object store. A trial whose worker or node dies goes on elsewhere from the
+    rung it had reached, and a long training from its checkpoint.
 
     Args:
         demand: what a trial takes of a node.
-        most: trials at once; None for as many as the cluster holds, whatever it grows to.
+        most: trials at once; None for as many as the cluster holds, also after it has grown.
     """
 
     def __init__(self, demand: Demand, most: int | None = None) -> None:
@@ -108,13 +108,13 @@ class RayTune:
 
     @property
     def at_once(self) -> int:
-        """Trials that the cluster, as it is now, runs at the same time."""
+        """The number of trials that the cluster, as it is now, runs at the same time."""
         room = ray_cluster.check_room(self._demand)
         return room if self._most is None else min(room, self._most)
 
     @property
     def threads(self) -> int:
-        """One a core."""
+        """One for each CPU of a trial."""
         return max(1, int(self._demand.cpus))
 
     def run(
@@ -130,18 +130,18 @@ class RayTune:
             SearchStopped: three trials in a row failed in the same way.
             UserError: some node cannot read the data.
         """
-        desk = _Desk(Ledger(opened, evaluator, trials, watch), evaluator)
+        driver = _Driver(Ledger(opened, evaluator, trials, watch), evaluator)
         with (
             ray_worker.sent(evaluator) as sent,
             tempfile.TemporaryDirectory() as folder,
             _environment(self.at_once),
-            _ctrl_c(desk),
+            _ctrl_c(driver),
         ):
             ray_cluster.check_nodes(self._demand, ray_worker.unreadable, sent)
             tune.Tuner(
                 tune.with_resources(
                     tune.with_parameters(
-                        ray_worker.Climber,
+                        ray_worker.RungActor,
                         evaluator=sent,
                         threads=self.threads,
                         gpus=self._demand.gpus,
@@ -149,9 +149,9 @@ class RayTune:
                     {"cpu": self._demand.cpus, "gpu": self._demand.gpus},
                 ),
                 tune_config=tune.TuneConfig(
-                    search_alg=_Search(desk, opened.study, evaluator),
-                    scheduler=_Rule(desk),
-                    num_samples=-1,  # until the search says that it has finished
+                    search_alg=_Search(driver, opened.study, evaluator),
+                    scheduler=_Rule(driver),
+                    num_samples=-1,  # until the search algorithm has finished
                     max_concurrent_trials=self._most,
                     reuse_actors=True,
                 ),
@@ -159,37 +159,38 @@ class RayTune:
                     storage_path=folder,
                     failure_config=tune.FailureConfig(max_failures=RESTARTS),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    stop=_Stop(desk),
+                    stop=_Stop(driver),
                     verbose=0,
                 ),
             ).fit()
-        if desk.error is not None:
-            raise desk.error
+        if driver.error is not None:
+            raise driver.error
 
     def train(
         self, evaluator: Evaluator, jobs: Sequence[TrainingJob]
     ) -> Iterator[tuple[TrainingJob, TrainingResult]]:
-        """As ``Engine.train``; each training is a task of its own."""
+        """As ``Engine.train``; each training is a Ray task."""
         if not jobs:
             return
-        task = ray.remote(
+        remote = ray.remote(
             num_cpus=self._demand.cpus, num_gpus=self._demand.gpus, max_retries=RESTARTS
         )(ray_worker.train_final)
         with ray_worker.sent(evaluator) as sent:
-            out = {task.remote(sent, job, self.threads, self._demand.gpus): job for job in jobs}
+            threads, gpus = self.threads, self._demand.gpus
+            running = {remote.remote(sent, job, threads, gpus): job for job in jobs}
             try:
-                while out:
-                    (done,), _ = ray.wait(list(out))
-                    yield out.pop(done), _fetched(done)
+                while running:
+                    (done,), _ = ray.wait(list(running))
+                    yield running.pop(done), _fetched(done)
             finally:
-                for left in out:
-                    ray.cancel(left, force=True)
+                for task in running:
+                    ray.cancel(task, force=True)
 
 
-class _Desk:
-    """The driver's side of Tune: the ledger, and what each of Tune's trials stands for.
+class _Driver:
+    """The driver's side of Tune: the ledger, and the record of each of Tune's trials.
 
-    What goes wrong here is kept for ``run`` to raise: Tune would wrap it into its own errors.
+    Errors are kept for ``run`` to raise: Tune would wrap them into its own.
     """
 
     def __init__(self, ledger: Ledger, evaluator: Evaluator) -> None:
@@ -199,44 +200,44 @@ class _Desk:
         self.error: BaseException | None = None
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Tune pickles all it is given, to restore it; here nothing is restored from that."""
+        """Nothing: Tune pickles its arguments for a restore that is never used here."""
         return object, ()
 
     def next(self, ask: Callable[[], Trial]) -> dict[str, Any] | None:
-        """The configuration of Tune's next trial; None if there is nothing more to begin."""
+        """The configuration of Tune's next trial; None if there is none."""
         record = self._again.pop() if self._again else self._guarded(lambda: self._ledger.next(ask))
         return None if record is None else {"record": record.to_json()}
 
     def begun(self, trial: TuneTrial) -> None:
-        """Tune has taken the trial up."""
+        """Tune has added the trial."""
         self._trials[trial.trial_id] = trial
 
     def measured(self, trial: TuneTrial, result: RungResult, where: str) -> str:
-        """Store what a rung gave; whether Tune's trial goes on."""
+        """Store the result of a rung; Tune's word for whether its trial goes on."""
         before = TrialRecord.from_json(trial.config["record"])
         log.measured(before, result, where)
         record = self._guarded(lambda: self._ledger.add(before, result))
         if record is None:
             return TrialScheduler.STOP
-        trial.set_config({"record": record.to_json()})  # from there it goes on if it is restarted
+        trial.set_config({"record": record.to_json()})  # what a restart goes on from
         if record.state != "running":
             return TrialScheduler.STOP
-        if next_rung(record) != result.rung + 1:  # some rungs were known already
+        if next_rung(record) != result.rung + 1:  # further rungs were known already
             self._again.append(record)
             return TrialScheduler.STOP
         return TrialScheduler.CONTINUE
 
     def ended(self, trial_id: str, lost: bool) -> None:
-        """Tune is done with the trial; ``lost`` if it has given it up."""
+        """Tune has ended the trial; ``lost`` if it gave it up after its restarts."""
         trial = self._trials.pop(trial_id)
         record = TrialRecord.from_json(trial.config["record"])
         if lost and record.state == "running":
-            failure = _obituary(_last_error(trial))
+            failure = _death_reason(_last_error(trial))
             result = RungResult(next_rung(record), 0.0, failure=failure)
             self._guarded(lambda: self._ledger.add(record, result))
 
     def over(self) -> bool:
-        """Whether the search ends now, with the error. Tune would wait for what is at work."""
+        """Whether an error ends the search now; actors are killed, as Tune would wait for them."""
         if self.error is None:
             return False
         for trial in self._trials.values():
@@ -245,24 +246,25 @@ class _Desk:
                 ray.kill(actor)
         return True
 
-    def _guarded(self, what: Callable[[], T]) -> T | None:
+    def _guarded(self, action: Callable[[], T]) -> T | None:
+        """What ``action`` returns; None after an error, which is kept."""
         if self.error is not None:
             return None
         try:
-            return what()
+            return action()
         except BaseException as error:
             self.error = error
             return None
 
 
 class _Search(OptunaSearch):
-    """OptunaSearch with the ledger between it and Tune.
+    """OptunaSearch on the run's study and sampler, with the ledger between it and Tune.
 
-    It asks the run's study with the run's sampler. The ledger tells the study, since Tune knows
-    neither stopped trials with two objectives nor trials that an earlier driver left.
+    The ledger tells the study the results: Tune knows neither stopped trials with two objectives
+    nor trials that an earlier driver left.
     """
 
-    def __init__(self, desk: _Desk, study: Study, evaluator: Evaluator) -> None:
+    def __init__(self, driver: _Driver, study: Study, evaluator: Evaluator) -> None:
         super().__init__(
             space=parameters(evaluator.space, evaluator.config.searched),
             metric=["accuracy", "flops"],
@@ -271,33 +273,33 @@ class _Search(OptunaSearch):
             study_name=study.study_name,
             storage=storage_of(study),
         )
-        self._desk = desk
+        self._driver = driver
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        return self._desk.next(lambda: self._asked(trial_id)) or Searcher.FINISHED
+        return self._driver.next(lambda: self._ask(trial_id)) or Searcher.FINISHED
 
-    def _asked(self, trial_id: str) -> Trial:
+    def _ask(self, trial_id: str) -> Trial:
         super().suggest(trial_id)
         return take_asked(self, trial_id)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        self._desk.ended(trial_id, lost=error)
+        self._driver.ended(trial_id, lost=error)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is in its storage."""
 
 
 class _Rule(FIFOScheduler):
-    """First come, first served; who climbs on from a rung is the ledger's to say."""
+    """First come, first served; the ledger decides who is promoted from a rung."""
 
-    def __init__(self, desk: _Desk) -> None:
+    def __init__(self, driver: _Driver) -> None:
         super().__init__()
-        self._desk = desk
+        self._driver = driver
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
-        self._desk.begun(trial)
+        self._driver.begun(trial)
         super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(
@@ -305,38 +307,38 @@ class _Rule(FIFOScheduler):
     ) -> str:
         measured: RungResult = result["result"]
         where = f"{result['node_ip']} (process {result['pid']})"
-        return self._desk.measured(trial, measured, where)
+        return self._driver.measured(trial, measured, where)
 
 
 class _Stop(tune.Stopper):
-    """Stops everything once the desk has an error to raise."""
+    """Stops everything once the driver has an error."""
 
-    def __init__(self, desk: _Desk) -> None:
-        self._desk = desk
+    def __init__(self, driver: _Driver) -> None:
+        self._driver = driver
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self._desk.over()
+        return self._driver.over()
 
 
 def _fetched(done: ray.ObjectRef) -> TrainingResult:
     try:
         result: TrainingResult = ray.get(done)
     except RayError as error:
-        return TrainingResult(0.0, failure=_obituary(error))
+        return TrainingResult(0.0, failure=_death_reason(error))
     return result
 
 
 def _last_error(trial: TuneTrial) -> Exception | None:
-    with suppress(OSError, TypeError):  # there is no such file, or no name of one
+    with suppress(OSError, TypeError):  # no file, or no name of one
         error: Exception = ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
         return error
     return None
 
 
-def _obituary(error: Exception | None) -> Failure:
+def _death_reason(error: Exception | None) -> Failure:
     if error is None or isinstance(error, RayActorError | WorkerCrashedError | NodeDiedError):
         cause = "its worker or node died (out of memory?)"
     else:
@@ -345,15 +347,15 @@ def _obituary(error: Exception | None) -> Failure:
 
 
 @contextmanager
-def _ctrl_c(desk: _Desk) -> Iterator[None]:
-    """Ctrl-C ends the search between two of Tune's steps; a second one at once."""
+def _ctrl_c(driver: _Driver) -> Iterator[None]:
+    """Ctrl-C ends the search between two of Tune's steps; a second Ctrl-C at once."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say so
+        yield  # only the main thread may set handlers
         return
 
     def heard(number: int, _frame: object) -> None:
         signal.signal(number, before)
-        desk.error = KeyboardInterrupt()
+        driver.error = KeyboardInterrupt()
 
     before = signal.signal(signal.SIGINT, heard)
     try:
@@ -364,10 +366,10 @@ def _ctrl_c(desk: _Desk) -> Iterator[None]:
 
 @contextmanager
 def _environment(at_once: int) -> Iterator[None]:
-    """Tune's switches, which are environment variables, set while it runs.
+    """Set Tune's environment variables while the block lasts.
 
-    So many trials wait for a worker: proposed early, they know less. With one alone, as Tune has
-    it for samplers, workers would start one after another, which takes hours for a thousand.
+    A quarter of ``at_once`` trials may wait for a worker. More would be proposed early, on fewer
+    results; with one, Tune's own for samplers, a thousand workers take hours to start.
     """
     switches = _ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(max(1, at_once // 4))}
     before = {name: os.environ.get(name) for name in switches}

@@ -1,4 +1,4 @@
-"""What runs on a cluster's nodes: the actor that climbs, and the ways to its climb and keeper."""
+"""What runs on the nodes of a cluster, and how evaluator and checkpoints get there and back."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from search.training.checkpoints import Checkpoints, State
 from search.training.hardware import pick_device
 
 
-class Climber(tune.Trainable):
-    """An actor on some node: climbs one trial after another, a rung a step."""
+class RungActor(tune.Trainable):
+    """An actor on some node that measures one trial after another, a rung a step."""
 
     def setup(
         self, config: dict[str, Any], evaluator: Evaluator, threads: int, gpus: float
     ) -> None:
-        self._evaluator = _settled(evaluator, threads, gpus)
+        self._evaluator = _placed(evaluator, threads, gpus)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -46,32 +46,32 @@ class Climber(tune.Trainable):
 def train_final(
     evaluator: Evaluator, job: TrainingJob, threads: int, gpus: float
 ) -> TrainingResult:
-    return _settled(evaluator, threads, gpus).train_final(job)
+    return _placed(evaluator, threads, gpus).train_final(job)
 
 
 @contextmanager
 def sent(evaluator: Evaluator) -> Iterator[ray.ObjectRef]:
-    """The climb in the object store, on the CPU, its checkpoints reachable from every node."""
+    """The evaluator in the object store, on the CPU; its checkpoints are kept by the driver."""
     keeper = (
         ray.remote(_Keeper)
         .options(num_cpus=0, max_restarts=-1, scheduling_strategy=ray_cluster.this_node())
         .remote(evaluator.checkpoints)
     )
     try:
-        yield ray.put(replace(evaluator.on(torch.device("cpu")), checkpoints=_Afar(keeper)))
+        yield ray.put(replace(evaluator.on(torch.device("cpu")), checkpoints=_Remote(keeper)))
     finally:
         ray.kill(keeper)
 
 
-def _settled(evaluator: Evaluator, threads: int, gpus: float) -> Evaluator:
-    """On the device of this node's choice, with so many threads."""
+def _placed(evaluator: Evaluator, threads: int, gpus: float) -> Evaluator:
+    """The evaluator on this node's device; torch gets ``threads`` threads."""
     torch.set_num_threads(threads)
-    name = evaluator.config.task.device.partition(":")[0]  # which GPU it is, is Ray's to say
+    name = evaluator.config.task.device.partition(":")[0]  # Ray chooses the GPU
     return evaluator.on(pick_device("cpu" if name == "auto" and not gpus else name))
 
 
 def unreadable(evaluator: Evaluator) -> str:
-    """A complaint if the images cannot be read on this node."""
+    """A complaint for `ray_cluster.check_nodes` if this node cannot read the images."""
     try:
         evaluator.check_readable()
     except Exception as error:
@@ -79,14 +79,14 @@ def unreadable(evaluator: Evaluator) -> str:
     return ""
 
 
-class _Afar(Checkpoints):
-    """Checkpoints in the driver's run folder, from any node."""
+class _Remote(Checkpoints):
+    """Checkpoints in the driver's run folder, for use on any node."""
 
     def __init__(self, keeper: Any) -> None:
         self._keeper = keeper
 
     def load(self, key: str) -> State | None:
-        with suppress(RayError):  # without it the training starts again
+        with suppress(RayError):  # the training then starts again
             state: State | None = ray.get(self._keeper.load.remote(key))
             return state
         return None
@@ -100,7 +100,7 @@ class _Afar(Checkpoints):
 
 
 class _Keeper:
-    """An actor beside the driver that keeps checkpoints for all nodes."""
+    """An actor on the driver's node that keeps the checkpoints of all nodes."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints

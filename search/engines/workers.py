@@ -1,4 +1,4 @@
-"""Worker processes, which may die: from being told what the work is to their obituary."""
+"""Worker processes, which may die: the job of one that did has failed, and a new one starts."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from typing import Any, Generic
 
 import torch
 
-from search.engines.crew import Crew, J, O, Work
+from search.engines.worker_pool import Job, JobRunner, Result, WorkerPool
 from search.evaluation.jobs import Failure
 
 DIED = "worker died"
 """The kind of failure of a job whose worker died."""
 
 
-class Processes(Crew[J, O]):
-    """Worker processes with one torch thread each, each with its own pipe, so that it is known
-    whose job a death ends.
+class Processes(WorkerPool[Job, Result]):
+    """Worker processes with one torch thread each, and one pipe each, so that it is known which
+    job a death ends.
 
-    >>> with Processes(2, Rungs(climb)) as crew:
-    ...     crew.begin(record)
-    ...     record, outcome = crew.finished()
+    >>> with Processes(2, RungWork(evaluator)) as pool:
+    ...     pool.begin(record)
+    ...     record, result = pool.finished()
     """
 
-    def __init__(self, workers: int, work: Work[J, O]) -> None:
+    def __init__(self, workers: int, runner: JobRunner[Job, Result]) -> None:
         # Plain pickle copies the tensors. torch's own would share them through /dev/shm, which
         # containers keep at 64 MB.
-        self._work, self._payload = work, pickle.dumps(work)
-        self._workers = [_Worker[J, O](self._payload) for _ in range(workers)]
+        self._runner, self._payload = runner, pickle.dumps(runner)
+        self._workers = [_Worker[Job, Result](self._payload) for _ in range(workers)]
 
     @property
     def idle(self) -> bool:
@@ -46,16 +46,16 @@ class Processes(Crew[J, O]):
     def busy(self) -> bool:
         return not all(worker.idle for worker in self._workers)
 
-    def begin(self, job: J) -> None:
+    def begin(self, job: Job) -> None:
         next(worker for worker in self._workers if worker.idle).begin(job)
 
-    def finished(self) -> tuple[J, O]:
+    def finished(self) -> tuple[Job, Result]:
         working = [worker for worker in self._workers if not worker.idle]
         ready = wait([worker.pipe for worker in working])
         worker = next(worker for worker in working if worker.pipe in ready)
         job, result = worker.finish()
         if result is None:
-            result = self._work.failed(job, worker.obituary(), worker.seconds)
+            result = self._runner.failed(job, worker.death_reason(), worker.seconds)
             self._workers[self._workers.index(worker)] = _Worker(self._payload)
         return job, result
 
@@ -67,16 +67,16 @@ class Processes(Crew[J, O]):
             worker.pipe.close()
 
 
-class _Worker(Generic[J, O]):
+class _Worker(Generic[Job, Result]):
     def __init__(self, payload: bytes) -> None:
         context = multiprocessing.get_context("spawn")  # forking a process that uses torch hangs
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_live, args=(theirs,), daemon=True)
+        self.pipe, child_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(child_end,), daemon=True)
         with _ctrl_c_waits():
             self.process.start()
-        theirs.close()  # so that its death ends the pipe
+        child_end.close()  # so that its death ends the pipe
         self._payload: list[bytes] = [payload]
-        self._jobs: list[J] = []
+        self._jobs: list[Job] = []
         self._since = 0.0
 
     @property
@@ -88,24 +88,24 @@ class _Worker(Generic[J, O]):
         """Since its last job began."""
         return time.perf_counter() - self._since
 
-    def begin(self, job: J) -> None:
+    def begin(self, job: Job) -> None:
         self._jobs, self._since = [job], time.perf_counter()
-        with suppress(OSError):  # it is dead; finish() will say so
-            # Not before it has started: what Process itself hands over would wait for ever if the
-            # process were killed before it has read it.
+        with suppress(OSError):  # the worker is dead; finish() will say so
+            # Sent now, not given to Process: that would wait for ever if the process were killed
+            # before it has read it.
             while self._payload:
                 self.pipe.send_bytes(self._payload.pop())
             _send(self.pipe, job)
 
-    def finish(self) -> tuple[J, O | None]:
-        """The job it had; without an outcome if it died."""
+    def finish(self) -> tuple[Job, Result | None]:
+        """The job it had and the result; None if it died."""
         job = self._jobs.pop()
         try:
             return job, _received(self.pipe)
-        except (EOFError, OSError):  # the latter in the middle of its answer
+        except (EOFError, OSError):  # the latter if it died while it sent the result
             return job, None
 
-    def obituary(self) -> Failure:
+    def death_reason(self) -> Failure:
         self.pipe.close()
         self.process.join()
         code = self.process.exitcode or 0
@@ -116,39 +116,39 @@ class _Worker(Generic[J, O]):
 
 @contextmanager
 def _ctrl_c_waits() -> Iterator[None]:
-    """Ctrl-C is heard only afterwards; a worker born in here never hears it, imports included.
+    """Put off Ctrl-C to the end of the block; a worker that starts in it never receives it.
 
-    Heard while a process starts, it would leave one that nobody knows of.
+    Raised while a process starts, it would leave an orphan.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say so
+        yield  # only the main thread may set handlers
         return
     resource_tracker.ensure_running()  # it unblocks SIGINT when it starts
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child inherits it
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
-    if came and callable(before):
+    if interrupts and callable(before):
         before(signal.SIGINT, None)
 
 
-def _live(pipe: Connection) -> None:
-    """The worker's life: do what comes down the pipe until the parent is gone."""
+def _serve(pipe: Connection) -> None:
+    """A worker: run the jobs that come down the pipe until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     threading.Thread(target=_die_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     with suppress(EOFError, OSError):
-        work: Work[Any, Any] = _received(pipe)
+        runner: JobRunner[Any, Any] = _received(pipe)
         while True:
-            _send(pipe, work.done(_received(pipe)))
+            _send(pipe, runner.run(_received(pipe)))
 
 
 def _die_with_parent() -> None:
-    """A killed parent leaves nobody to send the result to; do not train on for it."""
+    """End with the parent, even in the middle of a training: a killed parent reads no result."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -156,7 +156,7 @@ def _die_with_parent() -> None:
 
 
 def _send(pipe: Connection, message: object) -> None:
-    pipe.send_bytes(pickle.dumps(message))  # pipe.send would use torch's own way
+    pipe.send_bytes(pickle.dumps(message))  # pipe.send would use torch's own pickling
 
 
 def _received(pipe: Connection) -> Any:

@@ -39,10 +39,10 @@ from spaces import Space
 from spaces.state import state_of
 
 ADAPTING = 2048, 64
-"""Images that proxies calibrate on, and of one batch: adaptive BatchNorm takes all 32 batches."""
+"""Images that proxies calibrate on, and images of one batch: adaptive BatchNorm takes all 32."""
 
 STAGE_SEEDS = 2**32
-"""Between the seeds of the stages of one training, so that no two trainings share any."""
+"""Distance of the seeds of a training's stages, so that no two trainings share one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +56,11 @@ class Evaluator:
     0.9610
 
     Every rung starts from the unpruned network again and anneals its own learning rate, so the
-    accuracy at a rung means the same for every policy, whatever it did before.
+    accuracy at a rung means the same for every policy, whatever rungs came before.
 
     Attributes:
-        scores: of every criterion that may say which channels stay, each in one unit.
-        checkpoints: where a training that takes long is kept, so that it goes on after a kill.
+        scores: of every criterion that may choose channels, each in one unit.
+        checkpoints: where long trainings are saved, to go on after a kill.
         sources: what else trainings may inherit, by name.
         damages: for the proxy ``iso_damage``, see `prune_ops.PrunedCandidate`.
     """
@@ -75,7 +75,7 @@ class Evaluator:
 
     @cached_property
     def specs(self) -> Specs:
-        """How the run trains."""
+        """The specs and recipes of the run's trainings."""
         return Specs(self.config, self.space, len(self.task.train))
 
     @property
@@ -85,7 +85,7 @@ class Evaluator:
 
     @property
     def rule(self) -> DominanceRule:
-        """Who is promoted from a rung below the top."""
+        """The rule of promotion from a rung below the top."""
         judging = self.config.judging
         return DominanceRule(judging.eta, judging.explore, tolerance(self.space.full_flops))
 
@@ -98,13 +98,13 @@ class Evaluator:
         """Read an image of every split.
 
         Raises:
-            DataError: this machine has not the files; or what the user's own data raises.
+            DataError: this machine lacks the files; the user's own data may raise anything.
         """
         for split in (self.task.train, self.task.validation, self.task.test):
             next(iter(split.batches(1)))
 
     def score(self, record: TrialRecord, rung: int) -> float:
-        """What counts at a rung: the deciding proxy at rung 0, accuracy above."""
+        """The score that decides at a rung: a proxy at rung 0, accuracy above."""
         if rung:
             return record.accuracy[rung - 1]
         return record.proxies[self.config.judging.rank_by]
@@ -122,7 +122,7 @@ class Evaluator:
         return replace(result, seconds=time.perf_counter() - started)
 
     def train_final(self, job: TrainingJob) -> TrainingResult:
-        """Train a network to the end and, if so asked, test it. Never raises."""
+        """Train a network to the end and test it if the job says so. Never raises."""
         started = time.perf_counter()
         try:
             result = self._train_and_test(job)
@@ -134,7 +134,7 @@ class Evaluator:
         """The candidate's network, with the weights that it inherits.
 
         Args:
-            surgery: None for the run's own; plain is quicker where only the shapes are wanted.
+            surgery: None for the run's own; plain is quicker where only shapes matter.
         """
         source = self._source(candidate)
         surgery = surgery or self.config.training.surgery
@@ -145,14 +145,14 @@ class Evaluator:
     def trained(self, candidate: Candidate, spec: TrainingSpec, seed: int) -> nn.Module:
         """The candidate's network after training.
 
-        What ``checkpoints`` has kept of the same training is gone on with.
+        A training that ``checkpoints`` has a state of goes on from there.
 
         Raises:
             Diverged: the loss became NaN or infinite.
         """
-        gradual = self._layerwise(candidate, spec, seed) if spec.layer_epochs else None
-        if gradual is not None:
-            network = gradual.run()
+        layerwise = self._layerwise(candidate, spec, seed) if spec.layer_epochs else None
+        if layerwise is not None:
+            network = layerwise.run()
         elif spec.scratch:
             network = reinitialise(self.pruned(candidate, "plain"), seed)
         else:
@@ -160,8 +160,8 @@ class Evaluator:
         if spec.way:
             network = Compression(spec.way, spec.zeros).of(network)
         self._train(network, spec, spec.epochs, seed, self._checkpoint(candidate, spec, seed))
-        if gradual is not None:
-            gradual.drop()
+        if layerwise is not None:
+            layerwise.drop()
         return without_parametrization(network) if spec.way else network
 
     def _train_briefly(self, candidate: Candidate, rung: int, seed: int) -> RungResult:
@@ -182,23 +182,23 @@ class Evaluator:
         )
 
     def _train(
-        self, network: nn.Module, spec: TrainingSpec, epochs: int, seed: int, kept: Checkpoint
+        self, network: nn.Module, spec: TrainingSpec, epochs: int, seed: int, checkpoint: Checkpoint
     ) -> None:
-        recipe = self.specs.recipe(spec)
         train(
             network,
             self.task.train,
-            recipe,
+            self.specs.recipe(spec),
             epochs=epochs,
             seed=seed,
             device=self.task.device,
-            checkpoint=kept,
+            checkpoint=checkpoint,
         )
 
     def _layerwise(self, candidate: Candidate, spec: TrainingSpec, seed: int) -> Layerwise:
         def tune(network: nn.Module, stage: int) -> None:
-            kept = self._checkpoint(candidate, spec, seed, stage)
-            self._train(network, spec, spec.layer_epochs, seed + (stage + 1) * STAGE_SEEDS, kept)
+            checkpoint = self._checkpoint(candidate, spec, seed, stage)
+            stage_seed = seed + (stage + 1) * STAGE_SEEDS
+            self._train(network, spec, spec.layer_epochs, stage_seed, checkpoint)
 
         source = self._source(candidate)
         return Layerwise(
@@ -240,7 +240,7 @@ class Evaluator:
 
     @cached_property
     def _proxy_batches(self) -> tuple[list[Batch], list[Batch]]:
-        """Drawn once; every candidate is judged on the same images."""
+        """Drawn once: every candidate is judged on the same images."""
         images, batch_size = ADAPTING
         return self.task.calibration(images, batch_size=batch_size), self.task.held_out()
 

@@ -1,4 +1,4 @@
-"""Jobs and what they give, as plain data that any process can be sent.
+"""Jobs and their results, as plain data that can be sent to any process.
 
 A trial is evaluated rung by rung (`RungResult`); a candidate that is trained to the end, for
 whatever purpose, is a `TrainingJob` with a `TrainingResult`.
@@ -21,12 +21,12 @@ from spaces import copied
 from spaces.errors import ModelError, brief
 
 DIVERGED = "diverged"
-"""The kind of failure that comes again whenever the training is repeated."""
+"""The kind of failure that a repeated training has again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job gave nothing: ``kind`` groups failures alike, ``reason`` is one line."""
+    """Why a job has no result: ``kind`` groups like failures, ``reason`` is one line."""
 
     kind: str
     reason: str
@@ -34,7 +34,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RungResult:
-    """What one rung gave: proxies at rung 0, accuracy and epochs above, or a failure."""
+    """The result of one rung: proxies at rung 0, accuracy and epochs above, or a failure."""
 
     rung: int
     seconds: float
@@ -46,13 +46,13 @@ class RungResult:
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """A network to be trained to the end, anywhere.
+    """A network to be trained to the end.
 
     Attributes:
-        candidate: its widths, and who chose the channels it inherits: a criterion of the run, or
-            the name of another `WeightSource`; empty for the run's own criterion.
+        candidate: its widths, and what chooses the channels it inherits: a criterion of the run,
+            or the name of another `WeightSource`; empty for the run's own criterion.
         spec: how it is trained.
-        seed: of the training.
+        seed: seed of the training.
         tested: whether the test split is read.
         returns_weights: whether the trained weights come back.
     """
@@ -66,13 +66,13 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a training gave: accuracies 0 to 1 and the weights, or a failure.
+    """The result of a training: accuracies 0 to 1 and the weights, or a failure.
 
     Attributes:
         seconds: wall time.
         test_accuracy: nan if the test split was not read.
         weights: what ``spaces.state.state_of`` gives, on the CPU; empty unless asked for.
-        size: of a network whose weights were compressed.
+        size: size of the network, where weights were compressed.
     """
 
     seconds: float
@@ -85,11 +85,11 @@ class TrainingResult:
 
 @dataclass(frozen=True, eq=False)
 class WeightSource:
-    """What a training inherits, where that is not what the run's criterion leaves of its model.
+    """What a training inherits from elsewhere than the run's criterion and model.
 
     Attributes:
-        scores: say which channels stay.
-        model: whose weights; None for those of the task's model.
+        scores: channels with the highest are kept.
+        model: has the weights; None for the task's model.
     """
 
     scores: Scores

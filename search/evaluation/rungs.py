@@ -1,4 +1,4 @@
-"""Who is promoted: successive halving that knows accuracy is not the only objective."""
+"""Which trials are promoted: successive halving for two objectives, accuracy and flops."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Point(NamedTuple):
 
 
 class Competitors:
-    """The trials at one rung, as two arrays of one length: a rung may have 100,000.
+    """The trials at one rung, as two arrays of one length: there may be 100,000.
 
     >>> Competitors.of([Point(50, 0.90), Point(40, 0.85)]).scores
     array([0.9 , 0.85])
@@ -44,16 +44,14 @@ class DominanceRule:
     >>> competitors = Competitors.of([Point(50, 0.90), Point(40, 0.85)])
     >>> rule.beaten_by(Point(50, 0.80), competitors)
     (2, 3)
-    >>> rule.stops(Point(50, 0.80), competitors, seed=1)
-    True
-    >>> rule.stops(Point(30, 0.80), competitors, seed=1)
-    False
+    >>> rule.dominated(Point(50, 0.80), competitors), rule.dominated(Point(30, 0.80), competitors)
+    (True, False)
 
     Plain halving would stop every small network, because a larger one is more accurate. So a trial
     is compared with its *peers* only: the trials that reached the same rung with at most its flops.
-    Of ``n`` peers, itself among them, the best ``ceil(n / eta)`` are promoted. A trial that nobody
+    Of ``n`` peers, itself included, the best ``ceil(n / eta)`` are promoted. A trial that no other
     dominates is the best of its peers, so it never stops; the first trial at a rung is always
-    promoted, and the rule needs nobody to wait, as in ASHA (Li et al. 2020).
+    promoted, and no trial has to wait for others, as in ASHA (Li et al. 2020).
 
     Attributes:
         eta: about one in ``eta`` trials of equal size is promoted; above 1.
@@ -73,14 +71,9 @@ class DominanceRule:
         return better, peers + 1
 
     def dominated(self, point: Point, competitors: Competitors) -> bool:
-        """Whether the rule is against a trial at this rung."""
+        """Whether a trial loses against its peers at this rung."""
         return dominated(*self.beaten_by(point, competitors), self.eta)
 
-    def stops(self, point: Point, competitors: Competitors, *, seed: int) -> bool:
-        """Whether the trial with that seed stops at this rung."""
-        return self.dominated(point, competitors) and not self.explores(seed)
-
     def explores(self, seed: int) -> bool:
-        """Whether a trial is promoted whatever its score: at all its rungs and in every repetition
-        of the run alike."""
+        """Whether the trial with that seed is promoted whatever its score, at each of its rungs."""
         return bool(np.random.default_rng([seed, 1]).random() < self.explore)

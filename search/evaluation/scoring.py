@@ -15,7 +15,7 @@ from spaces.errors import in_one_line
 
 
 def criteria(config: SearchConfig) -> list[str]:
-    """Those that choose channels and those that rank them for the starts."""
+    """The criteria that choose channels and those that rank them for the starts."""
     ranked = [name for name in config.policies.starts if name in CRITERIA]
     return sorted({config.reference, *config.searched, *ranked})
 
@@ -23,8 +23,8 @@ def criteria(config: SearchConfig) -> list[str]:
 def score(
     task: Task, space: Space, config: SearchConfig, progress: Progress
 ) -> Mapping[str, Scores]:
-    """All that the run asks for, under its names: criteria's scores of every channel, and what
-    sensitivities found in every group.
+    """The scores of every channel by each criterion of the run, and the damages of every group by
+    each sensitivity, under their names.
 
     Raises:
         UserError: as ``prune_ops.score``, or the model fails on the images.
@@ -38,12 +38,12 @@ def score(
 
 
 def selection_scores(scores: Mapping[str, Scores], config: SearchConfig) -> dict[str, Scores]:
-    """The scores of the criteria that say which channels stay, as an ``Evaluator`` takes them."""
+    """The scores of the criteria that choose channels, as an ``Evaluator`` takes them."""
     return {
         name: in_one_unit(scores[name], name) for name in config.searched or (config.reference,)
     }
 
 
 def in_one_unit(scores: Scores, criterion: str) -> Scores:
-    """A criterion's scores fit to be added up over groups, as predicted damage does."""
+    """A criterion's scores, comparable across groups, as predicted damage adds them up."""
     return scores if CRITERIA[criterion].comparable else normalised(scores)

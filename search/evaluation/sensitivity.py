@@ -1,4 +1,4 @@
-"""What single layers bear: measured once for the run's starts, its proxies and its report."""
+"""How sensitive single layers are: measured once for starts, proxies and report."""
 
 from __future__ import annotations
 
@@ -16,39 +16,36 @@ from search.progress import Progress
 from search.task.task import Task
 from spaces import Space
 
-WORTH_SAYING = 20.0
-"""Seconds of measuring that are foretold."""
+FORECAST_ABOVE_S = 20.0
+"""Measuring that takes longer is forecast."""
 
 
 def sensitivities(config: SearchConfig) -> list[str]:
-    """Those among the starts, and the one that a proxy of the same name reads."""
-    asked = {*config.policies.starts, *config.judging.proxies}
-    return [name for name in SENSITIVITIES if name in asked]
+    """The sensitivities among the starts, and that of a proxy of the same name."""
+    needed = {*config.policies.starts, *config.judging.proxies}
+    return [name for name in SENSITIVITIES if name in needed]
 
 
 def damages(
     task: Task, space: Space, config: SearchConfig, scores: Scores, progress: Progress
 ) -> dict[str, Damages]:
-    """What each importance of the run finds in every group, on held-out training images.
+    """The damages that each sensitivity of the run measures in every group, on held-out training
+    images.
 
     Args:
-        scores: say which channels of a group go first.
+        scores: the channels of a group with the lowest ones are cut first.
     """
     names = sensitivities(config)
     if not names:
         return {}
     images, seed = task.held_out(), config.policies.seed
-    return measure(task.model, space, scores, images, names, seed, _told(progress))
+    return measure(task.model, space, scores, images, names, seed, _report_to(progress))
 
 
-def sensitivity(
-    space: Space, config: SearchConfig, found: Mapping[str, Mapping[str, Tensor]]
+def sensitivity_records(
+    space: Space, config: SearchConfig, damages: Mapping[str, Mapping[str, Tensor]]
 ) -> list[SensitivityRecord]:
-    """The same as records, for the report.
-
-    Args:
-        found: holds the damages under the importances' names.
-    """
+    """The damages, by sensitivity and group, as records for the report."""
     return [
         SensitivityRecord(
             name,
@@ -56,22 +53,22 @@ def sensitivity(
             group.name,
             group.channels,
             SENSITIVITIES[name].widths(group),
-            tuple(found[name][group.name].tolist()),
+            tuple(damages[name][group.name].tolist()),
         )
         for name in sensitivities(config)
         for group in space.groups
     ]
 
 
-def _told(progress: Progress) -> Done:
-    """Tells a person how far it is and, after the first cut, how long all of them will take."""
-    ended: list[float] = []
+def _report_to(progress: Progress) -> Done:
+    """Shows progress and, after the first cut, forecasts how long all of them will take."""
+    times: list[float] = []
 
     def done(networks: int, of: int) -> None:
-        ended.append(time.perf_counter())
+        times.append(time.perf_counter())
         if networks == 2:
-            seconds = (of - 2) * (ended[1] - ended[0])
-            if seconds >= WORTH_SAYING:
+            seconds = (of - 2) * (times[1] - times[0])
+            if seconds >= FORECAST_ABOVE_S:
                 cuts = plural(of - 1, "cut")
                 progress.say(f"forecast: about {duration(seconds)} for {cuts} of single layers")
         progress.working("cutting single layers", networks, of)

@@ -1,11 +1,11 @@
-"""Networks trained to the end, each once, whatever it is trained for.
+"""Plans: which networks are trained to the end, for what purpose.
 
-A plan says which trainings a purpose needs and makes rows of what they gave; `trainer.Trainer`
-does those that nobody has done.
+A plan names the trainings that a purpose needs and makes rows of their records;
+`search.training.trainer.Trainer` does the missing ones, each once.
 
 | module | purpose |
 |---|---|
 | ``finals`` | the front and uniform widths, with several seeds |
-| ``repeats`` | some trials again with another seed: how much of an accuracy is luck |
+| ``repeats`` | some trials again with another seed, to measure the noise |
 | ``compression_baselines`` | other ways to compress the same network |
 """

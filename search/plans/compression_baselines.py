@@ -1,7 +1,7 @@
-"""Other ways to compress the same network, trained for comparison with what the search found.
+"""Other ways to compress the same network, trained for comparison with the searched networks.
 
-A way that takes a sparsity has one network a budget, with as many weights left as the best searched
-network has; any other way has one. They save bytes; of FLOPs they save none.
+A way that takes a sparsity has one network a budget, with as many parameters left as the best
+searched network; any other way has one. They save bytes, but no FLOPs.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Baseline:
 class CompressionBaselines:
     """The plan of the compression baselines.
 
-    All start from the unpruned network's weights and have the epochs and the seeds of the finals,
-    whatever the run's own mode is: from fresh weights there would be nothing to compress. One that
-    cannot be is left out, and `failures` says why.
+    All start from the unpruned network's weights, since fresh weights leave nothing to compress,
+    and have the epochs and seeds of the finals. An impossible one is left out, and `failures` says
+    why.
 
     Args:
-        finals: of the search; its best networks and the unpruned one get rows too.
+        finals: of the search; the best networks and the unpruned one get rows too.
     """
 
     purpose = BASELINES
@@ -53,23 +53,25 @@ class CompressionBaselines:
 
     @cached_property
     def jobs(self) -> list[TrainingJob]:
-        """First every baseline with the first seed."""
-        baselines = [entry for entry in self._entries if isinstance(entry, Baseline)]
-        return [self._job(b, seed) for seed in self._seeds for b in baselines]
+        """Every baseline with the first seed, then with the next."""
+        return [self._job(b, seed) for seed in self._seeds for b in self._baselines]
 
     def rows(self, known: Known) -> list[CompressionBaseline]:
-        """In the order of the networks and of the seeds."""
+        """Ordered by network and seed."""
         rows: list[CompressionBaseline] = []
         for entry in self._entries:
             rows += self._trained(entry, known) if isinstance(entry, Baseline) else entry
         return rows
 
     def failures(self, known: Known) -> list[str]:
-        """What was left out and why."""
-        baselines = [entry for entry in self._entries if isinstance(entry, Baseline)]
-        pairs = [(b, seed) for b in baselines for seed in self._seeds]
+        """What was left out or failed, and why."""
+        pairs = [(b, seed) for b in self._baselines for seed in self._seeds]
         lines = [line for b, seed in pairs for line in failed(b.name, known(self._job(b, seed)))]
         return [*self._impossible, *lines]
+
+    @property
+    def _baselines(self) -> list[Baseline]:
+        return [entry for entry in self._entries if isinstance(entry, Baseline)]
 
     @property
     def _seeds(self) -> list[int]:
@@ -78,7 +80,7 @@ class CompressionBaselines:
     def _ordered(
         self, finals: Iterable[FinalRecord]
     ) -> Iterator[list[CompressionBaseline] | Baseline]:
-        """The unpruned network, at each budget the searched one and those as large, then others."""
+        """The unpruned network; per budget the searched one and baselines as large; the rest."""
         ways = [WAYS[name] for name in self._evaluator.config.training.compression_baselines]
         for final in finals:
             if final.best or final.role == "baseline":
@@ -90,12 +92,12 @@ class CompressionBaselines:
         yield from (Baseline(way.name, way.name, None) for way in ways if not way.needs_sparsity)
 
     def _of(self, final: FinalRecord) -> list[CompressionBaseline]:
-        """What is known of a network of the finals, which is not trained or tested again."""
+        """Rows of a network of the finals, which is not trained or tested again."""
         unpruned = final.policy is None
         policy = final.policy or self._evaluator.space.full
-        found = size(self._evaluator.pruned(Candidate(policy, final.criterion)))
+        measured = size(self._evaluator.pruned(Candidate(policy, final.criterion)))
         seconds = final.seconds or (0.0,) * len(final.seeds)
-        measured = zip(final.seeds, final.val_accuracy, final.test_accuracy, seconds, strict=True)
+        trainings = zip(final.seeds, final.val_accuracy, final.test_accuracy, seconds, strict=True)
         return [
             CompressionBaseline(
                 name="unpruned" if unpruned else final.name,
@@ -104,19 +106,19 @@ class CompressionBaselines:
                 sparsity=0.0,
                 flops=final.flops,
                 flops_fraction=final.flops_fraction,
-                nonzero=found.nonzero,
-                bytes=found.bytes,
+                nonzero=measured.nonzero,
+                bytes=measured.bytes,
                 epochs=final.epochs,
                 seed=seed,
                 val_accuracy=validation,
                 test_accuracy=test,
                 seconds=taken,
             )
-            for seed, validation, test, taken in measured
+            for seed, validation, test, taken in trainings
         ]
 
     def _as_large_as(self, final: FinalRecord, way: Way) -> Iterator[Baseline]:
-        """Compression to as many parameters as a pruned network has."""
+        """Compress to as many parameters as a pruned network has, if that is possible."""
         name, space = f"{way.name} at {final.budget}", self._evaluator.space
         weights = sum(weight.numel() for weight in layer_weights(self._evaluator.task.model))
         rest = space.full_params - weights
@@ -142,12 +144,12 @@ class CompressionBaselines:
 
 
 def expected(evaluator: Evaluator) -> list[TrainingJob]:
-    """What will be trained, as far as it is known before the search."""
+    """The jobs there will be, as far as known before the search."""
     config = evaluator.config
     ways = config.training.compression_baselines
     networks = sum(len(config.policies.budget) if WAYS[w].needs_sparsity else 1 for w in ways)
-    whole, spec = Candidate(evaluator.space.full), evaluator.specs.finetuning()
-    return [TrainingJob(whole, spec, seed) for seed in config.final_seeds] * networks
+    full, spec = Candidate(evaluator.space.full), evaluator.specs.finetuning()
+    return [TrainingJob(full, spec, seed) for seed in config.final_seeds] * networks
 
 
 def _row(baseline: Baseline, record: TrainingRecord) -> CompressionBaseline:

@@ -1,7 +1,6 @@
 """The finals: the front and uniform widths, trained for longer with several seeds, and tested.
 
-This is where the test split is read: once for every network that was trained to the end, and once
-for the baseline.
+The test split is read here: once by every network that was trained, and once by the baseline.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from spaces import Budget, Policy
 from spaces.state import set_state
 
 MOST = 4
-"""So many policies of each budget's front are trained to the end, the best one among them."""
+"""The most policies of each budget's front that are trained, the best one among them."""
 
-USUAL = 3
-"""So many networks a budget usually sends to the finals, uniform widths among them."""
+EXPECTED = 3
+"""Networks per budget that a forecast expects in the finals, uniform widths among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """A candidate to be trained to the end, and the budget it stands for.
+    """A candidate to be trained to the end, and the budget it belongs to.
 
     Attributes:
-        number: of its trial; None for uniform widths.
-        best: whether it represents the budget in the verdict.
+        number: number of its trial; None for uniform widths.
+        best: whether it represents its budget in the verdict.
     """
 
     name: str
@@ -55,34 +54,34 @@ def finalists(
 ) -> list[Finalist]:
     """At every budget: the front, the most accurate policy first, then uniform widths.
 
-    A policy stands for the tightest budget it meets. The best was chosen on the validation split,
-    at the top rung; where criteria were searched, so was that of uniform widths, lest the search
-    win by the criterion alone.
+    A policy belongs to the tightest budget it meets. The best is chosen on the validation split, at
+    the top rung. Where criteria were searched, so is the criterion of uniform widths, lest the
+    search win by the criterion alone.
     """
-    found = []
+    chosen = []
     limits = {budget: budget.limit(evaluator.space.full_flops) for budget in budgets}
     for budget, limit in limits.items():
         tighter = max((other for other in limits.values() if other < limit), default=-1)
         front = trial_front([r for r in records if tighter < r.flops <= limit])
-        for place, record in enumerate(reversed(front[-most:])):
+        for rank, record in enumerate(reversed(front[-most:])):
             candidate = Candidate(record.policy, record.criterion)
-            name, best = f"trial {record.number}", place == 0
-            found.append(Finalist(name, candidate, budget, record.number, best))
+            name, best = f"trial {record.number}", rank == 0
+            chosen.append(Finalist(name, candidate, budget, record.number, best))
         uniform = evaluator.space.uniform(budget)
         criterion = _best_criterion(uniform, records) or evaluator.config.reference
-        found.append(Finalist(f"uniform@{budget}", Candidate(uniform, criterion), budget))
-    return found
+        chosen.append(Finalist(f"uniform@{budget}", Candidate(uniform, criterion), budget))
+    return chosen
 
 
 def _best_criterion(policy: Policy, records: Sequence[TrialRecord]) -> str | None:
-    """Of those that the policy was trained under, the one of the best accuracy at the top rung."""
+    """The criterion under which the policy was most accurate at the top rung, if it got there."""
     trained = [r for r in finished(records) if r.policy == policy]
     best = max(trained, key=lambda r: r.val_accuracy, default=None)
     return None if best is None else best.criterion
 
 
 class Finals:
-    """The plan of the finals; their rows begin with the baseline's.
+    """The plan of the finals; the first row is the baseline's.
 
     >>> finals = Finals(contenders, evaluator)
     >>> carry_out(finals, trainer, keep, tick, SavedNetworks(finals, folder / "models"))
@@ -105,22 +104,22 @@ class Finals:
 
     @cached_property
     def jobs(self) -> list[TrainingJob]:
-        """First everybody with the first seed, so that what is cut short can still be compared."""
+        """All with the first seed first, so that finals that are cut short can be compared."""
         seeds = self.evaluator.config.final_seeds
         return [self.job(finalist, seed) for seed in seeds for finalist in self.contenders]
 
     def job(self, finalist: Finalist, seed: int) -> TrainingJob:
-        """The training of a finalist with a seed; its weights are wanted."""
+        """The training of a finalist with a seed."""
         spec = self.evaluator.specs.final(finalist.candidate.policy)
         return TrainingJob(finalist.candidate, spec, seed, returns_weights=True)
 
     def seeds(self, finalist: Finalist, known: Known) -> list[int]:
-        """Those it was trained with, in the config's order, whatever came first."""
+        """The seeds it was trained with, in the config's order."""
         seeds = self.evaluator.config.final_seeds
         return [seed for seed in seeds if succeeded(known(self.job(finalist, seed)))]
 
     def rows(self, known: Known) -> list[FinalRecord]:
-        """The baseline, and every finalist that was trained with some seed."""
+        """The baseline, then every finalist that was trained with some seed."""
         trained = [self._row(f, known) for f in self.contenders if self.seeds(f, known)]
         return [self._baseline, *trained]
 
@@ -177,21 +176,21 @@ class Finals:
 
 
 class SavedNetworks:
-    """The searched networks in a run's folder, each as trained with the first seed.
+    """The searched networks in a run's folder, as trained with their first seeds.
 
     Args:
-        folder: gets a folder ``<number>`` for every trial; see `prune_ops.save`.
+        folder: gets a subfolder ``<number>`` for every trial; see `prune_ops.save`.
     """
 
     def __init__(self, finals: Finals, folder: Path) -> None:
         self._finals, self._folder = finals, folder
 
     def has(self, job: TrainingJob) -> bool:
-        """Whether the network of every trial that the job stands for is there."""
+        """Whether the network of every trial that needs the job is saved."""
         return all((self._folder / str(f.number)).is_dir() for f in self._searched(job))
 
     def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
-        """Keep the network if no earlier seed of it was trained."""
+        """Save the network if no earlier seed of it was trained."""
         for finalist in self._searched(job):
             if job.seed == self._finals.seeds(finalist, known)[0]:
                 self._save(finalist, job, result)
@@ -218,8 +217,8 @@ class SavedNetworks:
 
 
 def expected(evaluator: Evaluator, budgets: Sequence[Budget]) -> list[TrainingJob]:
-    """About what the finals will train, known before the search: uniform widths stand for all."""
+    """About the jobs there will be, as known before the search: all with uniform widths."""
     policy = evaluator.space.uniform(budgets[0])
     spec = evaluator.specs.final(policy)
     seeds = evaluator.config.final_seeds
-    return [TrainingJob(Candidate(policy), spec, seed) for seed in seeds] * USUAL * len(budgets)
+    return [TrainingJob(Candidate(policy), spec, seed) for seed in seeds] * EXPECTED * len(budgets)

@@ -1,7 +1,7 @@
-"""How much of an accuracy is luck: some trials are trained again with another seed.
+"""The noise of accuracies: some trials are trained again with another seed.
 
-From the spread between the two the report works out the noise ceiling: how well any proxy could be
-expected to rank the policies.
+From the differences the report computes the noise ceiling: how well any proxy could be expected to
+rank the policies.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from search.training.trainer import Known
 
 
 class Repeats:
-    """The plan of the repeats: trials trained just as the top rung trained them, but for the seed.
+    """The plan of the repeats: trials trained as at the top rung, but with another seed.
 
-    The test split is not read. A repeat's row is its trial's record with the new seed and accuracy;
-    accuracies at other rungs are nan.
+    The test split is not read. The row of a repeat is its trial's record with the new seed and
+    accuracy; accuracies at other rungs are nan.
     """
 
     purpose = REPEATS
@@ -51,16 +51,16 @@ class Repeats:
         ]
 
     def rows(self, known: Known) -> list[TrialRecord]:
-        """Those that were trained without failing."""
+        """The repeats that did not fail."""
         pairs = ((trial, known(job)) for trial, job in zip(self._chosen, self.jobs, strict=True))
         return [_row(trial, again) for trial, again in pairs if again and not again.failure]
 
 
 def chosen(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
-    """So many of the trials at the top rung, drawn whatever their accuracy, by the first's seed.
+    """Up to ``number`` trials of the top rung, drawn at random by the seed of the first.
 
-    The best and the worst owe their places to luck too: chosen for that, they would fall back when
-    they are trained again, and the noise would look larger than it is.
+    Chosen by accuracy, trials would regress to the mean when they are trained again, and the noise
+    would look larger than it is.
     """
     complete = finished(records)
     if not complete:
@@ -70,7 +70,7 @@ def chosen(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
 
 
 def expected(evaluator: Evaluator, policy: Candidate) -> list[TrainingJob]:
-    """About what will be trained, known before the search."""
+    """About the jobs there will be, as known before the search."""
     judging = evaluator.config.judging
     spec = evaluator.specs.in_mode(policy.policy, judging.rungs[-1])
     return [TrainingJob(policy, spec, seed, tested=False) for seed in range(judging.repeats)]

@@ -1,7 +1,7 @@
-"""What a sampler is shown of a long study: as much as it can use, and never more.
+"""What a sampler is shown of a long study: at most ``SHOWN`` finished trials.
 
-A model-based sampler goes through all trials at every proposal, so a search becomes slower the
-longer it runs. Here it gets a study with at most ``SHOWN`` finished trials instead.
+A model-based sampler goes through all trials at every proposal, so a search would become slower
+the longer it runs.
 """
 
 from __future__ import annotations
@@ -20,70 +20,69 @@ from results import pareto
 from results.optuna_private import StudyView
 
 # TPE calls a tenth of what it sees good. That tenth was capped at 25 for years (Bergstra et al.
-# 2013, and Optuna's single objective still), and is left growing for several objectives only since
-# Optuna 5. The best 128 hold the good tenth of 512 twice over, so the good ones are those of the
-# whole study; the bad ones TPE itself forgets with age (its linear ramp), so the latest stand in.
+# 2013, and still is in Optuna's single objective), and grows without limit for several objectives
+# only since Optuna 5. The best 128 hold the good tenth of 512 twice over, so the good ones are
+# those of the whole study; TPE weighs bad ones down with age (its linear ramp): the latest serve.
 SHOWN = 512
 BEST = 128
 
 
-class Memory:
-    """Of all finished trials: which policies were tried, which are the best, which the latest.
+class TrialWindow:
+    """All finished trials: which policies they tried, which are the best, which the latest.
 
-    >>> memory = Memory([group.name for group in space.groups])  # and "criterion", if searched
-    >>> memory.update(trials := study.get_trials(deepcopy=False))
-    >>> memory.tried(space.uniform(0.5)), len(memory.shown(trials))
+    >>> window = TrialWindow([group.name for group in space.groups])  # and "criterion", if searched
+    >>> window.update(trials := study.get_trials(deepcopy=False))
+    >>> window.contains(space.uniform(0.5)), len(window.shown(trials))
     (True, 512)
 
-    Up to ``SHOWN`` finished trials all are shown. Above, these: the ``BEST`` by front rank, the
-    latest that were complete (128 to 255, the ones that have not yet competed for a place among
-    the best), and the latest of any kind until ``SHOWN`` are together. Trials that run are always
-    shown.
+    Up to ``SHOWN`` finished trials, all are shown. Beyond: the ``BEST`` by front rank, the latest
+    complete ones (128 to 255, which have not yet competed for a place among the best), and the
+    latest of any kind until there are ``SHOWN``. Running trials are always shown.
 
-    An update costs what is new, yet what is shown depends on the trials alone and not on when this
-    process saw them: trials count in the order in which they ended, and one that turns up after
-    its turn has passed starts the count again.
+    An update takes time for new trials only, yet what is shown depends on the trials alone and not
+    on when this process saw them: trials count in the order in which they ended, and one that
+    appears after its turn has passed starts the count again.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
-        self._known = 0  # trials seen so far, finished or not
+    def _reset(self) -> None:
+        self._seen = 0  # trials seen so far, finished or not
         self._running: dict[int, FrozenTrial] = {}
         self._policies: set[tuple[Any, ...]] = set()
-        self._finished = 0  # complete or stopped; failed ones teach a sampler nothing
+        self._finished = 0  # complete or stopped; a sampler learns nothing from failed ones
         self._best: list[FrozenTrial] = []
         self._complete: list[FrozenTrial] = []
         self._latest: list[FrozenTrial] = []
-        self._settled = (datetime.min, -1)  # up to here the complete ones have competed
+        self._settled = (datetime.min, -1)  # until then all complete trials have competed
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
-        """Take in what is new; ``trials`` are all of the study's, by number."""
-        changed = [trials[number] for number in self._running] + list(trials[self._known :])
-        self._known = len(trials)
+        """Add what is new; ``trials`` are all of the study, by number."""
+        changed = [trials[number] for number in self._running] + list(trials[self._seen :])
+        self._seen = len(trials)
         self._running = {t.number: t for t in changed if not t.state.is_finished()}
         ended = [t for t in changed if t.state.is_finished()]
         if any(_order(t) < self._settled for t in ended if t.state == TrialState.COMPLETE):
-            self._forget()
+            self._reset()
             self.update(trials)
             return
         for trial in sorted(ended, key=_order):
             self._add(trial)
 
-    def tried(self, params: Mapping[str, Any]) -> bool:
-        """Whether some trial has this policy and criterion, whatever became of it."""
+    def contains(self, params: Mapping[str, Any]) -> bool:
+        """Whether some trial has this policy and criterion, failed ones included."""
         key = self._key(params)
         return key in self._policies or any(key == self._key(t.params) for t in self._at_work())
 
     def shown(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """What a sampler gets to see of the trials of the last update, by number."""
+        """The trials of the last update that a sampler sees, by number."""
         if self._finished <= SHOWN:
             return list(trials)
         chosen = {t.number: t for t in (*self._best, *self._complete)}
-        others = [t for t in self._latest if t.number not in chosen]
-        chosen |= {t.number: t for t in others[len(chosen) - SHOWN :]}
+        latest = [t for t in self._latest if t.number not in chosen]
+        chosen |= {t.number: t for t in latest[len(chosen) - SHOWN :]}
         chosen |= {t.number: t for t in self._at_work()}
         return [chosen[number] for number in sorted(chosen)]
 
@@ -117,14 +116,14 @@ def best(trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
     >>> [t.values for t in best(trials, 2)]
     [[0.93, 61e6], [0.91, 48e6]]
     """
-    left: list[FrozenTrial] = list(trials)
-    kept: list[FrozenTrial] = []
-    while len(kept) < count and (front := _front(left)):
-        picks = np.linspace(0, len(front) - 1, min(len(front), count - len(kept)))
-        kept += [front[i] for i in picks.round().astype(int)]
+    remaining: list[FrozenTrial] = list(trials)
+    chosen: list[FrozenTrial] = []
+    while len(chosen) < count and (front := _front(remaining)):
+        picks = np.linspace(0, len(front) - 1, min(len(front), count - len(chosen)))
+        chosen += [front[i] for i in picks.round().astype(int)]
         on_front = {t.number for t in front}
-        left = [t for t in left if t.number not in on_front]
-    return kept
+        remaining = [t for t in remaining if t.number not in on_front]
+    return chosen
 
 
 def _front(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -136,13 +135,13 @@ def _order(trial: FrozenTrial) -> tuple[datetime, int]:
     return trial.datetime_complete or datetime.min, trial.number
 
 
-class View(StudyView):
-    """A study of which a sampler sees only some trials; everything else is the study's own.
+class StudyWindow(StudyView):
+    """A study of which a sampler sees some trials only; everything else is the study's own.
 
-    >>> inner.sample_relative(View(study, trials, memory.shown(trials)), trial, space)
+    >>> inner.sample_relative(StudyWindow(study, trials, window.shown(trials)), trial, space)
 
-    Who asks for trials by their state wants observations and gets the ones shown. Who asks for all
-    looks some up, as evolutionary samplers do with their parents, and gets all.
+    A sampler that asks for trials by state wants observations and gets the shown ones. One that
+    asks for all looks some up, as evolutionary samplers do with parents, and gets all.
     """
 
     def __init__(
@@ -154,5 +153,5 @@ class View(StudyView):
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        found = self._all if states is None else [t for t in self._shown if t.state in states]
-        return copied(list(found)) if deepcopy else list(found)
+        trials = self._all if states is None else [t for t in self._shown if t.state in states]
+        return copied(list(trials)) if deepcopy else list(trials)

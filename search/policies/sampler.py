@@ -1,8 +1,8 @@
-"""BudgetSampler: an Optuna sampler that makes any other propose only what the budget allows.
+"""BudgetSampler: an Optuna sampler that makes any other propose policies within the budget only.
 
 The inner sampler proposes widths, the space projects them onto the trial's budget, and Optuna
-stores the result under the groups' names: every policy that is paid for already meets its budget.
-Where the criterion is searched too, it is one parameter more.
+stores the result under the groups' names: every policy that is measured meets its budget. Where
+the criterion is searched too, it is one more parameter.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from results.optuna_private import storage_of, trial_id_of
-from search.policies.memory import Memory, View
+from search.policies.memory import StudyWindow, TrialWindow
 from search.policies.seeds import trial_seed
 from spaces import Budget, ChannelGroup, Policy
 from spaces.errors import ModelError, unknown
 
 CRITERION = "criterion"
-"""The parameter that says which channels stay, where it is searched."""
+"""Name of the parameter for the criterion, where that is searched."""
 
 _ATTR = "budget_sampler"
 _ATTEMPTS = 20
 
 
 def drawn(study: Study, trial: Trial | FrozenTrial) -> bool:
-    """Whether ``BudgetSampler`` drew that trial's widths itself, the inner sampler being idle."""
+    """Whether ``BudgetSampler`` itself drew that trial's widths, not its inner sampler."""
     about = storage_of(study).get_trial_system_attrs(trial_id_of(trial)).get(_ATTR, {})
     return bool(about.get("drawn"))
 
 
 class Lattice(Protocol):
-    """What the sampler needs of a ``spaces.Space``."""
+    """The part of ``spaces.Space`` that the sampler uses."""
 
     @property
     def groups(self) -> Sequence[ChannelGroup]: ...
@@ -50,12 +50,12 @@ class Lattice(Protocol):
 
 
 def distributions(space: Lattice) -> dict[str, IntDistribution]:
-    """The widths as Optuna knows them: one integer a group, under the group's name."""
+    """The widths as Optuna parameters: an integer for each group, under the group's name."""
     return {g.name: IntDistribution(g.choices[0], g.choices[-1]) for g in space.groups}
 
 
 def parameters(space: Lattice, criteria: Sequence[str]) -> dict[str, BaseDistribution]:
-    """The whole search space: the widths and, if several are given, one of these criteria.
+    """The whole search space: the widths and, if any criteria are given, one of them.
 
     Raises:
         ModelError: a group has the name that the criterion takes.
@@ -80,11 +80,11 @@ class BudgetSampler(BaseSampler):
     >>> space.flops(Policy(trial.params)) <= budgets[0].limit(space.full_flops)
     True
 
-    With several budgets trial ``n`` gets budget ``n mod len(budgets)``. What the inner sampler
+    With several budgets, trial ``n`` gets budget ``n mod len(budgets)``. What the inner sampler
     leaves open (its start-up trials) is drawn here, uniformly, before projecting: Optuna's own
     fallback would sample each group by itself and miss the budget. A proposal that was tried
     before is replaced by such a draw, because projection maps many proposals onto one policy.
-    The proposal is kept with the trial: one that a kill cut short gets the same widths again.
+    The proposal is stored with the trial, so a trial that was killed gets the same widths again.
     The inner sampler sees a bounded part of a long study (``search.policies.memory``), so that a
     proposal costs the same after 10,000 trials as after 500.
 
@@ -93,7 +93,7 @@ class BudgetSampler(BaseSampler):
         space: the groups and ``project``.
         budgets: parsed and reachable.
         seed: of the draws made here.
-        criteria: those that are searched beside the widths, if any.
+        criteria: those that are searched along with the widths, if any.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class BudgetSampler(BaseSampler):
         self._seed = seed
         self._criteria = tuple(criteria)
         self._distributions: dict[str, BaseDistribution] = parameters(space, criteria)
-        self._memories: dict[str, Memory] = {}
+        self._windows: dict[str, TrialWindow] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        # What is remembered follows from the study, and a copy need not carry its trials about.
-        return self.__dict__ | {"_memories": {}}
+        # The windows follow from the study; a copy need not carry its trials.
+        return self.__dict__ | {"_windows": {}}
 
     def budget(self, number: int) -> Budget:
         """The budget of a sampled trial."""
@@ -126,7 +126,7 @@ class BudgetSampler(BaseSampler):
         study: Study,  # noqa: ARG002
         trial: FrozenTrial,  # noqa: ARG002
     ) -> dict[str, BaseDistribution]:
-        """All groups, always: the widths of a policy belong together, and its criterion to them."""
+        """All groups, and the criterion: they are proposed together."""
         return self._distributions
 
     def sample_relative(
@@ -149,14 +149,14 @@ class BudgetSampler(BaseSampler):
         # Inner samplers do not expect parameters with one possible value in a relative space.
         open_ = {name: d for name, d in self._distributions.items() if not d.single()}
         trials = study.get_trials(deepcopy=False)
-        memory = self._memories.setdefault(study.study_name, Memory(list(self._distributions)))
-        memory.update(trials)
-        view = cast(Study, View(study, trials, memory.shown(trials)))
-        proposal = self._inner.sample_relative(view, trial, open_) if open_ else {}
+        window = self._windows.setdefault(study.study_name, TrialWindow(list(self._distributions)))
+        window.update(trials)
+        shown = cast(Study, StudyWindow(study, trials, window.shown(trials)))
+        proposal = self._inner.sample_relative(shown, trial, open_) if open_ else {}
         rng = np.random.default_rng([self._seed, trial.number])
         for _ in range(_ATTEMPTS):
             params = self._complete(proposal, trial.number, rng)
-            if not memory.tried(params):
+            if not window.contains(params):
                 break
             proposal = {}
         return params, not proposal
@@ -179,7 +179,7 @@ class BudgetSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """For parameters that are no groups: as the inner sampler does it."""
+        """A parameter that is no group, from the inner sampler."""
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
@@ -193,7 +193,7 @@ class BudgetSampler(BaseSampler):
         self._inner.after_trial(study, trial, state, values)
 
     def reseed_rng(self) -> None:
-        """Passed on; the draws made here depend on the trial's number alone."""
+        """Passed on; the draws of this sampler depend on the trial's number alone."""
         self._inner.reseed_rng()
 
 
@@ -202,42 +202,42 @@ class Anew(BaseSampler):
 
     >>> Anew(lambda number: RandomSampler(seed=number))
 
-    What a trial is proposed then depends on the study alone and not on how many proposals this
-    process has made before: a resumed run proposes what the uninterrupted one would have.
+    A proposal then depends on the study alone and not on how many this process has made before: a
+    resumed run proposes what the uninterrupted one would have.
     """
 
     def __init__(self, build: Callable[[int], BaseSampler]) -> None:
         self._build = build
-        self._now = build(0)
+        self._current = build(0)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._now = self._build(trial.number)
-        self._now.before_trial(study, trial)
+        self._current = self._build(trial.number)
+        self._current.before_trial(study, trial)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        return self._now.infer_relative_search_space(study, trial)
+        return self._current.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._now.sample_relative(study, trial, search_space)
+        return self._current.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        return self._now.sample_independent(study, trial, name, distribution)
+        return self._current.sample_independent(study, trial, name, distribution)
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        self._now.after_trial(study, trial, state, values)
+        self._current.after_trial(study, trial, state, values)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sampler may adapt itself to: the run's seed, its trials, how many run at once."""
+    """What a sampler is set up for: the run's seed, its trials, how many run at once."""
 
     seed: int
     trials: int
@@ -245,12 +245,12 @@ class Plan:
 
     @property
     def population(self) -> int:
-        """Of an evolutionary sampler: Optuna's 50, or what leaves a short run four generations."""
+        """Of an evolutionary sampler: Optuna's 50, or fewer for four generations in a short run."""
         return max(4, min(50, self.trials // 4))
 
 
 class Quasi(samplers.QMCSampler):
-    """QMC that counts through a choice: Optuna's own knows numbers only."""
+    """QMC that also samples a categorical parameter; Optuna's own samples numbers only."""
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -260,13 +260,13 @@ class Quasi(samplers.QMCSampler):
             for name, d in search_space.items()
             if isinstance(d, CategoricalDistribution)
         }
-        places = {name: IntDistribution(0, len(each) - 1) for name, each in choices.items()}
-        found = super().sample_relative(study, trial, {**search_space, **places})
-        return found | {name: each[found[name]] for name, each in choices.items()}
+        indices = {name: IntDistribution(0, len(c) - 1) for name, c in choices.items()}
+        params = super().sample_relative(study, trial, {**search_space, **indices})
+        return params | {name: c[params[name]] for name, c in choices.items()}
 
 
-# The liar keeps proposals that run at the same time apart; one worker alone needs none. The
-# sequence of qmc is one for the whole run: its place in it is kept in the study.
+# The constant liar keeps proposals that run at the same time apart; a single worker needs none. The
+# whole run has one sequence of qmc, and the study holds the position in it.
 SAMPLERS: dict[str, Callable[[Plan, int], BaseSampler]] = {
     "gp": lambda _, seed: samplers.GPSampler(seed=seed),
     "nsga2": lambda plan, seed: samplers.NSGAIISampler(population_size=plan.population, seed=seed),
@@ -280,7 +280,7 @@ SAMPLERS: dict[str, Callable[[Plan, int], BaseSampler]] = {
 
 
 def make(name: str, plan: Plan) -> BaseSampler:
-    """The Optuna sampler of that name, ready for ``BudgetSampler``.
+    """The Optuna sampler of that name, as ``BudgetSampler`` takes it.
 
     >>> make("tpe", Plan(seed=0, trials=48))
 
@@ -289,7 +289,6 @@ def make(name: str, plan: Plan) -> BaseSampler:
     """
     if name not in SAMPLERS:
         raise unknown("sampler", name, SAMPLERS)
-
     return Anew(partial(_built, name, plan))
 
 

@@ -1,4 +1,4 @@
-"""Seeds that follow from the run's own, so that the same thing has the same seed everywhere."""
+"""Seeds derived from the run's own: the same trial or policy has the same seed everywhere."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def trial_seed(seed: int, number: int) -> int:
 
 
 def policy_seed(seed: int, policy: Policy) -> int:
-    """The seed of a policy's training: the same whenever, and wherever, a run trains it."""
+    """The seed of a policy's training: the same whenever and wherever a run trains it."""
     return trial_seed(seed, int(policy.key, 16))

@@ -1,4 +1,4 @@
-"""An Optuna storage that waits while its database is away, and then repeats the operation."""
+"""An Optuna storage that waits for a lost database and then repeats the operation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from search.study.storage import write_ahead
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 10
-"""So many times is the same operation begun before the database counts as useless."""
+"""How often an operation is tried before its error is raised."""
 
 T = TypeVar("T")
 
@@ -47,25 +47,25 @@ class WaitingStorage(RDBStorage):
 
     >>> storage = connected("postgresql://ada@db.example/studies")
 
-    Repeating is safe: what it sets is set again, a trial that was made twice is one that no
+    Repeating is safe: attributes are set again, and a trial that was created twice is one that no
     process works on, and such trials are cleared away.
     """
 
 
 def connected(url: str, *, waits: bool = True, **options: Any) -> RDBStorage:
-    """The storage at ``url``, its tables made if they are not there.
+    """The storage at ``url``; its tables are created if need be.
 
     Args:
         waits: whether later operations wait for a database that is away.
         options: of ``RDBStorage``.
 
     Raises:
-        UserError: no such database, nobody answers, or the password is wrong; within 15 seconds.
+        UserError: no such database, no answer, or a wrong password; within 15 seconds.
     """
-    whole, engine = database.optuna_url(url), database.engine_options(url)
+    full_url, engine = database.optuna_url(url), database.engine_options(url)
     for attempt in range(ATTEMPTS):
         try:
-            storage = WaitingStorage(whole, engine_kwargs=engine, **options)
+            storage = WaitingStorage(full_url, engine_kwargs=engine, **options)
             break
         except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
             if attempt == ATTEMPTS - 1 or not _made_by_another(error):
@@ -81,7 +81,7 @@ def connected(url: str, *, waits: bool = True, **options: Any) -> RDBStorage:
 def shared_sqlite(storage: RDBStorage) -> None:
     """Let several processes write to one SQLite file.
 
-    A transaction takes the writer's place when it begins. SQLite's own way, taking it at the first
+    A transaction takes the write lock when it begins. SQLite's own way, to take it at the first
     write, lets two processes read the same waiting trial and both take it.
     """
 
@@ -97,13 +97,13 @@ def shared_sqlite(storage: RDBStorage) -> None:
 
 
 def _made_by_another(error: BaseException) -> bool:
-    """Two processes that find an empty database both make its tables; one of them comes second."""
+    """Whether another process has just created the same tables in an empty database."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     return isinstance(cause, IntegrityError | ProgrammingError) or "already exists" in str(cause)
 
 
 def _waiting(name: str) -> Callable[..., Any]:
-    """A way to connect that tries again for a while; having given up once, it tries no more."""
+    """Connect, retrying for ``RECONNECT_S``; after it has given up once, without retries."""
     lost = False
 
     def connect(dialect: Any, _record: Any, args: Any, options: Any) -> Any:

@@ -1,6 +1,6 @@
-"""The heartbeat of a process: one thread, on a connection of its own.
+"""The heartbeat of a process: one thread with its own connection.
 
-Optuna's is meant for ``study.optimize``, which keeps a thread for each trial.
+Optuna's own is made for ``study.optimize`` and has a thread for each trial.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from search.sharing.lease import Lease
 
 
 class Heartbeat:
-    """Records again and again that this process is alive.
+    """Records every ``HEARTBEAT_S`` that this process is alive.
 
     >>> heartbeat = Heartbeat(storage)
     >>> with heartbeat.beating():
@@ -25,7 +25,7 @@ class Heartbeat:
 
     Attributes:
         trials: ids of the trials that this process works on.
-        leases: those that it holds.
+        leases: those that this process holds.
     """
 
     def __init__(self, storage: RDBStorage) -> None:
@@ -37,7 +37,7 @@ class Heartbeat:
 
     @property
     def seconds(self) -> float:
-        """For how long there has been no gap."""
+        """For how long the heartbeat has had no gap."""
         return 0.0 if self._since is None else time.monotonic() - self._since
 
     @contextmanager
@@ -56,7 +56,7 @@ class Heartbeat:
         while not self._stop.wait(timing.HEARTBEAT_S):
             try:
                 self._beat()
-            except Exception:  # whatever it is, the main thread will meet it too, and can tell
+            except Exception:  # the main thread will meet the same error, and can report it
                 continue
             now = time.monotonic()
             if self._since is None or now - last > 3 * timing.HEARTBEAT_S:

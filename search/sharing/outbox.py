@@ -1,4 +1,4 @@
-"""Results that are not yet in the study: they wait in the run's folder until it has them."""
+"""Results that are not yet in the study: they wait in the run's folder."""
 
 from __future__ import annotations
 
@@ -16,58 +16,60 @@ from search.study.peers import Outbox
 
 
 class FolderOutbox(Outbox):
-    """One small file for each rung that was measured and not yet stored in the study.
+    """One small file for each rung that was measured and is not yet in the study.
 
     >>> outbox = FolderOutbox(Path("runs/mine/unsaved"))
-    >>> outbox.keep(record, outcome)                       # before the study is told
-    >>> outbox.find(record, outcome.rung)
-    Outcome(rung=1, ...)
-    >>> outbox.drop(record, outcome.rung)                  # the study has it
+    >>> outbox.keep(record, result)                        # before it is stored in the study
+    >>> outbox.find(record, result.rung)
+    RungResult(rung=1, ...)
+    >>> outbox.drop(record, result.rung)                   # the study has it
 
-    Files are named by policy, criterion, seed and rung. So a result also serves the trial that
-    another process had requeued in the meantime.
+    Files are named by policy, criterion, seed, mode and rung. So a result also serves when another
+    process has requeued the trial under a new number.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._outcomes = dict(self._read())
+        self._results = dict(self._read())
 
     def keep(self, record: TrialRecord, result: RungResult) -> None:
-        """Write the outcome of a rung.
+        """Write the result of a rung.
 
         Raises:
             UserError: the disk is full or the folder cannot be written.
         """
         self._folder.mkdir(exist_ok=True)
         name = _name(record, result.rung)
-        self._outcomes[name] = result
+        self._results[name] = result
         write_text(self._folder / name, json.dumps(asdict(result)))
 
     def find(self, record: TrialRecord, rung: int) -> RungResult | None:
-        return self._outcomes.get(_name(record, rung)) if self._outcomes else None
+        return self._results.get(_name(record, rung)) if self._results else None
 
     def drop(self, record: TrialRecord, rung: int) -> None:
         name = _name(record, rung)
-        if name in self._outcomes:
-            del self._outcomes[name]
+        if name in self._results:
+            del self._results[name]
             (self._folder / name).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove the folder: what is left in it, another process has measured too."""
+        """Remove the folder; another process has measured what is left in it."""
         if not self._folder.is_dir():
             return
         for path in self._folder.iterdir():
             path.unlink()
         self._folder.rmdir()
-        self._outcomes.clear()
+        self._results.clear()
 
     def _read(self) -> Iterator[tuple[str, RungResult]]:
         for path in sorted(self._folder.glob("*.json")):
-            with suppress(OSError, ValueError, TypeError, KeyError):  # a damaged one counts as none
-                yield path.name, _outcome(json.loads(path.read_text()))
+            with suppress(
+                OSError, ValueError, TypeError, KeyError
+            ):  # a damaged file counts as none
+                yield path.name, _result(json.loads(path.read_text()))
 
 
-def _outcome(raw: dict[str, Any]) -> RungResult:
+def _result(raw: dict[str, Any]) -> RungResult:
     failure = None if raw["failure"] is None else Failure(**raw["failure"])
     return RungResult(**raw | {"failure": failure})
 

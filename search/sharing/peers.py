@@ -1,4 +1,4 @@
-"""The processes that share a study: each requeues the trials of those that died."""
+"""The processes that share a study: each requeues the trials of dead ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from search.study.peers import Outbox, Peers
 from search.study.storage import closing
 
 OWNER = "owner"
-"""The trial's attribute that names the process, by its folder, that works on it."""
+"""Attribute of a trial: the process that works on it, named by its folder."""
 
 
 class SharedPeers(Peers):
@@ -67,7 +67,7 @@ class SharedPeers(Peers):
 
     @contextmanager
     def alive(self) -> Iterator[None]:
-        """Count as alive until the end of the block."""
+        """Have a heartbeat until the end of the block."""
         with closing(self._database), self._heartbeat.beating():
             yield
 
@@ -83,14 +83,14 @@ class SharedPeers(Peers):
         self._heartbeat.trials.discard(trial_id)
 
     def requeue_dead(self, history: TrialHistory) -> None:
-        """Enqueue again what dead processes left running; at most once a heartbeat.
+        """Enqueue again the trials that dead processes left running; at most once a heartbeat.
 
         While the database was away no process had a heartbeat. So none counts as dead before this
-        one has had its own for as long as it takes to be dead.
+        process has had its own for ``DEAD_AFTER_S``.
         """
         now = time.monotonic()
-        lately = now - self._requeued_at < timing.HEARTBEAT_S
-        if lately or self._heartbeat.seconds < timing.DEAD_AFTER_S:
+        recently = now - self._requeued_at < timing.HEARTBEAT_S
+        if recently or self._heartbeat.seconds < timing.DEAD_AFTER_S:
             return
         self._requeued_at = now
         try:
@@ -101,29 +101,29 @@ class SharedPeers(Peers):
             return  # the database went away; the next operation on the study waits for it
 
     def _start_clocks(self, history: TrialHistory, now: float) -> None:
-        """A process that died before its first heartbeat left a trial that is never stale."""
+        """Make trials stale whose process died before a heartbeat: for Optuna they never are."""
         running = {trial_id_of(trial) for trial in history.running} - self._heartbeat.trials
-        self._first_seen = {known: self._first_seen.get(known, now) for known in running}
-        for known, seen in self._first_seen.items():
+        self._first_seen = {trial: self._first_seen.get(trial, now) for trial in running}
+        for trial, seen in self._first_seen.items():
             if now - seen > timing.DEAD_AFTER_S:
-                self._database.record_heartbeat(known)
-                self._first_seen[known] = float("inf")
+                self._database.record_heartbeat(trial)
+                self._first_seen[trial] = float("inf")
 
     @contextmanager
     def exclusively(
         self, what: str, done: Callable[[], bool], say: Callable[[str], None]
     ) -> Iterator[bool]:
         lease = Lease(self._database.engine, study_id_of(self._study), what, self.owner)
-        told = ""
+        named = ""
         while not done():
             if _took(lease):
                 self.is_leader = True
                 with self._renewed(lease):
                     yield not done()
                 return
-            if lease.holder != told:
-                told = lease.holder
-                say(f"waiting for {told.partition('#')[0]}, which {what}")
+            if lease.holder != named:
+                named = lease.holder
+                say(f"waiting for {named.partition('#')[0]}, which {what}")
             time.sleep(timing.POLL_S)
         self.is_leader = False
         yield False
@@ -141,12 +141,12 @@ class SharedPeers(Peers):
     def until_ended(
         self, trials: int, work: Callable[[], None], say: Callable[[str], None]
     ) -> None:
-        """Call ``work`` until all ``trials`` of the study have ended, those of others included.
+        """Call ``work`` until all ``trials`` have ended, those of other processes included.
 
-        A process that finds nothing more to begin waits: a trial of another one that dies is
-        requeued, and a process has to be there to take it.
+        A process that finds nothing more to begin waits: should another one die, its trials are
+        requeued, and a live process has to take them.
         """
-        history, told = TrialHistory(self._study, trials), False
+        history, said_so = TrialHistory(self._study, trials), False
         while True:
             history.update()
             if history.ended:
@@ -154,16 +154,16 @@ class SharedPeers(Peers):
             self.requeue_dead(history)
             if history.to_ask or any(map(self.owns, history.running)):
                 work()
-            elif not told:
+            elif not said_so:
                 say("waiting for the trials of other processes")
-                told = True
+                said_so = True
             time.sleep(timing.POLL_S)
 
 
 def requeue(study: Study, dead: FrozenTrial) -> None:
-    """Have the trial of a dead process go on under a new number, from the rung it had reached.
+    """Enqueue a dead process's trial under a new number, to go on from the rung it had reached.
 
-    Where nothing was decided yet there is nothing to go on with: another trial will be asked for.
+    A trial without a record or a decided policy is dropped: another one will be asked for.
     """
     if RECORD not in dead.user_attrs and not was_decided(dead):
         return
@@ -187,7 +187,7 @@ def _took(lease: Lease) -> bool:
 
 @contextmanager
 def _without_warning() -> Iterator[None]:
-    """Optuna calls its heartbeat experimental: an argument may change, not what it does."""
+    """Silence Optuna's warning that its heartbeat's interface may change."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         yield

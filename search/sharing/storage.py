@@ -1,7 +1,7 @@
-"""The study of a run that several processes share: in a database, begun once for all of them.
+"""A study that several processes share: in a database, begun once for all of them.
 
-The first process puts the config, what it knows of the network, its scores and the starts into the
-study. Whoever comes later must have the same config and network, and takes the scores from there:
+The first process stores the config, the network's fingerprint, its scores and the starts in the
+study. Later processes must have the same config and network, and take the scores from there:
 computed on another machine they might differ in the last digit, and so prune other channels.
 """
 
@@ -12,7 +12,7 @@ import io
 import json
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,12 +24,11 @@ import torch
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
-from prune_ops import Scores
 from results.optuna_private import storage_of, study_id_of
 from results.store import plain_errors
 from search.config import SearchConfig
 from search.folder import Folder
-from search.policies.starts import Start
+from search.policies.starts import AllScores, MakeStarts
 from search.sharing.connection import connected
 from search.sharing.outbox import FolderOutbox
 from search.sharing.peers import SharedPeers
@@ -39,16 +38,14 @@ from search.study.storage import DIRECTIONS, closing, enqueue
 from spaces import UserError
 
 BEGUN, SCORES = "begun", "scores"
-"""Attributes of the study: config and network, the criteria's scores."""
-
-AllScores = Mapping[str, Scores]
+"""Attributes of the study: config and fingerprint; the scores."""
 
 
 @contextmanager
 def share_study(
     url: str, name: str, sampler: BaseSampler, owner: str, outbox: Path
 ) -> Iterator[OpenStudy]:
-    """The study of that name in the database at ``url``, made if it is not there.
+    """Open the study of that name in the database at ``url``, or create it.
 
     >>> with share_study(url, "mine", sampler, owner="db1:/runs/mine", outbox=folder) as opened:
     ...     opened.peers.shared
@@ -78,7 +75,7 @@ def share_study(
 
 
 def peek(url: str, name: str) -> dict[str, Any]:
-    """The attributes of the study of that name; none where there is no such study.
+    """The attributes of the study of that name; empty if there is no such study.
 
     Raises:
         UserError: the database cannot be used.
@@ -100,15 +97,15 @@ class StudyDatabase:
 
     def check(self) -> None:
         """Refuse another run under this name, and a database that cannot be used."""
-        if there := self._begun():
-            self._check_config(there)
+        if begun := self._begun():
+            self._check_config(begun)
 
     def network(self) -> dict[str, Any]:
         """The fingerprint that the run was begun with; empty where there is none."""
         return dict(self._begun().get("network", {}))
 
     def open(self, sampler: BaseSampler) -> AbstractContextManager[OpenStudy]:
-        """Open or make it."""
+        """Open the study, or create it."""
         name, outbox = self.folder.config.run.name, self.folder.path / "unsaved"
         return share_study(self.url, name, sampler, self.folder.owner, outbox)
 
@@ -117,36 +114,36 @@ class StudyDatabase:
         opened: OpenStudy,
         network: dict[str, Any],
         score: Callable[[], AllScores],
-        starts: Callable[[AllScores], Sequence[Start]],
+        starts: MakeStarts,
         say: Callable[[str], None],
     ) -> AllScores:
         """As `search.study.open.begun`."""
         study = opened.study
         done = partial(_is_begun, study)
-        with opened.peers.exclusively("begins the run", done, say) as first:
-            if first:
+        with opened.peers.exclusively("begins the run", done, say) as is_first:
+            if is_first:
                 _check_ours(study)
                 scores = self.folder.scores(score)
                 enqueue(study, starts(scores))
                 self._store(study, network, scores)
-        there = study.user_attrs[BEGUN]
-        self._check_config(there)
-        identity.check(there["network"], network, self.folder)
+        begun = study.user_attrs[BEGUN]
+        self._check_config(begun)
+        identity.check(begun["network"], network, self.folder)
         return _unpacked(storage_of(study).get_study_system_attrs(study_id_of(study))[SCORES])
 
     def _begun(self) -> dict[str, Any]:
         return dict(peek(self.url, self.folder.config.run.name).get(BEGUN, {}))
 
     def _store(self, study: Study, network: dict[str, Any], scores: AllScores) -> None:
-        about = {"config": self.folder.config.to_dict(), "network": network}
+        begun = {"config": self.folder.config.to_dict(), "network": network}
         with plain_errors("the study"):
-            # A system attribute: dashboards show the others.
+            # A system attribute: dashboards show user attributes.
             storage_of(study).set_study_system_attr(study_id_of(study), SCORES, _packed(scores))
-            study.set_user_attr(BEGUN, json.loads(json.dumps(about)))
+            study.set_user_attr(BEGUN, json.loads(json.dumps(begun)))
 
-    def _check_config(self, there: dict[str, Any]) -> None:
+    def _check_config(self, begun: dict[str, Any]) -> None:
         config = self.folder.config
-        if differences := SearchConfig.from_dict(there["config"]).differences(config):
+        if differences := SearchConfig.from_dict(begun["config"]).differences(config):
             raise UserError(
                 f"processes that share study {config.run.name!r} must have one config, but it was "
                 f"begun with another: {'; '.join(differences)}; choose another --name"
@@ -158,9 +155,9 @@ def _is_begun(study: Study) -> bool:
 
 
 def _check_ours(study: Study) -> None:
-    """What is there before a run has begun are starts, of a process that died over them."""
-    strangers = [t for t in study.get_trials(deepcopy=False) if "origin" not in t.user_attrs]
-    if strangers and not _is_begun(study):
+    """Refuse a foreign study. Trials before the begin are starts, of a process that then died."""
+    foreign = [t for t in study.get_trials(deepcopy=False) if "origin" not in t.user_attrs]
+    if foreign and not _is_begun(study):
         raise UserError(
             f"--name must be new to the database, but {study.study_name!r} is a study that no "
             "search began; choose another --name"

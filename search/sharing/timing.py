@@ -1,6 +1,6 @@
 """How often processes that share a study check on each other, in seconds.
 
-One number sets them all, so that tests can be faster: ``PRUNING_SEARCH_BEAT=0.5``.
+All follow from one number, which tests set lower: ``PRUNING_SEARCH_BEAT=0.5``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ DEAD_AFTER_S = 6 * HEARTBEAT_S
 """A process without a heartbeat for so long counts as dead."""
 
 RECONNECT_S = 4 * HEARTBEAT_S
-"""How long to try to reconnect to a database; below `DEAD_AFTER_S`."""
+"""How long a process tries to reconnect to its database; below `DEAD_AFTER_S`."""
 
 POLL_S = HEARTBEAT_S / 15
-"""Between two looks at what other processes do."""
+"""Between two looks at the progress of other processes."""

@@ -1,4 +1,4 @@
-"""The trials of a study: how many count, which are open, and the records of all."""
+"""The trials of a study: which count, which are open, and the records of all."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from results.store import RECORD, SUPERSEDES, record_of
 
 
 class TrialHistory:
-    """The trials of a study, updated by reading only what may have changed: open and new ones.
+    """The trials of a study; an update reads only open and new ones.
 
     >>> history = TrialHistory(study, total=48)
-    >>> history.update()                                   # the records that are new or changed
+    >>> history.update()                                   # new or changed records
     [TrialRecord(number=0, ...), ...]
     >>> history.to_ask, history.ended
     (12, False)
 
-    Trials count up to ``total``, by number. One that was superseded does not count, nor one that
-    failed before it had a policy: its process died then, or it came in excess of ``total``.
+    The first ``total`` trials count, by number. One that was superseded does not count, nor one
+    that failed before it had a policy: its process died, or it was in excess of ``total``.
 
     Attributes:
         records: of all trials that have one, by number.
@@ -35,13 +35,13 @@ class TrialHistory:
         self._length = 0
 
     def update(self) -> list[TrialRecord]:
-        """Read the study; the records that changed since the last time."""
+        """Read the study; the records that have changed since the last update."""
         trials = self._study.get_trials(deepcopy=False)
-        looked_at = [*self.open, *range(self._length, len(trials))]
+        numbers = [*self.open, *range(self._length, len(trials))]
         self._length = len(trials)
-        return [record for number in looked_at for record in self._noted(trials[number])]
+        return [record for number in numbers for record in self._changed(trials[number])]
 
-    def _noted(self, trial: FrozenTrial) -> list[TrialRecord]:
+    def _changed(self, trial: FrozenTrial) -> list[TrialRecord]:
         self.open.pop(trial.number, None)
         if not trial.state.is_finished():
             self.open[trial.number] = trial
@@ -62,17 +62,17 @@ class TrialHistory:
 
     @property
     def to_ask(self) -> int:
-        """How many trials are still to begin: those that wait, and new ones."""
+        """How many trials are still to begin, waiting and new ones."""
         waiting = [n for n, t in self.open.items() if t.state == TrialState.WAITING]
         new = self._total - (self._length - len(self.gone))
         return max(0, new) + sum(map(self.counts, waiting))
 
     @property
     def running(self) -> list[FrozenTrial]:
-        """Those that somebody works on, or died over."""
+        """Trials that a process works on, or died while it did."""
         return [trial for trial in self.open.values() if trial.state == TrialState.RUNNING]
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is left to be done, by anybody."""
+        """Whether nothing is left to do for any process."""
         return self.to_ask == 0 and not any(map(self.counts, self.open))

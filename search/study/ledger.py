@@ -1,4 +1,4 @@
-"""The parent's side of every engine: which trial is next, its records, which are promoted."""
+"""The ledger of an engine: which trial is next, what is stored of it, whether it is promoted."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from search.study.rung_index import RungIndex, extended, result_at
 from spaces import Policy
 
 PATIENCE = 3
-"""So many failures of one kind in a row at one rung stop the search."""
+"""This many failures of one kind in a row at one rung stop the search."""
 
-_TOLD = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+_OPTUNA_STATES = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class Ledger:
-    """A study and its records, kept in step.
+    """Keeps a study and its records in step.
 
-    >>> ledger = Ledger(opened, climb, trials=48, watch=print)
-    >>> record = ledger.next()                             # a policy and how far it has climbed
-    >>> rung = climb.next_rung(record)
-    >>> outcome = climb.rung(record.policy, rung, record.seed, record.criterion)
-    >>> ledger.add(record, outcome).state                  # "running": it climbs on
+    >>> ledger = Ledger(opened, evaluator, trials=48, watch=print)
+    >>> record = ledger.next()
+    >>> candidate = Candidate(record.policy, record.criterion)
+    >>> result = evaluator.evaluate_rung(candidate, next_rung(record), record.seed)
+    >>> ledger.add(record, result).state                   # "running" if it was promoted
     'stopped'
 
     Every change is stored as it happens, so a kill loses at most the rungs in flight. Other
@@ -56,52 +56,54 @@ class Ledger:
         self._rungs = RungIndex(evaluator, without=self._history.gone)
         for record in self._history.update():
             self._rungs.put(record)
-        self._left = deque(t for t in self._history.running if self._peers.owns(t))
+        self._interrupted = deque(t for t in self._history.running if self._peers.owns(t))
         self._ids: dict[int, int] = {}
         self._failures: dict[int, list[str]] = {}
 
     def next(self, ask: Callable[[], Trial] | None = None) -> TrialRecord | None:
-        """The next trial to work on; ``None`` when all are begun that the study was asked for.
+        """The next trial to work on; ``None`` when all trials have begun.
 
-        Those that this run's killed process left come first, under their own numbers. A rung that
-        was measured for the same policy and criterion is not measured again.
+        Trials that a killed process of this run left come first, under their own numbers. A rung
+        that was measured for the same policy and criterion is not measured again.
 
         Args:
             ask: where new trials come from, instead of ``study.ask``.
         """
-        while (record := self._candidate(ask or self._study.ask)) is not None:
-            if (record := self._spared(record)).state == "running":
+        while (record := self._begin_next(ask or self._study.ask)) is not None:
+            if (record := self._skip_known_rungs(record)).state == "running":
                 return record
         return None
 
     def add(self, record: TrialRecord, result: RungResult) -> TrialRecord:
-        """Store what a rung gave and decide how the trial goes on; the record as it is now.
+        """Store the result of a rung and decide about promotion; the updated record.
 
         Raises:
             SearchStopped: the same kind of failure for the third time in a row.
         """
         self._peers.outbox.keep(record, result)
-        record = self._stored(record, result)
-        self._count(result)
-        return self._spared(record)
+        record = self._store(record, result)
+        self._check_failures(result)
+        return self._skip_known_rungs(record)
 
-    def _candidate(self, ask: Callable[[], Trial]) -> TrialRecord | None:
+    def _begin_next(self, ask: Callable[[], Trial]) -> TrialRecord | None:
         with plain_errors("the study"):
             self._read()
             self._peers.requeue_dead(self._history)
-            while self._left:
-                if (record := self._taken_up(self._left.popleft())) is not None:
+            while self._interrupted:
+                if (record := self._resume(self._interrupted.popleft())) is not None:
                     return record
             while self._history.to_ask > 0:
                 trial = ask()
                 if self._history.counts(trial.number):
-                    return self._begun(trial)
-                self._study.tell(trial.number, state=TrialState.FAIL)  # others were faster
+                    return self._begin(trial)
+                self._study.tell(
+                    trial.number, state=TrialState.FAIL
+                )  # other processes began enough
                 self._read()
         return None
 
     def _read(self) -> None:
-        """What other processes have stored."""
+        """Read what other processes have stored."""
         with plain_errors("the study"):
             changed = self._history.update()
         for record in changed:
@@ -109,34 +111,34 @@ class Ledger:
             if record.state != "running" and record.number not in self._history.gone:
                 self._watch(record)
 
-    def _taken_up(self, trial: FrozenTrial) -> TrialRecord | None:
+    def _resume(self, trial: FrozenTrial) -> TrialRecord | None:
         record = self._history.records.get(trial.number)
         if record is None:  # killed before its policy was complete
-            return self._begun(Trial(self._study, trial_id_of(trial)))
-        self._own(trial)
+            return self._begin(Trial(self._study, trial_id_of(trial)))
+        self._take(trial)
         if record.state == "running":
             return record
         self._tell(record)  # killed between storing the record and telling Optuna
         return None
 
-    def _begun(self, trial: Trial) -> TrialRecord:
-        self._own(trial)
-        about = trial.user_attrs
-        if RECORD in about:  # a dead process's trial, to go on from the rung it had reached
-            record = replace(TrialRecord.from_json(about[RECORD]), number=trial.number)
+    def _begin(self, trial: Trial) -> TrialRecord:
+        self._take(trial)
+        attributes = trial.user_attrs
+        if RECORD in attributes:  # of a dead process, to go on from the rung it had reached
+            record = replace(TrialRecord.from_json(attributes[RECORD]), number=trial.number)
         else:
-            record = self._new(trial, about.get("origin"))
+            record = self._new_record(trial, attributes.get("origin"))
         self._save(record)
         return record
 
-    def _own(self, trial: Trial | FrozenTrial) -> None:
+    def _take(self, trial: Trial | FrozenTrial) -> None:
         self._ids[trial.number] = trial_id_of(trial)
         self._peers.take(trial_id_of(trial))
 
-    def _new(self, trial: Trial, origin: str | None) -> TrialRecord:
+    def _new_record(self, trial: Trial, origin: str | None) -> TrialRecord:
         space, config = self._evaluator.space, self._evaluator.config
-        asked = distributions(space).items()
-        policy = Policy({name: trial.suggest_int(name, d.low, d.high) for name, d in asked})
+        ranges = distributions(space).items()
+        policy = Policy({name: trial.suggest_int(name, d.low, d.high) for name, d in ranges})
         criterion = config.reference
         if config.searched:
             criterion = trial.suggest_categorical(CRITERION, config.searched)
@@ -154,37 +156,37 @@ class Ledger:
             seed=policy_seed(config.policies.seed, policy),
         )
 
-    def _spared(self, record: TrialRecord) -> TrialRecord:
-        """With every next rung that is known already, while it climbs."""
+    def _skip_known_rungs(self, record: TrialRecord) -> TrialRecord:
+        """Take over rungs that are measured already, until one is not or the trial ends."""
         while record.state == "running":
             rung = next_rung(record)
-            kept = self._peers.outbox.find(record, rung)
+            unsaved = self._peers.outbox.find(record, rung)
             twin = self._rungs.twin(record)
-            if kept is not None:
-                record = self._stored(record, kept)
+            if unsaved is not None:
+                record = self._store(record, unsaved)
             elif twin is not None:
                 record = replace(record, reason=f"as trial {twin.number}")
-                record = self._stored(record, result_at(twin, rung))
+                record = self._store(record, result_at(twin, rung))
             else:
                 break
         return record
 
-    def _stored(self, record: TrialRecord, result: RungResult) -> TrialRecord:
-        """Extended by the rung, decided, saved, and told if it ended."""
+    def _store(self, record: TrialRecord, result: RungResult) -> TrialRecord:
+        """Extend the record by the rung, decide, save; tell Optuna if the trial has ended."""
         if self._peers.shared:
             self._read()
-        record = self._decided(extended(record, result), result)
+        record = self._decide(extended(record, result), result)
         try:
             self._save(record)
         except UpdateFinishedTrialError:
-            # Others thought us dead and requeued the trial. What was measured stays in the folder,
-            # for whoever of us takes that up.
+            # Another process took this one for dead and requeued the trial. The result stays in the
+            # outbox, in case this process resumes the requeued trial.
             return replace(record, state="failed", reason="another process goes on with it")
         self._tell(record)
         self._peers.outbox.drop(record, result.rung)
         return record
 
-    def _decided(self, record: TrialRecord, result: RungResult) -> TrialRecord:
+    def _decide(self, record: TrialRecord, result: RungResult) -> TrialRecord:
         if result.failure is not None:
             return replace(record, state="failed", reason=result.failure.reason)
         if result.rung == self._evaluator.top:
@@ -214,10 +216,12 @@ class Ledger:
                 values = (record.val_accuracy, float(record.flops))
                 self._study.tell(record.number, values, skip_if_finished=True)
             else:
-                self._study.tell(record.number, state=_TOLD[record.state], skip_if_finished=True)
+                self._study.tell(
+                    record.number, state=_OPTUNA_STATES[record.state], skip_if_finished=True
+                )
         self._peers.release(self._ids[record.number])
 
-    def _count(self, result: RungResult) -> None:
+    def _check_failures(self, result: RungResult) -> None:
         kinds = self._failures.setdefault(result.rung, [])
         if result.failure is None:
             kinds.clear()

@@ -1,4 +1,4 @@
-"""The network that a run is of: what must stay as it was for the run's trials to be of one network.
+"""The fingerprint of a run's network, so that all trials of a run prune one network.
 
 >>> check(study.user_attrs[NETWORK], fingerprint(task, space), folder)
 """
@@ -19,18 +19,18 @@ from spaces import Space, UserError
 from spaces.fingerprint import content
 
 NETWORK = "network"
-"""Attribute of a study that one process has for itself: the fingerprint it was begun with."""
+"""Attribute of an unshared study: the fingerprint it was begun with."""
 
 CODE = {"graph", "groups", "flops"}
-"""What the code of the model alone decides."""
+"""Parts of the fingerprint that follow from the model's code alone."""
 
 
 def fingerprint(task: Task, space: Space) -> dict[str, Any]:
-    """What two processes must agree on for their trials to be of the same network."""
+    """Structure, weights and data sizes: equal for two processes that prune one network."""
     digest = hashlib.sha256()
     for name, values in sorted(task.model.state_dict().items()):
         digest.update(name.encode())
-        for leaf in tree_leaves(values):  # of extra state there may be several, and no tensors
+        for leaf in tree_leaves(values):  # extra state may be nested, and no tensor
             digest.update(content(leaf) if isinstance(leaf, Tensor) else repr(leaf).encode())
     return of_code(space) | {
         "images": [len(split) for split in (task.train, task.validation, task.test)],
@@ -39,7 +39,7 @@ def fingerprint(task: Task, space: Space) -> dict[str, Any]:
 
 
 def of_code(space: Space) -> dict[str, Any]:
-    """The part that is known before there are weights, and what the graph was made with."""
+    """The part that does not need weights, and the version of torch that made the graph."""
     return {
         "groups": {group.name: list(group.choices) for group in space.groups},
         "flops": space.full_flops,
@@ -48,18 +48,18 @@ def of_code(space: Space) -> dict[str, Any]:
     }
 
 
-def check(there: Mapping[str, Any], here: Mapping[str, Any], folder: Folder) -> None:
+def check(stored: Mapping[str, Any], current: Mapping[str, Any], folder: Folder) -> None:
     """Refuse another network than that of the run.
 
     Args:
-        there: the fingerprint it was begun with; what an older version did not store is not
-            compared, and graphs are only if one version of torch made both.
-        here: the fingerprint, or a part of it.
+        stored: the fingerprint the run was begun with. What an older version did not store is not
+            compared; graphs are only if one version of torch made both.
+        current: the fingerprint, or a part of it.
 
     Raises:
         UserError: they differ.
     """
-    different = _different(there, here)
+    different = _different(stored, current)
     if not different:
         return
     named = [n if n != "graph" else "graph (another activation, say)" for n in different]
@@ -75,11 +75,11 @@ def check(there: Mapping[str, Any], here: Mapping[str, Any], folder: Folder) -> 
     )
 
 
-def _different(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    comparable = set(here) & set(there) - {"torch"}
-    if there.get("torch") != here.get("torch"):
+def _different(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    comparable = set(current) & set(stored) - {"torch"}
+    if stored.get("torch") != current.get("torch"):
         comparable -= {"graph"}
-    return [name for name in here if name in comparable and here[name] != there[name]]
+    return [name for name in current if name in comparable and current[name] != stored[name]]
 
 
 def _remedy(different: list[str], folder: Folder) -> str:

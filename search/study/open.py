@@ -1,4 +1,4 @@
-"""Opening the study of a run and beginning the run: with the same config and network each time.
+"""Opening a run's study and beginning the run, with the same config and network each time.
 
 Without ``--storage`` the config and the scores are in the run's folder; the network is in the
 study, so that a resumed run never mixes two. With it, see ``search.sharing.storage``.
@@ -6,7 +6,7 @@ study, so that a resumed run never mixes two. With it, see ``search.sharing.stor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
-from prune_ops import Scores
 from results import opening
 from results.store import plain_errors
 from search.folder import Folder
-from search.policies.starts import Start
+from search.policies.starts import AllScores, MakeStarts
 from search.study import network as identity
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue, open_study
@@ -30,13 +29,11 @@ if TYPE_CHECKING:
     from search.sharing.storage import StudyDatabase
 
 ENDED = "ended"
-"""Attribute of the study: the finals are done."""
-
-AllScores = Mapping[str, Scores]
+"""Attribute of a study whose finals are done."""
 
 
 def opened(folder: Folder, sampler: BaseSampler) -> AbstractContextManager[OpenStudy]:
-    """The study of a run: in its folder, or in the database that its config names.
+    """Open the study of a run: in its folder, or in the database that its config names.
 
     Raises:
         UserError: it cannot be opened or written.
@@ -49,34 +46,34 @@ def begun(
     folder: Folder,
     network: dict[str, Any],
     score: Callable[[], AllScores],
-    starts: Callable[[AllScores], Sequence[Start]],
+    starts: MakeStarts,
     say: Callable[[str], None],
 ) -> AllScores:
-    """Begin the run, or join it; its scores.
+    """Begin the run, or join it; returns its scores.
 
     Args:
-        network: what must be the same for everybody; see `search.study.network`.
+        network: the fingerprint; see `search.study.network`.
         score: computes the scores; called by the first process only.
         starts: the policies to try first, from the scores.
 
     Raises:
-        UserError: the study was begun with another config or network, or is no search's.
+        UserError: the study was begun with another config or network, or not by a search.
     """
     return _study_of(folder).begin(opened, network, score, starts, say)
 
 
 def unchanged(folder: Folder) -> Check:
-    """Refuses another network than the run was begun with, before anything is trained.
+    """A check that refuses another network than the run was begun with.
 
     Raises:
         UserError: the database cannot be used.
     """
-    there = _study_of(folder).network()
-    return lambda _model, space: identity.check(there, identity.of_code(space), folder)
+    stored = _study_of(folder).network()
+    return lambda _model, space: identity.check(stored, identity.of_code(space), folder)
 
 
 def check_storage(folder: Folder) -> None:
-    """Tell at once, before anything is trained, that the database or its study will not do.
+    """Refuse a database or study that cannot be used, before anything is trained.
 
     Raises:
         UserError: the database cannot be used, or holds another run under this name.
@@ -85,24 +82,24 @@ def check_storage(folder: Folder) -> None:
 
 
 def end(study: Study) -> None:
-    """Say that the finals are done and nothing is left to do."""
+    """Record that the finals are done and nothing is left to do."""
     with plain_errors("the study"):
         study.set_user_attr(ENDED, True)
 
 
 def ended(study: Study) -> bool:
-    """Whether somebody has done the finals."""
+    """Whether some process has done the finals."""
     return bool(study.user_attrs.get(ENDED))
 
 
 @dataclass(frozen=True)
 class StudyFile:
-    """The study in a run's folder, which one process has for itself."""
+    """The study in a run's folder, for one process at a time."""
 
     folder: Folder
 
     def check(self) -> None:
-        """Nothing: `search.folder` has compared the configs."""
+        """Do nothing: `search.folder` has compared the configs."""
 
     def network(self) -> dict[str, Any]:
         """The fingerprint that the run was begun with; empty where there is none."""
@@ -111,7 +108,7 @@ class StudyFile:
         return {}
 
     def open(self, sampler: BaseSampler) -> AbstractContextManager[OpenStudy]:
-        """Open or make it."""
+        """Open the study, or create it."""
         return open_study(self._path, sampler)
 
     def begin(
@@ -119,14 +116,14 @@ class StudyFile:
         opened: OpenStudy,
         network: dict[str, Any],
         score: Callable[[], AllScores],
-        starts: Callable[[AllScores], Sequence[Start]],
+        starts: MakeStarts,
         _say: Callable[[str], None],
     ) -> AllScores:
         """As `begun`; a study of an older version has no network yet."""
-        there = opened.study.user_attrs.get(identity.NETWORK)
-        identity.check(there or {}, network, self.folder)
+        stored = opened.study.user_attrs.get(identity.NETWORK)
+        identity.check(stored or {}, network, self.folder)
         scores = self.folder.scores(score)
-        if there is None:  # not before there are scores: a network that they fail on can be mended
+        if stored is None:  # after scoring: a network that fails in it can still be changed
             with plain_errors("the study"):
                 opened.study.set_user_attr(identity.NETWORK, network)
         enqueue(opened.study, starts(scores))
@@ -138,7 +135,7 @@ class StudyFile:
 
 
 def _study_of(folder: Folder) -> StudyFile | StudyDatabase:
-    """Where the run's study is; the only import of `search.sharing` from outside of it."""
+    """Where the run's study is. The only place that imports `search.sharing` from outside."""
     if folder.config.run.storage is None:
         return StudyFile(folder)
     from search.sharing.storage import StudyDatabase

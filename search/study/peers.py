@@ -15,20 +15,20 @@ from search.study.history import TrialHistory
 
 
 class Outbox:
-    """Results that wait until the study has them: none; ``search.sharing.outbox`` keeps some."""
+    """Results that wait for the study: none here; ``search.sharing.outbox`` keeps some."""
 
     def keep(self, record: TrialRecord, result: RungResult) -> None:
-        """Keep the outcome of a rung of that trial."""
+        """Keep the result of a rung of that trial."""
 
     def find(self, record: TrialRecord, rung: int) -> RungResult | None:  # noqa: ARG002
-        """The outcome that was kept for that rung."""
+        """The result that was kept for that rung."""
         return None
 
     def drop(self, record: TrialRecord, rung: int) -> None:
-        """Forget the outcome; the study has it."""
+        """Forget the result; the study has it."""
 
     def clear(self) -> None:
-        """Forget all outcomes; the run has ended."""
+        """Forget all results; the run has ended."""
 
 
 class Peers:
@@ -36,8 +36,8 @@ class Peers:
 
     Attributes:
         shared: whether other processes may work on the study.
-        is_leader: whether this process writes to the study where its results come from.
-        outbox: where results wait for the study.
+        is_leader: whether this process saves the provenance of the run.
+        outbox: results that wait for the study.
     """
 
     shared: bool = False
@@ -70,7 +70,7 @@ class Peers:
         Args:
             what: in words: "trains the finals".
             done: whether it has been finished.
-            say: told whom this process waits for.
+            say: called with a line when this process has to wait.
         """
         yield True
 
@@ -80,7 +80,7 @@ class Peers:
         work: Callable[[], None],
         say: Callable[[str], None],  # noqa: ARG002
     ) -> None:
-        """Call ``work`` until all ``trials`` of the study have ended, those of others included."""
+        """Call ``work`` until all ``trials`` have ended, those of other processes included."""
         work()
 
 
@@ -89,7 +89,7 @@ NO_PEERS = Peers()
 
 @dataclass(frozen=True)
 class OpenStudy:
-    """A study that is open for writing, and the other processes that work on it."""
+    """A study that is open for writing, and its other processes."""
 
     study: Study
     peers: Peers = NO_PEERS

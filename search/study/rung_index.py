@@ -1,4 +1,4 @@
-"""The scores of all trials by rung, so that no decision has to read all records again."""
+"""The scores of all trials by rung: no decision has to read all records again."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from search.evaluation.rungs import Competitors, Point
 class RungIndex:
     """The rungs that were measured, by trial and by policy.
 
-    >>> index = RungIndex(climb)
+    >>> index = RungIndex(evaluator)
     >>> index.put(record)                                  # again after each of its rungs
-    >>> index.competitors(record.number, rung=1).scores    # what the rule compares it with
+    >>> index.competitors(record.number, rung=1).scores    # for the promotion rule
     array([0.91, ...])
     >>> index.twin(duplicate).number                       # a trial to take the next rung from
     12
 
     Args:
-        without: numbers of trials that are compared with none: those that were superseded.
+        without: numbers of trials that never compete: the superseded ones.
     """
 
     def __init__(self, evaluator: Evaluator, without: Collection[int] = ()) -> None:
@@ -40,8 +40,8 @@ class RungIndex:
         reached = next_rung(record)
         for rung in range(reached):
             self._rungs[rung].put(record.number, self.point(record, rung))
-        known = self._furthest.get(measurement(record))
-        if known is None or next_rung(known) < reached:
+        furthest = self._furthest.get(measurement(record))
+        if furthest is None or next_rung(furthest) < reached:
             self._furthest[measurement(record)] = record
 
     def point(self, record: TrialRecord, rung: int) -> Point:
@@ -53,15 +53,15 @@ class RungIndex:
         return self._rungs[rung].competitors(without={number, *self._without})
 
     def twin(self, record: TrialRecord) -> TrialRecord | None:
-        """A trial of the same policy, criterion, seed and mode that has the rung that is next."""
-        known = self._furthest.get(measurement(record))
-        if known is None or next_rung(known) <= next_rung(record):
+        """A trial of the same policy, criterion, seed and mode that has the record's next rung."""
+        furthest = self._furthest.get(measurement(record))
+        if furthest is None or next_rung(furthest) <= next_rung(record):
             return None
-        return known
+        return furthest
 
 
 class _Rung:
-    """The trials that reached one rung, in arrays: adding one costs nothing."""
+    """The trials that reached one rung, in growing arrays."""
 
     def __init__(self) -> None:
         self._index: dict[int, int] = {}
@@ -81,7 +81,7 @@ class _Rung:
 
 
 def result_at(record: TrialRecord, rung: int) -> RungResult:
-    """The outcome of a rung that the record has, for a trial that takes it over at no cost."""
+    """The result of a rung of the record, for a twin that takes it over in no time."""
     if rung == 0:
         return RungResult(0, 0.0, proxies=record.proxies)
     accuracy, epochs = record.accuracy[rung - 1], record.epochs[rung - 1]
@@ -89,7 +89,7 @@ def result_at(record: TrialRecord, rung: int) -> RungResult:
 
 
 def extended(record: TrialRecord, result: RungResult) -> TrialRecord:
-    """The record with one rung more; a failure leaves only the time it took."""
+    """The record with one more rung; a failure adds only the time it took."""
     record = replace(
         record,
         seconds=record.seconds + result.seconds,

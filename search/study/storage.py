@@ -23,7 +23,7 @@ from search.study.peers import OpenStudy
 from spaces import UserError
 
 NAME = "search"
-"""Of the study in ``study.db``; in a database that others use it has the run's name."""
+"""Name of the study in ``study.db``; in a shared database it is the run's."""
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 """Accuracy at the top rung, flops."""
@@ -31,7 +31,7 @@ DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 
 @contextmanager
 def open_study(path: Path, sampler: BaseSampler) -> Iterator[OpenStudy]:
-    """The study in ``path``, made if it is not there; for one process at a time.
+    """Open the study in ``path``, or create it; for one process at a time.
 
     >>> with open_study(Path("runs/mine/study.db"), sampler) as opened:
     ...     opened.study.ask()
@@ -61,21 +61,21 @@ def open_study(path: Path, sampler: BaseSampler) -> Iterator[OpenStudy]:
 
 
 def enqueue(study: optuna.Study, starts: Iterable[Start]) -> None:
-    """Put the starts before everything that the sampler proposes; once, however often called."""
+    """Enqueue the starts before all proposals of the sampler; those enqueued before are skipped."""
     with plain_errors("the study"):
         for start in starts:
-            about = {"origin": start.origin, "budget": str(start.budget)}
-            study.enqueue_trial(start.params, user_attrs=about, skip_if_exists=True)
+            attributes = {"origin": start.origin, "budget": str(start.budget)}
+            study.enqueue_trial(start.params, user_attrs=attributes, skip_if_exists=True)
 
 
 def write_ahead(storage: RDBStorage) -> None:
     """Let SQLite commit without waiting for the disk.
 
-    A trial is some fifty commits. What was committed survives the death of this process, and a
-    power cut leaves a sound database.
+    A trial makes some fifty commits. Committed data survives a kill of this process, and a power
+    cut leaves a consistent database.
     """
     sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
-    storage.engine.dispose()  # the connection that made the tables had no such care
+    storage.engine.dispose()  # also drops the connection that made the tables
 
 
 @contextmanager

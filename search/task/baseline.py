@@ -1,4 +1,4 @@
-"""The unpruned network, trained here when no weights are given, and kept for the next run."""
+"""The unpruned network: trained here when no weights are given, and cached."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from spaces.state import state_of
 log = logging.getLogger(__name__)
 
 EPOCHS = 20.0
-"""Enough for 99 % of the test images of digits."""
+"""Epochs of the baseline: they give 99 % on the test images of digits."""
 RATES = (1.0, 0.1, 0.01)
 """Shares of the recipe's learning rate to try: networks without normalisation need the lower."""
 
@@ -42,16 +42,16 @@ def baseline(
     sparsity: float = 0.0,
     progress: Progress = silent,
 ) -> nn.Module:
-    """A trained copy in eval mode on ``device``: from ``folder`` if it was trained before.
+    """A trained copy in eval mode on ``device``, from ``folder`` if it was trained before.
 
     >>> trained = baseline(model, splits, name="digits_cnn digits", seed=0, device=device, folder=f)
 
-    The file in ``folder`` is a ``state_dict``, with the tensors that such leaves out, named by a
-    hash of everything that the result depends on. A damaged one is trained again, with a line in
-    the log.
+    The file in ``folder`` has the ``state_dict`` and non-persistent buffers; its name is a hash of
+    all that the result depends on. If it is damaged the log says so and the baseline is trained
+    again.
 
     Args:
-        model: with fresh weights that follow from ``seed``; it stays as it is.
+        model: has fresh weights that follow from ``seed``; it is not changed.
         sparsity: as ``Recipe.sparsity``.
 
     Raises:
@@ -127,18 +127,18 @@ def _restore(model: nn.Module, path: Path) -> bool:
 
 
 def _shapes(model: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
-    held = model.state_dict().items()
-    return [(key, tuple(value.shape)) for key, value in held if isinstance(value, Tensor)]
+    state = model.state_dict().items()
+    return [(key, tuple(value.shape)) for key, value in state if isinstance(value, Tensor)]
 
 
 def _fingerprint(split: Split) -> tuple[object, ...]:
-    """What tells one training set from another: its length and its first images."""
+    """Identifies a training set by its length and first images."""
     inputs, targets = next(iter(split.batches(64)))
     return len(split), round(inputs.double().mean().item(), 6), targets.tolist()
 
 
 def _graph(model: nn.Module, splits: Splits) -> str:
-    """What tells the code from another, one with other activations say; empty if untraceable."""
+    """Identifies the model's code, its activations say; empty if it cannot be traced."""
     images, _ = next(iter(splits.validation.batches(1)))
     try:
         return graph_fingerprint(model, images[:1].cpu())

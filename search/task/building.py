@@ -1,4 +1,4 @@
-"""Building a task by names: data and weights are loaded, or the baseline is trained."""
+"""A task from names: data and weights are loaded, or the baseline is trained."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def build_task(
     progress: Progress = silent,
     before_training: BeforeTraining | None = None,
 ) -> Task:
-    """The task of these names: data loaded, weights loaded or the baseline trained.
+    """Build the task of these names: load data and weights, or train the baseline.
 
     >>> build_task("resnet20", "imagefolder:cifar", weights="resnet20.pt", device="cpu").classes
     10
@@ -55,7 +55,7 @@ def build_task(
         image_size: side in pixels, where the data leaves a choice.
         sparsity: L1 penalty on the scales of BatchNorm while the baseline is trained.
         cache: folder for downloads, decoded images and baselines.
-        progress: told of what takes time.
+        progress: called during what takes time.
         before_training: called with the network, with ``weights`` if they were given and else
             fresh, an example of its input, and the number of training images; what it raises ends
             the call.
@@ -68,7 +68,7 @@ def build_task(
     models.check(model)
     sources.check(data)
     if weights is not None:
-        read_state_dict(weights)  # a wrong path is told before the data is read
+        read_state_dict(weights)  # a wrong path is refused before the data is read
     on = pick_device(device)
     splits = sources.load(
         data,
@@ -82,7 +82,7 @@ def build_task(
     )
     fresh = partial(models.build, model, splits.classes, splits.shape[0])
     network = seeded(fresh, seed).to(on).eval()
-    images = _unlike_images(splits)
+    images = _distinct_images(splits)
     for image in images:
         check_fit(network, (image,), splits.classes, model, f"data {data!r}")
     if weights is not None:
@@ -116,16 +116,16 @@ def build_task(
     )
 
 
-def _unlike_images(splits: Splits) -> list[Tensor]:
+def _distinct_images(splits: Splits) -> list[Tensor]:
     """The first image of validation, and of train and test where those have other shapes."""
-    found: dict[tuple[int, ...], Tensor] = {}
+    by_shape: dict[tuple[int, ...], Tensor] = {}
     for split in (splits.validation, splits.train, splits.test):
         image = next(iter(split.batches(1)))[0][:1]
-        found.setdefault(tuple(image.shape), image)
-    return list(found.values())
+        by_shape.setdefault(tuple(image.shape), image)
+    return list(by_shape.values())
 
 
 def _slug(text: str) -> str:
-    """A name fit for a folder: ``resnet20-imagefolder-cifar``; of a path, its last part."""
+    """A name for a folder, ``resnet20-imagefolder-cifar``; of a path, its last part."""
     text = re.sub(r":.*/(?=[^/])", ":", text.rstrip("/"))
     return re.sub(r"[^\w.]+", "-", text).strip("-")

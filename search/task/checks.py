@@ -1,4 +1,4 @@
-"""Checks of a network before anything is trained; what one refuses, it refuses in one line."""
+"""Checks of a network, made before anything is trained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spaces import Space
 from spaces.state import plain_state
 
 Check = Callable[[nn.Module, Space], None]
-"""Refuses a network, or what of it can be searched, by a `UserError`."""
+"""Raises `UserError` for a network, or a space, that cannot be used."""
 
 
 def no_check(_model: nn.Module, _space: Space) -> None:
@@ -18,9 +18,9 @@ def no_check(_model: nn.Module, _space: Space) -> None:
 
 
 def savable(model: nn.Module, _space: Space) -> None:
-    """What comes out of a search is saved: better to know before it that this cannot be.
+    """Check that the network can be saved, as searched networks will be.
 
     Raises:
-        DataError: the extra state of a module is not of tensors and plain values.
+        DataError: a module has extra state other than tensors and plain values.
     """
     plain_state(model)

@@ -1,4 +1,4 @@
-"""Whether a network is what a search takes: one image tensor in, one logit a class out."""
+"""Checks that a network fits a search: it takes one image tensor and gives one logit a class."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ from spaces.inputs import joined
 def check_fit(
     model: nn.Module, example: tuple[Any, ...], classes: int, name: str, data: str
 ) -> None:
-    """Run one image, then two in train mode, so that what does not fit is told apart from bugs.
+    """Run a copy on one image, and on two in train mode, and check its outputs.
 
     >>> check_fit(model, task.example, task.classes, task.name, "the task")      # doctest: +SKIP
 
-    It is a copy that is run.
-
     Args:
-        data: what the images are of, "data 'digits'" say.
+        data: names the data in messages: "data 'digits'".
 
     Raises:
         DataError: the model cannot take the images, or gives no logits or another number of them.
@@ -40,13 +38,13 @@ def check_fit(
 
 
 def check_takes(model: nn.Module, example: tuple[Any, ...], name: str, of: str = "") -> Any:
-    """What a copy in eval mode gives for one image.
+    """The output of a copy in eval mode for one image.
 
     Args:
-        of: whose images these are, " of data 'digits'" say.
+        of: names the data in messages: " of data 'digits'".
 
     Raises:
-        DataError: it does not run on that, or the example is more than one image.
+        DataError: it fails on the image, or the example is not one image.
     """
     if not isinstance(example, tuple) or len(example) != 1 or not isinstance(example[0], Tensor):
         raise DataError(f"model {name!r} must take one image, but its example is another; {TAKES}")
@@ -57,9 +55,9 @@ def _run(model: nn.Module, images: tuple[Any, ...], name: str, of: str) -> Any:
     devices = [images[0].device] if images[0].is_cuda else []
     try:
         with torch.inference_mode(), torch.random.fork_rng(devices), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # whoever goes on hears them then
+            warnings.simplefilter("ignore")  # they come again when the run begins
             return model(*images)
-    except Exception as error:  # the model is anybody's, and so is what it raises
+    except Exception as error:  # a user's model may raise anything
         raise DataError(
             f"model {name!r} must take images {tuple(images[0].shape[1:])}{of}, but it fails with "
             f"{brief(error)}; choose another model or image size ({TAKES})"

@@ -1,4 +1,4 @@
-"""``python search.py inspect``: what of a model can be pruned, and how far, before any training."""
+"""``python search.py inspect``: what of a model can be pruned, and how far."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def with_data(config: TaskConfig, cache: Path) -> tuple[nn.Module, tuple[Tensor,
     """The model with fresh weights, on the CPU, and one image of the data as its input.
 
     Raises:
-        UserError: as ``build_task``, but for what the model gives.
+        UserError: as ``build_task``, but the outputs are not checked.
     """
     models.check(config.model)
     splits = data.load(
@@ -40,7 +40,7 @@ def with_data(config: TaskConfig, cache: Path) -> tuple[nn.Module, tuple[Tensor,
 
 
 def without_data(config: TaskConfig) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """The model as it was made for, or for ``image_size``, and a blank image as its input.
+    """The model for its usual image size, or ``image_size``, and a blank image as its input.
 
     Raises:
         UserError: no such model, or it does not take that image.
@@ -99,6 +99,6 @@ def _frozen(space: Space) -> Table:
     table = Table("frozen", box=None, header_style="bold", pad_edge=False)
     table.add_column("channels", justify="right")
     table.add_column("because")
-    for each in space.frozen:
-        table.add_row(each.name, str(each.channels), each.reason)
+    for frozen in space.frozen:
+        table.add_row(frozen.name, str(frozen.channels), frozen.reason)
     return table

@@ -28,19 +28,19 @@ from spaces import Budget, Space
 def prepared(
     task: Task | None, config: SearchConfig, progress: Progress, *checks: Check
 ) -> tuple[Task, Space]:
-    """The user's own task, or the one that the config names, and what of it can be searched.
+    """The user's task, or the one that the config names, and its space.
 
-    Load the data, build the network, discover its space, check all of it; only then is the
-    baseline trained, where no weights are given.
+    Load the data, build the network, discover its space and check all of it; only then train the
+    baseline, where no weights are given.
 
     Args:
         task: None to build it.
-        checks: what else the network must be fit for.
+        checks: further checks of network and space.
 
     Raises:
-        UserError: data, weights or model are not there or do not fit, or it cannot be searched.
+        UserError: data, weights or model are missing, do not fit, or cannot be searched.
     """
-    found: list[Space] = []
+    discovered: list[Space] = []
 
     def discover(model: nn.Module, example: tuple[Tensor, ...], train_images: int) -> None:
         space = spaces.discover(model, example, config.task.round_to)
@@ -53,14 +53,14 @@ def prepared(
         reachable(space, config)
         _check_criteria(model, example, space, train_images, config)
         _check_proxies(model, train_images, config)
-        found.append(space)
+        discovered.append(space)
 
     if task is None:
         task = _built(config, progress, discover)
     else:
         check_fit(task.model, task.example, task.classes, task.name, "the task")
         discover(task.model, task.example, len(task.train))
-    return task, found[0]
+    return task, discovered[0]
 
 
 def _built(
@@ -87,7 +87,7 @@ def reachable(space: Space, config: SearchConfig) -> list[Budget]:
     """The budgets of the config.
 
     Raises:
-        BudgetError: one that no policy can meet, with the reachable range.
+        BudgetError: no policy can meet one of them; the message has the reachable range.
     """
     budgets = [Budget.parse(budget) for budget in config.policies.budget]
     for budget in budgets:
@@ -102,11 +102,11 @@ def _check_criteria(
     train_images: int,
     config: SearchConfig,
 ) -> None:
-    """Ask whether the criteria can judge this network and will have the images they need.
+    """Check that the criteria can judge this network and will have enough images.
 
     Raises:
-        UserError: a criterion needs what is not there, a BatchNorm in every group say; the network
-            has a name that the search needs for itself.
+        UserError: a criterion needs what the network lacks, a BatchNorm in every group say, or a
+            module has a name that the search reserves.
     """
     parameters(space, config.searched)
     images = sum(calibration_sizes(train_images, SCORING, SCORING))
@@ -114,10 +114,10 @@ def _check_criteria(
 
 
 def _check_proxies(model: nn.Module, train_images: int, config: SearchConfig) -> None:
-    """Ask whether there is what the proxies need.
+    """Check that the proxies will have what they need.
 
     Raises:
-        UserError: too few images, or a network without what they look at.
+        UserError: too few images, or a network without the layers they measure.
     """
     sizes = calibration_sizes(train_images, *ADAPTING)
     prune_ops.check_proxies(config.judging.proxies, model, sizes)

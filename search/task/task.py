@@ -1,4 +1,4 @@
-"""Task: what is pruned. A trained model, the splits of its data, and where they live."""
+"""Task: what is pruned. A trained model, the splits of its data, and their device."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Task:
         task = build_task("digits_cnn", "digits")
         space = spaces.discover(task.model, task.example)
 
-    It can be pickled; through ``torch.multiprocessing`` the images travel as shared memory, not
-    as copies, and so do the weights: nobody may change ``model`` in place.
+    It can be pickled; ``torch.multiprocessing`` shares the memory of images and weights instead of
+    copying it: ``model`` must not be changed in place.
 
     Args:
         model: the trained network, in eval mode, on ``device``.
         fresh: builds the same architecture with new weights from torch's global generator.
         example: the model's inputs for one image: a real one, (1, C, H, W).
-        test: read once, by finished networks.
-        seed: parts the training images into those of ``calibration`` and of ``held_out``.
-        base_epochs: how long ``model`` was trained; None if that is not known.
+        test: read only by networks that are trained to the end.
+        seed: divides the training images into those of ``calibration`` and of ``held_out``.
+        base_epochs: epochs that ``model`` was trained for; None if unknown.
     """
 
     name: str
@@ -58,12 +58,12 @@ class Task:
     def held_out(self, images: int = 1024, seed: int = 0, batch_size: int = 256) -> list[Batch]:
         """Training images for proxies that measure accuracy: from the other half.
 
-        No image of it is ever in ``calibration``, whatever numbers and seeds are asked for.
+        None of them is ever in ``calibration``, whatever the numbers and seeds.
         """
         return self._sample(1, images, seed, batch_size)
 
     def to(self, device: torch.device) -> Task:
-        """The same task on another device: itself if that is where it is, else a copy."""
+        """The same task on another device: itself if it is there already, else a copy."""
         if device == self.device:
             return self
         return replace(
@@ -79,16 +79,16 @@ class Task:
     def _sample(self, half: int, images: int, seed: int, batch_size: int) -> list[Batch]:
         pool = self.train.indexable()
         order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(self.seed))
-        mine = order.chunk(2)[half]
-        draw = torch.randperm(len(mine), generator=torch.Generator().manual_seed(seed))
-        return list(pool.subset(mine[draw[:images]]).batches(batch_size))
+        indices = order.chunk(2)[half]
+        draw = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))
+        return list(pool.subset(indices[draw[:images]]).batches(batch_size))
 
 
 def calibration_sizes(train_images: int, images: int, batch_size: int) -> list[int]:
-    """The size of every batch that ``Task.calibration`` gives of so many training images.
+    """The batch sizes of ``Task.calibration`` with this number of training images.
 
     >>> calibration_sizes(300, images=256, batch_size=64)
     [64, 64, 22]
     """
-    found = min(images, -(-train_images // 2))
-    return [min(batch_size, found - start) for start in range(0, found, batch_size)]
+    number = min(images, -(-train_images // 2))
+    return [min(batch_size, number - start) for start in range(0, number, batch_size)]

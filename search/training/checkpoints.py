@@ -1,4 +1,4 @@
-"""Checkpoints: what is kept of a training in progress, so that a kill costs a minute of it."""
+"""Checkpoints of trainings in progress, so that a kill costs a minute of work."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from search import cache
 from spaces.state import set_state, state_of
 
 EVERY_SECONDS = 60.0
-"""A training that takes longer is saved so often, at the end of an epoch; a shorter one never."""
+"""How often a training is saved, at the end of an epoch; a shorter one never is."""
 
 State = dict[str, Any]
-"""Tensors on the CPU, numbers and strings, in dicts and lists: what ``weights_only`` reads."""
+"""Tensors on the CPU, numbers and strings, in dicts and lists, as ``weights_only`` reads them."""
 
 
 class Checkpoints(Protocol):
-    """Where the states of trainings are kept, each under its key; can be pickled.
+    """Stores the states of trainings by key; can be pickled.
 
     >>> checkpoints.save("3f2a", {"epoch": 7})
     >>> checkpoints.load("3f2a")
@@ -32,21 +32,21 @@ class Checkpoints(Protocol):
     """
 
     def load(self, key: str) -> State | None:
-        """What was saved last under that key; None when there is nothing, or nothing readable."""
+        """The state saved last under that key; None if there is none, or a damaged one."""
         ...
 
     def save(self, key: str, state: State) -> None:
-        """Keep this and no longer what was kept before. A training goes on if that fails."""
+        """Replace what was saved under that key. Never raises: a training goes on without."""
         ...
 
     def drop(self, key: str) -> None:
-        """Forget the key, known or not."""
+        """Forget the key, if it is there."""
         ...
 
 
 @dataclass(frozen=True)
 class Nowhere:
-    """Keeps nothing: a training that is cut short starts again."""
+    """Stores nothing: a training that is cut short starts again."""
 
     def load(self, key: str) -> State | None:  # noqa: ARG002
         """None."""
@@ -64,7 +64,7 @@ NOWHERE = Nowhere()
 
 @dataclass(frozen=True)
 class InFolder:
-    """Files ``<key>.pt`` in a folder, made when the first is saved; each is whole or not there.
+    """Files ``<key>.pt`` in a folder that the first save creates; each is whole or not there.
 
     >>> checkpoints = InFolder(Path("runs/mine/checkpoints"))
     """
@@ -72,12 +72,12 @@ class InFolder:
     path: Path
 
     def load(self, key: str) -> State | None:
-        """The state; a damaged file is told of in the log and counts as none."""
+        """The state; a damaged file is reported in the log and counts as none."""
         state = cache.load(self._file(key))
         return state if isinstance(state, dict) else None
 
     def save(self, key: str, state: State) -> None:
-        """As ``Checkpoints.save``; where it cannot be written, a log line says so."""
+        """As ``Checkpoints.save``; what cannot be written is reported in the log."""
         cache.save(self._file(key), state)
 
     def drop(self, key: str) -> None:
@@ -86,7 +86,7 @@ class InFolder:
             self._file(key).unlink()
 
     def clear(self) -> None:
-        """Remove the folder, with what trainings that nobody went on with have left there."""
+        """Remove the folder, with the states of trainings that were never resumed."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _file(self, key: str) -> Path:
@@ -95,33 +95,33 @@ class InFolder:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where one training is kept.
+    """Where one training is saved.
 
     >>> train(model, split, recipe, ..., checkpoint=Checkpoint(InFolder(folder), "3f2a"))
 
     Attributes:
-        key: unlike for trainings that give different weights.
+        key: differs between trainings that give different weights.
     """
 
     checkpoints: Checkpoints
     key: str
 
 
-UNKEPT = Checkpoint(NOWHERE, "")
-"""For a training that starts again when it was cut short."""
+NOT_SAVED = Checkpoint(NOWHERE, "")
+"""For a training that starts again if it was cut short."""
 
 
 class Saver:
-    """Saves a training now and then, and puts it back to where it was saved.
+    """Saves a training about once a minute, and restores it.
 
     >>> saver = Saver(checkpoint, model, optimizer, recipe, steps, device)
-    >>> step, epoch = saver.restored()           # (0, 0): nothing was kept
-    >>> saver.save_now_and_then(step, epoch)     # after every epoch
+    >>> step, epoch = saver.restored()           # (0, 0) without a state
+    >>> saver.save_if_due(step, epoch)           # after every epoch
     >>> saver.drop()                             # after the last
 
-    All that a training is made of is kept: parameters and buffers, the optimizer's state, and the
-    state of the random generators that dropout draws from. On the CPU the training that goes on
-    from there gives the very weights of one that nobody disturbed.
+    A state has parameters and buffers, the optimizer's state, and that of the random generators
+    that dropout draws from. On the CPU a resumed training gives exactly the weights of an
+    uninterrupted one.
     """
 
     def __init__(
@@ -133,27 +133,27 @@ class Saver:
         steps: int,
         device: torch.device,
     ) -> None:
-        self._place, self._key = checkpoint.checkpoints, checkpoint.key
+        self._checkpoints, self._key = checkpoint.checkpoints, checkpoint.key
         self._model, self._optimizer = model, optimizer
         self._recipe, self._steps, self._device = recipe, steps, device
-        self._kept, self._saved_at = False, time.monotonic()
+        self._saved, self._saved_at = False, time.monotonic()
 
     def restored(self) -> tuple[int, int]:
-        """Put the training back; the step and the epoch to go on with.
+        """Restore the training; the step and the epoch to go on with.
 
-        What was kept of another network, recipe or number of steps counts as nothing.
+        A state of another network, recipe or number of steps is ignored.
         """
-        state = self._place.load(self._key)
+        state = self._checkpoints.load(self._key)
         if state is None or state.get("made_by") != self._fingerprint():
             return 0, 0
         set_state(self._model, state["model"])
         self._optimizer.load_state_dict(copied_to_cpu(state["optimizer"]))
         self._set_random_state(state["random"])
-        self._kept = True
+        self._saved = True
         return state["step"], state["epoch"]
 
-    def save_now_and_then(self, step: int, epoch: int) -> None:
-        """Keep the training as it is, if there is more to do and some time to lose."""
+    def save_if_due(self, step: int, epoch: int) -> None:
+        """Save the training, unless it has ended or was saved within ``EVERY_SECONDS``."""
         if step == self._steps or time.monotonic() - self._saved_at < EVERY_SECONDS:
             return
         state = {
@@ -164,13 +164,13 @@ class Saver:
             "optimizer": copied_to_cpu(self._optimizer.state_dict()),
             "random": self._random_state(),
         }
-        self._place.save(self._key, state)
-        self._kept, self._saved_at = True, time.monotonic()
+        self._checkpoints.save(self._key, state)
+        self._saved, self._saved_at = True, time.monotonic()
 
     def drop(self) -> None:
-        """Forget what was kept."""
-        if self._kept:
-            self._place.drop(self._key)
+        """Forget the state."""
+        if self._saved:
+            self._checkpoints.drop(self._key)
 
     def _fingerprint(self) -> str:
         shapes = [(name, tuple(tensor.shape)) for name, tensor in tensors_of(self._model).items()]
@@ -191,12 +191,12 @@ class Saver:
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
-    """Also the buffers that are left out of a ``state_dict``."""
+    """Parameters and buffers, also those that a ``state_dict`` leaves out."""
     return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
 def copied_to_cpu(value: Any) -> Any:
-    """The same on the CPU; it shares no memory with what training changes in place."""
+    """A copy on the CPU, which shares no memory with tensors that training changes in place."""
     return tree_map(
         lambda x: x.detach().to("cpu", copy=True) if isinstance(x, Tensor) else x, value
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from spaces.errors import UserError
 
 TINY = 256
-"""Pixels; images up to this gain nothing from a second thread."""
+"""Pixels of an image up to which a second thread gains nothing."""
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name; "auto" is CUDA where there is one.
+    """The device of that name; "auto" is CUDA where there is one.
 
     Raises:
         UserError: no such device here.
@@ -36,8 +36,8 @@ def pick_device(name: str) -> torch.device:
 def prefer_channels_last(model: nn.Module, inputs: Tensor) -> None:
     """Lay the weights out channels_last, in place, unless the model then fails on ``inputs``.
 
-    Convolutions follow the layout of their weights. Somebody's ``x.view(len(x), -1)`` takes the
-    channels to come first, and raises. Not for the CPU: with torch 2.15 the backward pass of some
+    Convolutions follow the layout of their weights. A model's ``x.view(len(x), -1)`` expects the
+    channels first, and raises. Not for the CPU: with torch 2.15 the backward pass of some
     small channels_last convolutions there corrupts the heap (found in 3 to 5 of 30 trials on
     digits; ``tests/search/test_train.py`` trains the widths that showed it).
     """
@@ -50,18 +50,22 @@ def prefer_channels_last(model: nn.Module, inputs: Tensor) -> None:
 
 
 @contextmanager
-def threads_suited_to(shape: tuple[int, ...]) -> Iterator[None]:
-    """One thread while images (..., H, W) are tiny; as many as before for others and afterwards.
-
-        with threads_suited_to((1, 8, 8)): ...
-
-    A step on digits takes 10 ms with one thread or two, and three times as long with two when
-    anything else wants the second core: threads then wait for each other more than they work.
-    """
+def torch_threads(number: int) -> Iterator[None]:
+    """Have torch use this number of threads in the block."""
     before = torch.get_num_threads()
-    if math.prod(shape[-2:]) <= TINY:
-        torch.set_num_threads(1)
+    torch.set_num_threads(number)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threads_suited_to(shape: tuple[int, ...]) -> AbstractContextManager[None]:
+    """Use one thread in the block if images (..., H, W) are tiny, else as many as before.
+
+        with threads_suited_to((1, 8, 8)): ...
+
+    A step on digits takes 10 ms with one thread or two, and three times as long with two when
+    another process wants the second core: threads then wait for each other.
+    """
+    return torch_threads(1 if math.prod(shape[-2:]) <= TINY else torch.get_num_threads())

@@ -1,4 +1,4 @@
-"""Layer by layer: one group is pruned and the network trained a little, then the next."""
+"""Pruning layer by layer: one group is pruned and the network trained a little, then the next."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spaces.state import set_state, state_of
 SCHEDULES = ("one-shot", "layerwise")
 
 Tune = Callable[[nn.Module, int], None]
-"""Trains the network of stage 0, 1, ... in place."""
+"""``tune(network, stage)`` trains the network of stage 0, 1, ... in place."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Layerwise:
     >>> small = pruning.run()
     >>> pruning.drop()
 
-    Which channels stay is settled before the first stage. How long a stage is trained is up to
-    ``tune``; the surgery of a stage looks at the network as it then is. From ``checkpoint`` it goes
-    on with the stage that was under way when it was cut short.
+    The kept channels are chosen before the first stage. ``tune`` decides how long a stage is
+    trained; the surgery of a stage sees the network as it then is. Cut short, it goes on from
+    ``checkpoint`` with the stage that was under way.
 
     Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network Compression, ICCV
     2017: one or two epochs of fine-tuning after each layer, more after the last.
 
     Attributes:
-        model: stays as it is.
+        model: is not changed.
         batches: for the surgery, on the model's device.
     """
 
@@ -64,7 +64,7 @@ class Layerwise:
         return network
 
     def drop(self) -> None:
-        """Forget the stages that were kept."""
+        """Forget the saved stages."""
         self.checkpoint.checkpoints.drop(self.checkpoint.key)
 
     @property
@@ -72,7 +72,7 @@ class Layerwise:
         return [g.name for g in self.space.groups if len(self.selection[g.name]) < g.channels]
 
     def _restored(self) -> tuple[int, nn.Module, tuple[ChannelGroup, ...]]:
-        """How many stages are done, and where they led."""
+        """How many stages are done, and the network and groups after them."""
         state = self.checkpoint.checkpoints.load(self.checkpoint.key)
         done = state["stages"] if state else 0
         chosen = {name: self.selection[name] for name in self._names[:done]}
@@ -87,7 +87,7 @@ class Layerwise:
 
 
 def stages(space: Space, policy: Policy) -> Iterator[Policy]:
-    """The policies on the way from the unpruned network to this one, each trained for a while."""
+    """The policies of all stages, from the unpruned network to this policy."""
     widths: Mapping[str, int] = space.full
     for group in space.groups:
         if policy[group.name] < group.channels:
@@ -96,5 +96,5 @@ def stages(space: Space, policy: Policy) -> Iterator[Policy]:
 
 
 def layer_flops(space: Space, policy: Policy, epochs: int) -> int:
-    """Multiply-adds of all stages for one image, ``epochs`` forward passes in each."""
+    """Multiply-adds of all stages for one image, with ``epochs`` forward passes in each."""
     return epochs * sum(space.flops(stage) for stage in stages(space, policy))

@@ -1,6 +1,6 @@
-"""Training: the loop, the recipes, and the three ways to judge a pruned network by it.
+"""Training: the loop, the recipes, and the three modes of training a pruned network.
 
-The learning rate anneals to zero within whatever budget is given, and the last epoch counts.
+The learning rate anneals to zero within the given epochs, and the last epoch counts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from search.data.splits import Batch, Split
 from search.errors import Diverged
-from search.training.checkpoints import UNKEPT, Checkpoint, Saver
+from search.training.checkpoints import NOT_SAVED, Checkpoint, Saver
 from search.training.hardware import prefer_channels_last
 from spaces.errors import ModelError
 
@@ -26,7 +27,7 @@ OnStep = Callable[[int, int], None]
 """``on_step(step, steps)`` after each step, counted from 1; it may raise to stop the training."""
 
 SMALL_SET = 10_000
-"""Fewer training images than this get smaller batches, or an epoch would be a handful of steps."""
+"""Training sets smaller than this get smaller batches: an epoch would be a handful of steps."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,13 @@ class Recipe:
     sparsity: float = 0.0
 
     def suited_to(self, images: int) -> Recipe:
-        """The same for a set of so many images: batches of 32 and half the rate if it is small."""
+        """The recipe for a set of that size: batches of 32 and half the rate if it is small."""
         if images >= SMALL_SET:
             return self
         return dataclasses.replace(self, batch_size=32, lr=self.lr / 2)
 
     def lr_at(self, step: int, steps: int) -> float:
-        """The learning rate of step 0, 1, ... ``steps`` - 1, taken at the middle of the step."""
+        """The learning rate of step 0, 1, ... ``steps`` - 1, at the middle of the step."""
         done = (step + 0.5) / steps
         if done < self.warmup:
             return self.lr * done / self.warmup
@@ -69,9 +70,9 @@ class Mode:
     """A way to train a pruned network.
 
     Args:
-        scratch: start from fresh weights instead of those that were kept.
-        equal_compute: epochs x FLOPs_full / FLOPs_pruned, so that the computation is that of the
-            unpruned network over the same epochs.
+        scratch: start from fresh weights instead of inherited ones.
+        equal_compute: train for epochs x FLOPs_full / FLOPs_pruned, for the computation of the
+            unpruned network over ``epochs``.
     """
 
     recipe: Recipe
@@ -81,7 +82,7 @@ class Mode:
 
 FROM_SCRATCH = Recipe(lr=0.1, warmup=0.1)
 FINETUNE = Recipe(lr=0.01)
-"""1e-2: at 1e-3, as once was usual, fine-tuning is underrated."""
+"""1e-2: at 1e-3, once usual, fine-tuning is underrated."""
 
 MODES: Mapping[str, Mode] = {
     "finetune": Mode(FINETUNE),
@@ -100,21 +101,21 @@ def train(
     seed: int,
     device: torch.device,
     on_step: OnStep | None = None,
-    checkpoint: Checkpoint = UNKEPT,
+    checkpoint: Checkpoint = NOT_SAVED,
 ) -> None:
     """Train ``model`` in place on ``split`` by cross-entropy; it is left in eval mode.
 
     >>> train(model, task.train, Recipe(lr=0.1), epochs=2.5, seed=0, device=task.device)
 
-    On the CPU the result is the same for the same seed and number of threads. The caller's random
-    state stays as it is. On CUDA channels_last where the model allows it, bf16 autocast, and no
-    step waits for the device.
+    On the CPU the same seed and number of threads give the same result. The caller's random state
+    is not changed. On CUDA: channels_last where the model allows it, bf16 autocast, and no step
+    waits for the device.
 
-    Given a ``checkpoint``, a long training is saved there about once a minute, goes on from there
-    when it is called again with the same arguments, and leaves nothing there at its end.
+    A long training is saved at ``checkpoint`` about once a minute; called again with the same
+    arguments it goes on from there; at its end nothing is left there.
 
     Args:
-        epochs: passes over the split; a part of one counts, at least one step is made.
+        epochs: passes over the split, fractions included; at least one step is made.
 
     Raises:
         Diverged: the loss became NaN or infinite; noticed at the end of an epoch.
@@ -149,7 +150,7 @@ def train(
                     on_step(step, steps)
             epoch += 1
             _check(total, epoch, recipe)
-            saver.save_now_and_then(step, epoch)
+            saver.save_if_due(step, epoch)
     saver.drop()
     model.eval().to(memory_format=torch.contiguous_format)
 
@@ -174,7 +175,7 @@ def evaluate(model: nn.Module, split: Split, batch_size: int = 256) -> float:
 
 def _first(steps: int, split: Split, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
     batches = split.batches(recipe.batch_size, augment=True, seed=seed, epoch=epoch)
-    return (batch for _, batch in zip(range(steps), batches, strict=False))
+    return islice(batches, steps)
 
 
 def _lay_out(model: nn.Module, inputs: Tensor) -> None:
@@ -183,23 +184,23 @@ def _lay_out(model: nn.Module, inputs: Tensor) -> None:
 
 
 def penalised_scales(model: nn.Module) -> list[nn.Parameter]:
-    """The scales of BatchNorm that are trained: what sparsity acts on.
+    """The trained scales of BatchNorm, on which sparsity acts.
 
     Raises:
         ModelError: there are none.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.affine]
-    found = list({id(m.weight): m.weight for m in norms if m.weight.requires_grad}.values())
-    if not found:
+    scales = list({id(m.weight): m.weight for m in norms if m.weight.requires_grad}.values())
+    if not scales:
         raise ModelError(
             "sparsity must act on the scales of BatchNorm, but no layer has one that is trained; "
             "leave --sparsity out"
         )
-    return found
+    return scales
 
 
 def _penalise(scales: Sequence[nn.Parameter], sparsity: float) -> None:
-    """Add the gradient of sparsity x the sum of absolute scales, where a step gave any."""
+    """Add the gradient of sparsity x the sum of absolute scales, where scales have a gradient."""
     used = [(s.grad, s.detach()) for s in scales if s.grad is not None]
     if used:
         gradients, values = map(list, zip(*used, strict=True))
@@ -207,7 +208,7 @@ def _penalise(scales: Sequence[nn.Parameter], sparsity: float) -> None:
 
 
 def _loss(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
-    """The loss of a batch, its gradients left at the parameters."""
+    """The loss of a batch; its gradients are left at the parameters."""
     inputs, targets = batch
     loss = F.cross_entropy(_forward(model, inputs), targets)
     optimizer.zero_grad(set_to_none=True)
@@ -232,7 +233,7 @@ def _check(total: Tensor, epoch: int, recipe: Recipe) -> None:
 
 @contextmanager
 def _random_state_of_its_own(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout and its like draw from torch's global generators; seed them and put them back."""
+    """Seed torch's global generators, which dropout draws from, and restore them afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

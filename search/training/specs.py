@@ -1,4 +1,4 @@
-"""How a run trains: the specs of its rungs and finals, and the recipe that each spec means."""
+"""How a run trains: the specs of its rungs and finals, and the recipe of each spec."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spaces import Policy, Space
 
 @dataclass(frozen=True)
 class Specs:
-    """Specs of trainings under one config, on so many training images.
+    """Specs of trainings under one config, on a number of training images.
 
     >>> specs = Specs(config, space, images=len(task.train))
     >>> specs.final(policy)
@@ -24,40 +24,38 @@ class Specs:
     images: int
 
     def recipe(self, spec: TrainingSpec) -> Recipe:
-        """All that the training loop is told; the batch size is the run's in every training."""
+        """The recipe for the training loop; the batch size is the run's in every training."""
         usual = self._usual(spec.scratch)
-        asked = self.config.training.batch_size
-        return replace(
-            usual, lr=spec.lr, batch_size=asked or usual.batch_size, sparsity=spec.sparsity
-        )
+        batch_size = self.config.training.batch_size or usual.batch_size
+        return replace(usual, lr=spec.lr, batch_size=batch_size, sparsity=spec.sparsity)
 
     def usual_rate(self, scratch: bool) -> float:
-        """The learning rate of fine-tuning, or of training from scratch, where nobody chose one."""
+        """The default learning rate of fine-tuning, or of training from scratch."""
         return self._usual(scratch).lr
 
     def in_mode(self, policy: Policy, epochs: int) -> TrainingSpec:
-        """The run's own mode for ``epochs``, or for what these cost the unpruned network."""
+        """The run's mode for ``epochs``, or for as much computation as the unpruned network's."""
         mode = MODES[self.config.training.train]
         taken = self.epochs_of_equal_cost(policy, epochs) if mode.equal_compute else epochs
         rate = self.config.training.lr or self.usual_rate(mode.scratch)
         return TrainingSpec(rate, taken, scratch=mode.scratch)
 
     def final(self, policy: Policy) -> TrainingSpec:
-        """The run's own mode and schedule for ``final_epochs``; rungs are brief and one-shot."""
+        """The run's mode and schedule for ``final_epochs``; rungs are always one-shot."""
         training = self.config.training
         layer_epochs = training.layer_epochs if training.schedule == "layerwise" else 0
         spec = self.in_mode(policy, training.final_epochs)
         return replace(spec, layer_epochs=layer_epochs)
 
     def finetuning(self) -> TrainingSpec:
-        """As the finals of a run that fine-tunes, whatever the run's own mode is."""
+        """Fine-tuning for ``final_epochs``, whatever the run's own mode is."""
         training = self.config.training
         finetunes = not MODES[training.train].scratch
         rate = (training.lr if finetunes else None) or self.usual_rate(scratch=False)
         return TrainingSpec(rate, training.final_epochs)
 
     def epochs_of_equal_cost(self, policy: Policy, epochs: int) -> int:
-        """So many epochs of the pruned network cost what ``epochs`` of the unpruned one do."""
+        """Epochs of the pruned network that cost what ``epochs`` of the unpruned one do."""
         return max(1, round(epochs * self.space.full_flops / self.space.flops(policy)))
 
     def _usual(self, scratch: bool) -> Recipe:

@@ -1,4 +1,4 @@
-"""The trainer: every training is known, missing, run, recorded, resumed or failed here."""
+"""The trainer: does the trainings that have no record yet, and records them."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ Known = Callable[[TrainingJob], TrainingRecord | None]
 
 
 class Weights(Protocol):
-    """Where trained weights go that are wanted after the training."""
+    """Stores trained weights that are needed after the training."""
 
     def has(self, job: TrainingJob) -> bool:
-        """Whether those of the job are there."""
+        """Whether the weights of the job are stored."""
         ...
 
     def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
-        """Keep them; ``known`` knows of this training already."""
+        """Store them; ``known`` has the record of this training already."""
         ...
 
 
 class NoWeights:
-    """For trainings of which only the accuracy is wanted."""
+    """For trainings of which only the accuracy is needed."""
 
     def has(self, job: TrainingJob) -> bool:  # noqa: ARG002
-        """Nothing is wanted that is not there."""
+        """True: nothing is needed."""
         return True
 
     def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
@@ -56,10 +56,10 @@ NO_WEIGHTS = NoWeights()
 
 
 class Plan(Protocol[Row]):
-    """Which trainings a purpose needs, and what it reports of them.
+    """The trainings that a purpose needs, and its rows of results.
 
     Attributes:
-        purpose: stands in the records of trainings that were made for it.
+        purpose: stored in the records of its trainings.
         jobs: in the order in which they are to be done.
     """
 
@@ -69,23 +69,23 @@ class Plan(Protocol[Row]):
     def jobs(self) -> Sequence[TrainingJob]: ...
 
     def rows(self, known: Known) -> list[Row]:
-        """One for every network, or training, that is known so far, in the order of the plan."""
+        """A row for every network, or training, known so far, in the order of the plan."""
         ...
 
 
 class Trainer:
-    """Has an engine do the trainings that nobody has done, and keeps what they gave.
+    """Has an engine do the missing trainings, and keeps their records.
 
     >>> trainer = Trainer(evaluator, engine, load(study, TRAININGS), keep)
-    >>> for job, record in trainer.train("finals", jobs):
-    ...     print(record.test_accuracy)
+    >>> for job in trainer.train("finals", jobs, NO_WEIGHTS):
+    ...     print(trainer.known(job).test_accuracy)
 
-    Two jobs are one training if candidate, spec and seed are the same; fresh weights are the same
-    under every criterion. A training that diverged is known to diverge; one that failed otherwise,
-    because its worker died say, is tried again by the next process.
+    Two jobs are one training if candidate, spec and seed are equal; fresh weights are the same
+    under every criterion. A training that diverged is not repeated; one that failed otherwise,
+    because its worker died say, is repeated by the next process.
 
     Args:
-        known: what earlier processes recorded.
+        known: the records of earlier processes.
         keep: called with all records after every training.
     """
 
@@ -102,11 +102,11 @@ class Trainer:
 
     @property
     def records(self) -> list[TrainingRecord]:
-        """Of all trainings so far, in the order in which they ended."""
+        """The records of all trainings so far, in the order in which they ended."""
         return list(self._records.values())
 
     def known(self, job: TrainingJob) -> TrainingRecord | None:
-        """What is known of the job's training, failed or not; None if it is still to be done."""
+        """The record of the job's training, failed or not; None if it is still to be done."""
         key = self._key(job)
         record = self._records.get(key)
         if record is None or (
@@ -120,14 +120,14 @@ class Trainer:
     def missing(
         self, jobs: Iterable[TrainingJob], weights: Weights = NO_WEIGHTS
     ) -> list[TrainingJob]:
-        """Those of the jobs that are still to be done, each training once."""
+        """The jobs that are still to be done, each training once."""
         distinct = self._distinct(jobs)
         return [j for j in distinct.values() if self.known(j) is None or not weights.has(j)]
 
     def train(
         self, purpose: str, jobs: Sequence[TrainingJob], weights: Weights
     ) -> Iterator[TrainingJob]:
-        """Every training of the jobs, once: first those that are known, then as they are done.
+        """Yield every training of the jobs once: first the known ones, then each as it is done.
 
         Raises:
             SearchStopped: three workers in a row died.
@@ -143,12 +143,12 @@ class Trainer:
             yield job
 
     def offer(self, sources: Mapping[str, WeightSource]) -> None:
-        """Weights that later trainings may inherit, by the name that their candidates give."""
-        known = self._evaluator.sources
-        self._evaluator = replace(self._evaluator, sources={**known, **sources})
+        """Add weights that later trainings may inherit, by the name in their candidates."""
+        sources = {**self._evaluator.sources, **sources}
+        self._evaluator = replace(self._evaluator, sources=sources)
 
     def forget(self, purposes: Collection[str]) -> int:
-        """Throw away what was trained for these; how many of them had read the test split."""
+        """Discard the trainings of these purposes; how many of them had read the test split."""
         gone = {key for key, record in self._records.items() if record.purpose in purposes}
         reads = sum(not math.isnan(self._records[key].test_accuracy) for key in gone)
         self._records = {k: record for k, record in self._records.items() if k not in gone}
@@ -196,26 +196,26 @@ class Trainer:
 
 
 def adopted(records: Iterable[TrainingRecord], evaluator: Evaluator) -> list[TrainingRecord]:
-    """Records as a trainer knows them; those of an older version do not say the learning rate that
-    was the run's own, nor that one criterion served for all."""
+    """The records with learning rate and criterion filled in: an older version left out those that
+    were the run's own."""
     specs, reference = evaluator.specs, evaluator.config.reference
     own = {
         FINALS: specs.in_mode(evaluator.space.full, 1).lr,
         SPARSE: specs.usual_rate(scratch=True),
     }
     own |= {REPEATS: own[FINALS], BASELINES: specs.finetuning().lr}
-    found = []
+    complete = []
     for record in records:
         spec = record.spec
         if math.isnan(spec.lr):
             spec = replace(spec, lr=own[record.purpose])
         candidate = _normal(record.candidate, spec, reference)
-        found.append(replace(record, candidate=candidate, spec=spec))
-    return found
+        complete.append(replace(record, candidate=candidate, spec=spec))
+    return complete
 
 
 def _normal(candidate: Candidate, spec: TrainingSpec, reference: str) -> Candidate:
-    """The criterion named; none where the weights are fresh, which are the same under each."""
+    """The candidate with its criterion named; without one if fresh weights make it irrelevant."""
     return replace(candidate, criterion="" if spec.scratch else candidate.criterion or reference)
 
 
@@ -226,7 +226,7 @@ def carry_out(
     tick: Callable[[], None],
     weights: Weights = NO_WEIGHTS,
 ) -> list[Row]:
-    """Do what of a plan is missing; its rows.
+    """Do the missing trainings of a plan; returns its rows.
 
     Args:
         keep: called with all rows so far, at first and after every training.
@@ -245,6 +245,6 @@ def succeeded(record: TrainingRecord | None) -> bool:
 
 
 def failed(name: str, record: TrainingRecord | None) -> Iterator[str]:
-    """One line if a training is known to have failed."""
+    """One line if the training failed."""
     if record is not None and record.failure:
         yield f"{name} could not be trained with seed {record.seed}: {record.reason}"

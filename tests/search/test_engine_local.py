@@ -52,9 +52,9 @@ def test_a_worker_killed_in_a_final_training_fails_that_one_alone(
 ) -> None:
     jobs = [own_job(toy(space), space.uniform(0.5), seed) for seed in range(5)]
     evaluator = toy(space, trouble=DieOnce(tmp_path / "died", FINAL))
-    outcomes = dict(Local(workers=2).train(evaluator, jobs))
-    failed = [result.failure.reason for result in outcomes.values() if result.failure]
-    assert outcomes.keys() == set(jobs)
+    results = dict(Local(workers=2).train(evaluator, jobs))
+    failed = [result.failure.reason for result in results.values() if result.failure]
+    assert results.keys() == set(jobs)
     assert failed == ["the worker process died: SIGKILL (out of memory?)"]
 
 

@@ -1,4 +1,4 @@
-"""Which importances a run measures, and what it says of them before and after."""
+"""Which sensitivities a run measures, and what it says of them before and after."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from prune_ops import SENSITIVITIES
 from search.config import SearchConfig
 from search.evaluation import sensitivity as layers
-from search.evaluation.sensitivity import sensitivities, sensitivity
+from search.evaluation.sensitivity import sensitivities, sensitivity_records
 from spaces import Space
 
 
@@ -48,7 +48,7 @@ def test_records_say_widths_and_unit_of_every_group(space: Space) -> None:
         name: {g.name: torch.arange(len(SENSITIVITIES[name].widths(g))) / 4 for g in space.groups}
         for name in ("layer_damage", "iso_damage")
     }
-    records = sensitivity(space, config, found)
+    records = sensitivity_records(space, config, found)
     assert len(records) == 2 * len(space.groups)
     assert [r.sensitivity for r in records[:: len(space.groups)]] == ["layer_damage", "iso_damage"]
     first, stem = records[0], records[len(space.groups)]
@@ -58,14 +58,14 @@ def test_records_say_widths_and_unit_of_every_group(space: Space) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(1, []), (10, ["3 cuts of single layers"])])
-def test_what_takes_long_is_foretold_after_the_first_cut(
+def test_what_takes_long_is_forecast_after_the_first_cut(
     monkeypatch: pytest.MonkeyPatch, seconds: int, said: list[str]
 ) -> None:
     clock = iter(range(0, 100, seconds))
     monkeypatch.setattr(layers.time, "perf_counter", lambda: next(clock))
     heard = Heard()
-    told = layers._told(heard)
+    report = layers._report_to(heard)
     for networks in range(1, 5):
-        told(networks, 4)
+        report(networks, 4)
     assert [f"forecast: about {seconds * 2} s for {what}" for what in said] == heard.lines
     assert heard.worked == [("cutting single layers", k, 4) for k in range(1, 5)]

@@ -23,7 +23,7 @@ from search.evaluation.evaluator import STAGE_SEEDS, Evaluator
 from search.task.building import build_task
 from search.task.task import Task
 from search.training import checkpoints
-from search.training.checkpoints import NOWHERE, UNKEPT, Checkpoint, InFolder, State
+from search.training.checkpoints import NOT_SAVED, NOWHERE, Checkpoint, InFolder, State
 from search.training.layerwise import Layerwise, layer_flops, stages
 from search.training.loop import evaluate, train
 from spaces import Policy, Space
@@ -196,4 +196,4 @@ def test_the_model_stays_as_it_is(space: Space) -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert sum(p.abs().sum() for p in small.parameters()) == 0
     nothing = {g.name: np.arange(g.channels) for g in space.groups}
-    assert same(Layerwise(model, space, nothing, "plain", [], tune, UNKEPT).run(), model)
+    assert same(Layerwise(model, space, nothing, "plain", [], tune, NOT_SAVED).run(), model)

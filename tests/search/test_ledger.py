@@ -32,8 +32,8 @@ def study(space: Space, tmp_path: Path) -> Iterator[optuna.Study]:
         yield opened.study
 
 
-def climbed(ledger: Ledger, evaluator: ToyEvaluator, record: TrialRecord) -> TrialRecord:
-    """To the end of its climb."""
+def run_through(ledger: Ledger, evaluator: ToyEvaluator, record: TrialRecord) -> TrialRecord:
+    """Measured rung by rung until it ends."""
     while record.state == "running":
         rung = next_rung(record)
         result = evaluator.evaluate_rung(
@@ -60,7 +60,7 @@ def test_the_same_widths_under_another_criterion_are_another_trial(
         for criterion in ("l1", "second_order", "l1"):
             study.enqueue_trial({**space.uniform(HALF), "criterion": criterion})
         ledger = Ledger(OpenStudy(study), evaluator, 4, lambda _: None)
-        first, other = (climbed(ledger, evaluator, begin(ledger)) for _ in range(2))
+        first, other = (run_through(ledger, evaluator, begin(ledger)) for _ in range(2))
         assert begin(ledger).number == 3
         twin = load_records(study)[2]
     assert (first.policy, first.seed) == (other.policy, other.seed)
@@ -75,7 +75,7 @@ def test_a_duplicate_of_a_complete_trial_ends_at_once_and_optuna_is_told(
     for _ in range(2):
         study.enqueue_trial(dict(space.uniform(HALF)))
     ledger = Ledger(OpenStudy(study), evaluator, 3, lambda _: None)
-    first = climbed(ledger, evaluator, begin(ledger))
+    first = run_through(ledger, evaluator, begin(ledger))
     assert begin(ledger).number == 2  # the duplicate, trial 1, was not handed out
     twin = load_records(study)[1]
     assert (twin.policy, twin.seed) == (first.policy, first.seed)
@@ -104,7 +104,7 @@ def test_a_duplicate_is_measured_only_where_its_twin_was_not(
     first = ledger.add(first, RungResult(1, 5.0, accuracy=0.9, epochs=1))
     second = ledger.add(second, RungResult(1, 5.0, accuracy=0.8, epochs=1))  # was out by then
     assert (first.accuracy, second.accuracy) == ((0.9,), (0.8,))
-    assert climbed(ledger, evaluator, first).state == "complete"
+    assert run_through(ledger, evaluator, first).state == "complete"
 
 
 def test_a_failure_is_no_result_to_take_over(study: optuna.Study, space: Space) -> None:
@@ -127,7 +127,7 @@ def test_a_decision_reads_what_changed_and_not_the_whole_study(
     evaluator = toy(space)
     ledger = Ledger(OpenStudy(study), evaluator, 30, lambda _: None)
     while (record := ledger.next()) is not None:
-        climbed(ledger, evaluator, record)
+        run_through(ledger, evaluator, record)
     assert sorted(read) == list(range(30))  # each once, when it had ended
 
 

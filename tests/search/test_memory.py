@@ -12,8 +12,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results import pareto
-from search.policies import memory as remembering
-from search.policies.memory import BEST, SHOWN, Memory, View, best
+from search.policies import memory as trial_window
+from search.policies.memory import BEST, SHOWN, StudyWindow, TrialWindow, best
 from search.policies.sampler import BudgetSampler, Plan, distributions, make
 from spaces import Budget, Policy, Space
 
@@ -55,14 +55,14 @@ def as_of(trials: list[FrozenTrial], minute: float) -> list[FrozenTrial]:
     return [t if t.datetime_complete <= now else trial(t.number) for t in begun]
 
 
-def shown(memory: Memory, trials: list[FrozenTrial]) -> list[int]:
-    memory.update(trials)
-    return [t.number for t in memory.shown(trials)]
+def shown(window: TrialWindow, trials: list[FrozenTrial]) -> list[int]:
+    window.update(trials)
+    return [t.number for t in window.shown(trials)]
 
 
 def test_a_short_study_is_shown_as_it_is() -> None:
     trials = [trial(n, n) for n in range(SHOWN)] + [trial(SHOWN)]
-    assert shown(Memory(["a"]), trials) == list(range(SHOWN + 1))
+    assert shown(TrialWindow(["a"]), trials) == list(range(SHOWN + 1))
 
 
 def test_of_a_long_study_so_many_are_shown_with_the_best_and_the_latest_among_them() -> None:
@@ -70,7 +70,7 @@ def test_of_a_long_study_so_many_are_shown_with_the_best_and_the_latest_among_th
     for number, t in enumerate(trials):
         t.number = number
     running = [trial(len(trials)), trial(len(trials) + 1)]
-    seen = shown(Memory(["a"]), trials + running)
+    seen = shown(TrialWindow(["a"]), trials + running)
     assert len(seen) == SHOWN + 2
     assert seen == sorted(seen)
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
@@ -82,37 +82,37 @@ def test_of_a_long_study_so_many_are_shown_with_the_best_and_the_latest_among_th
 
 def test_failed_trials_teach_nothing_but_are_not_tried_again() -> None:
     trials = [trial(0, 0, state=TrialState.FAIL), *(trial(n, n) for n in range(1, SHOWN + 2))]
-    memory = Memory(["a"])
-    assert 0 not in shown(memory, trials)
-    assert memory.tried({"a": 0})
-    assert not memory.tried({"a": SHOWN + 2})
+    window = TrialWindow(["a"])
+    assert 0 not in shown(window, trials)
+    assert window.contains({"a": 0})
+    assert not window.contains({"a": SHOWN + 2})
 
 
 def test_a_running_policy_counts_as_tried_as_soon_as_it_is_there() -> None:
     waiting = trial(0)
     waiting.params = {}
-    memory = Memory(["a"])
-    memory.update([waiting])
-    assert not memory.tried({"a": 0})
-    memory.update([trial(0)])
-    assert memory.tried({"a": 0})
+    window = TrialWindow(["a"])
+    window.update([waiting])
+    assert not window.contains({"a": 0})
+    window.update([trial(0)])
+    assert window.contains({"a": 0})
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_shown_does_not_depend_on_when_it_was_looked_at(seed: int) -> None:
     trials = history(1500, seed)
-    watching, rng = Memory(["a"]), np.random.default_rng(seed)
+    watching, rng = TrialWindow(["a"]), np.random.default_rng(seed)
     for minute in np.sort(rng.uniform(0, 1600, 60)):
         now = as_of(trials, minute)
-        assert shown(watching, now) == shown(Memory(["a"]), now)
+        assert shown(watching, now) == shown(TrialWindow(["a"]), now)
 
 
 def test_a_trial_that_turns_up_hours_late_leaves_no_trace_of_it() -> None:
     trials = [trial(n, n) for n in range(1200)]
     late = [*trials[:3], trial(3), *trials[4:]]
-    memory = Memory(["a"])
-    shown(memory, late)
-    assert shown(memory, trials) == shown(Memory(["a"]), trials)
+    window = TrialWindow(["a"])
+    shown(window, late)
+    assert shown(window, trials) == shown(TrialWindow(["a"]), trials)
 
 
 def test_the_best_are_whole_fronts_and_an_even_part_of_the_last() -> None:
@@ -126,7 +126,7 @@ def test_the_best_are_whole_fronts_and_an_even_part_of_the_last() -> None:
 def test_a_view_bounds_observations_and_lets_trials_be_looked_up() -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
     trials = [trial(n, n) for n in range(4)]
-    view = View(study, trials, trials[2:])
+    view = StudyWindow(study, trials, trials[2:])
     complete = (TrialState.COMPLETE,)
     assert [t.number for t in view._get_trials(states=complete)] == [2, 3]
     assert len(view.get_trials()) == 4
@@ -190,8 +190,8 @@ def test_a_short_study_gets_the_proposals_that_an_unbounded_sampler_makes(
 def test_samplers_that_need_no_long_memory_propose_the_same_in_a_long_study(
     space: Space, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remembering, "SHOWN", 40)
-    monkeypatch.setattr(remembering, "BEST", 10)
+    monkeypatch.setattr(trial_window, "SHOWN", 40)
+    monkeypatch.setattr(trial_window, "BEST", 10)
     bounded = proposals(sampler(BudgetSampler, name, space), space, 120)
     assert bounded == proposals(sampler(Unbounded, name, space), space, 120)
 
@@ -200,8 +200,8 @@ def test_samplers_that_need_no_long_memory_propose_the_same_in_a_long_study(
 def test_a_copy_of_the_sampler_goes_on_as_the_sampler_would_have(
     space: Space, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remembering, "SHOWN", 24)
-    monkeypatch.setattr(remembering, "BEST", 8)
+    monkeypatch.setattr(trial_window, "SHOWN", 24)
+    monkeypatch.setattr(trial_window, "BEST", 8)
     whole = proposals(sampler(BudgetSampler, name, space), space, 60)
     assert whole == proposals(sampler(BudgetSampler, name, space), space, 60, copy_at=50)
     if name == "tpe":

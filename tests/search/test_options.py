@@ -1,4 +1,4 @@
-"""Options: bounds, names and former names stand beside the field, and hold for every spelling."""
+"""Options: bounds, names and former names stand at the field, and hold for every spelling."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ from spaces import Policy
 RECORD = TrialRecord(
     3, Policy({"conv1": 8}), "tpe", flops=10, flops_fraction=0.5, params=7, seed=11
 )
-OUTCOMES = [
+RESULTS = [
     RungResult(0, 1.5, proxies={"adaptive_bn": 0.1 + 0.2}),
     RungResult(1, 2.5, accuracy=1 / 3, epochs=4),
     RungResult(2, 0.5, accuracy=0.5, failure=Failure("diverged", "diverged: nan")),
 ]
 
 
-@pytest.mark.parametrize("result", OUTCOMES)
+@pytest.mark.parametrize("result", RESULTS)
 def test_a_later_process_finds_what_was_kept(tmp_path: Path, result: RungResult) -> None:
     folder = tmp_path / "unsaved"
     FolderOutbox(folder).keep(RECORD, result)
@@ -37,7 +37,7 @@ def test_a_later_process_finds_what_was_kept(tmp_path: Path, result: RungResult)
 
 
 def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
-    FolderOutbox(tmp_path).keep(RECORD, OUTCOMES[0])
+    FolderOutbox(tmp_path).keep(RECORD, RESULTS[0])
     (file,) = tmp_path.iterdir()
     file.write_text(file.read_text()[:20])
     assert FolderOutbox(tmp_path).find(RECORD, 0) is None
@@ -46,6 +46,6 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
 def test_nothing_is_left_at_the_end(tmp_path: Path) -> None:
     outbox = FolderOutbox(tmp_path / "unsaved")
     outbox.clear()
-    outbox.keep(RECORD, OUTCOMES[0])
+    outbox.keep(RECORD, RESULTS[0])
     outbox.clear()
     assert list(tmp_path.iterdir()) == []

@@ -180,7 +180,7 @@ def test_a_final_training_cut_short_goes_on_from_its_checkpoint(
 def test_a_run_that_fails_the_same_way_three_times_stops_and_says_why(
     task: Task, runs: Path
 ) -> None:
-    options = OPTIONS | {"lr": 1e12, "coin": 1.0, "name": "diverging"}
+    options = OPTIONS | {"lr": 1e12, "explore": 1.0, "name": "diverging"}
     with pytest.raises(SearchStopped, match=r"3 trials in a row failed at rung 1: diverged"):
         search(task, 0.5, runs_dir=str(runs), **options)
     left = pd.read_csv(runs / "diverging" / "trials.csv")

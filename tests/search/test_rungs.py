@@ -1,4 +1,4 @@
-"""DominanceRule: who climbs on."""
+"""DominanceRule: which trials are promoted."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from hypothesis import strategies as st
 from search.evaluation.rungs import Competitors, DominanceRule, Point
 
 POINTS = st.builds(Point, flops=st.integers(1, 20), score=st.integers(0, 20).map(lambda k: k / 20))
-NO_LUCK = DominanceRule(eta=2, explore=0.0)
+MERIT = DominanceRule(eta=2, explore=0.0)
 
 
-def test_the_first_at_a_rung_climbs() -> None:
-    assert not NO_LUCK.stops(Point(10, 0.0), Competitors.of([]), seed=0)
+def test_the_first_at_a_rung_is_promoted() -> None:
+    assert not MERIT.dominated(Point(10, 0.0), Competitors.of([]))
 
 
-def test_the_best_one_in_eta_climb() -> None:
+def test_the_best_one_in_eta_are_promoted() -> None:
     peers = [Point(10, score / 10) for score in range(9)]
-    climbers = [
+    promoted = [
         mine.score
         for mine in peers
-        if not DominanceRule(eta=3, explore=0).stops(
-            mine, Competitors.of([p for p in peers if p != mine]), seed=0
+        if not DominanceRule(eta=3, explore=0).dominated(
+            mine, Competitors.of([p for p in peers if p != mine])
         )
     ]
-    assert climbers == [0.6, 0.7, 0.8]  # ceil(9 / 3) of 9
+    assert promoted == [0.6, 0.7, 0.8]  # ceil(9 / 3) of 9
 
 
 def test_a_larger_network_is_no_peer() -> None:
     small, large = Point(10, 0.5), [Point(11, 0.9)] * 9
-    assert NO_LUCK.beaten_by(small, Competitors.of(large)) == (0, 1)
-    assert not NO_LUCK.stops(small, Competitors.of(large), seed=0)
-    assert DominanceRule(eta=2, explore=0, tolerance=1).stops(small, Competitors.of(large), seed=0)
+    assert MERIT.beaten_by(small, Competitors.of(large)) == (0, 1)
+    assert not MERIT.dominated(small, Competitors.of(large))
+    assert DominanceRule(eta=2, explore=0, tolerance=1).dominated(small, Competitors.of(large))
 
 
 def test_equal_scores_do_not_beat_each_other() -> None:
-    assert NO_LUCK.beaten_by(Point(10, 0.5), Competitors.of([Point(10, 0.5)] * 9)) == (0, 10)
+    assert MERIT.beaten_by(Point(10, 0.5), Competitors.of([Point(10, 0.5)] * 9)) == (0, 10)
 
 
 def test_a_score_of_nan_loses_to_every_number_and_beats_none() -> None:
-    assert NO_LUCK.beaten_by(Point(10, math.nan), Competitors.of([Point(10, 0.1)])) == (1, 2)
-    assert NO_LUCK.beaten_by(Point(10, 0.1), Competitors.of([Point(10, math.nan)])) == (0, 2)
+    assert MERIT.beaten_by(Point(10, math.nan), Competitors.of([Point(10, 0.1)])) == (1, 2)
+    assert MERIT.beaten_by(Point(10, 0.1), Competitors.of([Point(10, math.nan)])) == (0, 2)
 
 
 @given(POINTS, st.lists(POINTS, max_size=30), st.floats(1.1, 10))
@@ -52,9 +52,7 @@ def test_a_trial_on_the_front_never_stops(
 ) -> None:
     dominated = any(o.flops <= mine.flops and o.score > mine.score for o in competitors)
     if not dominated:
-        assert not DominanceRule(eta=eta, explore=0.0).stops(
-            mine, Competitors.of(competitors), seed=0
-        )
+        assert not DominanceRule(eta=eta, explore=0.0).dominated(mine, Competitors.of(competitors))
 
 
 @given(POINTS, st.lists(POINTS, max_size=30), st.integers(0, 20))
@@ -62,18 +60,17 @@ def test_a_better_score_never_makes_a_trial_stop(
     mine: Point, competitors: list[Point], gain: int
 ) -> None:
     better = mine._replace(score=mine.score + gain / 20)
-    if not NO_LUCK.stops(mine, Competitors.of(competitors), seed=0):
-        assert not NO_LUCK.stops(better, Competitors.of(competitors), seed=0)
+    if not MERIT.dominated(mine, Competitors.of(competitors)):
+        assert not MERIT.dominated(better, Competitors.of(competitors))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
-def test_the_coin_lets_its_share_climb_whatever_they_score(share: float) -> None:
-    rule, competitors = DominanceRule(explore=share), Competitors.of([Point(10, 0.9)] * 9)
-    climbing = sum(not rule.stops(Point(10, 0.0), competitors, seed=seed) for seed in range(5000))
-    assert climbing / 5000 == pytest.approx(share, abs=0.015)
+def test_a_share_of_the_seeds_is_explored(share: float) -> None:
+    explored = sum(map(DominanceRule(explore=share).explores, range(5000)))
+    assert explored / 5000 == pytest.approx(share, abs=0.015)
 
 
-def test_the_coin_is_the_trials_own() -> None:
+def test_exploring_follows_from_the_seed() -> None:
     rule = DominanceRule(explore=0.5)
     assert [rule.explores(seed) for seed in range(50)] == [
         rule.explores(seed) for seed in range(50)

@@ -56,7 +56,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def engine(url: str) -> Iterator[sqlalchemy.Engine]:
-    """A connection to the database beside those of the study."""
+    """A connection to the database other than those of the study."""
     storage = connected(url)
     with closing(storage):
         yield storage.engine

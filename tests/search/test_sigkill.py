@@ -26,7 +26,7 @@ from spaces import UserError
 
 ROOT = Path(__file__).parents[2]
 KILLS = 20
-# With random proposals and a coin that lets every trial climb, no trial depends on another: one
+# With random proposals and every trial promoted by --explore, no trial depends on another: one
 # worker and two give the same table.
 OPTIONS = (
     *("--trials", "8", "--rungs", "1", "--sampler", "random", "--explore", "1"),

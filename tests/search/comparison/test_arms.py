@@ -11,21 +11,21 @@ from trainings import Measured, Store
 
 from results import ARMS, ArmRecord
 from results.training import TrainingRecord
-from search.comparison.arms import Arms, Schedule
+from search.comparison.arms import Arms, Epochs
 from search.comparison.structures import Structure
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import DIVERGED, Failure, TrainingJob
 from search.plans.finals import Finalist
 from search.training.loop import FINETUNE, FROM_SCRATCH
 
-SCHEDULE = Schedule(base=4, finetune=3, rates={"0.5": 0.03})
+EPOCHS = Epochs(base=4, finetune=3, rates={"0.5": 0.03})
 FRESH = ("scratch-e", "scratch-b", "scratch-b+")
 
 
 def plan(
     evaluator: Evaluator, structures: Sequence[Structure], seeds: Sequence[int] = (5,), **more: Any
 ) -> Arms:
-    return Arms(structures, ARMS, seeds, more.pop("schedule", SCHEDULE), evaluator, **more)
+    return Arms(structures, ARMS, seeds, more.pop("epochs", EPOCHS), evaluator, **more)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_inherited_weights_cost_what_their_own_training_did(
     evaluator: Evaluator, uniform: Structure
 ) -> None:
     full, images = evaluator.space.full_flops, len(evaluator.task.train)
-    longer = Schedule(base=9, finetune=3, rates={"0.5": 0.03})
+    longer = Epochs(base=9, finetune=3, rates={"0.5": 0.03})
     sparse = dataclasses.replace(uniform.candidate, criterion="slimming")
     slim = dataclasses.replace(uniform, name="slimming", candidate=sparse)
     task = dataclasses.replace(evaluator.task, base_epochs=None)
@@ -93,7 +93,7 @@ def test_inherited_weights_cost_what_their_own_training_did(
         (slim, evaluator, 9),
         (uniform, unknown, 9),
     ):
-        row = by_arm(one, structure, schedule=longer)["finetune"]
+        row = by_arm(one, structure, epochs=longer)["finetune"]
         assert row.inherited_flops == 3 * full * images * epochs
 
 

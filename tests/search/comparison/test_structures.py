@@ -11,9 +11,8 @@ import prune_ops
 import spaces
 from search import models
 from search.compare import structure_check
-from search.comparison.config import CompareConfig
+from search.comparison.config import STRUCTURES, CompareConfig
 from search.comparison.structures import (
-    STRUCTURES,
     Structure,
     inside_blocks,
     residual_streams,
