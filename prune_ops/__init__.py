@@ -32,7 +32,6 @@ IMPORTANCES = SENSITIVITIES
 __all__ = [
     "CRITERIA",
     "CalibrationStats",
-    "PrunedCandidate",
     "Compression",
     "Criterion",
     "Damages",
@@ -40,6 +39,7 @@ __all__ = [
     "IMPORTANCES",
     "PROXIES",
     "Proxy",
+    "PrunedCandidate",
     "SENSITIVITIES",
     "SURGERIES",
     "Scores",
