@@ -23,6 +23,8 @@ from typing import ClassVar
 
 from results.training import TrainingSpec
 
+RANDOM_OF_RUN = "random of the run"
+
 SMALL_RATE = 1e-3
 """Once the usual learning rate of fine-tuning (Liu et al. 2019)."""
 
@@ -71,6 +73,13 @@ class Arm(ABC):
         """The source of the weights that a training with that seed inherits; empty for none."""
         return structure if self.inherits else ""
 
+    def criterion(self, source: str) -> str:
+        """The criterion in the records of trainings from that source; empty for fresh weights.
+
+        A run whose own criterion is ``random`` drew its channels once, not for every seed.
+        """
+        return RANDOM_OF_RUN if source == "random" else source
+
 
 class FineTune(Arm):
     """Inherited weights at the rate that the sweep found."""
@@ -106,6 +115,9 @@ class RandomChannels(FineTune):
 
     def source(self, structure: str, seed: int) -> str:  # noqa: ARG002
         return random_source(seed)
+
+    def criterion(self, source: str) -> str:  # noqa: ARG002
+        return "random"
 
 
 class ScratchE(Arm):

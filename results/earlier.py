@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from results.arms import ARMS
+from results.arms import ARMS, RANDOM_OF_RUN
 from results.comparison import ArmRecord
 from results.compression import trainings
 from results.data import RunData
@@ -126,7 +126,7 @@ def _comparison(run: RunData) -> Iterator[TrainingRecord]:
 
 def _source(r: ArmRecord) -> str:
     """Arms that draw channels anew for each seed say so as ``random``; the run's own did once."""
-    own = "random" if r.criterion == "random of the run" else r.criterion
+    own = "random" if r.criterion == RANDOM_OF_RUN else r.criterion
     return ARMS[r.arm].source(own, r.seed) if r.arm in ARMS else own
 
 

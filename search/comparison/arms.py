@@ -115,7 +115,7 @@ class Arms:
             flops_fraction=flops / space.full_flops,
             params=space.params(policy),
             arm=planned.arm,
-            criterion="" if spec.scratch else _criterion(job),
+            criterion=ARMS[planned.arm].criterion(job.candidate.criterion),
             lr=spec.lr,
             epochs=spec.epochs,
             seed=job.seed,
@@ -134,12 +134,6 @@ class Arms:
         if job.candidate.criterion == SLIMMING:
             return self._epochs.base
         return self._evaluator.task.base_epochs or self._epochs.base
-
-
-def _criterion(job: TrainingJob) -> str:
-    """The criterion; ``random`` is drawn for every seed, the run's own ``random`` only once."""
-    source = job.candidate.criterion
-    return "random of the run" if source == "random" else source.partition(" ")[0]
 
 
 def _identity(r: ArmRecord) -> tuple[object, ...]:

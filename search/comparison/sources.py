@@ -8,7 +8,7 @@ from torch import nn
 
 import prune_ops
 from prune_ops import Scores
-from results.arms import random_source
+from results.arms import ARMS, random_source
 from search.comparison.config import CompareConfig
 from search.comparison.structures import SLIMMING
 from search.evaluation.evaluator import Evaluator
@@ -32,8 +32,9 @@ def sources_of(
         sources[name] = WeightSource(scores_by(name, evaluator))
     if slim is not None:
         sources[SLIMMING] = WeightSource(scores_by("bn_scale", evaluator, slim), slim)
-    if "random-channels" in options.arms:
-        for seed in seeds:
+    inherited = {ARMS[arm].source("", seed) for arm in options.arms for seed in seeds}
+    for seed in seeds:
+        if random_source(seed) in inherited:
             sources[random_source(seed)] = WeightSource(scores_by("random", evaluator, seed=seed))
     return sources
 
