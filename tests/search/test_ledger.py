@@ -97,7 +97,7 @@ def test_a_duplicate_is_measured_only_where_its_twin_was_not(
         study.enqueue_trial(dict(space.uniform(HALF)))
     ledger = Ledger(OpenStudy(study), evaluator, 2, lambda _: None)
     first = begin(ledger)
-    result = evaluator.rung(first.policy, 0, first.seed)
+    result = evaluator.evaluate_rung(Candidate(first.policy, first.criterion), 0, first.seed)
     first = ledger.add(first, result)
     second = begin(ledger)
     assert (second.proxies, second.rung, second.state) == (result.proxies, 0, "running")
@@ -113,7 +113,8 @@ def test_a_failure_is_no_result_to_take_over(study: optuna.Study, space: Space) 
         study.enqueue_trial(dict(space.uniform(HALF)))
     ledger = Ledger(OpenStudy(study), evaluator, 2, lambda _: None)
     first = begin(ledger)
-    failed = toy(space, trouble=Alike(0)).rung(first.policy, 0, first.seed)
+    candidate = Candidate(first.policy, first.criterion)
+    failed = toy(space, trouble=Alike(0)).evaluate_rung(candidate, 0, first.seed)
     assert ledger.add(first, failed).state == "failed"
     assert (begin(ledger).number, ledger.next()) == (1, None)
 
