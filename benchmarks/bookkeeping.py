@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 import spaces
+from results.record import Candidate
 from search import models
 from search.config import SearchConfig
 from search.engines.local import Local
@@ -23,7 +24,7 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import RungResult
 from search.policies.sampler import BudgetSampler, Plan, make
 from search.study.storage import open_study
-from spaces import Budget, Policy
+from spaces import Budget
 
 TRIALS = 100
 SHAPES = {"digits_cnn": (1, 8), "resnet20": (3, 32), "resnet56": (3, 32)}
@@ -31,10 +32,10 @@ DEFAULT = ("digits_cnn", "resnet56", "resnet50", "densenet121")
 
 
 @dataclass(frozen=True)
-class FreeClimb(Evaluator):
+class FreeEvaluator(Evaluator):
     """Every rung is done at once."""
 
-    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> RungResult:  # noqa: ARG002
+    def evaluate_rung(self, candidate: Candidate, rung: int, seed: int) -> RungResult:  # noqa: ARG002
         score = seed % 1000 / 1000
         return RungResult(rung, 0.0, proxies={"adaptive_bn": score}, accuracy=score, epochs=1)
 
@@ -58,7 +59,12 @@ def measure(name: str) -> tuple[int, float, float]:
     space = spaces.discover(model, (torch.zeros(1, channels, size, size),))
     inner = make("tpe", Plan(seed=0, trials=TRIALS))
     sampler = TimedSampler(inner, space, [Budget.parse("0.5")], seed=0)
-    evaluator = FreeClimb(None, space, {}, SearchConfig())  # type: ignore[arg-type]
+    evaluator = FreeEvaluator(
+        task=None,  # type: ignore[arg-type]
+        space=space,
+        scores={},
+        config=SearchConfig(),
+    )
     with (
         tempfile.TemporaryDirectory() as folder,
         open_study(Path(folder) / "study.db", sampler) as opened,

@@ -25,11 +25,12 @@ import spaces
 from prune_ops import Scores, prune
 from prune_ops.proxies.adaptive_bn import recalibrated
 from results.paired import paired
+from results.record import Candidate
 from search import cache
 from search.config import SearchConfig
 from search.engines.local import Local
-from search.evaluation.evaluator import ADAPTING, Evaluator, Source, Training
-from search.evaluation.jobs import TrainingJob
+from search.evaluation.evaluator import ADAPTING, Evaluator
+from search.evaluation.jobs import TrainingJob, WeightSource
 from search.task.task import Task
 from search.training.loop import evaluate
 from spaces import Policy, Space
@@ -42,7 +43,7 @@ def main() -> None:
     task = cifar.task(args)
     space = spaces.discover(task.model, task.example)
     sources = {
-        f"{name}:{seed}": Source(scores)
+        f"{name}:{seed}": WeightSource(scores)
         for seed in range(args.seeds)
         for name, scores in _scores(task, space, args, seed).items()
     }
@@ -58,7 +59,7 @@ def main() -> None:
     table = pd.DataFrame(rows)
     _write(table, task, space, policies, args)
     task = cifar.to_train(task, args)
-    evaluator = Evaluator(task, space, {}, SearchConfig(), sources=sources)
+    evaluator = Evaluator(task=task, space=space, scores={}, config=SearchConfig(), sources=sources)
     for budget, name, seed, accuracy in _trained(evaluator, policies, args):
         place = (table.budget == budget) & (table.criterion == name) & (table.seed == seed)
         table.loc[place, "one epoch"] = accuracy
@@ -89,17 +90,18 @@ def _trained(
     evaluator: Evaluator, policies: dict[str, Policy], args: argparse.Namespace
 ) -> Iterator[tuple[str, str, int, float]]:
     """Budget, criterion, seed and accuracy of every training as it ends."""
-    how = Training(evaluator.recipe, args.epochs)
+    how = evaluator.specs.in_mode(evaluator.space.full, args.epochs)
     budget_of = {policy: budget for budget, policy in policies.items()}
     jobs = [
-        TrainingJob(policy, int(key.split(":")[1]), how, source=key, keep=False)
+        TrainingJob(Candidate(policy, key), how, int(key.split(":")[1]))
         for policy in policies.values()
         for key in evaluator.sources
     ]
-    for job, result in Local(args.workers).finals(evaluator, jobs):
+    for job, result in Local(args.workers).train(evaluator, jobs):
         if result.failure is not None:
-            raise SystemExit(f"{job.source}: {result.failure.reason}")
-        yield budget_of[job.policy], job.source.split(":")[0], job.seed, result.test_accuracy
+            raise SystemExit(f"{job.candidate.criterion}: {result.failure.reason}")
+        policy, name = job.candidate.policy, job.candidate.criterion.split(":")[0]
+        yield budget_of[policy], name, job.seed, result.test_accuracy
 
 
 def _write(

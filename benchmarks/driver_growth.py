@@ -27,6 +27,7 @@ from optuna.study import Study
 from studies import discovered, fill, opened, where_to
 
 from results.optuna_private import storage_of
+from results.record import Candidate
 from results.rules import next_rung
 from search.config import SearchConfig
 from search.evaluation.evaluator import Evaluator
@@ -35,7 +36,7 @@ from search.policies import memory
 from search.policies.sampler import BudgetSampler, Plan, make
 from search.study.ledger import Ledger
 from search.study.peers import OpenStudy
-from spaces import Budget, Policy
+from spaces import Budget
 
 MEASURED = 20
 PARTS = ("sampler", "storage", "ledger")
@@ -77,10 +78,10 @@ class Clock:
         return call
 
 
-class FreeClimb(Evaluator):
+class FreeEvaluator(Evaluator):
     """Every rung is done at once; half of the trials stop, as in a real search."""
 
-    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> RungResult:  # noqa: ARG002
+    def evaluate_rung(self, candidate: Candidate, rung: int, seed: int) -> RungResult:  # noqa: ARG002
         score = seed % 1000 / 1000
         return RungResult(rung, 0.0, proxies={"adaptive_bn": score}, accuracy=score, epochs=1)
 
@@ -111,7 +112,7 @@ def one_trial(ledger: Ledger, evaluator: Evaluator) -> None:
     record = ledger.next()
     while record is not None and record.state == "running":
         rung = next_rung(record)
-        record = ledger.add(record, evaluator.rung(record.policy, rung, record.seed))
+        record = ledger.add(record, evaluator.evaluate_rung(record.candidate, rung, record.seed))
 
 
 def measure(options: argparse.Namespace) -> Iterator[tuple[int, float, dict[str, float]]]:
@@ -124,7 +125,12 @@ def measure(options: argparse.Namespace) -> Iterator[tuple[int, float, dict[str,
     inner = make(options.sampler, Plan(seed=0, trials=10_000, workers=options.workers))
     sampler = BudgetSampler(inner, space, [Budget.parse("0.5")], seed=0)
     sampler.sample_relative = clock.timed("sampler", sampler.sample_relative)  # type: ignore[method-assign]
-    evaluator = FreeClimb(None, space, {}, SearchConfig())  # type: ignore[arg-type]
+    evaluator = FreeEvaluator(
+        task=None,  # type: ignore[arg-type]
+        space=space,
+        scores={},
+        config=SearchConfig(),
+    )
     with opened(options.storage, sampler) as study:
         timed_calls(storage_of(study), "storage", clock)
         for trials in options.at:

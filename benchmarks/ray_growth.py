@@ -115,7 +115,12 @@ def main() -> None:
     space, watch = discovered(options.model), Watch(options.workers)
     inner = make(options.sampler, Plan(0, options.trials, options.workers))
     sampler = BudgetSampler(inner, space, [Budget.parse("0.5")], seed=0)
-    evaluator = Evaluator(None, space, {}, SearchConfig())  # type: ignore[arg-type]
+    evaluator = Evaluator(
+        task=None,  # type: ignore[arg-type]
+        space=space,
+        scores={},
+        config=SearchConfig(),
+    )
     Sleeper.nap = options.nap
     ray_worker.RungActor, ray_worker.sent = Sleeper, nothing_sent
     ray_worker.unreadable = lambda _: ""

@@ -87,9 +87,9 @@ def _write(run: results.Run, task: Task, args: argparse.Namespace) -> None:
         f"ResNet-20, {len(task.train):,} training images, {len(task.test):,} test images; the "
         f"unpruned network and Scratch-E {args.base_epochs} epochs, fine-tuning "
         f"{args.finetune_epochs}, {args.trials} trials of up to {args.rungs[-1]} epochs; "
-        f"device {run.provenance['device']}, commit {run.provenance['commit']}."
+        f"device {run.provenance.device}, commit {run.provenance.commit}."
     )
-    document = Document("Rethinking pruning, measured", words, [comparison.section(run.view)])
+    document = Document("Rethinking pruning, measured", words, [comparison.section(run)])
     text, pictures = markdown(document, "figures")
     (out / "README.md").write_text(text)
     for path, svg in pictures.items():

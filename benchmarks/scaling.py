@@ -18,7 +18,7 @@ import torch
 
 import prune_ops
 import spaces
-from results.record import TrialRecord
+from results.record import Candidate, TrialRecord
 from search import build_task
 from search.config import SearchConfig
 from search.engines import Engine
@@ -29,17 +29,17 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import RungResult
 from search.policies.sampler import BudgetSampler, Plan, make
 from search.study.storage import open_study
-from spaces import Budget, Policy
+from spaces import Budget
 
 TRIALS = 40
 
 
 @dataclass(frozen=True)
-class EqualClimb(Evaluator):
+class EqualEvaluator(Evaluator):
     """Whatever the policy, uniform widths are trained."""
 
-    def rung(self, policy: Policy, rung: int, seed: int, criterion: str = "") -> RungResult:  # noqa: ARG002
-        return super().rung(self.space.uniform(0.5), rung, seed, criterion)
+    def evaluate_rung(self, candidate: Candidate, rung: int, seed: int) -> RungResult:  # noqa: ARG002
+        return super().evaluate_rung(Candidate(self.space.uniform(0.5)), rung, seed)
 
 
 @dataclass
@@ -81,7 +81,7 @@ def main() -> None:
     scores = prune_ops.score(task.model, space, task.calibration(), ["l1"])
     # Everybody climbs to the top by the coin, so that all trials are equal.
     config = SearchConfig.of(rungs=(8,), explore=1.0, criterion="l1")
-    evaluator = EqualClimb(task, space, scores, config)
+    evaluator = EqualEvaluator(task, space, scores, config)
     compare("local", Local(1), Local(2), evaluator)
     with connected(None):
         compare("ray", RayTune(Demand(1, 0), most=1), RayTune(Demand(1, 0), most=2), evaluator)

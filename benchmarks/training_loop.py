@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from search import data, models
 from search.data import Augment, TensorSplit
-from search.task.task import CACHE
+from search.task.building import CACHE
 from search.training.hardware import pick_device, prefer_channels_last
 from search.training.loop import Recipe, train
 

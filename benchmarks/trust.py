@@ -35,9 +35,9 @@ from search.config import SearchConfig
 from search.engines.local import Local
 from search.engines.worker_pool import RungWork, WorkerPool
 from search.engines.workers import Processes
-from search.evaluation.evaluator import Evaluator, Training
+from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import RungResult, TrainingJob
-from search.task.prepare import in_one_unit
+from search.evaluation.scoring import in_one_unit
 from spaces import Budget, Policy, Space
 
 BAND = 0.005
@@ -68,7 +68,9 @@ def _evaluator(args: argparse.Namespace) -> Evaluator:
         )
         damages = measured["iso_damage"]
     unit = {name: in_one_unit(scores[name], name)}
-    return Evaluator(cifar.to_train(task, args), space, unit, config, damages=damages)
+    return Evaluator(
+        task=cifar.to_train(task, args), space=space, scores=unit, config=config, damages=damages
+    )
 
 
 def drawn(space: Space, budget: Budget, count: int, seed: int = 0) -> list[Policy]:
@@ -111,7 +113,7 @@ def _trained(
     evaluator: Evaluator, records: Sequence[TrialRecord], args: argparse.Namespace
 ) -> Iterator[TrialRecord]:
     """With its accuracy, each policy; the last few once more for every further seed."""
-    how = Training(evaluator.recipe, args.epochs)
+    how = evaluator.specs.in_mode(evaluator.space.full, args.epochs)
     about = Path(args.cifar).resolve(), Path(args.weights).resolve(), args.criterion, how
     images = len(evaluator.task.train), len(evaluator.task.test)
     path = Path(args.runs) / f"trust-{cache.key(about, images)}.pt"
@@ -121,12 +123,12 @@ def _trained(
     wanted += [replace(r, seed=seed) for r in again for seed in range(1, args.seeds)]
     record_of = {(r.policy, r.seed): r for r in wanted}
     missing = [r for r in wanted if _key(r.policy, r.seed) not in accuracies]
-    jobs = [TrainingJob(r.policy, r.seed, how, keep=False) for r in missing]
-    for job, result in Local(args.workers).finals(evaluator, jobs):
-        record = record_of[job.policy, job.seed]
+    jobs = [TrainingJob(r.candidate, how, r.seed) for r in missing]
+    for job, result in Local(args.workers).train(evaluator, jobs):
+        record = record_of[job.candidate.policy, job.seed]
         if result.failure is not None:
             raise SystemExit(f"policy {record.number}: {result.failure.reason}")
-        accuracies[_key(job.policy, job.seed)] = result.test_accuracy
+        accuracies[_key(job.candidate.policy, job.seed)] = result.test_accuracy
         cache.save(path, accuracies)
         print(f"policy {record.number} seed {job.seed}: {result.test_accuracy:.4f}", flush=True)
     for record in wanted:
