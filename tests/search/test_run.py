@@ -43,7 +43,7 @@ def run(task: Task, runs: Path) -> results.Run:
     return search(task, budget=[0.5, 0.2], proxies=PROXIES, **where, **OPTIONS)
 
 
-TABLES = ("trials", "pareto", "finals", "trust", "sensitivity")
+TABLES = ("trials", "pareto", "finals", "trust", "sensitivity", "trainings")
 
 
 def test_the_folder_holds_what_the_design_lists(run: results.Run) -> None:
