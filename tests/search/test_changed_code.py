@@ -80,7 +80,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(log, "watched", watched)
+        patch.setattr(log, "ended", watched)
         assert main([*OPTIONS, "--name", "one"]) == 130
 
 

@@ -158,7 +158,7 @@ def test_a_training_goes_on_with_the_extra_state_it_had(
 
     model, other = build(), build()
     model[3].calls["training"], model[3].mean = 5, torch.ones(1)
-    saver(model).save_now_and_then(3, 1)
+    saver(model).save_if_due(3, 1)
     weights = list(other.parameters())
     assert saver(other).restored() == (3, 1)
     assert other[3].calls == {"training": 5}

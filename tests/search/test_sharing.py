@@ -197,7 +197,7 @@ def test_a_process_that_was_thought_dead_hands_its_result_on(
         ledger = Ledger(opened, evaluator, 1, lambda _: None)
         record = ledger.next()
         assert record is not None
-        result = evaluator.rung(record.policy, 0, record.seed)
+        result = evaluator.evaluate_rung(record.candidate, 0, record.seed)
         storage_of(study).set_trial_state_values(trial_id_of(study.trials[0]), TrialState.FAIL)
         peers.requeue(study, study.trials[0])
         assert ledger.add(record, result).state == "failed"

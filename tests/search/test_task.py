@@ -143,7 +143,7 @@ def test_a_model_that_does_not_fit_the_data_is_refused(
 
 
 def test_names_of_paths_are_short() -> None:
-    from search.task.task import _slug
+    from search.task.building import _slug
 
     assert _slug("resnet20-imagefolder:/data/some/cifar/") == "resnet20-imagefolder-cifar"
     assert _slug("their.models:net-digits") == "their.models-net-digits"
