@@ -340,7 +340,7 @@ def test_more_than_any_node_has_is_refused_before_waiting() -> None:
     assert ray_cluster.check_room(Demand(cpus=0.5, gpus=0)) == 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Unreadable(ToyEvaluator):
     """Data that is on one node only."""
 
@@ -352,7 +352,12 @@ class Unreadable(ToyEvaluator):
 def test_data_that_is_not_on_a_node_is_told_before_trials_fail(
     engine: RayTune, study: optuna.Study, space: Space
 ) -> None:
-    evaluator = Unreadable(None, space, {}, toy(space).config)  # type: ignore[arg-type]
+    evaluator = Unreadable(
+        task=None,  # type: ignore[arg-type]
+        space=space,
+        scores={},
+        config=toy(space).config,
+    )
     with pytest.raises(UserError, match=f"on {OTHER}: no such file: /data/train/cat/1.png; the"):
         engine.run(OpenStudy(study), evaluator, 4, lambda _: None)
     assert load_records(study) == []
