@@ -81,7 +81,7 @@ def main() -> None:
     scores = prune_ops.score(task.model, space, task.calibration(), ["l1"])
     # Everybody climbs to the top by the coin, so that all trials are equal.
     config = SearchConfig.of(rungs=(8,), explore=1.0, criterion="l1")
-    evaluator = EqualEvaluator(task, space, scores, config)
+    evaluator = EqualEvaluator(task=task, space=space, scores=scores, config=config)
     compare("local", Local(1), Local(2), evaluator)
     with connected(None):
         compare("ray", RayTune(Demand(1, 0), most=1), RayTune(Demand(1, 0), most=2), evaluator)
