@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,9 @@ def ray_engine(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
     from search.engines import ray_cluster
     from search.engines.ray_tune import RayTune
 
+    modules = ("cluster", "evaluators", "waiting")
+    for name in modules:
+        import_module(name)  # before they cannot be found any more
     with pytest.MonkeyPatch.context() as patched, ExitStack() as connection:
         for name, value in ENVIRONMENT.items():
             patched.setenv(name, value)
@@ -97,7 +101,6 @@ def ray_engine(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
             # there, on others they have only what travels.
             elsewhere.chdir(tmp_path_factory.mktemp("elsewhere"))
             elsewhere.setattr(sys, "path", [path for path in sys.path if not _ours(path)])
-            modules = ("cluster", "evaluators", "waiting")
             connection.enter_context(ray_cluster.connected(cluster.address, modules))
         yield RayTune(ray_cluster.Demand(cpus=1, gpus=0))
 
