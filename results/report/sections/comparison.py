@@ -31,6 +31,7 @@ from results.report.blocks import (
     Table,
     tabulate,
 )
+from results.spending import times_tested
 
 COSTS: Cells[ArmMean] = {
     Column("widths", label=True): lambda m: m.first.structure,
@@ -73,10 +74,11 @@ SWEEP: Cells[SweepPoint] = {
 
 def section(run: RunData) -> Section:
     """Empty until a comparison has begun."""
-    return Section("comparison", "Fine-tune or from scratch?", list(_blocks(run.compared)))
+    return Section("comparison", "Fine-tune or from scratch?", list(_blocks(run)))
 
 
-def _blocks(compared: Comparison) -> Iterator[Block]:
+def _blocks(run: RunData) -> Iterator[Block]:
+    compared = run.compared
     if not compared and not compared.sweep:
         return
     for sentence in verdict(compared):
@@ -101,7 +103,7 @@ def _blocks(compared: Comparison) -> Iterator[Block]:
             "uniform widths, judged on the validation split with a seed of its own:"
         )
         yield tabulate(compared.sweep, SWEEP, marked=lambda p: p.chosen)
-    yield from _method(compared)
+    yield from _method(compared, times_tested(run)[1])
 
 
 def _budget(
@@ -179,7 +181,7 @@ def _figure(compared: Comparison, budget: str, place: int) -> Figure:
     )
 
 
-def _method(compared: Comparison) -> Iterator[Block]:
+def _method(compared: Comparison, reads: int) -> Iterator[Block]:
     boards = [Board(compared, budget) for budget in compared.budgets]
     there = {arm for board in boards for _, arm, _ in board.places}
     # The weights that slimming inherits are of a training of their own.
@@ -193,7 +195,7 @@ def _method(compared: Comparison) -> Iterator[Block]:
     yield Paragraph(
         "All arms have the same splits, the same seeds and the same order of the data for each "
         "seed, so differences are paired by seed. Accuracy is that after the last epoch, never the "
-        f"best one. {_reads(compared.test_reads)} The intervals of differences are 95 % Student-t; "
+        f"best one. {_reads(reads)} The intervals of differences are 95 % Student-t; "
         "they cover the seeds of training, not the choice of the test images. Neither the "
         "training of the one unpruned network (for slimming: of the one sparse one) nor the search "
         "is repeated, so a difference between inherited and fresh weights holds for these "
