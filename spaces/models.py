@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -20,8 +22,9 @@ def check_model(model: nn.Module) -> None:
         raise ModelError(
             f"the model must be a torch.nn.Module, but got {type(model).__name__}; give the network"
         )
+    refused = {**_KINDS, **_compiled()}
     for name, module in model.named_modules():
-        for kind, (what, hint) in _KINDS.items():
+        for kind, (what, hint) in refused.items():
             if isinstance(module, kind):
                 where = f"{name!r} is" if name else "it is"
                 raise ModelError(
@@ -47,10 +50,6 @@ def _check_tensors(model: nn.Module) -> None:
 
 _PARALLEL = "give the network inside, model.module; every trial runs on one device"
 _KINDS: dict[type, tuple[str, str]] = {
-    torch._dynamo.eval_frame.OptimizedModule: (
-        "uncompiled",
-        "give the network that was compiled, and compile what comes out",
-    ),
     torch.jit.ScriptModule: (
         "Python code",
         "give the network that was scripted, and script what comes out",
@@ -59,3 +58,10 @@ _KINDS: dict[type, tuple[str, str]] = {
     nn.parallel.DistributedDataParallel: ("on one device", _PARALLEL),
 }
 """Kind of module → what the model must be instead, and what to do."""
+
+
+def _compiled() -> dict[type, tuple[str, str]]:
+    """What ``torch.compile`` makes. Its code takes seconds to import; not imported, it made none."""
+    code = sys.modules.get("torch._dynamo.eval_frame")
+    hint = "give the network that was compiled, and compile what comes out"
+    return {code.OptimizedModule: ("uncompiled", hint)} if code else {}

@@ -4,6 +4,8 @@ import os
 
 # As many processes as cores run the tests, and each starts others: more threads would only queue.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests start hundreds of processes: without byte code each would compile the packages anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import sys
 from collections.abc import Iterator
