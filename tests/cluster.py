@@ -15,6 +15,8 @@ RAY = Path(sysconfig.get_path("scripts")) / "ray"
 ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_num_workers_soft_limit": "6",  # idle ones are kept: each imports torch for seconds
+    "RAY_worker_niceness": "0",  # not behind the other tests
     "RAY_AUTH_MODE": "disabled",  # what a plain `ray start` does, unless a token lies in the home
 }
 """For every process of the cluster and for those that connect to it."""

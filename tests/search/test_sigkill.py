@@ -1,5 +1,5 @@
-"""SIGKILL at twenty random moments of a real run: the study is readable after each, nothing that
-had ended is lost, and what is resumed to the end is what nobody disturbed.
+"""SIGKILL at twenty random moments of a real search and its comparison: the study is readable after
+each, nothing that had ended is lost, and what is resumed to the end is what nobody disturbed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,14 @@ ROOT = Path(__file__).parents[2]
 KILLS = 20
 # With random proposals and every trial promoted by --explore, no trial depends on another: one
 # worker and two give the same table.
-OPTIONS = (
+SEARCH = (
     *("--trials", "8", "--rungs", "1", "--sampler", "random", "--explore", "1"),
     *("--train-images", "200", "--final-epochs", "1", "--final-seeds", "2"),
+    *("--repeats", "2", "--compression-baselines", "magnitude"),
+)
+COMPARISON = (
+    *("--seeds", "2", "--front", "1", "--structures", "searched", "slimming"),
+    *("--base-epochs", "1", "--rates", "0.01", "0.003"),
 )
 
 # A worker whose parent is killed before it has said what the worker is for: spawned that moment,
@@ -49,21 +54,19 @@ class Attempts:
 
     Attributes:
         ended: the trials that were seen to have ended, by number.
+        trained: the trainings that were seen to have ended, as JSON: there NaN equals itself.
     """
 
     folder: Path
     ended: dict[int, TrialRecord] = field(default_factory=dict)
-
-    @property
-    def finished(self) -> bool:
-        return (self.folder / "finished").is_file()
+    trained: frozenset[str] = frozenset()
 
     def start(self, workers: int) -> subprocess.Popen[bytes]:
         name, runs = self.folder.name, self.folder.parent
         where = ["--name", name, "--runs-dir", str(runs), "--workers", str(workers)]
         with open(runs / f"{name}.errors", "ab") as errors:
             return subprocess.Popen(
-                [sys.executable, "search.py", *OPTIONS, *where],
+                [sys.executable, "search.py", "compare", *SEARCH, *COMPARISON, *where],
                 cwd=ROOT,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -72,13 +75,17 @@ class Attempts:
             )
 
     def look(self) -> bool:
-        """Whether there is a study; it must hold every trial that was seen to have ended."""
+        """Whether there is a study; it must hold whatever was seen to have ended."""
         try:
-            records = {record.number: record for record in results.load(self.folder).records}
+            run = results.load(self.folder)
         except UserError:
             assert not self.ended
             return False
+        records = {record.number: record for record in run.records}
         assert {number: records[number] for number in self.ended} == self.ended
+        trained = frozenset(record.to_json() for record in run.training_records)
+        assert self.trained <= trained
+        self.trained = trained
         self.ended = {n: record for n, record in records.items() if record.state != "running"}
         return True
 
@@ -98,7 +105,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(runs: Path) -> tuple[results.Run, float]:
-    """A run that nobody disturbed, and how many seconds one takes."""
+    """What nobody disturbed, and how many seconds it takes."""
     Attempts(runs / "trains-the-baseline").end()
     began = time.monotonic()
     Attempts(runs / "whole").end()
@@ -115,7 +122,7 @@ def kill(process: subprocess.Popen[bytes], *, alone: bool) -> None:
 
 
 def disturbed(attempts: Attempts, after: float, *, workers: int, alone: bool) -> bool:
-    """Go on with the run and kill it after so many seconds; whether it was still at work."""
+    """Go on and kill it after so many seconds; whether it was still at work."""
     process = attempts.start(workers)
     try:
         assert process.wait(timeout=after) == 0, attempts.errors()
@@ -127,15 +134,23 @@ def disturbed(attempts: Attempts, after: float, *, workers: int, alone: bool) ->
         return True
 
 
+def tables(run: results.Run) -> dict[str, pd.DataFrame]:
+    """All tables, without times; trainings in no order, as two workers end in any."""
+    made = {name: untimed(table(run)) for name, table in results.TABLES.items()}
+    made["trainings"] = made["trainings"].sort_values(list(made["trainings"]), ignore_index=True)
+    return made
+
+
 def check(attempts: Attempts, whole: results.Run) -> None:
     assert attempts.look()
     run = results.load(attempts.folder)
     assert [record.number for record in run.records] == list(range(8))
     assert {record.state for record in run.records} == {"complete"}
-    pd.testing.assert_frame_equal(*(untimed(r.trials) for r in (run, whole)))
+    expected = tables(whole)
+    for name, found in tables(run).items():
+        pd.testing.assert_frame_equal(found, expected[name], obj=name)
     assert len(run.front) > 0
-    assert run.finals == whole.finals
-    assert not (run.folder / "checkpoints").exists()
+    assert not list(run.folder.glob("checkpoints*"))
     assert "Traceback" not in ORPHAN.sub("", attempts.errors())
 
 
@@ -146,10 +161,13 @@ def test_a_run_killed_at_random_moments_loses_nothing(
     draw, kills = random.Random(0), 0
     for number in count():
         attempts = Attempts(runs / f"killed-{number}")
-        while kills < KILLS and not attempts.finished:
+        at_work = True
+        while kills < KILLS and at_work:
             workers, alone = draw.choice([(1, False), (1, False), (2, False), (2, True)])
-            kills += disturbed(attempts, draw.uniform(0, seconds), workers=workers, alone=alone)
-        if not attempts.finished:
+            after = draw.uniform(0, seconds)
+            at_work = disturbed(attempts, after, workers=workers, alone=alone)
+            kills += at_work
+        if at_work:
             attempts.end()
         check(attempts, run)
         if kills == KILLS:
