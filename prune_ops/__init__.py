@@ -18,11 +18,12 @@ from prune_ops.compression.way import Size, size
 from prune_ops.criteria import CRITERIA
 from prune_ops.criterion import Criterion
 from prune_ops.greedy import GreedyScores
-from prune_ops.proxies import PROXIES, Proxy, PrunedCandidate, check_proxies
-from prune_ops.scores import Scores, normalised
-from prune_ops.select import Selection, select
-from prune_ops.sensitivities import SENSITIVITIES, Sensitivity
+from prune_ops.proxies import PROXIES, check_proxies
+from prune_ops.proxies.candidate import Proxy, PrunedCandidate
+from prune_ops.scores import Scores, Selection, normalised, select
+from prune_ops.sensitivities import SENSITIVITIES
 from prune_ops.sensitivities.measure import Damages, measure
+from prune_ops.sensitivities.sensitivity import Sensitivity
 from prune_ops.surgery import SURGERIES, Surgery, prune
 from prune_ops.weights import layer_weights, without_parametrization
 

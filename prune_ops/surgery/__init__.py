@@ -12,8 +12,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from prune_ops.batches import Pair, read
-from prune_ops.scores import Scores
-from prune_ops.select import select
+from prune_ops.scores import Scores, select
 from prune_ops.surgery.fold_beta import FoldBeta
 from prune_ops.surgery.plain import Plain
 from prune_ops.surgery.protocol import Groups, Surgery
