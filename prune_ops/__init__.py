@@ -24,7 +24,8 @@ from prune_ops.scores import Scores, Selection, normalised, select
 from prune_ops.sensitivities import SENSITIVITIES
 from prune_ops.sensitivities.measure import Damages, measure
 from prune_ops.sensitivities.sensitivity import Sensitivity
-from prune_ops.surgery import SURGERIES, Surgery, prune
+from prune_ops.surgery import SURGERIES, prune
+from prune_ops.surgery.protocol import Surgery
 from prune_ops.weights import layer_weights, without_parametrization
 
 IMPORTANCES = SENSITIVITIES
