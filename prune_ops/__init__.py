@@ -6,17 +6,14 @@
 >>> small = prune_ops.load(fresh_model, "pruned")                                # doctest: +SKIP
 """
 
-from __future__ import annotations
-
 from prune_ops.artifact import load, load_policy, save
 from prune_ops.calibrate import check_criteria, score
-from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.compression import WAYS, Compression, Way
 from prune_ops.compression.magnitude import sparsified
 from prune_ops.compression.ternary import ternarised
 from prune_ops.compression.way import Size, size
 from prune_ops.criteria import CRITERIA
-from prune_ops.criterion import Criterion
+from prune_ops.criterion import CalibrationStats, Criterion
 from prune_ops.greedy import GreedyScores
 from prune_ops.proxies import PROXIES, check_proxies
 from prune_ops.proxies.candidate import Proxy, PrunedCandidate

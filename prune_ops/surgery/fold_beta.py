@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prune_ops.least_squares import finite
-from prune_ops.output_tracer import Call, OutputTracer
 from prune_ops.running import forward
 from prune_ops.surgery.protocol import Batches, Groups, eval_copy, readers, removed
+from prune_ops.tracing import Call, OutputTracer
 from spaces import copied
 from spaces.groups import ChannelGroup
 from spaces.slicing import Selection, cut, named_tensors

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from prune_ops.batches import concatenated
-from prune_ops.contributions import TRANSPOSED, Layer
+from prune_ops.contributions import Layer
 from prune_ops.least_squares import Equations, added, normal_equations, weight_change
-from prune_ops.output_tracer import Call, OutputTracer
 from prune_ops.running import forward
 from prune_ops.surgery.protocol import Batches, Groups, eval_copy, readers, removed
+from prune_ops.tracing import Call, OutputTracer
 from spaces.labels import Place
 from spaces.slicing import Selection, cut, kept_positions, named_tensors
 
@@ -142,7 +142,7 @@ def _drawn(layer: Layer, generator: torch.Generator, runs: int) -> Tensor:
 
 def _narrowed(target: Target, name: str, kept: Mapping[Place, np.ndarray]) -> Target:
     """The target without the layer's removed output channels."""
-    dim = int(target.call.func in TRANSPOSED)
+    dim = int(target.call.transposed)
     if (name, dim) in kept:
         index = torch.from_numpy(kept[name, dim]).to(target.rows.device)
         size = target.call.weight.shape[1] if dim else 0  # of each group of a transposed layer
