@@ -23,7 +23,7 @@ import pandas as pd
 import prune_ops
 import spaces
 from prune_ops import Scores, prune
-from prune_ops.proxies.adaptive_bn import recalibrated
+from prune_ops.proxies.accuracies import recalibrated
 from results.paired import paired
 from results.record import Candidate
 from search import cache

@@ -6,24 +6,23 @@
 >>> small = prune_ops.load(fresh_model, "pruned")                                # doctest: +SKIP
 """
 
-from __future__ import annotations
-
 from prune_ops.artifact import load, load_policy, save
 from prune_ops.calibrate import check_criteria, score
-from prune_ops.calibration_stats import CalibrationStats
 from prune_ops.compression import WAYS, Compression, Way
 from prune_ops.compression.magnitude import sparsified
 from prune_ops.compression.ternary import ternarised
 from prune_ops.compression.way import Size, size
 from prune_ops.criteria import CRITERIA
-from prune_ops.criterion import Criterion
+from prune_ops.criterion import CalibrationStats, Criterion
 from prune_ops.greedy import GreedyScores
-from prune_ops.proxies import PROXIES, Proxy, PrunedCandidate, check_proxies
-from prune_ops.scores import Scores, normalised
-from prune_ops.select import Selection, select
-from prune_ops.sensitivities import SENSITIVITIES, Sensitivity
+from prune_ops.proxies import PROXIES, check_proxies
+from prune_ops.proxies.candidate import Proxy, PrunedCandidate
+from prune_ops.scores import Scores, Selection, normalised, select
+from prune_ops.sensitivities import SENSITIVITIES
 from prune_ops.sensitivities.measure import Damages, measure
-from prune_ops.surgery import SURGERIES, Surgery, prune
+from prune_ops.sensitivities.sensitivity import Sensitivity
+from prune_ops.surgery import SURGERIES, prune
+from prune_ops.surgery.protocol import Surgery
 from prune_ops.weights import layer_weights, without_parametrization
 
 IMPORTANCES = SENSITIVITIES

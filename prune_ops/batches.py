@@ -19,12 +19,7 @@ by name; targets a tensor, or tuples and dicts of such."""
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A pair, and whether it consists of items.
-
-    Attributes:
-        batched: whether items lie along the first dim of its tensors; else the pair is one item.
-        images: the number of items, mostly images.
-    """
+    """A pair. Its items lie along the first dim of its tensors; not ``batched``, it is one item."""
 
     inputs: Any
     targets: Any
@@ -32,6 +27,7 @@ class Batch:
 
     @property
     def images(self) -> int:
+        """The number of items, mostly images."""
         return items(self.inputs) if self.batched else 1
 
     def singles(self) -> Iterator[Batch]:
@@ -39,16 +35,19 @@ class Batch:
         if self.images == 1:
             yield self
             return
-        _check_targets(self.targets, self.images)
+        for tensor in tensors(self.targets):
+            if tensor.dim() == 0 or len(tensor) != self.images:
+                raise UserError(
+                    f"targets must have one entry for each of the {self.images} items of their "
+                    f"inputs, but got {described(self.targets)}; give batches whose first dims "
+                    "agree"
+                )
         for i in range(self.images):
             yield Batch(part(self.inputs, i, i + 1), part(self.targets, i, i + 1))
 
 
 def read(pairs: Iterable[Pair], batched: bool = True) -> Iterator[Batch]:
-    """The batches that are not empty.
-
-    Args:
-        batched: as ``Space.batched``.
+    """The batches that are not empty; ``batched`` as in a ``Space``.
 
     Raises:
         UserError: not an iterable of pairs.
@@ -65,17 +64,24 @@ def read(pairs: Iterable[Pair], batched: bool = True) -> Iterator[Batch]:
                 pair = next(iterator)
             except StopIteration:
                 return
-        batch = _batch(pair, batched)
-        if not batched or any(not t.dim() or len(t) for t in tensors(batch.inputs)):
-            yield batch
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise UserError(_PAIRS.format(f"a batch {described(pair)}"))
+        inputs, targets = pair
+        if not tensors(inputs):
+            raise UserError(_PAIRS.format(f"inputs {described(inputs)}"))
+        if not batched or any(not t.dim() or len(t) for t in tensors(inputs)):
+            yield Batch(inputs, targets, batched)
 
 
 def concatenated(batches: Sequence[Batch]) -> list[Any]:
     """The inputs of all batches as one, if they can be concatenated; else those of each batch."""
     inputs = [batch.inputs for batch in batches]
-    if not batches[0].batched or any(map(_has_mixed_lengths, inputs)) or not _same_form(inputs):
-        return inputs
-    return [joined(inputs)]
+    forms = [_form(each) for each in inputs]
+    is_one_form = all(form == forms[0] for form in forms)
+    lengths = [{len(t) if t.dim() else 0 for t in tensors(each)} for each in inputs]
+    if batches[0].batched and is_one_form and all(len(of_one) == 1 for of_one in lengths):
+        return [joined(inputs)]
+    return inputs
 
 
 def described(value: Any) -> str:
@@ -99,35 +105,8 @@ _PAIRS = (
 )
 
 
-def _batch(pair: Any, batched: bool) -> Batch:
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise UserError(_PAIRS.format(f"a batch {described(pair)}"))
-    if not tensors(pair[0]):
-        raise UserError(_PAIRS.format(f"inputs {described(pair[0])}"))
-    return Batch(pair[0], pair[1], batched)
-
-
-def _has_mixed_lengths(inputs: Any) -> bool:
-    """Whether the tensors' first dims differ, so that items cannot be told apart."""
-    return len({len(t) if t.dim() else 0 for t in tensors(inputs)}) > 1
-
-
-def _same_form(inputs: Sequence[Any]) -> bool:
-    """Whether all inputs have the same structure, shapes of items and dtypes."""
-    first, *rest = map(_form, inputs)
-    return all(form == first for form in rest)
-
-
 def _form(inputs: Any) -> tuple[TreeSpec, list[Any]]:
+    """The structure, and the shapes of items and the dtypes."""
     leaves, structure = tree_flatten(inputs)
     forms = [(x.shape[1:], x.dtype) if isinstance(x, Tensor) else repr(x) for x in leaves]
     return structure, forms
-
-
-def _check_targets(targets: Any, images: int) -> None:
-    for tensor in tensors(targets):
-        if tensor.dim() == 0 or len(tensor) != images:
-            raise UserError(
-                f"targets must have one entry for each of the {images} items of their inputs, but "
-                f"got {described(targets)}; give batches whose first dims agree"
-            )

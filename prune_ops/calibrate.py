@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
+import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from prune_ops.batches import Pair
-from prune_ops.calibration_stats import CalibrationStats
-from prune_ops.collecting import check_derivatives, collect
-from prune_ops.collectors import CURVATURE, GRADIENT
-from prune_ops.collectors.collector import Loss, NoCurvature, NoGradients
+from prune_ops.batches import Batch, Pair, read
+from prune_ops.collectors import CURVATURE, FORWARD, GRADIENT
+from prune_ops.collectors.collector import Collector, Loss, NoCurvature, NoGradients, Subject
 from prune_ops.criteria import CRITERIA
-from prune_ops.criterion import Criterion
+from prune_ops.criterion import CalibrationStats, Criterion
+from prune_ops.running import evaluate_loss, forward, repeatable
 from prune_ops.scores import Scores, mapped
 from spaces import Space
 from spaces.errors import UserError, unknown
-from spaces.inputs import Inputs
+from spaces.inputs import Inputs, tensors
 
 SUGGESTED = ("l1", "fpgm", "taylor_2019", "second_order")
 """Suggested where a criterion cannot judge the network; the first two suit any network."""
@@ -64,10 +65,8 @@ def score(
     required = _required(chosen)
     stats = CalibrationStats(model, seed)
     if required:
-        try:
+        with _explaining(chosen, model, space):
             stats, images = collect(model, space, batches, required, loss, seed)
-        except NoGradients as error:
-            raise _no_derivatives(error, chosen, model, space) from error
         _check_images(chosen, space, images)
     return {c.name: _checked(c.name, c(space.groups, stats)) for c in chosen}
 
@@ -100,10 +99,85 @@ def check_criteria(
         _check_images(chosen, space, images)
     required = _required(chosen)
     if example is not None and required & (GRADIENT.keys() | CURVATURE.keys()):
-        try:
-            check_derivatives(model, space, example, required)
-        except NoGradients as error:
-            raise _no_derivatives(error, chosen, model, space) from error
+        with _explaining(chosen, model, space):
+            _check_derivatives(model, space, example, required)
+
+
+def collect(
+    model: nn.Module,
+    space: Space,
+    batches: Iterable[Pair],
+    required: frozenset[str],
+    loss: Loss = cross_entropy,
+    seed: int = 0,
+) -> tuple[CalibrationStats, int]:
+    """Statistics with the required fields, by one pass over the batches; the number of images.
+
+    Raises:
+        NoGradients: gradients are required and there are none; else errors as of `score`.
+    """
+    subject = Subject(model, space, seed)
+    batched, gradient, curvature = (
+        {name: table[name](subject) for name in sorted(required & table.keys())}
+        for table in (FORWARD, GRADIENT, CURVATURE)
+    )
+    images = 0
+    with repeatable(model):
+        for batch in read(batches, space.batched):
+            images += batch.images
+            if batched:
+                with torch.no_grad(), _observing(batched.values(), batch.images):
+                    forward(subject.model, batch.inputs)
+            if gradient:
+                _run_backward(subject, batch, loss, gradient.values(), twice=False)
+            if curvature:
+                _run_backward(subject, batch, loss, curvature.values(), twice=True)
+    if not images:
+        raise UserError("calibration needs at least 1 image, but got none; give more training data")
+    collectors = batched | gradient | curvature
+    fields = {name: collector.result() for name, collector in collectors.items()}
+    return CalibrationStats(model, seed, **fields), images
+
+
+@torch.enable_grad()
+def _check_derivatives(
+    model: nn.Module, space: Space, example: Inputs, required: frozenset[str]
+) -> None:
+    """Raise NoGradients unless the outputs have the required first and second derivatives."""
+    subject = Subject(model, space)
+    curvature = [CURVATURE[name](subject) for name in required & CURVATURE.keys()]
+    with _observing(curvature, 1):
+        outputs = tensors(forward(subject.model, example))
+        squares = [output.square().sum() for output in outputs if output.is_floating_point()]
+        if not squares:
+            raise NoGradients("its outputs hold no tensor of real numbers")
+        gradients = subject.gradients(torch.stack(squares).sum(), bool(curvature))
+    for collector in curvature:
+        collector.image(gradients)
+
+
+@torch.enable_grad()
+def _run_backward(
+    subject: Subject, batch: Batch, loss: Loss, collectors: Collection[Collector], twice: bool
+) -> None:
+    """Forward and backward for every item; ``twice`` for gradients to differentiate once more."""
+    for single in batch.singles():
+        with _observing(collectors, 1):
+            outputs = forward(subject.model, single.inputs)
+            value = evaluate_loss(loss, outputs, single.targets)
+            gradients = subject.gradients(value, create_graph=twice)
+        for collector in collectors:
+            collector.image(gradients)
+    for collector in collectors:
+        collector.batch_ends()
+
+
+@contextmanager
+def _observing(collectors: Iterable[Collector], images: int) -> Iterator[None]:
+    with ExitStack() as stack:
+        for collector in collectors:
+            stack.enter_context(collector.observing(images))
+        yield
 
 
 def _criterion(name: str) -> Criterion:
@@ -125,16 +199,18 @@ def _check_images(criteria: Iterable[Criterion], space: Space, images: int) -> N
             )
 
 
-def _no_derivatives(
-    error: NoGradients, criteria: Iterable[Criterion], model: nn.Module, space: Space
-) -> UserError:
-    """The refusal of the first criterion that needs the missing derivatives."""
-    twice = isinstance(error, NoCurvature)
-    needed = CURVATURE.keys() if twice else GRADIENT.keys() | CURVATURE.keys()
-    criterion = next(c for c in criteria if c.requires & needed)
-    what = "second derivatives" if twice else "gradients"
-    lacking = f"{what} of the loss by the weights, but there are none ({error})"
-    return _refusal(criterion, lacking, model, space)
+@contextmanager
+def _explaining(criteria: Iterable[Criterion], model: nn.Module, space: Space) -> Iterator[None]:
+    """Missing derivatives come out as the refusal of the first criterion that needs them."""
+    try:
+        yield
+    except NoGradients as error:
+        twice = isinstance(error, NoCurvature)
+        needed = CURVATURE.keys() if twice else GRADIENT.keys() | CURVATURE.keys()
+        criterion = next(c for c in criteria if c.requires & needed)
+        what = "second derivatives" if twice else "gradients"
+        lacking = f"{what} of the loss by the weights, but there are none ({error})"
+        raise _refusal(criterion, lacking, model, space) from error
 
 
 def _refusal(criterion: Criterion, lacking: str, model: nn.Module, space: Space) -> UserError:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spaces.groups import ChannelGroup, Member
 from spaces.labels import Kind
@@ -16,6 +16,13 @@ EVERYWHERE: frozenset[Kind] = frozenset({"out", "in", "norm", "scale"})
 
 PRODUCERS: frozenset[Kind] = frozenset({"out", "norm", "scale"})
 """The weights that make the channel's values, up to where the next layer reads them."""
+
+
+def detached(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter under every name it has, without gradient; one object per parameter."""
+    unique = {id(p): p.detach() for p in model.parameters()}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: unique[id(parameter)] for name, parameter in named}
 
 
 def weights(
@@ -66,19 +73,6 @@ def pair_sums(value: Tensor, first: Member, second: Member) -> Tensor:
     matrix = matrix if first.dim < second.dim else matrix.T
     rows, columns = (torch.as_tensor(m.index, device=value.device) for m in (first, second))
     return matrix[rows[:, None, :, None], columns[None, :, None, :]].sum((2, 3))
-
-
-def removal_damage(
-    groups: Iterable[ChannelGroup],
-    parameters: Mapping[str, Tensor],
-    curvature: Mapping[str, Tensor],
-) -> dict[str, Tensor]:
-    """Group name → ``(channels,)``: ½ Σ h_ii w_i² over all weights that go with the channel.
-
-    ``curvature`` is h_ii w_i² by parameter name, h_ii the loss's second derivative.
-    """
-    damage = {name: values / 2 for name, values in curvature.items()}
-    return {g.name: channel_sums(g, weights(g, parameters), damage) for g in groups}
 
 
 def _union_sum(value: Tensor, members: Sequence[Member]) -> Tensor:

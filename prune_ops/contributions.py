@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from prune_ops.channels import weights
 from spaces.groups import ChannelGroup, Member
@@ -49,31 +46,6 @@ class Sample:
     position: tuple[Tensor, ...]
 
 
-class LayerTracer(TorchFunctionMode):
-    """While entered, passes every use of the given parameters as a layer's weight to ``callback``.
-
-    It intercepts functional calls, so that shared weights and functional layers are seen too.
-    """
-
-    def __init__(
-        self, weights: Iterable[nn.Parameter], callback: Callable[[nn.Parameter, Layer], None]
-    ) -> None:
-        super().__init__()
-        self._ids = {id(weight) for weight in weights}
-        self._callback = callback
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Compute as usual, and report."""
-        result = func(*args, **(kwargs or {}))
-        if func in SIGNATURES:
-            arguments = dict(zip(SIGNATURES[func], args, strict=False)) | (kwargs or {})
-            if id(arguments["weight"]) in self._ids:
-                self._callback(arguments["weight"], layer_of(func, arguments, result))
-        return result
-
-
 def reads(
     groups: Iterable[ChannelGroup], parameters: Mapping[str, nn.Parameter]
 ) -> dict[nn.Parameter, list[tuple[ChannelGroup, Member]]]:
@@ -83,6 +55,15 @@ def reads(
         for member in weights(group, parameters, {"in"}):
             found.setdefault(parameters[member.parameter], []).append((group, member))
     return found
+
+
+def contributions(
+    layer: Layer, members: Iterable[Member], images: int, generator: torch.Generator
+) -> list[Tensor]:
+    """What channels add to ``SAMPLES`` outputs an image: ``(n, channels)`` float64 a member."""
+    parts = by_input(layer, sampled(layer, SAMPLES * images, generator))
+    indices = [torch.as_tensor(member.index, device=parts.device) for member in members]
+    return [parts[:, index].sum(2).double() for index in indices]
 
 
 def sampled(layer: Layer, count: int, generator: torch.Generator) -> Sample:
@@ -99,42 +80,30 @@ def sampled(layer: Layer, count: int, generator: torch.Generator) -> Sample:
 
 
 def by_input(layer: Layer, sample: Sample) -> Tensor:
-    """The contribution of each position of the weight's input dim to each sampled output.
+    """What each position of the weight's input dim adds to each sampled output, less its bias.
 
-    ``(n, I/groups)``; transposed ``(n, I)``. Rows sum to the output without its bias. In a grouped
-    layer position ``i`` is channel ``i`` of the sampled output's own group.
+    ``(n, I/groups)``, transposed ``(n, I)``. In a grouped layer position ``i`` is channel ``i`` of
+    the sampled output's own group.
     """
-    own = sample.channel // (layer.outputs // layer.groups)
+    outputs = layer.outputs // layer.groups
     size = layer.inputs.shape[1] // layer.groups
-    channels = own[:, None] * size + torch.arange(size, device=own.device)
+    own = (sample.channel // outputs)[:, None]
+    channels = own * size + torch.arange(size, device=own.device)
     inputs = patches(layer, sample.item, sample.position, channels)
-    sums = (inputs * _filters(layer, sample.channel, channels)).sum(2)
+    weight = layer.weight.flatten(2)
     if not layer.transposed:
-        return sums
+        return (inputs * weight[sample.channel]).sum(2)
+    sums = (inputs * weight[channels, (sample.channel % outputs)[:, None]]).sum(2)
     return sums.new_zeros(len(sums), layer.inputs.shape[1]).scatter(1, channels, sums)
 
 
 def patches(layer: Layer, item: Tensor, position: tuple[Tensor, ...], channels: Tensor) -> Tensor:
-    """The inputs under the kernel at output positions, 0 in the padding: ``(n, size, kernel)``.
+    """The inputs under the kernel at outputs as in a `Sample`, 0 in the padding.
 
-    Input ``channels`` are ``(n, size)``, ``item`` and ``position`` as in a `Sample`.
+    ``(n, size, kernel)`` for input ``channels`` ``(n, size)``.
     """
     source, valid = _sources(layer, position)
     return layer.inputs.flatten(2)[item[:, None, None], channels[..., None], source] * valid
-
-
-def by_channel(member: Member, inputs: Tensor) -> Tensor:
-    """``(n, positions)`` of a weight's input dim → ``(n, channels)`` of the group."""
-    index = torch.as_tensor(member.index, device=inputs.device)
-    return inputs[:, index].sum(2)
-
-
-def _filters(layer: Layer, outputs: Tensor, channels: Tensor) -> Tensor:
-    """The weights between ``channels`` ``(n, size)`` and ``outputs`` ``(n,)``: (n, size, kernel)"""
-    weight = layer.weight.flatten(2)
-    if layer.transposed:
-        return weight[channels, (outputs % (layer.outputs // layer.groups))[:, None]]
-    return weight[outputs]
 
 
 def _sources(layer: Layer, position: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -157,46 +126,3 @@ def _sources(layer: Layer, position: tuple[Tensor, ...]) -> tuple[Tensor, Tensor
         source = (source[..., None] * size[dim] + along[:, None]).flatten(1)
         valid = (valid[..., None] & hits[:, None]).flatten(1)
     return (source * valid)[:, None], valid[:, None]
-
-
-def layer_of(func: Any, arguments: Mapping[str, Any], result: Tensor) -> Layer:
-    """The `Layer` of a call of ``func`` with these arguments by name."""
-    inputs, weight = arguments["input"].detach(), arguments["weight"].detach()
-    if func is F.linear:
-        inputs = inputs.reshape(len(inputs) if inputs.ndim > 1 else 1, -1, inputs.shape[-1])
-        inputs = inputs.transpose(1, 2)
-        return Layer(inputs, weight[..., None], len(weight), inputs.shape[2:], (1,), (0,), (1,))
-    dims = weight.ndim - 2
-    if inputs.ndim == dims + 1:
-        inputs, result = inputs[None], result[None]
-    dilation = _per_dim(arguments.get("dilation", 1), dims)
-    padding = arguments.get("padding", 0)
-    if isinstance(padding, str):
-        totals = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
-        padding = [total // 2 if padding == "same" else 0 for total in totals]
-    return Layer(
-        inputs,
-        weight,
-        result.shape[1],
-        tuple(result.shape[2:]),
-        _per_dim(arguments.get("stride", 1), dims),
-        _per_dim(padding, dims),
-        dilation,
-        arguments.get("groups", 1),
-        func in TRANSPOSED,
-    )
-
-
-def _per_dim(value: int | Sequence[int], dims: int) -> tuple[int, ...]:
-    values = (value,) if isinstance(value, int) else tuple(value)
-    return values * dims if len(values) == 1 else values
-
-
-TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
-_COMMON = ("input", "weight", "bias", "stride", "padding")
-SIGNATURES: dict[Any, tuple[str, ...]] = {
-    F.linear: _COMMON[:3],
-    **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d), (*_COMMON, "dilation", "groups")),
-    **dict.fromkeys(TRANSPOSED, (*_COMMON, "output_padding", "groups", "dilation")),
-}
-"""Function → the names of its arguments, in order."""

@@ -1,20 +1,63 @@
-"""Criterion: scores each channel of each group; higher = keep."""
+"""Criterion: scores each channel of each group, higher = keep; CalibrationStats: what from."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from prune_ops.calibration_stats import CalibrationStats, detached
-from prune_ops.channels import weights
+from prune_ops.channels import detached
 from prune_ops.scores import Scores
 from spaces import Space
 from spaces.groups import ChannelGroup
 
 Groups = Sequence[ChannelGroup]
+
+
+@dataclass(frozen=True)
+class CalibrationStats:
+    """The unpruned network, read-only, and the statistics that the calibration passes collected.
+
+    Attributes:
+        seed: for criteria that draw.
+        attributions: group name → ``(minibatches, channels)``: Σ g·w over the weights that make the
+            channel (``channels.PRODUCERS``), g the gradient of the minibatch's loss.
+        fisher: parameter name → the parameter's shape: the mean over samples of the squared
+            gradient of that sample's own loss (the diagonal of the empirical Fisher matrix).
+        contributions: group name → ``(channels, channels)`` float64: Σ_n x_n x_nᵀ, x_{n,c} what
+            channel c adds to the sampled output n of a layer that reads it, bias left out. The
+            samples are over all convolutions and linear layers that read the group.
+        zeros: group name → ``(uses, channels)`` float64: the share of zeros, over images and
+            positions, in the output of every rectifier (ReLU, ReLU6) that the group passes.
+        ranks: group name → ``(uses, channels)`` float64: the feature map's rank, mean over images,
+            at every activation function that the group passes.
+        saliencies: group name → ``(uses, channels)`` float64: the mean over images of
+            |mean over positions of z·∂L/∂z|, z the output of every activation function that the
+            group passes and L the image's own loss.
+        curvature: parameter name → the parameter's shape: an unbiased estimate of h_ii w_i² by
+            random probes, h_ii the diagonal of the Hessian of the mean loss. Where there is little
+            curvature it may be negative.
+
+    Statistics are empty unless a criterion's ``requires`` names them.
+    """
+
+    model: nn.Module
+    seed: int = 0
+    attributions: Mapping[str, Tensor] = field(default_factory=dict)
+    fisher: Mapping[str, Tensor] = field(default_factory=dict)
+    contributions: Mapping[str, Tensor] = field(default_factory=dict)
+    zeros: Mapping[str, Tensor] = field(default_factory=dict)
+    ranks: Mapping[str, Tensor] = field(default_factory=dict)
+    saliencies: Mapping[str, Tensor] = field(default_factory=dict)
+    curvature: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """As ``channels.detached`` gives them."""
+        return detached(self.model)
 
 
 class Criterion(ABC):
@@ -65,20 +108,3 @@ def lacking(what: str, preposition: str, groups: Sequence[str], most: int = 6) -
     more = f" and {len(groups) - most} more" if len(groups) > most else ""
     none = f"but there is none {preposition} {', '.join(groups[:most])}{more}"
     return f"{what}, {none}" if groups else ""
-
-
-def lacking_activation(
-    space: Space, what: str = "an activation function", rectifies: bool = False
-) -> str:
-    """What is lacking if a group passes no activation (that rectifies); else empty."""
-    relevant = [a for a in space.activations if a.rectifies or not rectifies]
-    passing = {name for activation in relevant for name in activation.channels}
-    missing = [g.name for g in space.groups if g.name not in passing]
-    return lacking(f"{what} that every group passes", "for", missing)
-
-
-def lacking_reader(model: nn.Module, space: Space) -> str:
-    """What is lacking if no layer reads some group; empty if every group is read."""
-    parameters = detached(model)
-    missing = [g.name for g in space.groups if not weights(g, parameters, {"in"})]
-    return lacking("a convolution or linear layer that reads every group", "for", missing)

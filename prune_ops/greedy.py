@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -42,10 +42,6 @@ class GreedyScores(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self.independent)
 
-    def having(self, independent: Mapping[str, Tensor]) -> GreedyScores:
-        """The same with other ``independent`` norms: normalised ones, say."""
-        return replace(self, independent=independent)
-
     def given(self, name: str, kept: Mapping[str, np.ndarray]) -> Tensor:
         """``(channels,)``: the ranking scores once earlier groups keep only these channels.
 
@@ -72,29 +68,18 @@ def greedy(
     independent, rest, between = {}, {}, {}
     for group in groups:
         members = filters(group, parameters)
+        unfed = {m.parameter: values[m.parameter].clone() for m in members}
+        fed: dict[str, Tensor] = {}
+        for member in (m for m in members if m.kind == "out"):
+            value = unfed[member.parameter]
+            for earlier, source in read.get(id(parameters[member.parameter]), ()):
+                part = pair_sums(values[member.parameter], member, source).float().cpu()
+                fed[earlier] = fed[earlier] + part if earlier in fed else part
+                index = torch.as_tensor(source.index.ravel()).to(value.device)
+                value.index_fill_(source.dim, index, 0)
         independent[group.name] = channel_sums(group, members, values)
-        rest[group.name], between[group.name] = _parts(group, members, parameters, values, read)
+        rest[group.name] = channel_sums(group, members, unfed).float().cpu()
+        between[group.name] = fed
         for member in weights(group, parameters, {"in"}):
             read.setdefault(id(parameters[member.parameter]), []).append((group.name, member))
     return GreedyScores(independent, rest, between)
-
-
-def _parts(
-    group: ChannelGroup,
-    members: Sequence[Member],
-    parameters: Mapping[str, Tensor],
-    values: Mapping[str, Tensor],
-    read: Mapping[int, Sequence[tuple[str, Member]]],
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """One group's ``rest`` and ``between``, on the CPU."""
-    unfed = {m.parameter: values[m.parameter].clone() for m in members}
-    between: dict[str, Tensor] = {}
-    for member in members:
-        if member.kind != "out":
-            continue
-        value = unfed[member.parameter]
-        for earlier, source in read.get(id(parameters[member.parameter]), ()):
-            part = pair_sums(values[member.parameter], member, source).float().cpu()
-            between[earlier] = between[earlier] + part if earlier in between else part
-            value.index_fill_(source.dim, torch.as_tensor(source.index.ravel()).to(value.device), 0)
-    return channel_sums(group, members, unfed).float().cpu(), between

@@ -36,11 +36,7 @@ def output_sum(outputs: Any) -> Tensor:
 
 
 def evaluate_loss(loss: Loss, outputs: Any, targets: Any) -> Tensor:
-    """The loss, one number.
-
-    Raises:
-        UserError: the loss fails or returns something else; the message says what to pass instead.
-    """
+    """The loss, one number; the UserError if it fails or is none says what to pass instead."""
     if loss is cross_entropy and not isinstance(outputs, Tensor):
         raise UserError(
             "the default loss, cross_entropy, takes one tensor of logits, but the network gives "
@@ -60,11 +56,7 @@ def evaluate_loss(loss: Loss, outputs: Any, targets: Any) -> Tensor:
 
 
 def logits(model: nn.Module, inputs: Any, targets: Any, caller: str) -> Tensor:
-    """The outputs ``(B, classes)`` for inputs whose targets are classes ``(B,)``.
-
-    Raises:
-        UserError: anything else, which ``caller`` does not take.
-    """
+    """The outputs ``(B, classes)`` for targets ``(B,)``; of others, a UserError by ``caller``."""
     outputs = forward(model, inputs)
     if (
         not isinstance(outputs, Tensor)

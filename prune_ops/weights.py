@@ -62,8 +62,8 @@ def reweighted(
             "a model must have weights of convolutions or linear layers to compress, but has none; "
             "give another model"
         )
-    by_weight = transforms([weight.detach() for weight in weights])
-    by_id = dict(zip(map(id, weights), by_weight, strict=True))
+    of_each = transforms([weight.detach() for weight in weights])
+    by_id = dict(zip(map(id, weights), of_each, strict=True))
     uses = [
         (module, name, by_id[id(parameter)])
         for module in result.modules()

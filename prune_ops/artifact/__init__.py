@@ -14,23 +14,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from prune_ops.artifact.extras import Extras, extras_of, read_extras
 from prune_ops.artifact.files import must_exist, on_cpu, packed, read, write
-from prune_ops.artifact.passes import Pass, mismatch
+from prune_ops.artifact.passes import Pass, informative, mismatch, reproducible_pass
 from spaces import copied, fit_to_state
 from spaces.errors import DataError, ModelError
+from spaces.inputs import Inputs, arguments
 from spaces.models import check_model
 from spaces.policy import Policy
-from spaces.slicing import origin, remember
-from spaces.state import plain_state
+from spaces.slicing import Origin, origin, remember
+from spaces.state import is_plain, plain_state, unsaved
 
 FORMAT = 2
 """Format 1 had no ``kept.pt``."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """The content of ``kept.pt``, all tensors on the CPU.
+
+    Attributes:
+        cut: (parameter or buffer, dim, ascending positions kept of the unpruned tensor) for every
+            dim that was cut; None if unknown.
+        buffers: the tensors that no ``state_dict`` holds, and buffers that are None, by name.
+        inputs: of a forward pass in eval mode; None if no example is known.
+        outputs: all its tensors; None if there is nothing to compare with.
+        tolerance: see `Pass`.
+    """
+
+    cut: list[tuple[str, int, Tensor]] | None = None
+    buffers: Mapping[str, Tensor | None] = field(default_factory=dict)
+    inputs: Inputs | None = None
+    outputs: list[Tensor] | None = None
+    tolerance: float = 0.0
 
 
 def save(
@@ -62,7 +84,7 @@ def save(
     _check_policy(model, policy)
     state = plain_state(model)
     content = {
-        "kept.pt": extras_of(model, state, example).packed(),
+        "kept.pt": packed(vars(_extras(model, state, example))),
         "weights.pt": packed(on_cpu(state)),
         "policy.json": _metadata(policy, info),
     }
@@ -90,17 +112,23 @@ def load(fresh_model: nn.Module, folder: str | Path, verify: bool = True) -> nn.
     path = Path(folder)
     number, _ = _read_metadata(path)
     state = read(path / "weights.pt")
-    extras = read_extras(path / "kept.pt") if number > 1 else Extras()
+    extras = _read_extras(path / "kept.pt") if number > 1 else Extras()
     model = copied(fresh_model, apart=False)
     try:
         fit_to_state(model, {**state, **extras.buffers})
     except ModelError as error:
         name = type(model).__name__
         raise DataError(f"{path / 'weights.pt'} does not fit {name}: {error}") from error
-    if extras.origin is not None:
-        remember(model, extras.origin)
-    if verify:
-        _verify(model, extras, path)
+    if extras.cut is not None:
+        kept = {(name, dim): at.numpy() for name, dim, at in extras.cut}
+        remember(model, Origin(kept, extras.inputs))
+    if verify and extras.inputs is not None and extras.outputs is not None:
+        wrong = mismatch(model, extras.inputs, Pass(extras.outputs, extras.tolerance))
+        if wrong:
+            raise DataError(
+                f"the network loaded from {path} must compute what was saved, but {wrong}; build "
+                "the architecture that was pruned, or give load(..., verify=False)"
+            )
     return model
 
 
@@ -154,11 +182,28 @@ def _read_metadata(folder: Path) -> tuple[int, Policy]:
     )
 
 
-def _verify(model: nn.Module, extras: Extras, path: Path) -> None:
-    if extras.inputs is None or extras.outputs is None:
-        return
-    if wrong := mismatch(model, extras.inputs, Pass(extras.outputs, extras.tolerance)):
-        raise DataError(
-            f"the network loaded from {path} must compute what was saved, but {wrong}; build the "
-            "architecture that was pruned, or give load(..., verify=False)"
-        )
+def _extras(model: nn.Module, saved: Mapping[str, Any], example: Any) -> Extras:
+    """What to store beside ``saved``, the ``state_dict``; errors as of `save`."""
+    source, cut = origin(model), None
+    if source is not None:
+        cut = [(name, dim, torch.from_numpy(at)) for (name, dim), at in source.kept.items()]
+    buffers = on_cpu(unsaved(model, saved))
+    if example is not None:
+        inputs = arguments(model, example)
+    elif source is not None and source.example is not None:
+        inputs = informative(model, source.example)
+    else:
+        return Extras(cut, buffers)
+    result = reproducible_pass(model, inputs)
+    if not is_plain(inputs):
+        return Extras(cut, buffers)
+    if result is None:
+        return Extras(cut, buffers, on_cpu(inputs))
+    return Extras(cut, buffers, on_cpu(inputs), result.outputs, result.tolerance)
+
+
+def _read_extras(path: Path) -> Extras:
+    try:
+        return Extras(**read(path))
+    except TypeError as error:
+        raise DataError(f"{path} must be what save() wrote, but is not; save it again") from error

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_map_only
 
 from spaces.errors import DataError
 from spaces.files import replacing
@@ -26,7 +26,7 @@ def packed(content: Any) -> bytes:
 
 def on_cpu(value: Any) -> Any:
     """``value`` with its tensors cloned to the CPU, none a view of a larger storage."""
-    return tree_map(lambda x: _cpu_clone(x) if isinstance(x, Tensor) else x, value)
+    return tree_map_only(Tensor, _cpu_clone, value)
 
 
 def _cpu_clone(tensor: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_map, tree_map_only
 
 from prune_ops.artifact.files import on_cpu
 from spaces import copied
@@ -58,15 +58,6 @@ class Failed(Exception):
 
 def informative(model: nn.Module, example: Inputs) -> Inputs:
     """The example with noise in place of constants (zeros, say), if the outputs are then finite."""
-    noisy = _noisy(example)
-    try:
-        finite = all(bool(x.isfinite().all()) for x in run(model, noisy).outputs)
-    except Failed:
-        return example
-    return noisy if finite else example
-
-
-def _noisy(example: Inputs) -> Inputs:
     generator = torch.Generator().manual_seed(0)
 
     def drawn(value: Any) -> Any:
@@ -76,7 +67,11 @@ def _noisy(example: Inputs) -> Inputs:
         return torch.randn(value.shape, generator=generator).to(value) if constant else value
 
     noisy: Inputs = tree_map(drawn, example)
-    return noisy
+    try:
+        finite = all(bool(x.isfinite().all()) for x in run(model, noisy).outputs)
+    except Failed:
+        return example
+    return noisy if finite else example
 
 
 def run(model: nn.Module, inputs: Inputs, seed: int = 0) -> Pass:
@@ -84,7 +79,7 @@ def run(model: nn.Module, inputs: Inputs, seed: int = 0) -> Pass:
     probe = copied(model).eval()
     state = (*model.parameters(), *model.buffers())
     device = next((tensor.device for tensor in state), torch.device("cpu"))
-    arguments = moved(tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, inputs), device)
+    arguments = moved(tree_map_only(Tensor, Tensor.clone, inputs), device)
     try:
         with full_precision(), _seeded(seed, device), torch.no_grad(), _Dtypes() as dtypes:
             raw: list[Tensor] = tensors(call(probe, arguments))

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prune_ops.collectors.collector import Collector
-from prune_ops.collectors.curvature import Curvature
-from prune_ops.collectors.forward import Contributions, Ranks, Zeros
-from prune_ops.collectors.gradient import Attributions, Fisher, Saliencies
-
-__all__ = ["CURVATURE", "FORWARD", "GRADIENT"]
+from prune_ops.collectors.contributions import Contributions
+from prune_ops.collectors.gradients import Attributions, Curvature, Fisher
+from prune_ops.collectors.maps import Ranks, Saliencies, Zeros
 
 Table = Mapping[str, type[Collector]]
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prune_ops.calibration_stats import detached
+from prune_ops.channels import detached
 from spaces import Space, copied
 
 Loss = Callable[[Any, Any], Tensor]
@@ -29,19 +29,15 @@ class Subject:
     """A copy of the model to differentiate: eval mode, only the groups' weights require gradients.
 
     Attributes:
-        batched: whether items of a batch lie along the first dim.
         weights: every parameter by name, without gradient.
         leaves: the groups' parameters by name, which gradients are taken by.
     """
 
-    def __init__(self, model: nn.Module, space: Space, loss: Loss, seed: int = 0) -> None:
+    def __init__(self, model: nn.Module, space: Space, seed: int = 0) -> None:
         self.model = copied(model).eval().requires_grad_(False)
-        self.groups = space.groups
-        self.activations = space.activations
-        self.batched = space.batched
-        self.loss = loss
+        self.space = space
         self.seed = seed
-        prunable = {member.parameter for group in self.groups for member in group.members}
+        prunable = {member.parameter for group in space.groups for member in group.members}
         named = dict(self.model.named_parameters(remove_duplicate=False))
         self.leaves = {n: p for n, p in named.items() if n in prunable and p.is_floating_point()}
         for leaf in self.leaves.values():
@@ -51,10 +47,9 @@ class Subject:
     def gradients(
         self, loss: Tensor, create_graph: bool = False, retain_graph: bool = False
     ) -> dict[str, Tensor]:
-        """Parameter name → gradient of the loss, zero where the loss does not depend on it.
+        """Parameter name → gradient of the loss, zero where it does not depend on it.
 
-        Raises:
-            NoGradients: the loss depends on no leaf, or cannot be differentiated.
+        Raises NoGradients if it depends on no leaf, or cannot be differentiated.
         """
         unique = {id(leaf): leaf for leaf in self.leaves.values()}
         try:
@@ -94,24 +89,3 @@ class Collector(ABC):
     @abstractmethod
     def result(self) -> dict[str, Tensor]:
         """The field of the statistics."""
-
-
-class MapCollector(Collector):
-    """Sums ``(channels,)`` per group and use of an activation function, divided by images."""
-
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self._sums: dict[str, dict[int, Tensor]] = {g.name: {} for g in subject.groups}
-        self._images = 0
-
-    def _add(self, group: str, use: int, values: Tensor) -> None:
-        sums = self._sums[group]
-        sums[use] = sums[use] + values if use in sums else values
-
-    def result(self) -> dict[str, Tensor]:
-        """Group name → ``(uses, channels)``; groups that pass no activation are left out."""
-        return {
-            name: torch.stack([sums[use] for use in sorted(sums)]) / self._images
-            for name, sums in self._sums.items()
-            if sums
-        }

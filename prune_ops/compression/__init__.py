@@ -1,7 +1,4 @@
-"""compression: ways to compress a network other than by its channels, as baselines of a search.
-
-To add one, write one file here with a :class:`Way`, and add one line to ``WAYS``.
-"""
+"""compression: ways to compress a network other than by its channels; see CONTRIBUTING.md."""
 
 from __future__ import annotations
 

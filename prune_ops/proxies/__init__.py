@@ -1,7 +1,6 @@
 """Proxies: each scores a whole policy without training it; higher = a better policy.
 
-To add one, write one file here with a :class:`Proxy`, and add one line to
-``PROXIES``; the contract test in ``tests/contracts`` covers it from there.
+Those that look at the same thing share a file. CONTRIBUTING.md says how to add one.
 """
 
 from __future__ import annotations
@@ -10,20 +9,12 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
-from prune_ops.proxies.adaptive_bn import AdaptiveBN
-from prune_ops.proxies.candidate import Proxy, PrunedCandidate
-from prune_ops.proxies.fisher import Fisher
-from prune_ops.proxies.grasp import GraSP
-from prune_ops.proxies.iso_damage import IsoDamage
+from prune_ops.proxies.accuracies import AdaptiveBN, Reconstructed
+from prune_ops.proxies.candidate import Proxy
+from prune_ops.proxies.damages import IsoDamage, PredictedDamage
+from prune_ops.proxies.data_free import Params, SynFlow
+from prune_ops.proxies.gradients import Fisher, GraSP, Snip, ZiCo
 from prune_ops.proxies.jacob_cov import JacobCov
-from prune_ops.proxies.params import Params
-from prune_ops.proxies.predicted_damage import PredictedDamage
-from prune_ops.proxies.reconstructed import Reconstructed
-from prune_ops.proxies.snip import Snip
-from prune_ops.proxies.synflow import SynFlow
-from prune_ops.proxies.zico import ZiCo
-
-__all__ = ["PROXIES", "PrunedCandidate", "Proxy", "check_proxies"]
 
 PROXIES: dict[str, Proxy] = {
     proxy.name: proxy
@@ -45,10 +36,7 @@ PROXIES: dict[str, Proxy] = {
 
 
 def check_proxies(names: Iterable[str], model: nn.Module, sizes: Sequence[int]) -> None:
-    """Refuse proxies whose needs are not met, before anything is measured.
-
-    Args:
-        sizes: images in each calibration batch.
+    """Refuse proxies whose needs calibration batches of these sizes, in images, do not meet.
 
     Raises:
         UserError: too few calibration batches; no convolution and no linear layer.

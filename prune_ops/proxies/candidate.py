@@ -25,10 +25,8 @@ class PrunedCandidate:
     """One policy, already cut, before any training.
 
     Attributes:
-        policy: the widths to judge.
-        space: its groups.
         scores: of every channel of the unpruned network, by the criterion that selects the kept.
-        pruned: the network that surgery made; a proxy leaves it unchanged.
+        pruned: the network that surgery made; no proxy changes it.
         calibration: batches ``(inputs, targets)`` of training data, on the network's device.
         held_out: batches of other training data, for a score that calibration must not have seen.
         damages: of every group of the unpruned network, measured by sensitivity ``iso_damage``;
@@ -67,11 +65,7 @@ class Proxy(ABC):
     batches: int = 0
 
     def __call__(self, candidate: PrunedCandidate) -> float:
-        """Higher for a better policy; ``nan`` if undefined. The candidate is left unchanged.
-
-        Raises:
-            UserError: the proxy's needs are not met.
-        """
+        """Higher for a better policy, ``nan`` if undefined; UserError if its needs are not met."""
         if self.batches:
             self.check(candidate.pruned, [items(inputs) for inputs, _ in candidate.calibration])
         return self.score(candidate)

@@ -38,11 +38,15 @@ class JacobCov(Proxy):
 
     def score(self, candidate: PrunedCandidate) -> float:
         inputs, _ = next(usable(candidate.calibration))
-        return correlation_score(torch.corrcoef(jacobians(candidate.pruned, inputs).double()))
+        correlation = torch.corrcoef(_jacobians(candidate.pruned, inputs).double())
+        if not correlation.isfinite().all():
+            return math.nan
+        v = torch.linalg.eigvalsh(correlation) + K
+        return -(v.log() + 1 / v).sum().item()
 
 
 @torch.enable_grad()
-def jacobians(model: nn.Module, inputs: Any) -> Tensor:
+def _jacobians(model: nn.Module, inputs: Any) -> Tensor:
     """``(images, pixels)``: the gradient of the sum of an image's outputs by its pixels."""
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         raise UserError(
@@ -54,11 +58,3 @@ def jacobians(model: nn.Module, inputs: Any) -> Tensor:
         flow = output_sum(forward(model, leaf.clone()))  # the first layer may work in place
         (gradient,) = torch.autograd.grad(flow, leaf, materialize_grads=True)
     return gradient.flatten(1)
-
-
-def correlation_score(correlation: Tensor) -> float:
-    """Of a correlation matrix ``(images, images)``."""
-    if not correlation.isfinite().all():
-        return math.nan
-    v = torch.linalg.eigvalsh(correlation) + K
-    return -(v.log() + 1 / v).sum().item()

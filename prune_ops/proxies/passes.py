@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 from typing import Any
 
 import torch
@@ -106,21 +106,19 @@ def _pass(
 def _outputs(model: nn.Module) -> Iterator[list[tuple[nn.Module, Tensor]]]:
     """The layers in order of use, with their outputs."""
     outputs: list[tuple[nn.Module, Tensor]] = []
+
+    def keep(layer: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        if output.requires_grad:
+            outputs.append((layer, output))
+        return output.clone()  # the next operation may work in place
+
     layers = [module for module in model.modules() if isinstance(module, _ConvNd | nn.Linear)]
-    hooks = [layer.register_forward_hook(partial(_keep, outputs)) for layer in layers]
+    hooks = [layer.register_forward_hook(keep) for layer in layers]
     try:
         yield outputs
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _keep(
-    outputs: list[tuple[nn.Module, Tensor]], layer: nn.Module, _inputs: object, output: Tensor
-) -> Tensor:
-    if output.requires_grad:
-        outputs.append((layer, output))
-    return output.clone()  # the next operation may work in place
 
 
 def _by_channel(layer: nn.Module, products: Tensor) -> Tensor:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from prune_ops.sensitivities.levels import first_within
-from prune_ops.sensitivities.sensitivity import Plan, Sensitivity, ablation
+from prune_ops.sensitivities.sensitivity import Plan, Sensitivity, ablation, first_within
 from spaces import Budget, Policy, Space
 from spaces.groups import ChannelGroup
 
@@ -50,9 +49,8 @@ class LayerDamage(Sensitivity):
             for g, d in zip(space.groups, means, strict=True)
         ]
 
-        def widths(level: float) -> list[int]:
-            counts = [max(int((factors <= -level).sum()), 1) for factors in needed]
-            return [g.choices[count - 1] for g, count in zip(space.groups, counts, strict=True)]
+        def chosen(level: float) -> list[int]:
+            return [max(int((factors <= -level).sum()) - 1, 0) for factors in needed]
 
         levels = -np.unique(np.concatenate([*needed, np.zeros(1)]))[::-1]
-        return first_within(space, levels, widths, budget)
+        return first_within(space, levels, chosen, budget)

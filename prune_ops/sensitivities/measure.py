@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import chain
 
 import numpy as np
 import torch
@@ -12,8 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from prune_ops.batches import Pair, read
 from prune_ops.running import logits
-from prune_ops.scores import Scores
-from prune_ops.select import ranked
+from prune_ops.scores import Scores, ranked
 from prune_ops.sensitivities import SENSITIVITIES
 from prune_ops.sensitivities.sensitivity import Ablation, Evaluation, Plan, Sensitivity
 from spaces import Space, copied, slice_model
@@ -56,32 +54,30 @@ def measure(
     """
     if missing := [name for name in sensitivities if name not in SENSITIVITIES]:
         raise unknown("sensitivity", missing[0], SENSITIVITIES)
-    chosen = [SENSITIVITIES[name] for name in sensitivities]
+    chosen = {name: SENSITIVITIES[name] for name in sensitivities}
     rankings = ranked(space, scores)
     plans = {
-        sensitivity.name: {
-            g.name: sensitivity.ablations(g, rankings[g.name], seed) for g in space.groups
-        }
-        for sensitivity in chosen
+        name: {g.name: each.ablations(g, rankings[g.name], seed) for g in space.groups}
+        for name, each in chosen.items()
     }
-    by_group = chain.from_iterable(plan.values() for plan in plans.values())
-    ablations = dict.fromkeys(chain.from_iterable(chain.from_iterable(by_group)))
+    every_plan = [plan for by_group in plans.values() for plan in by_group.values()]
+    ablations = dict.fromkeys(a for plan in every_plan for draws in plan for a in draws)
     model = copied(model).eval()
     evaluations = {}
     for number, ablation in enumerate((None, *ablations)):
         evaluations[ablation] = _evaluated(model, space, ablation, batches)
         done(number + 1, len(ablations) + 1)
     return {
-        s.name: {name: _damages(s, by_width, evaluations) for name, by_width in plan.items()}
-        for s, plan in zip(chosen, plans.values(), strict=True)
+        name: {group: _damages(chosen[name], plan, evaluations) for group, plan in by_group.items()}
+        for name, by_group in plans.items()
     }
 
 
 def _damages(
-    sensitivity: Sensitivity, by_width: Plan, evaluations: dict[Ablation | None, Evaluation]
+    sensitivity: Sensitivity, plan: Plan, evaluations: dict[Ablation | None, Evaluation]
 ) -> Tensor:
     whole = sensitivity.cost(evaluations[None])
-    costs = [np.mean([sensitivity.cost(evaluations[a]) for a in draws]) for draws in by_width]
+    costs = [np.mean([sensitivity.cost(evaluations[a]) for a in draws]) for draws in plan]
     return torch.tensor(costs, dtype=torch.float64) - whole
 
 
@@ -104,16 +100,15 @@ def _evaluated(
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: Sequence[Pair]) -> Evaluation:
     """The loss and the accuracy of a network, in its own mode."""
-    losses, hits, images = [], [], 0
+    losses, hits = [], []
     for batch in read(batches):
-        targets = batch.targets
-        outputs = logits(model, batch.inputs, targets, "a sensitivity").float()
-        losses.append(cross_entropy(outputs, targets, reduction="sum"))
-        hits.append((outputs.argmax(1) == targets).sum())
-        images += len(targets)
-    if not images:
+        outputs = logits(model, batch.inputs, batch.targets, "a sensitivity").float()
+        losses.append(cross_entropy(outputs, batch.targets, reduction="sum"))
+        hits.append(outputs.argmax(1) == batch.targets)
+    if not hits:
         raise UserError(
             "sensitivities need at least 1 image, but got none; give more training data"
         )
-    loss, correct = torch.stack(losses).sum(), torch.stack(hits).sum()
-    return Evaluation(loss.item() / images, correct.item() / images)
+    correct = torch.cat(hits)
+    loss = torch.stack(losses).sum().item() / len(correct)
+    return Evaluation(loss, correct.sum().item() / len(correct))

@@ -1,9 +1,4 @@
-"""surgery: policy + scores + model → a smaller model.
-
-To add one, write one file here with a class that satisfies :class:`Surgery`, and add one line to
-``SURGERIES``; the contract test in ``tests/contracts`` covers it from there. No surgery imports
-another.
-"""
+"""surgery: policy + scores + model → a smaller model. CONTRIBUTING.md says how to add one."""
 
 from __future__ import annotations
 
@@ -12,20 +7,33 @@ from collections.abc import Iterable
 from torch import nn
 
 from prune_ops.batches import Pair, read
-from prune_ops.scores import Scores
-from prune_ops.select import select
+from prune_ops.scores import Scores, select
 from prune_ops.surgery.fold_beta import FoldBeta
-from prune_ops.surgery.plain import Plain
-from prune_ops.surgery.protocol import Groups, Surgery
+from prune_ops.surgery.protocol import Batches, Groups, Surgery
 from prune_ops.surgery.reconstruct import Reconstruct
 from prune_ops.surgery.scale import Scale
 from spaces import Space
 from spaces.errors import UserError, unknown
 from spaces.policy import Policy
-from spaces.slicing import Selection, named_tensors, narrowed
+from spaces.slicing import Selection, cut, named_tensors, narrowed
 from spaces.space import knowing
 
-__all__ = ["SURGERIES", "Surgery", "operate", "prune", "step"]
+
+class Plain:
+    """The mechanical cut: the kept weights, biases and statistics are those of the model."""
+
+    name = "plain"
+    needs_images = False
+
+    def __call__(
+        self,
+        model: nn.Module,
+        groups: Groups,
+        selection: Selection,
+        batches: Batches,  # noqa: ARG002
+    ) -> nn.Module:
+        return cut(model, groups, selection)
+
 
 _ALL: tuple[Surgery, ...] = (Plain(), FoldBeta(), Scale(), Reconstruct())
 

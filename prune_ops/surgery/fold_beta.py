@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prune_ops.least_squares import finite
-from prune_ops.output_tracer import Call, OutputTracer
 from prune_ops.running import forward
 from prune_ops.surgery.protocol import Batches, Groups, eval_copy, readers, removed
+from prune_ops.tracing import Call, OutputTracer
 from spaces import copied
 from spaces.groups import ChannelGroup
-from spaces.slicing import Selection, cut
+from spaces.slicing import Selection, cut, named_tensors
 
 
 class FoldBeta:
@@ -43,9 +43,9 @@ class FoldBeta:
         self, model: nn.Module, groups: Groups, selection: Selection, batches: Batches
     ) -> nn.Module:
         silenced, folded = copied(model), copied(model)
-        names = {id(tensor): name for name, tensor in _tensors(silenced).items()}
+        names = {id(tensor): name for name, tensor in named_tensors(silenced).items()}
         tracer = _ShiftTracer(_silence(silenced, groups, selection))
-        network, tensors = eval_copy(silenced), _tensors(folded)
+        network, tensors = eval_copy(silenced), named_tensors(folded)
         with torch.no_grad():
             with tracer:
                 for batch in batches:
@@ -59,8 +59,7 @@ class FoldBeta:
 class _ShiftTracer(OutputTracer):
     """``shifts``: id of a bias or running mean → the sum of its shifts over images, their number.
 
-    Args:
-        lost: weight → the same, zero where it reads channels that are kept.
+    ``lost``: weight → the part of it that reads removed channels, zero elsewhere.
     """
 
     def __init__(self, lost: Mapping[nn.Parameter, Tensor]) -> None:
@@ -102,7 +101,3 @@ def _silence(
             positions = torch.as_tensor(member.index[lost].ravel(), device=mask.device)
             mask.index_fill_(member.dim, positions, 1)
     return {weight: weight.detach() * mask for weight, mask in masks.items()}
-
-
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    return dict(model.named_parameters()) | dict(model.named_buffers())

@@ -40,7 +40,6 @@ class Surgery(Protocol):
             selection: the channels to keep; groups left out stay whole.
             batches: at least one, none of them empty, if ``needs_images``; else unused.
         """
-        ...
 
 
 def removed(

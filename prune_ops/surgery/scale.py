@@ -7,18 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from prune_ops.contributions import (
-    SAMPLES,
-    Layer,
-    LayerTracer,
-    by_channel,
-    by_input,
-    reads,
-    sampled,
-)
+from prune_ops.contributions import Layer, contributions, reads
 from prune_ops.least_squares import least_squares
 from prune_ops.running import forward
 from prune_ops.surgery.protocol import Batches, Groups, eval_copy, removed
+from prune_ops.tracing import LayerTracer
 from spaces import copied
 from spaces.groups import ChannelGroup, Member
 from spaces.slicing import Selection, cut
@@ -73,8 +66,8 @@ def _grams(model: nn.Module, read: Read, batches: Batches) -> Mapping[nn.Paramet
     images = 0
 
     def add(weight: nn.Parameter, layer: Layer) -> None:
-        parts = by_input(layer, sampled(layer, SAMPLES * images, generator))
-        x = torch.cat([by_channel(member, parts) for _, member in read[weight]], 1).double()
+        members = [member for _, member in read[weight]]
+        x = torch.cat(contributions(layer, members, images, generator), 1)
         grams[weight].addmm_(x.T, x)
 
     network = eval_copy(model)
@@ -102,6 +95,5 @@ def _scales(gram: Tensor, kept: Tensor) -> Tensor:
 def _multiply(weight: Tensor, member: Member, scales: Tensor) -> None:
     """Multiply the member's channel slices by their scales, in place."""
     factors = scales.new_ones(weight.shape[member.dim])
-    for position in torch.as_tensor(member.index.T, device=weight.device):
-        factors[position] = scales
+    factors[torch.as_tensor(member.index, device=weight.device)] = scales[:, None]
     weight.mul_(factors.reshape(-1, *[1] * (weight.ndim - 1 - member.dim)))

@@ -16,8 +16,8 @@ from torch import nn
 
 import spaces
 from prune_ops.calibrate import collect
-from prune_ops.collectors import forward
-from prune_ops.contributions import Layer, LayerTracer, by_input, sampled
+from prune_ops.contributions import Layer, by_input, sampled
+from prune_ops.tracing import LayerTracer
 
 
 def uses_of(module, inputs):
@@ -139,7 +139,7 @@ def gram_of(model, space, batches, seed=0):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_gram_matrix_equals_one_of_layers_run_channel_by_channel(name, monkeypatch):
     """Over all outputs, of every layer that reads the group."""
-    monkeypatch.setattr(forward, "sampled", every_output)
+    monkeypatch.setattr("prune_ops.contributions.sampled", every_output)
     torch.manual_seed(0)
     model = SMALL[name]().eval()
     space = spaces.discover(model, (torch.zeros(1, 3, 8, 8),))
@@ -198,7 +198,7 @@ def test_the_sampled_gram_matrix_comes_near_that_of_all_outputs(residual, monkey
     model, space = residual
     batch = torch.randn(300, 3, 8, 8), torch.zeros(300, dtype=torch.long)
     some = gram_of(model, space, [batch])["conv1.0"] / (10 * 300)
-    monkeypatch.setattr(forward, "sampled", every_output)
+    monkeypatch.setattr("prune_ops.contributions.sampled", every_output)
     all_of_them = gram_of(model, space, [batch])["conv1.0"] / (300 * 16 * 64)
     assert (some - all_of_them).norm() < 0.1 * all_of_them.norm()
 

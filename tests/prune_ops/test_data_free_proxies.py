@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import prune_ops
+from prune_ops.proxies.data_free import synaptic_scores
 from prune_ops.proxies.jacob_cov import K
-from prune_ops.proxies.synflow import synaptic_scores
 from spaces import UserError
 
 

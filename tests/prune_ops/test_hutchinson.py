@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 import prune_ops
 from prune_ops.calibrate import collect
-from prune_ops.collectors.curvature import DRAWS
+from prune_ops.collectors.gradients import DRAWS
 from spaces.errors import UserError
 
 NAME = "second_order_hutchinson"

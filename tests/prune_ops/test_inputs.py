@@ -15,15 +15,14 @@ from torch import nn
 
 import prune_ops
 import spaces
-from prune_ops.surgery import operate, reconstruct, scale
+from prune_ops.surgery import operate, reconstruct
 
 
 @pytest.fixture(autouse=True)
 def every_position(monkeypatch):
     """What is drawn depends on which dim is first; what is found must not."""
     monkeypatch.setattr(reconstruct, "SAMPLES", 10_000)
-    monkeypatch.setattr(scale, "sampled", every_output)
-    monkeypatch.setattr("prune_ops.collectors.forward.sampled", every_output)
+    monkeypatch.setattr("prune_ops.contributions.sampled", every_output)
 
 
 @cache

@@ -12,7 +12,7 @@ from sklearn.linear_model import Lasso
 from torch import nn
 
 import prune_ops
-from prune_ops.criteria.lasso import entry_penalties
+from prune_ops.criteria.contributions import entry_penalties
 from spaces.errors import UserError
 
 

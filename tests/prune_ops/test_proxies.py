@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import prune_ops
-from prune_ops.proxies.adaptive_bn import MAX_BATCHES, recalibrated
+from prune_ops.proxies.accuracies import MAX_BATCHES, recalibrated
 from prune_ops.running import accuracy
 from spaces import Policy, UserError, discover
 

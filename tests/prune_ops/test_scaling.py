@@ -10,7 +10,7 @@ from oracles import every_output
 from torch import nn
 
 import spaces
-from prune_ops.surgery import operate, scale
+from prune_ops.surgery import operate
 
 IMAGES = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -31,7 +31,7 @@ def contributions(layer, inputs):
 
 @pytest.fixture
 def plain(monkeypatch):
-    monkeypatch.setattr(scale, "sampled", every_output)
+    monkeypatch.setattr("prune_ops.contributions.sampled", every_output)
     torch.manual_seed(0)
     model = SMALL["Plain"]().eval()
     groups = spaces.discover(model, (IMAGES[:1],)).groups

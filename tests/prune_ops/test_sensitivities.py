@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import prune_ops
-from prune_ops.sensitivities.levels import AT_MOST, measured_widths, on_lattice
+from prune_ops.sensitivities.sensitivity import AT_MOST, measured_widths, on_lattice
 from spaces import Budget, UserError, discover
 from spaces.groups import ChannelGroup, lattice
 

@@ -15,7 +15,7 @@ from torch import nn
 
 import prune_ops
 import spaces
-from prune_ops.criteria.thinet import removal_order
+from prune_ops.criteria.contributions import removal_order
 from spaces.errors import UserError
 
 

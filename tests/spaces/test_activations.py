@@ -9,7 +9,7 @@ from networks import SMALL
 from torch import nn
 
 import spaces
-from prune_ops.activation_tracer import ActivationTracer, of_channels
+from prune_ops.tracing import ActivationTracer, of_channels
 from spaces import ModelError
 
 

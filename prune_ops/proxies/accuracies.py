@@ -1,8 +1,8 @@
-"""adaptive_bn: accuracy before any training, with BatchNorm statistics of the pruned network."""
+"""adaptive_bn and reconstructed: accuracy on held-out training data, before any training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import torch
@@ -12,14 +12,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from prune_ops.batches import Pair, read
 from prune_ops.proxies.candidate import Proxy, PrunedCandidate
 from prune_ops.running import accuracy, forward
+from prune_ops.surgery import prune
 from spaces import copied
 from spaces.errors import UserError
+from spaces.inputs import items, part
 
 MAX_BATCHES = 100
+IMAGES = 256
+"""Images to reconstruct from; as many as calibration has by default."""
 
 
 class AdaptiveBN(Proxy):
-    """The pruned network's accuracy (0..1) on held-out training data, its statistics adapted.
+    """The pruned network's accuracy (0..1), its BatchNorm statistics adapted.
 
     The inherited running statistics are those of the unpruned network, with which accuracy is
     nearly meaningless. So they are reset and estimated from at most ``MAX_BATCHES`` calibration
@@ -61,3 +65,37 @@ def recalibrated(model: nn.Module, batches: Iterable[Pair]) -> nn.Module:
             "give more training data"
         )
     return model.eval()
+
+
+class Reconstructed(Proxy):
+    """The accuracy (0..1) of the policy cut by surgery ``reconstruct``, whatever the search's is.
+
+    A brief training first restores what a linear map of the kept channels can restore, and
+    reconstruction finds the best such map of every layer. So this measures what the widths allow to
+    be learnt.
+
+    Reconstruction: He et al., ICCV 2017; see the surgery. That its accuracy judges widths is our
+    own finding, measured in ``benchmarks/trust.py``.
+    """
+
+    name = "reconstructed"
+
+    def score(self, candidate: PrunedCandidate) -> float:
+        if candidate.model is None:
+            raise UserError(
+                "proxy 'reconstructed' cuts the unpruned network itself, but the candidate has "
+                "none; give it as model"
+            )
+        cut = candidate.model, candidate.space, candidate.policy, candidate.scores
+        images = _first(candidate.calibration)
+        return accuracy(prune(*cut, "reconstruct", images).eval(), candidate.held_out)
+
+
+def _first(batches: Iterable[Pair]) -> Iterator[Pair]:
+    """The first ``IMAGES`` images."""
+    left = IMAGES
+    for inputs, targets in batches:
+        yield part(inputs, 0, left), part(targets, 0, left)
+        left -= items(inputs)
+        if left <= 0:
+            return

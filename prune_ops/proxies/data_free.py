@@ -1,4 +1,4 @@
-"""synflow: the strength of the paths through the pruned network, independent of data."""
+"""params and synflow: the pruned network's size and the strength of its paths, without data."""
 
 from __future__ import annotations
 
@@ -22,6 +22,22 @@ from spaces.inputs import part, tensors
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
+class Params(Proxy):
+    """The number of parameters of the pruned network, a shared one counted once.
+
+    It is the control: most proxies grow with it, and one that ranks policies of equal FLOPs no
+    better is not worth its cost.
+
+    Compared with in: Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021; White
+    et al., A Deeper Look at Zero-Cost Proxies for Lightweight NAS, ICLR Blog Track 2022.
+    """
+
+    name = "params"
+
+    def score(self, candidate: PrunedCandidate) -> float:
+        return float(sum(parameter.numel() for parameter in candidate.pruned.parameters()))
+
+
 class SynFlow(Proxy):
     """Σ |w ⊙ ∂R/∂w| over the weights of all convolutions and linear layers, R = 1ᵀ Π|W| 1.
 
@@ -31,14 +47,12 @@ class SynFlow(Proxy):
     with the product of its weights, so that fewer channels always score lower.
 
     It is computed in double precision: with fresh weights it is 3e25 for ResNet-20, 2e71 for
-    ResNet-56, where float overflows (3e38), and 2e227 for ResNet-152; double ends at 2e308.
+    ResNet-56, where float overflows (3e38), and 2e227 for ResNet-152; double ends at 2e308, and
+    beyond that the network is refused.
 
     Definition: Tanaka et al., Pruning neural networks without any data by iteratively conserving
     synaptic flow, NeurIPS 2020, summed over the network as in Abdelfattah et al., Zero-Cost Proxies
     for Lightweight NAS, ICLR 2021.
-
-    Raises:
-        UserError: a network so deep that the score overflows.
     """
 
     name = "synflow"
