@@ -22,7 +22,7 @@ import search
 from results.contrasts import verdict
 from results.report.blocks import Document
 from results.report.markdown import markdown
-from results.report.sections import comparison
+from results.report.sections import section
 from search.comparison.config import STRUCTURES
 from search.folder import finished
 from search.task.task import Task
@@ -89,7 +89,7 @@ def _write(run: results.Run, task: Task, args: argparse.Namespace) -> None:
         f"{args.finetune_epochs}, {args.trials} trials of up to {args.rungs[-1]} epochs; "
         f"device {run.provenance.device}, commit {run.provenance.commit}."
     )
-    document = Document("Rethinking pruning, measured", words, [comparison.section(run)])
+    document = Document("Rethinking pruning, measured", words, [section("comparison", run)])
     text, pictures = markdown(document, "figures")
     (out / "README.md").write_text(text)
     for path, svg in pictures.items():

@@ -1,4 +1,4 @@
-"""The trainings of a comparison at one budget, by structure and arm.
+"""The trainings of a comparison, by structure and arm.
 
 >>> board = Board(comparison, "0.5")
 >>> board.accuracy(board.best, "finetune")
@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
 
 from results.arms import ARMS
 from results.comparison import ArmRecord, Comparison
@@ -92,3 +94,46 @@ def _in_options(comparison: Comparison, r: ArmRecord) -> bool:
 
 def _way(r: ArmRecord) -> tuple[object, ...]:
     return r.policy, r.weights, r.criterion, r.lr, r.epochs
+
+
+@dataclass(frozen=True, slots=True)
+class ArmMean:
+    """One structure in one arm.
+
+    Attributes:
+        first: the first of its trainings; FLOPs are of one seed.
+        accuracy: on the test split, of the seeds that did not fail.
+        failed: how many seeds did.
+        total_relative: ``first.total_flops`` in multiples of the unpruned network's own training;
+            ``nan`` where no record says what that took.
+    """
+
+    first: ArmRecord
+    accuracy: tuple[float, ...]
+    failed: int
+    total_relative: float
+
+
+def means(comparison: Comparison) -> list[ArmMean]:
+    """One for each budget, structure and arm."""
+    unpruned, every = unpruned_flops(comparison) or math.nan, []
+    for _, _, records in (p for b in comparison.budgets for p in Board(comparison, b).places):
+        accuracy = tuple(r.test_accuracy for r in records if math.isfinite(r.test_accuracy))
+        failed, relative = len(records) - len(accuracy), records[0].total_flops / unpruned
+        every.append(ArmMean(records[0], accuracy, failed, relative))
+    return every
+
+
+def unpruned_flops(comparison: Comparison) -> int:
+    """Multiply-adds of the unpruned network's own training; 0 where no record says.
+
+    It is what inherited weights took; Scratch-E, as many epochs of a smaller network, tells it too.
+    The sparse training that slimming inherits from is another one and counts only if nothing else
+    says.
+    """
+    inheriting = [r for r in comparison.arms if r.inherited_flops]
+    inherited = (r.inherited_flops for r in inheriting if r.criterion != "slimming")
+    sparse = (r.inherited_flops for r in inheriting)
+    fresh = (r for r in comparison.arms if r.arm == "scratch-e" and r.flops_fraction)
+    by_epochs = (round(r.training_flops / r.flops_fraction) for r in fresh)
+    return next(chain(inherited, by_epochs, sparse), 0)

@@ -1,9 +1,5 @@
 """Records ↔ JSON text, driven by the annotations of frozen dataclasses.
 
->>> text = to_json(record)
->>> from_json(TrialRecord, text) == record
-True
-
 A field that the text lacks takes its default, so that what older versions wrote can be read. One
 that has another name there says so where it is declared: ``field(metadata=was("regardless"))``.
 """
@@ -32,31 +28,21 @@ class Stored:
 
     def to_json(self) -> str:
         """One JSON object; values that are not finite become strings, as JSON has none."""
-        return to_json(self)
+        return json.dumps(plain(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The record that ``to_json`` wrote, in this version or in an older one."""
-        return from_json(cls, text)
+        """The record that ``to_json`` wrote, in this version or in an older one.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: the text is damaged.
+        """
+        return build(cls, json.loads(text))
 
 
 def was(name: str) -> dict[str, str]:
     """Metadata of a field that older versions wrote under another name."""
     return {"was": name}
-
-
-def to_json(record: Any) -> str:
-    """One JSON object; values that are not finite become strings, as JSON has none."""
-    return json.dumps(plain(record))
-
-
-def from_json(kind: type[T], text: str) -> T:
-    """The record of this type that ``to_json`` wrote.
-
-    Raises:
-        ValueError, TypeError, KeyError, AttributeError: the text is damaged.
-    """
-    return build(kind, json.loads(text))
 
 
 def plain(value: Any) -> Any:
@@ -76,11 +62,7 @@ def plain(value: Any) -> Any:
 
 
 def build(kind: type[T], raw: Mapping[str, Any], *, strict: bool = True) -> T:
-    """A dataclass from the values of its fields in JSON's own types.
-
-    Args:
-        strict: whether a value that is of no field is an error.
-    """
+    """A dataclass from its fields in JSON's own types; ``strict`` refuses what is of no field."""
     hints, values = hints_of(typing.cast(Hashable, kind)), {}
     left = dict(raw)
     for f in fields(kind):  # type: ignore[arg-type]

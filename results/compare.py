@@ -46,18 +46,18 @@ def _verdict(
 ) -> Verdict:
     uniform = next((f for f in finals if f.role == "uniform"), None)
     searched = chosen(finals)
+    comparison = None
     if uniform is None or searched is None:
         missing = "uniform" if searched else "searched" if uniform else "searched or uniform"
         clause = f"there is no verdict: no {missing} widths were trained to the end"
-        return Verdict(budget, None, f"At budget {budget} {clause}.")
-    if searched.candidate == uniform.candidate:
+    elif searched.candidate == uniform.candidate:
         clause = "the search found nothing better than uniform widths"
-        return Verdict(budget, None, f"At budget {budget} {clause}.")
-    comparison = paired(_by_seed(searched), _by_seed(uniform))
-    left, right, both = sides(searched.criterion, uniform.criterion)
-    clause = comparison.sentence(
-        left, right, plural=True, both=both, adjusted=adjusted, comparisons=comparisons
-    )
+    else:
+        comparison = paired(by_seed(searched), by_seed(uniform))
+        left, right, both = sides(searched.criterion, uniform.criterion)
+        clause = comparison.sentence(
+            left, right, plural=True, both=both, adjusted=adjusted, comparisons=comparisons
+        )
     return Verdict(budget, comparison, f"At budget {budget} {clause}.")
 
 
@@ -81,5 +81,6 @@ def chosen(finals: Iterable[FinalRecord]) -> FinalRecord | None:
     return max(searched, key=lambda f: f.best, default=None)
 
 
-def _by_seed(final: FinalRecord) -> dict[int, float]:
+def by_seed(final: FinalRecord) -> dict[int, float]:
+    """Seed to test accuracy."""
     return dict(zip(final.seeds, final.test_accuracy, strict=True))

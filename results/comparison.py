@@ -1,8 +1,4 @@
-"""The records of a comparison: one for every network that it trained.
-
->>> {record.structure for record in run.compared.arms}
-{'trial 12', 'uniform'}
-"""
+"""The records of a comparison: one for every network that it trained."""
 
 from __future__ import annotations
 
@@ -145,9 +141,3 @@ class Comparison(Stored):
             "a bootstrap was asked for, but the intervals are Student-t: over few seeds those of a "
             "bootstrap are too narrow to bear a claim"
         )
-
-    @property
-    def test_reads(self) -> int:
-        """How many trained networks were tested, each once, including those thrown away."""
-        read = (r for r in self.arms if not math.isnan(r.test_accuracy))
-        return self.earlier_reads + len({r.training for r in read})

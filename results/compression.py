@@ -6,10 +6,6 @@
 | ``channels`` | the weights of the channels that stay, as float32 | fewer |
 | ``magnitude`` | the largest weights, and where they belong | all |
 | ``ternary`` | two bits a weight, one float32 a layer | all |
-
->>> record = CompressionBaseline.from_json(text)
->>> record.name, record.nonzero, record.bytes
-('magnitude at 0.5', 34918, 149240)
 """
 
 from __future__ import annotations
@@ -23,12 +19,7 @@ from results.codec import Stored
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What the report says about a way to compress.
-
-    Attributes:
-        label: of its networks, in a table.
-        note: how it was done, whole sentences.
-    """
+    """What the report says about a way to compress: in a table, and in whole sentences."""
 
     label: str
     note: str = ""

@@ -18,25 +18,23 @@ in all. Where it is not as much, sentences say how much it is.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Literal
 
 from results import text
-from results.arms import ARMS, FineTune, RandomChannels, ScratchBPlus
+from results.arms import ARMS
 from results.board import Board, By
 from results.compare import sides
 from results.comparison import Comparison
 from results.paired import Paired, holm, paired
 
 Family = Literal["planned", "further"]
-Widths = Literal["searched", "uniform"]
-Weights = Literal["inherited", "fresh"]
 
-INHERITED, FRESH = FineTune.name, ScratchBPlus.name
+INHERITED, FRESH = "finetune", "scratch-b+"
 """The arms of the 2×2."""
-DRAWN = RandomChannels.name
+DRAWN = "random-channels"
 
 SAME_COMPUTATION = 0.02
 """Two amounts of computation that differ by no more than this share of the larger are the same."""
@@ -96,43 +94,17 @@ class Contrast:
         return f"At budget {self.budget}{self.where and f', {self.where}'}, {clause}."
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One of the four of the 2×2; ``accuracy`` is on the test split, one value a seed, 0..1."""
-
-    widths: Widths
-    weights: Weights
-    structure: str
-    arm: str
-    accuracy: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """``nan`` without a value."""
-        return statistics.fmean(self.accuracy) if self.accuracy else math.nan
-
-    @property
-    def deviation(self) -> float:
-        """Sample standard deviation over seeds; ``nan`` for fewer than two."""
-        return statistics.stdev(self.accuracy) if len(self.accuracy) > 1 else math.nan
-
-
 def contrasts(comparison: Comparison) -> list[Contrast]:
     """Every contrast of every budget, the planned ones first.
 
     A planned one that cannot be made says why in its ``note``. Of the further ones those are left
     out that cannot be made, whose sides are the same trainings, or that were there already.
     """
-    boards = [Board(comparison, budget) for budget in comparison.budgets]
+    budgets = comparison.budgets
+    boards = [Board(comparison, budget) for budget in budgets]
     planned = _corrected([c for b in boards for c in (_weights(b), _widths(b), _channels(b))])
     further = _corrected([c for b in boards for c in _further(b)])
-    return [
-        c
-        for budget in comparison.budgets
-        for family in (planned, further)
-        for c in family
-        if c.budget == budget
-    ]
+    return sorted([*planned, *further], key=lambda c: budgets.index(c.budget))
 
 
 def fresh_computation(places: Iterable[tuple[Board, str | None]]) -> float:
@@ -164,82 +136,74 @@ def _corrected(family: Sequence[Contrast]) -> list[Contrast]:
     return [replace(c, adjusted=p, comparisons=m) for c, p in zip(family, adjusted, strict=True)]
 
 
+def two_by_two(board: Board) -> tuple[By, By, By, By]:
+    """Searched widths with inherited and with fresh weights, then uniform ones, as far as any."""
+    searched = board.accuracy(board.best, INHERITED), board.accuracy(board.best, FRESH)
+    return *searched, board.accuracy("uniform", INHERITED), board.accuracy("uniform", FRESH)
+
+
 def _weights(board: Board) -> Contrast:
-    alike = _same(board, (board.best, INHERITED), ("uniform", INHERITED))
-    contrast = _contrast(
+    searched, searched_fresh, uniform, uniform_fresh = two_by_two(board)
+    return _planned(
         board,
         "weights",
-        ARMS[INHERITED].meaning,
-        _meaning(FRESH, board, board.best, "uniform"),
-        where="in uniform widths" if alike else "over searched and uniform widths",
+        (ARMS[INHERITED].meaning, _meaning(FRESH, board, board.best, "uniform")),
+        (_mean(searched, uniform), _mean(searched_fresh, uniform_fresh)),
+        _no_verdict("inherited weights", _missing(board)),
+        where="in uniform widths" if _one_widths(board) else "over searched and uniform widths",
     )
-    cells = _four(board)
-    inherited = _mean(cells["searched", "inherited"], cells["uniform", "inherited"])
-    fresh = _mean(cells["searched", "fresh"], cells["uniform", "fresh"])
-    return _judged(contrast, "inherited weights", _missing(board), inherited, fresh)
 
 
 def _widths(board: Board) -> Contrast:
-    why, where = _missing(board), "over inherited and fresh weights"
+    searched, searched_fresh, uniform, uniform_fresh = two_by_two(board)
+    note = _no_verdict("searched widths", _missing(board))
     criteria = [board.criterion(structure, INHERITED) for structure in (board.best, "uniform")]
-    left, right, both = sides("", "") if why else sides(*criteria)
-    contrast = _contrast(board, "widths", left, right, where=where, plural=True, both=both)
-    if not why and _same(board, (board.best, INHERITED), ("uniform", INHERITED)):
-        same = "the best that the search found are the uniform widths themselves"
-        return replace(contrast, where="", note=same)
-    cells = _four(board)
-    searched = _mean(cells["searched", "inherited"], cells["searched", "fresh"])
-    uniform = _mean(cells["uniform", "inherited"], cells["uniform", "fresh"])
-    return _judged(contrast, "searched widths", why, searched, uniform)
+    left, right, both = sides("", "") if note else sides(*criteria)
+    if not note and _one_widths(board):
+        note = "the best that the search found are the uniform widths themselves"
+    means = _mean(searched, searched_fresh), _mean(uniform, uniform_fresh)
+    where = "over inherited and fresh weights"
+    return _planned(board, "widths", (left, right), means, note, where, plural=True, both=both)
 
 
 def _channels(board: Board) -> Contrast:
-    left, right = "the chosen channels", "channels drawn at random"
-    where = "inside the searched widths"
-    contrast = _contrast(board, "channels", left, right, where=where, plural=True)
-    why = _lacking(board, [("searched", INHERITED), ("searched", DRAWN)])
-    if not why and _same(board, (board.best, INHERITED), (board.best, DRAWN)):
-        same = "channels were drawn at random in the run itself, so there is no choice to judge"
-        return replace(contrast, where="", note=same)
-    if not why:
-        left = f"the channels chosen by {board.criterion(board.best, INHERITED)}"
-        contrast = replace(contrast, left=left, right="ones drawn at random")
-    chosen, drawn = (board.accuracy(board.best, arm) for arm in (INHERITED, DRAWN))
-    return _judged(contrast, "the choice of channels", why, chosen, drawn)
+    chosen, drawn = (board.best, INHERITED), (board.best, DRAWN)
+    needed = [("searched", INHERITED), ("searched", DRAWN)]
+    note = _no_verdict("the choice of channels", _lacking(board, needed))
+    said = "the chosen channels", "channels drawn at random"
+    if not note and board.ways(*chosen) == board.ways(*drawn):
+        note = "channels were drawn at random in the run itself, so there is no choice to judge"
+    elif not note:
+        said = f"the channels chosen by {board.criterion(*chosen)}", "ones drawn at random"
+    both = board.accuracy(*chosen), board.accuracy(*drawn)
+    return _planned(board, "channels", said, both, note, "inside the searched widths", plural=True)
 
 
-def _contrast(
-    board: Board, name: str, left: str, right: str, family: Family = "planned", **more: Any
+def _planned(
+    board: Board,
+    name: str,
+    said: tuple[str, str],
+    sides: tuple[By, By],
+    note: str,
+    where: str,
+    **words: Any,
 ) -> Contrast:
-    """Without a difference yet."""
-    return Contrast(board.budget, family, name, left, right, paired({}, {}), **more)
+    """With the difference of the sides, or with the note why there is none."""
+    if note:
+        return Contrast(board.budget, "planned", name, *said, paired({}, {}), note=note, **words)
+    return Contrast(board.budget, "planned", name, *said, paired(*sides), where=where, **words)
 
 
-def _judged(contrast: Contrast, subject: str, why: str, left: By, right: By) -> Contrast:
-    """With its difference, or with ``why`` there is no verdict on its subject."""
-    if why:
-        note = f"there is no verdict on {subject}: {why}"
-        return replace(contrast, where="", note=note)
-    return replace(contrast, paired=paired(left, right))
-
-
-def _four(board: Board) -> dict[tuple[Widths, Weights], dict[int, float]]:
-    """Seed to accuracy of each cell of the 2×2."""
-    return {
-        ("searched", "inherited"): board.accuracy(board.best, INHERITED),
-        ("searched", "fresh"): board.accuracy(board.best, FRESH),
-        ("uniform", "inherited"): board.accuracy("uniform", INHERITED),
-        ("uniform", "fresh"): board.accuracy("uniform", FRESH),
-    }
+def _no_verdict(subject: str, why: str) -> str:
+    return f"there is no verdict on {subject}: {why}" if why else ""
 
 
 def _missing(board: Board) -> str:
     """Why the 2×2 cannot be filled; empty if it can."""
-    widths: tuple[Widths, ...] = ("searched", "uniform")
-    return _lacking(board, [(w, arm) for w in widths for arm in (INHERITED, FRESH)])
+    return _lacking(board, [*product(("searched", "uniform"), (INHERITED, FRESH))])
 
 
-def _lacking(board: Board, needed: Sequence[tuple[Widths, str]]) -> str:
+def _lacking(board: Board, needed: Sequence[tuple[str, str]]) -> str:
     """Which trainings a contrast would take and has not; empty if they share a seed."""
     name = {"searched": board.best, "uniform": "uniform"}
     have = {place: board.accuracy(name[place[0]], place[1]).keys() for place in needed}
@@ -250,92 +214,73 @@ def _lacking(board: Board, needed: Sequence[tuple[Widths, str]]) -> str:
     return "" if shared else "its trainings share no seed that succeeded with all of them"
 
 
-def _same(board: Board, a: tuple[str | None, str], b: tuple[str | None, str]) -> bool:
-    return board.ways(*a) == board.ways(*b)
+def _one_widths(board: Board) -> bool:
+    """Whether the searched widths and the uniform ones share their trainings."""
+    return board.ways(board.best, INHERITED) == board.ways("uniform", INHERITED)
 
 
-def _mean(a: By, b: By) -> dict[int, float]:
+def _mean(a: By, b: By) -> By:
     return {seed: (a[seed] + b[seed]) / 2 for seed in a.keys() & b}
 
 
-def _minus(a: By, b: By) -> dict[int, float]:
+def _minus(a: By, b: By) -> By:
     return {seed: a[seed] - b[seed] for seed in a.keys() & b}
 
 
 def _further(board: Board) -> Iterator[Contrast]:
-    yield from _interaction(board)
-    pairs = [*_between_arms(board), *_between_structures(board)]
+    if not _missing(board) and not _one_widths(board):
+        yield _interaction(board)
     seen: set[object] = set()
-    for left, right, contrast in pairs:
+    for left, right, name, said, where in (*_between_arms(board), *_between_structures(board)):
         ways = board.ways(*left), board.ways(*right)
         difference = paired(board.accuracy(*left), board.accuracy(*right))
         if difference.n and ways[0] != ways[1] and ways not in seen:
             seen.add(ways)
-            yield replace(contrast, paired=difference)
+            yield Contrast(board.budget, "further", name, *said, difference, where=where)
 
 
-def _interaction(board: Board) -> Iterator[Contrast]:
+def _interaction(board: Board) -> Contrast:
     """Whether inherited weights are worth more in searched widths than in uniform ones."""
-    if _missing(board) or _same(board, (board.best, INHERITED), ("uniform", INHERITED)):
-        return
-    cells = _four(board)
-    searched = _minus(cells["searched", "inherited"], cells["searched", "fresh"])
-    uniform = _minus(cells["uniform", "inherited"], cells["uniform", "fresh"])
-    contrast = _contrast(
-        board,
+    searched, searched_fresh, uniform, uniform_fresh = two_by_two(board)
+    return Contrast(
+        board.budget,
+        "further",
         "interaction",
         "what inherited weights bring in searched widths",
         "what they bring in uniform ones",
-        "further",
+        paired(_minus(searched, searched_fresh), _minus(uniform, uniform_fresh)),
         words=("larger", "smaller"),
     )
-    yield replace(contrast, paired=paired(searched, uniform))
 
 
 Place = tuple[str, str]
+Pair = tuple[Place, Place, str, tuple[str, str], str]
+"""Two places of a board; then the name of their contrast, its sides, and where."""
 
 
-def _between_arms(board: Board) -> Iterator[tuple[Place, Place, Contrast]]:
+def _between_arms(board: Board) -> Iterator[Pair]:
     """Fine-tuning against every other arm of the same structure."""
     for structure in board.structures:
+        where = "uniform widths" if structure == "uniform" else f"the widths of {structure}"
         for arm in ARMS:
             planned = structure == board.best and arm == DRAWN
             if arm != INHERITED and not planned:
-                contrast = _contrast(
-                    board,
-                    f"{structure}: {INHERITED} - {arm}",
-                    ARMS[INHERITED].meaning,
-                    _meaning(arm, board, structure),
-                    "further",
-                    where=f"with {_widths_of(structure)}",
-                )
-                yield (structure, INHERITED), (structure, arm), contrast
+                name = f"{structure}: {INHERITED} - {arm}"
+                said = ARMS[INHERITED].meaning, _meaning(arm, board, structure)
+                yield (structure, INHERITED), (structure, arm), name, said, f"with {where}"
 
 
-def _between_structures(board: Board) -> Iterator[tuple[Place, Place, Contrast]]:
+def _between_structures(board: Board) -> Iterator[Pair]:
     """The best searched structure against those of other methods, in the same arm."""
     best = board.best
     if best is None:
         return
     for rival in board.rivals:
+        other = "the uniform one" if rival == "uniform" else f"that of {rival}"
         for arm in ARMS:
-            contrast = _contrast(
-                board,
-                f"{arm}: {best} - {rival}",
-                f"the searched structure ({best})",
-                _structure_of(rival),
-                "further",
-                where=f"by {_meaning(arm, board, best, rival)}",
-            )
-            yield (best, arm), (rival, arm), contrast
-
-
-def _widths_of(structure: str) -> str:
-    return "uniform widths" if structure == "uniform" else f"the widths of {structure}"
-
-
-def _structure_of(name: str) -> str:
-    return "the uniform one" if name == "uniform" else f"that of {name}"
+            said = f"the searched structure ({best})", other
+            where = f"by {_meaning(arm, board, best, rival)}"
+            yield (best, arm), (rival, arm), f"{arm}: {best} - {rival}", said, where
 
 
 def verdict(comparison: Comparison) -> list[str]:
@@ -350,15 +295,3 @@ def verdict(comparison: Comparison) -> list[str]:
             were = f"{text.plural(failed, 'training')} failed and {'is' if failed == 1 else 'are'}"
             sentences.append(f"At budget {budget}, {were} left out of every comparison.")
     return sentences
-
-
-def two_by_two(comparison: Comparison, budget: str) -> list[Cell]:
-    """Searched and uniform widths × inherited and fresh weights: four cells, some maybe empty."""
-    board = Board(comparison, budget)
-    names: dict[Widths, str] = {"searched": board.best or "", "uniform": "uniform"}
-    arms: dict[Weights, str] = {"inherited": INHERITED, "fresh": FRESH}
-    return [
-        Cell(w, weights, name, arm, tuple(board.accuracy(name, arm).values()))
-        for w, name in names.items()
-        for weights, arm in arms.items()
-    ]

@@ -1,7 +1,5 @@
 """All records of a run, and the questions that several parts of the report ask of them.
 
->>> run.budgets
-{'0.5': 500000}
 >>> [record.number for record in run.front_at("0.5")]
 [7, 12]
 """
@@ -23,12 +21,7 @@ from results.training import TrainingRecord
 
 
 def kept(attribute: str, label: str) -> dict[str, str]:
-    """Metadata of a field that a study keeps.
-
-    Args:
-        attribute: its place among the study's user attributes.
-        label: of one record, or of all where there is only one, in messages about damage.
-    """
+    """Metadata of a field that a study keeps; see `results.store.RecordKind`."""
     return {"attribute": attribute, "label": label}
 
 

@@ -55,25 +55,19 @@ def _finals(run: RunData) -> Iterator[TrainingRecord]:
         spec = TrainingSpec(NAN, f.epochs, f.mode != "finetune", layer_epochs=gradual)
         flops = _flops(run, f.flops, f.epochs) + _flops(run, f.layer_flops, 1)
         for i, seed in enumerate(f.seeds):
-            records[f.candidate, seed] = TrainingRecord(
-                *(FINALS, f.candidate, spec, seed, f.flops, flops),
-                seconds=_at(f.seconds, i),
-                val_accuracy=_at(f.val_accuracy, i),
-                test_accuracy=_at(f.test_accuracy, i),
-            )
+            what = (FINALS, f.candidate, spec, seed, f.flops, flops)
+            accuracy = _at(f.val_accuracy, i), _at(f.test_accuracy, i)
+            records[f.candidate, seed] = TrainingRecord(*what, _at(f.seconds, i), *accuracy)
     yield from records.values()
 
 
 def _baselines(run: RunData) -> Iterator[TrainingRecord]:
     for r in trainings(run.compressed):
         spec = TrainingSpec(NAN, r.epochs, way=r.way, zeros=r.sparsity)
+        flops = _flops(run, r.flops, r.epochs)
+        what = (BASELINES, _unpruned(run), spec, r.seed, r.flops, flops)
         yield TrainingRecord(
-            *(BASELINES, _unpruned(run), spec, r.seed, r.flops, _flops(run, r.flops, r.epochs)),
-            seconds=r.seconds,
-            val_accuracy=r.val_accuracy,
-            test_accuracy=r.test_accuracy,
-            nonzero=r.nonzero,
-            bytes=r.bytes,
+            *what, r.seconds, r.val_accuracy, r.test_accuracy, nonzero=r.nonzero, bytes=r.bytes
         )
 
 
@@ -113,15 +107,9 @@ def _comparison(run: RunData) -> Iterator[TrainingRecord]:
     """One structure may stand in several places, and was then trained once."""
     for r in {r.training: r for r in run.compared.arms}.values():
         spec = TrainingSpec(r.lr, r.epochs, scratch=r.weights == "fresh")
-        yield TrainingRecord(
-            *(COMPARISON, Candidate(r.policy, _source(r)), spec, r.seed, r.flops),
-            training_flops=r.training_flops,
-            seconds=r.seconds,
-            val_accuracy=r.val_accuracy,
-            test_accuracy=r.test_accuracy,
-            failure=_failure(r.reason),
-            reason=r.reason,
-        )
+        what = (COMPARISON, Candidate(r.policy, _source(r)), spec, r.seed, r.flops)
+        measured = (r.training_flops, r.seconds, r.val_accuracy, r.test_accuracy)
+        yield TrainingRecord(*what, *measured, failure=_failure(r.reason), reason=r.reason)
 
 
 def _source(r: ArmRecord) -> str:

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
+from inspect import getmembers
 from operator import attrgetter
 from types import UnionType
 from typing import Any, Literal, Union
@@ -35,12 +36,12 @@ def columns(kind: type, records: Sequence[Any], first: str = "", rest: bool = Tr
     pairs = (word.partition("=") for word in first.split())
     wanted = {name: place or name for name, _, place in pairs}
     if rest:
-        plain = [n for n, place in places.items() if place.field and place.dtype]
+        plain = [n for n, place in places.items() if place.field and _dtype(place.hint)]
         wanted |= {name: name for name in plain if name not in wanted.values()}
     shown = {name: places[place] for name, place in wanted.items()}
-    several = next((place for place in shown.values() if place.several), None)
-    rows = [(r, i) for r in records for i in range(len(several.of(r)) if several else 1)]
-    return {name: place.series(rows) for name, place in shown.items()}
+    several = next((attrgetter(place.path) for place in shown.values() if place.several), None)
+    rows = [(r, i) for r in records for i in range(len(several(r)) if several else 1)]
+    return {name: _series(place, rows) for name, place in shown.items()}
 
 
 def widths(policies: Iterable[Policy | None]) -> Columns:
@@ -77,22 +78,13 @@ class _Place:
         """Whether it is a tuple of values."""
         return typing.get_origin(self.hint) is tuple
 
-    @property
-    def dtype(self) -> str | None:
-        """The pandas type of a column of it; ``None`` if it fits into no column."""
-        return None if self.several else _dtype(self.hint)
 
-    def of(self, record: Any) -> Any:
-        """The value."""
-        return attrgetter(self.path)(record)
-
-    def series(self, rows: Sequence[tuple[Any, int]]) -> pd.Series[Any]:
-        """The column, of records and places among their several values."""
-        of = attrgetter(self.path)
-        if self.several:
-            element = typing.get_args(self.hint)[0]
-            return pd.Series([_at(of(r), i) for r, i in rows], dtype=_dtype(element))
-        return pd.Series([of(r) for r, _ in rows], dtype=self.dtype)
+def _series(place: _Place, rows: Sequence[tuple[Any, int]]) -> pd.Series[Any]:
+    """The column, of records and places among their several values."""
+    of, hint = attrgetter(place.path), place.hint
+    if place.several:
+        return pd.Series([_at(of(r), i) for r, i in rows], dtype=_dtype(typing.get_args(hint)[0]))
+    return pd.Series([of(r) for r, _ in rows], dtype=_dtype(hint))
 
 
 @cache
@@ -104,13 +96,13 @@ def _places(kind: Any) -> dict[str, _Place]:
         inner = _places(typing.cast(Any, hint)) if is_dataclass(hint) else {}
         within = {n: replace(p, path=f"{f.name}.{p.path}") for n, p in inner.items()}
         places = places | within | {f.name: _Place(f.name, hint, True)}
-    own = ((name, getattr(getattr(kind, name), "fget", None)) for name in dir(kind))
-    getters = {name: getter for name, getter in own if getter and name not in places}
-    returned = {name: typing.get_type_hints(getter)["return"] for name, getter in getters.items()}
-    return places | {name: _Place(name, hint, False) for name, hint in returned.items()}
+    for name, own in getmembers(kind, lambda member: isinstance(member, property)):
+        places.setdefault(name, _Place(name, typing.get_type_hints(own.fget)["return"], False))
+    return places
 
 
 def _dtype(hint: Any) -> str | None:
+    """The pandas type of a column of it; ``None`` if it fits into no column."""
     inner = [member for member in typing.get_args(hint) if member is not type(None)]
     if typing.get_origin(hint) in (Union, UnionType):
         return "Int64" if inner == [int] else _dtype(inner[0])

@@ -1,14 +1,10 @@
-"""The study of a run, opened for reading: in its folder or in a database.
-
->>> with open_run(Path("runs/digits")) as study:
-...     records = load_records(study)
-"""
+"""The study of a run, opened for reading: in its folder or in a database."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +19,7 @@ from results.database import one_line
 from spaces.errors import UserError
 
 
-@contextmanager
-def open_run(folder: Path, storage: str | None = None) -> Iterator[optuna.Study]:
+def open_run(folder: Path, storage: str | None = None) -> AbstractContextManager[optuna.Study]:
     """The study of the run in ``folder``, for reading; a search may be writing to it.
 
     Args:
@@ -37,20 +32,16 @@ def open_run(folder: Path, storage: str | None = None) -> Iterator[optuna.Study]
     kept, name = _kept_in(folder)
     url = storage or kept
     if url is None:
-        with open_study(folder / "study.db") as study:
-            yield study
-        return
+        return open_study(folder / "study.db")
     try:
-        study = optuna.load_study(
-            study_name=name, storage=_reader(database.optuna_url(url), database.engine_options(url))
-        )
+        reader = _reader(database.optuna_url(url), database.engine_options(url))
+        return nullcontext(optuna.load_study(study_name=name, storage=reader))
     except KeyError:
         raise UserError(f"{database.shown(url)} must hold study {name!r}, but does not") from None
     except UserError:
         raise
     except Exception as error:  # SQLAlchemy's and the driver's errors
         raise database.refused(url, error) from error
-    yield study
 
 
 @contextmanager
@@ -72,13 +63,10 @@ def open_study(path: Path) -> Iterator[optuna.Study]:
         raise _damaged(path, error) from error
     if not names:
         raise UserError(f"{path} must hold a study, but it holds none; start the search again")
+    partly = (SQLAlchemyError, json.JSONDecodeError, optuna.exceptions.StorageInternalError)
     try:
         yield optuna.load_study(study_name=names[0], storage=storage)
-    except (
-        SQLAlchemyError,
-        json.JSONDecodeError,
-        optuna.exceptions.StorageInternalError,
-    ) as error:  # some pages can be read, some not
+    except partly as error:  # some pages can be read, some not
         raise _damaged(path, error) from error
 
 

@@ -5,6 +5,7 @@ Each of these has a test of its own against the real Optuna.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container
 from typing import Any, TypeVar
 
@@ -94,7 +95,7 @@ def take_asked(search: Any, tune_id: str) -> Trial:
     return trial
 
 
-class StudyView:
+class StudyView(ABC):
     """A study whose trials are those of `get_trials`.
 
     Samplers read trials by the private ``_get_trials``, and all else they need of a study.
@@ -106,11 +107,11 @@ class StudyView:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)
 
+    @abstractmethod
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """As of a study."""
-        raise NotImplementedError
 
     def _get_trials(
         self,

@@ -47,11 +47,6 @@ class Paired:
     confidence: float = CONFIDENCE
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """Lower and upper end; ``nan`` where no interval can be given."""
-        return self.low, self.high
-
-    @property
     def half_width(self) -> float:
         """Half the interval's length; ``nan`` where no interval can be given."""
         return (self.high - self.low) / 2
@@ -108,7 +103,13 @@ class Paired:
             case "nothing":
                 return f"there is no seed that both {both} were trained with"
             case "no interval":
-                return f"{left} {'differ' if plural else 'differs'} from {right} by {self._bare}"
+                one = self.n == 1
+                seeds = " with one seed" if one else f", the same with each of {self.n} seeds"
+                return (
+                    f"{left} {'differ' if plural else 'differs'} from {right} by {self.figure} "
+                    f"points of test accuracy{seeds}, so no interval can be given and no "
+                    "difference is shown"
+                )
             case "open":
                 return f"no difference between {both} could be shown: {self._figures}"
             case _ if not self._holds(adjusted):
@@ -131,15 +132,6 @@ class Paired:
             f"({100 * self.confidence:g} % interval over {self.n} seeds)"
         )
 
-    @property
-    def _bare(self) -> str:
-        seeds = "with one seed" if self.n == 1 else f"the same with each of {self.n} seeds"
-        comma = " " if self.n == 1 else ", "
-        return (
-            f"{self.figure} points of test accuracy{comma}{seeds}, "
-            "so no interval can be given and no difference is shown"
-        )
-
 
 def paired(
     a: Mapping[int, float], b: Mapping[int, float], *, confidence: float = CONFIDENCE
@@ -151,7 +143,8 @@ def paired(
     are all the same (s = 0 says that the accuracies are too coarse, not that the difference is
     certain), there is no interval.
     """
-    values = _differences(a, b)
+    differences = (a[seed] - b[seed] for seed in sorted(a.keys() & b))
+    values = [difference for difference in differences if math.isfinite(difference)]
     n = len(values)
     mean = statistics.fmean(values) if n else math.nan
     deviation = statistics.stdev(values) if n > 1 else math.nan
@@ -162,11 +155,6 @@ def paired(
     p_value = 2 * float(stdtr(n - 1, -abs(mean) / error))
     effect = hedges(n) * mean / deviation
     return Paired(mean, mean - reach, mean + reach, n, deviation, p_value, effect, confidence)
-
-
-def _differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
-    differences = (a[seed] - b[seed] for seed in sorted(a.keys() & b))
-    return [difference for difference in differences if math.isfinite(difference)]
 
 
 def hedges(n: int) -> float:

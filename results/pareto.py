@@ -61,6 +61,11 @@ def trial_front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [top[i] for i in front([(r.flops, r.val_accuracy) for r in top])]
 
 
+def volume_of(front: Sequence[TrialRecord]) -> float:
+    """The hypervolume of a front of trials, as a share of the unit square."""
+    return hypervolume([(r.flops_fraction, r.val_accuracy) for r in front], UNIT_SQUARE)
+
+
 def finished(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The complete trials at the highest rung that a complete trial reached."""
     complete = [r for r in records if r.state == "complete" and not math.isnan(r.val_accuracy)]

@@ -8,9 +8,10 @@ Whatever a run does not say has its default, and what depends on it is left out 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from results import codec
 from results.compression import WAYS, Way
@@ -47,7 +48,7 @@ class Settings:
     final_seeds: int | None = None
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Settings:
+    def of(cls, config: Mapping[str, Any]) -> Self:
         """Those of a config in parts, each option by its own name."""
         parts = [part for part in config.values() if isinstance(part, Mapping)]
         options = {k: v for part in parts for k, v in part.items() if v is not None}
@@ -82,7 +83,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance(Mapping[str, Any]):
+class Provenance(codec.Stored, Mapping[str, Any]):
     """What the report needs beyond the records.
 
     As a mapping it is what was stored, by the names below, without what is as by default; that is
@@ -147,14 +148,24 @@ class Provenance(Mapping[str, Any]):
         object.__setattr__(self, "settings", Settings.of(self.config))
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Provenance:
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
         """What ``to_dict`` gave, or an older version's plain dict; what is not known is dropped."""
         return codec.build(cls, {k: v for k, v in raw.items() if v is not None}, strict=False)
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's own types, without what is as by default."""
-        values = ((f, getattr(self, f.name)) for f in fields(self) if f.init)
-        return {f.name: codec.plain(value) for f, value in values if value != _default(f)}
+        default, names = type(self)(), [f.name for f in fields(self) if f.init]
+        values = {name: getattr(self, name) for name in names}
+        return {name: codec.plain(v) for name, v in values.items() if v != getattr(default, name)}
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """As `from_dict` of what `to_json` wrote."""
+        return cls.from_dict(json.loads(text))
+
+    def to_json(self) -> str:
+        """`to_dict` as one JSON object."""
+        return json.dumps(self.to_dict())
 
     @property
     def channels(self) -> dict[str, int]:
@@ -173,7 +184,3 @@ class Provenance(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.to_dict())
-
-
-def _default(f: Field[Any]) -> Any:
-    return f.default if f.default_factory is MISSING else f.default_factory()

@@ -1,9 +1,4 @@
-"""The records of a trial and of a final network.
-
->>> record = TrialRecord.from_json(text)
->>> record.rung, record.val_accuracy
-(2, 0.9131)
-"""
+"""The records of a trial and of a final network."""
 
 from __future__ import annotations
 

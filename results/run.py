@@ -28,10 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Frame:
-    """A table of a run, made when it is read.
-
-    >>> run.trials.query("rung > 0")
-    """
+    """A table of a run, made when it is read."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -102,8 +99,6 @@ def load(folder: str | Path, storage: str | None = None) -> Run:
         run, damage = left_behind(study, folder), store.left_out(study)
     for sentence in damage:
         log.warning("%s: %s", folder, sentence)
-    if not damage:
-        return run
     checks = (*run.provenance.checks, *damage)
     return replace(run, provenance=replace(run.provenance, checks=checks))
 

@@ -2,8 +2,6 @@
 
 >>> for line in spent(run):
 ...     print(line.what, line.trainings, line.flops, line.seconds)
->>> for line in saved(run):
-...     print(line.rung, line.trials, line.flops, line.seconds)
 
 A training takes 3 × flops × images × epochs multiply-adds: a step is a forward pass and a backward
 pass of twice its cost. Proxies and validation are counted in seconds only. Figures that a run did
@@ -14,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from results.data import RunData
@@ -26,12 +24,12 @@ from results.training import COMPARISON, PURPOSES, TrainingRecord, training_flop
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What one part of a run took.
+    """What one part of a run took, or did not have to.
 
     Attributes:
         what: ``unpruned network``, ``proxies``, ``rung 1``, ..., or what trainings to the end were
-            made for, as in `results.training.PURPOSES`.
-        trainings: how many networks were judged or trained.
+            made for, as in `results.training.PURPOSES`; ``stopped by proxies`` or ``at rung 1``.
+        trainings: how many networks were judged, trained or stopped.
         flops: multiply-adds of training; ``None`` where they are not known.
         seconds: summed over workers; ``None`` where they were not measured.
     """
@@ -42,28 +40,10 @@ class Spent:
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What the trials that were stopped at one rung did not have to go through.
-
-    Attributes:
-        rung: where they were stopped; 0 means by proxies.
-        trials: how many policies.
-        flops: of the trainings at the rungs above.
-        seconds: these flops at the seconds per FLOP measured at the same rungs; ``None`` where
-            nothing was measured there.
-    """
-
-    rung: int
-    trials: int
-    flops: int
-    seconds: float | None
-
-
 def spent(run: RunData) -> list[Spent]:
     """One line for every part of the run that was begun, in the order of the run."""
-    lines = [_unpruned(run), *_rungs(run), *_trainings(run.training_records)]
-    return [line for line in lines if line is not None and line.trainings]
+    lines = (*_unpruned(run), *_rungs(run), *_trainings(run.training_records))
+    return [line for line in lines if line.trainings]
 
 
 def times_tested(run: RunData) -> tuple[int, int]:
@@ -74,10 +54,11 @@ def times_tested(run: RunData) -> tuple[int, int]:
     return baseline + len(tested) - compared, compared + run.compared.earlier_reads
 
 
-def saved(run: RunData) -> list[Saved]:
+def saved(run: RunData) -> list[Spent]:
     """One line for every rung where trials were stopped; none where the run did not say enough.
 
-    A policy that was proposed again counts once, and only if no trial took it further.
+    It has the trainings at the rungs above, in seconds at the pace of those measured there. A
+    policy that was proposed again counts once, and only if no trial took it further.
     """
     images, plan = run.provenance.train_images, run.provenance.settings.rungs
     if images is None or not plan:
@@ -92,8 +73,9 @@ def saved(run: RunData) -> list[Saved]:
         }
         paced = above.keys() <= pace.keys()
         seconds = sum(flops * pace[k] for k, flops in above.items()) if paced else None
-        lines.append(Saved(rung, len(stopped), sum(above.values()), seconds))
-    return [line for line in lines if line.trials]
+        what = f"stopped at rung {rung}" if rung else "stopped by proxies"
+        lines.append(Spent(what, len(stopped), sum(above.values()), seconds))
+    return [line for line in lines if line.trainings]
 
 
 def at_the_top_alone(run: RunData) -> int | None:
@@ -127,41 +109,32 @@ def epochs_at(record: TrialRecord, planned: int) -> int:
     return max(1, round(planned / record.flops_fraction))
 
 
-def _unpruned(run: RunData) -> Spent | None:
+def _unpruned(run: RunData) -> Iterator[Spent]:
     about = run.provenance
-    if not about.base_epochs or about.full_flops is None or about.train_images is None:
-        return None
-    flops = training_flops(about.full_flops, about.train_images, about.base_epochs)
-    return Spent("unpruned network", 1, flops, None)
+    if about.base_epochs and about.full_flops is not None and about.train_images is not None:
+        flops = training_flops(about.full_flops, about.train_images, about.base_epochs)
+        yield Spent("unpruned network", 1, flops, None)
 
 
-def _trainings(records: Sequence[TrainingRecord]) -> list[Spent]:
+def _rungs(run: RunData) -> Iterator[Spent]:
+    every, images = _paid(run.records), run.provenance.train_images
+    for rung in range(1 + max((rung for _, rung in every), default=-1)):
+        paid = [r for r, k in every if k == rung]
+        timed = [r.rung_seconds[rung] for r in paid if len(r.rung_seconds) > rung]
+        seconds = sum(timed) if len(timed) == len(paid) else None
+        counted = rung > 0 and images is not None
+        flops = sum(_flops(r, rung, images or 0) for r in paid) if counted else None
+        yield Spent(f"rung {rung}" if rung else "proxies", len(paid), flops, seconds)
+
+
+def _trainings(records: Sequence[TrainingRecord]) -> Iterator[Spent]:
     """One line for every purpose, those that are not known here last."""
-    purposes = dict.fromkeys([*PURPOSES, *(r.purpose for r in records)])
-    return [_sum(what, [r for r in records if r.purpose == what]) for what in purposes]
-
-
-def _sum(what: str, records: Sequence[TrainingRecord]) -> Spent:
-    flops = [r.training_flops for r in records]
-    seconds = sum(r.seconds for r in records)
-    counted = all(r.training_flops or r.failure for r in records)
-    timed = not math.isnan(seconds)
-    return Spent(what, len(records), sum(flops) if counted else None, seconds if timed else None)
-
-
-def _rungs(run: RunData) -> list[Spent]:
-    paid, images = _paid(run.records), run.provenance.train_images
-    top = max((rung for _, rung in paid), default=-1)
-    return [_rung(k, [r for r, rung in paid if rung == k], images) for k in range(top + 1)]
-
-
-def _rung(rung: int, paid: Sequence[TrialRecord], images: int | None) -> Spent:
-    timed = [r.rung_seconds[rung] for r in paid if len(r.rung_seconds) > rung]
-    seconds = sum(timed) if len(timed) == len(paid) else None
-    if rung == 0:
-        return Spent("proxies", len(paid), None, seconds)
-    flops = None if images is None else sum(_flops(r, rung, images) for r in paid)
-    return Spent(f"rung {rung}", len(paid), flops, seconds)
+    for what in dict.fromkeys([*PURPOSES, *(r.purpose for r in records)]):
+        made = [r for r in records if r.purpose == what]
+        counted = all(r.training_flops or r.failure for r in made)
+        flops = sum(r.training_flops for r in made) if counted else None
+        seconds = sum(r.seconds for r in made)
+        yield Spent(what, len(made), flops, None if math.isnan(seconds) else seconds)
 
 
 def _paid(records: Sequence[TrialRecord]) -> list[tuple[TrialRecord, int]]:

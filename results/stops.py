@@ -1,24 +1,19 @@
 """Which trials were stopped at which rung, and whether that was right.
 
->>> for rung in rungs(records):
-...     print(rung.rung, rung.reached, rung.stopped)
-0 48 22
 >>> judged(records, eta=2.0, tolerance=7_000)
 [Judged(rung=0, n=4, kept=1, front=0), ...]
 
-What a stopped trial would have become is unknown. But some trials are explored: promoted although
-the rule was against them, drawn at random from their seed, whatever their score. Those of a rung
-are a fair sample of all trials that the rule was against there. They count for the *first* such
-rung, since without exploration they would not have come further.
+What a stopped trial would have become is unknown. But some are explored: promoted although the rule
+was against them, drawn from their seed, whatever their score. Those of a rung are a fair sample of
+all that the rule was against there. They count for the *first* such rung; without exploration they
+would not have come further.
 
 When is a stop wrong? Every trial loses to some other in the end, and most stops are right even if
 the proxy knows nothing. So the test is whether the rule itself, given the accuracy after the whole
-training, would have promoted the trial: whether at the top rung it is among the best
-``ceil(n / eta)`` of its ``n`` peers, the trials there with at most its flops, itself included. That
-is strict for two reasons (trials at the top were selected already, and one training seed decides)
-and lenient for one (the best half is not the front). So it is reported with the same share of the
-promoted trials, and with how many of the sample are on the final front, where a stop costs a
-result. A rung whose scores tell nothing gives both the same share.
+training, would have promoted the trial at the top rung. That is strict for two reasons (trials
+there were selected already, and one training seed decides) and lenient for one (the best half is
+not the front). So beside it stand the same share of the promoted trials, which is equal where the
+scores of a rung tell nothing, and how many are on the final front, where a stop costs a result.
 """
 
 from __future__ import annotations
@@ -111,11 +106,14 @@ def judged(records: Sequence[TrialRecord], eta: float, tolerance: int = 0) -> li
     """
     trained = once(finished(records))
     front = {r.candidate for r in trial_front(trained)}
+    flops = np.array([r.flops for r in trained], dtype=np.int64)
+    scores = np.array([r.val_accuracy for r in trained], dtype=np.float64)
     lines = []
     for rung in [*sorted({min(r.explored) for r in trained if r.explored}), None]:
         group = [r for r in trained if min(r.explored, default=None) == rung]
         on_front = sum(r.candidate in front for r in group)
-        kept = len(_kept(trained, eta, tolerance, group))
+        counts = (outdone(r.flops, r.val_accuracy, flops, scores, tolerance) for r in group)
+        kept = sum(not dominated(better, peers, eta) for better, peers in counts)
         lines.append(Judged(rung, len(group), kept, on_front))
     return lines
 
@@ -135,12 +133,3 @@ def once(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 def _progress(record: TrialRecord) -> tuple[int, bool]:
     return record.rung, record.state != "stopped"
-
-
-def _kept(
-    trained: Sequence[TrialRecord], eta: float, tolerance: int, which: Sequence[TrialRecord]
-) -> list[TrialRecord]:
-    flops = np.array([r.flops for r in trained], dtype=np.int64)
-    scores = np.array([r.val_accuracy for r in trained], dtype=np.float64)
-    counted = ((r, outdone(r.flops, r.val_accuracy, flops, scores, tolerance)) for r in which)
-    return [r for r, (better, peers) in counted if not dominated(better, peers, eta)]

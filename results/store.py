@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import typing
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -23,7 +23,6 @@ from results import codec
 from results.data import RunData
 from results.database import one_line
 from results.optuna_private import storage_of, study_id_of
-from results.provenance import Provenance
 from results.record import TrialRecord
 from spaces.errors import UserError
 from spaces.files import write_atomically
@@ -36,7 +35,7 @@ SUPERSEDES = "supersedes"
 
 RESUME = "go on with --resume"
 
-T = TypeVar("T")
+R = TypeVar("R", bound=codec.Stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +52,15 @@ class RecordKind:
 
     attribute: str
     field: str
-    record: type[Any]
+    record: type[codec.Stored]
     label: str
     several: bool
-
-    def read(self, text: str) -> Any:
-        """One record."""
-        if self.record is Provenance:
-            return Provenance.from_dict(json.loads(text))
-        return codec.from_json(self.record, text)
 
     def parts(self, study: optuna.Study) -> list[Any]:
         """Every record that the study has, ``None`` for one that is damaged."""
         kept = study.user_attrs.get(self.attribute, [])
         texts = kept if self.several or not kept else [kept]
-        return [_read(self.read, text) for text in texts]
+        return [_read(self.record, text) for text in texts]
 
 
 def kinds(run: type[RunData]) -> dict[str, RecordKind]:
@@ -97,12 +90,8 @@ def save(study: optuna.Study, kind: RecordKind, kept: Any) -> None:
         UserError: the disk is full or the database cannot be written.
     """
     with plain_errors("the study"):
-        texts = [codec.to_json(record) for record in kept] if kind.several else _text(kept)
+        texts = [record.to_json() for record in kept] if kind.several else kept.to_json()
         study.set_user_attr(kind.attribute, texts)
-
-
-def _text(kept: Any) -> str:
-    return json.dumps(kept.to_dict()) if isinstance(kept, Provenance) else codec.to_json(kept)
 
 
 def load(study: optuna.Study, kind: RecordKind) -> Any:
@@ -151,7 +140,7 @@ def load_records(study: optuna.Study) -> list[TrialRecord]:
 def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord | None:
     """What a trial left behind so far; ``None`` before its policy was complete."""
     # One that waits to go on in the place of a dead process's trial still has that trial's number.
-    record = _read(TrialRecord.from_json, trial.user_attrs.get(RECORD))
+    record = _read(TrialRecord, trial.user_attrs.get(RECORD))
     if record is None:
         return None
     record = replace(record, number=trial.number)
@@ -167,14 +156,11 @@ def check_is_ours(study: optuna.Study, folder: Path) -> None:
         UserError: it is a study of something else.
     """
     trials = _trials(study)
-    ended = [trial for trial in trials if trial.state.is_finished()]
-    if (
-        ended
-        and PROVENANCE.attribute not in study.user_attrs
-        and not any(RECORD in t.user_attrs for t in trials)
-    ):
+    ended = sum(trial.state.is_finished() for trial in trials)
+    ours = PROVENANCE.attribute in study.user_attrs or any(RECORD in t.user_attrs for t in trials)
+    if ended and not ours:
         raise UserError(
-            f"{folder} must be the study of a run, but none of its {len(ended)} trials has a "
+            f"{folder} must be the study of a run, but none of its {ended} trials has a "
             "record: it belongs to another program; give the folder of a run"
         )
 
@@ -219,10 +205,10 @@ def _one_by_one(study: optuna.Study) -> Iterator[tuple[int, optuna.trial.FrozenT
             yield number, None
 
 
-def _read(parse: Callable[[str], T], text: Any) -> T | None:
-    """What ``text`` holds; ``None`` where there is none, or a damaged one."""
+def _read(kind: type[R], text: Any) -> R | None:
+    """The record in ``text``; ``None`` where there is none, or a damaged one."""
     try:
-        return None if text is None else parse(text)
+        return None if text is None else kind.from_json(text)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from results import pareto
-from results.comparison import ArmRecord, Comparison, SweepPoint
+from results.comparison import ArmRecord, SweepPoint
 from results.compression import CompressionBaseline
 from results.contrasts import Contrast, contrasts
 from results.data import RunData
@@ -81,57 +81,30 @@ def front_table(records: Sequence[TrialRecord], finals: Sequence[FinalRecord]) -
     return front.assign(test_accuracy=pd.Series(means, dtype="float64"))
 
 
-def finals_table(finals: Sequence[FinalRecord]) -> pd.DataFrame:
-    """One row for each final and seed, then ``width:<group>``."""
-    policies = [final.policy for final in finals for _ in final.seeds]
-    return pd.DataFrame(columns(FinalRecord, finals, FINAL) | widths(policies))
-
-
-def training_table(records: Sequence[TrainingRecord]) -> pd.DataFrame:
-    """One row for each network that was trained to the end, then ``width:<group>``."""
-    policies = widths(r.candidate.policy for r in records)
-    return pd.DataFrame(columns(TrainingRecord, records) | policies)
-
-
-def compression_table(records: Sequence[CompressionBaseline]) -> pd.DataFrame:
-    """One row for each training."""
-    return pd.DataFrame(columns(CompressionBaseline, records))
-
-
-def comparison_table(comparison: Comparison) -> pd.DataFrame:
-    """One row a training, then ``width:<group>``; a training that stands in several places has a
-    row in each."""
-    arms = comparison.arms
-    return pd.DataFrame(columns(ArmRecord, arms, ARM) | widths(r.policy for r in arms))
-
-
-def contrasts_table(comparison: Comparison) -> pd.DataFrame:
-    """One row a contrast; differences are fractions, 0.01 being one point."""
-    return pd.DataFrame(columns(Contrast, contrasts(comparison), CONTRAST, rest=False))
-
-
-def sweep_table(comparison: Comparison) -> pd.DataFrame:
-    """One row for each learning rate that was tried at each budget."""
-    return pd.DataFrame(columns(SweepPoint, comparison.sweep))
-
-
-def sensitivity_table(records: Sequence[SensitivityRecord]) -> pd.DataFrame:
-    """One row for each sensitivity, group and width."""
-    return pd.DataFrame(columns(SensitivityRecord, records, SENSITIVITY))
-
-
 TABLES: dict[str, Callable[[RunData], pd.DataFrame]] = {
     "trials": lambda run: table(run.records),
     "pareto": lambda run: front_table(run.records, run.finals),
-    "finals": lambda run: finals_table(run.finals),
+    "finals": lambda run: pd.DataFrame(
+        columns(FinalRecord, run.finals, FINAL)
+        | widths(final.policy for final in run.finals for _ in final.seeds)
+    ),
     "trust": lambda run: trust_table(run.records, run.repeats),
-    "compression_baselines": lambda run: compression_table(run.compressed),
-    "beside": lambda run: compression_table(run.compressed),  # its older name, for one more version
-    "comparison": lambda run: comparison_table(run.compared),
-    "contrasts": lambda run: contrasts_table(run.compared),
-    "sweep": lambda run: sweep_table(run.compared),
-    "sensitivity": lambda run: sensitivity_table(run.measured),
-    "trainings": lambda run: training_table(run.training_records),
+    "compression_baselines": lambda run: pd.DataFrame(columns(CompressionBaseline, run.compressed)),
+    "beside": lambda run: pd.DataFrame(  # its older name, for one more version
+        columns(CompressionBaseline, run.compressed)
+    ),
+    "comparison": lambda run: pd.DataFrame(
+        columns(ArmRecord, run.compared.arms, ARM) | widths(r.policy for r in run.compared.arms)
+    ),
+    "contrasts": lambda run: pd.DataFrame(
+        columns(Contrast, contrasts(run.compared), CONTRAST, rest=False)
+    ),
+    "sweep": lambda run: pd.DataFrame(columns(SweepPoint, run.compared.sweep)),
+    "sensitivity": lambda run: pd.DataFrame(columns(SensitivityRecord, run.measured, SENSITIVITY)),
+    "trainings": lambda run: pd.DataFrame(
+        columns(TrainingRecord, run.training_records)
+        | widths(r.candidate.policy for r in run.training_records)
+    ),
 }
 """The name of each file to what makes its table."""
 
@@ -153,11 +126,6 @@ def write_tables(folder: str | Path, run: RunData) -> None:
             write_text(path.with_suffix(".csv"), frame.to_csv(index=False), AGAIN)
             write_bytes(path.with_suffix(".parquet"), frame.to_parquet(index=False), AGAIN)
         else:
-            _remove(path)
-
-
-def _remove(path: Path) -> None:
-    """A table that has no row any more."""
-    with plain_errors(str(path.parent), AGAIN):
-        for suffix in (".csv", ".parquet"):
-            path.with_suffix(suffix).unlink(missing_ok=True)
+            with plain_errors(str(path.parent), AGAIN):
+                for suffix in (".csv", ".parquet"):
+                    path.with_suffix(suffix).unlink(missing_ok=True)

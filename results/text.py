@@ -12,7 +12,6 @@ NONE = "\N{EN DASH}"
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 MINUS = "\N{MINUS SIGN}"
 
-
 _UNITS = (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 
@@ -22,12 +21,9 @@ def count(value: float | None) -> str:
         return NONE
     for unit, size in _UNITS:
         if value >= size * 0.9995:
-            return f"{_three_digits(value / size)} {unit}"
+            scaled = value / size
+            return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {unit}"
     return f"{value:.0f}"
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
 
 
 def number(fraction: float | None, digits: int = 2) -> str:
@@ -45,12 +41,17 @@ def signed(fraction: float) -> str:
 
 def mean_spread(values: Sequence[float]) -> str:
     """Mean and, from two values on, their sample standard deviation, in percent."""
-    if not values:
-        return NONE
-    mean = number(statistics.fmean(values))
-    if len(values) < 2:
-        return mean
-    return f"{mean} {PLUS_MINUS} {number(statistics.stdev(values))}"
+    return _mean(values, statistics.stdev(values) if len(values) > 1 else None)
+
+
+def mean_interval(values: Sequence[float]) -> str:
+    """Mean and half the width of its 95 % Student-t interval, in percent: ``90.20 ± 0.50``."""
+    return _mean(values, half_width(values))
+
+
+def _mean(values: Sequence[float], reach: float | None) -> str:
+    mean = number(statistics.fmean(values) if values else None)
+    return mean if reach is None else f"{mean} {PLUS_MINUS} {number(reach)}"
 
 
 def factor(value: float) -> str:
@@ -112,15 +113,6 @@ def not_counted(uncounted: Iterable[Mapping[str, str]]) -> str:
         modules.setdefault(product["operation"], []).append(where)
     named = [f"{operation} in {some(names, 3)}" for operation, names in modules.items()]
     return f"not counted: {', '.join(named)} (so budgets are of the rest)" if named else ""
-
-
-def mean_interval(values: Sequence[float]) -> str:
-    """Mean and half the width of its 95 % Student-t interval, in percent: ``90.20 ± 0.50``."""
-    if not values:
-        return NONE
-    reach = half_width(values)
-    mean = number(statistics.fmean(values))
-    return mean if reach is None else f"{mean} {PLUS_MINUS} {number(reach)}"
 
 
 def correlation(value: float | None) -> str:

@@ -1,7 +1,4 @@
-"""The record of a network that was trained to the end: what for, how, its cost and accuracy.
-
->>> sum(record.seconds for record in run.training_records if record.purpose == "finals")
-"""
+"""The record of a network that was trained to the end: what for, how, its cost and accuracy."""
 
 from __future__ import annotations
 

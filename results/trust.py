@@ -7,12 +7,11 @@ adaptive_bn Correlation(value=0.61, low=0.42, high=0.75) 38
 Kendall's tau-b and Spearman's rho, both over the trials that were trained to one common rung, each
 policy once; the 95 % intervals come from the percentile bootstrap over trials.
 
-Two things stand between these figures and what a proxy is worth. Training itself is noisy, so even
-a perfect proxy stays below a ceiling (`noise_ceiling`). And proxies selected which trials were
-trained, so their figures are those of a sample without its lower end. Some trials are explored:
-promoted whatever their score. Those whose first such rung is the same are a fair sample of the
-trials stopped there, so they stand for these (`Trust.kendall_unselected`). Where a rung stopped
-some and explored none, nothing can stand for them, and no such figure is given.
+Two things stand between these figures and what a proxy is worth. Training is noisy, so even a
+perfect proxy stays below a ceiling (`noise_ceiling`). And proxies selected which trials were
+trained. But the explored ones among these were promoted whatever their score: those of one first
+such rung are a fair sample of the trials stopped there, and can stand for them
+(`Trust.kendall_unselected`).
 """
 
 from __future__ import annotations
@@ -185,7 +184,9 @@ def noise_ceiling(
     degrees = np.array([len(values) - 1.0 for values in groups])
     counts, draws = _resamples(len(accuracy), seed), _resamples(len(groups), seed + 1)
     within = (draws @ squares) / (draws @ degrees)
-    reliability = np.clip(1 - _ratio(within, _variance(accuracy, counts)), 0.0, 1.0)
+    centred, n = accuracy - accuracy.mean(), counts.sum(axis=1)
+    variance = (counts @ centred**2 - (counts @ centred) ** 2 / n) / (n - 1)
+    reliability = np.clip(1 - _ratio(within, variance), 0.0, 1.0)
     root = np.sqrt(reliability)
     enough = len(groups) >= ENOUGH
     return Ceiling(
@@ -195,14 +196,6 @@ def noise_ceiling(
         _interval(2 / np.pi * np.arcsin(root), enough),
         _interval(root, enough),
     )
-
-
-def _variance(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Sample variance of every resample."""
-    centred = values - values.mean()
-    n = counts.sum(axis=1)
-    result: np.ndarray = (counts @ centred**2 - (counts @ centred) ** 2 / n) / (n - 1)
-    return result
 
 
 def trained_to(records: Sequence[TrialRecord], rung: int) -> list[TrialRecord]:
@@ -216,33 +209,33 @@ def _trust(
 ) -> Trust:
     """``stopped`` counts the policies that were stopped at each rung below ``rung``."""
     scored = [r for r in trained if math.isfinite(score_of(r, name))]
-    control, n = name in CONTROLS, len(scored)
-    if n < ENOUGH:
-        note = f"no figure: {n} of the {ENOUGH} trials it takes"
-        return Trust(name, control, rung, n, None, None, note=note)
+    control, n, note = name in CONTROLS, len(scored), ""
     score = np.array([score_of(r, name) for r in scored])
     accuracy = np.array([r.accuracy[rung - 1] for r in scored])
-    for values, what in ((score, "scores"), (accuracy, "accuracies")):
-        if np.all(values == values[0]):
-            note = f"no figure: all {what} are equal"
-            return Trust(name, control, rung, n, None, None, note=note)
+    if n < ENOUGH:
+        note = f"no figure: {n} of the {ENOUGH} trials it takes"
+    elif np.all(score == score[0]):
+        note = "no figure: all scores are equal"
+    elif np.all(accuracy == accuracy[0]):
+        note = "no figure: all accuracies are equal"
+    if note:
+        return Trust(name, control, rung, n, None, None, note=note)
+
+    def both(counts: np.ndarray) -> tuple[Correlation, Correlation]:
+        tau, rho = (coefficient(score, accuracy, counts) for coefficient in (kendall, spearman))
+        return _interval(tau), _interval(rho)
+
     counts = _resamples(n, seed)
-    tau, rho = (
-        _interval(coefficient(score, accuracy, counts)) for coefficient in (kendall, spearman)
-    )
     first = [min(r.explored, default=rung) for r in scored]
     explored = Counter(k for k in first if k < rung)
-    fair: tuple[Correlation | None, Correlation | None] = (None, None)
+    plain = both(counts)
+    fair: tuple[Correlation, Correlation] | tuple[None, None] = (None, None)
     if not stopped:
-        fair = (tau, rho)
+        fair = plain
     elif explored.total() >= ENOUGH and stopped.keys() <= explored.keys():
         shares = {k: stopped.get(k, 0) / n for k, n in explored.items()}
-        weighted = counts * np.array([1 + shares.get(k, 0.0) for k in first])
-        fair = (
-            _interval(kendall(score, accuracy, weighted)),
-            _interval(spearman(score, accuracy, weighted)),
-        )
-    return Trust(name, control, rung, n, tau, rho, explored.total(), *fair)
+        fair = both(counts * np.array([1 + shares.get(k, 0.0) for k in first]))
+    return Trust(name, control, rung, n, *plain, explored.total(), *fair)
 
 
 def _resamples(n: int, seed: int) -> np.ndarray:

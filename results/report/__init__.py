@@ -1,8 +1,4 @@
-"""``report(run)``: what a run leaves for people to read.
-
-Writes ``report.html`` (one file, no network, also fit for print and for a phone), ``report.md``
-with its pictures in ``report_figures/``, and every table of `results.tables`.
-"""
+"""``report(run)``: what a run leaves for people to read."""
 
 from __future__ import annotations
 
@@ -12,15 +8,15 @@ from results import text
 from results.data import RunData
 from results.report import files
 from results.report.blocks import Document
-from results.report.sections import sections
-from results.report.trials import states
 from results.tables import write_tables
 
 
 def report(run: RunData, path: str | Path | None = None) -> Path:
     """Write ``report.html``, ``report.md`` and every table into the run's folder.
 
-    Works at any moment of a run: with no trial complete, with failed ones only, without finals.
+    The page is one file that needs no network, also fit for print and for a phone; the Markdown
+    has its pictures in ``report_figures/``. Works at any moment of a run: with no trial complete,
+    with failed ones only, without finals.
 
     Args:
         path: of the page, ending with ``.html``, or a folder; its Markdown is written beside it
@@ -40,13 +36,16 @@ def report(run: RunData, path: str | Path | None = None) -> Path:
 
 def document(run: RunData) -> Document:
     """The report of one run, whatever it is written as."""
+    # Imported late: matplotlib takes a second that workers and `--help` need not spend.
+    from results.report.sections import sections
+
     name = run.provenance.run
     title = f"Pruning search: {name}" if name else "Pruning search"
     return Document(title, _lead(run), sections(run))
 
 
 def _lead(run: RunData) -> str:
-    given, running = run.provenance, states(run)["running"]
+    given, running = run.provenance, sum(r.state == "running" for r in run.records)
     facts = (
         given.task,
         text.plural(len(run.records), "trial"),

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
@@ -41,6 +41,11 @@ class Column:
     numeric: bool = False
     minor: bool = False
     label: bool = False
+
+
+def head(label: str, *numeric: str) -> list[Column]:
+    """One that names the row, and numeric ones."""
+    return [Column(label, label=True), *(Column(title, numeric=True) for title in numeric)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +89,12 @@ class Figure:
         svg: one ``<svg>`` element, see ``results.report.svg.draw``.
         caption: says what is to be seen; read aloud instead of the picture.
         table: everything that is drawn; ``None`` only where the section shows it anyway.
-        wide: takes the whole width of the page instead of half of it.
     """
 
     name: str
     svg: str
     caption: str
     table: Table | None = None
-    wide: bool = False
 
 
 Block = Paragraph | Bullets | Table | Figure
@@ -103,7 +106,7 @@ class Section:
 
     anchor: str
     title: str
-    blocks: Sequence[Block] = field(default_factory=list)
+    blocks: Sequence[Block]
 
     def __bool__(self) -> bool:
         return bool(self.blocks)

@@ -8,9 +8,8 @@ from results.report.blocks import Document
 from results.report.html import html
 from results.report.markdown import markdown
 from results.store import plain_errors, write_text
+from results.tables import AGAIN
 from spaces.errors import UserError
-
-AGAIN = "make the report again"
 
 
 def page_path(path: str | Path) -> Path:
@@ -31,9 +30,6 @@ def write(document: Document, path: Path) -> Path:
     """Write ``path``, its Markdown ``<stem>.md`` and ``<stem>_figures/``, each file in one step.
 
     Pictures of an earlier report that this one no longer has are deleted last.
-
-    Returns:
-        ``path``.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.

@@ -1,8 +1,4 @@
-"""A report as one HTML file: no network, no script; for a desk, a phone and paper.
-
->>> html(document)
-'<!doctype html>...'
-"""
+"""A report as one HTML file: no network, no script; for a desk, a phone and paper."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from itertools import groupby
 
 import jinja2
 
-from results.report.blocks import Block, Column, Document, Section, Table
+from results.report.blocks import Block, Document, Section, Table
 
 LONG = 40
 """Letters in a cell from which its column is kept wide enough to be read."""
@@ -30,13 +26,12 @@ def _runs(section: Section) -> list[tuple[str, list[Block]]]:
 
 def _classes(table: Table) -> list[str]:
     """The classes of each column."""
-    return [_class(column, i, table) for i, column in enumerate(table.columns)]
-
-
-def _class(column: Column, i: int, table: Table) -> str:
-    long = any(len(row[i]) > LONG for row in table.rows)
-    which = {"n": column.numeric, "minor": column.minor, "label": column.label, "long": long}
-    return " ".join(name for name, holds in which.items() if holds)
+    classes = []
+    for i, column in enumerate(table.columns):
+        long = any(len(row[i]) > LONG for row in table.rows)
+        which = {"n": column.numeric, "minor": column.minor, "label": column.label, "long": long}
+        classes.append(" ".join(name for name, holds in which.items() if holds))
+    return classes
 
 
 @cache

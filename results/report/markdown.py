@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from urllib.parse import quote
 
-from results.report.blocks import Block, Bullets, Column, Document, Figure, Paragraph, Table
+from results.report.blocks import Block, Bullets, Document, Figure, Paragraph, Table
 
 # An underscore inside a word, as in second_order, opens nothing.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_])")
@@ -30,7 +30,9 @@ def markdown(document: Document, folder: str) -> tuple[str, dict[str, str]]:
         parts.append(f"## {escape(section.title)}")
         for block in section.blocks:
             if isinstance(block, Figure):
-                pictures[f"{folder}/{block.name}.svg"] = _on_white(block.svg)
+                # A transparent picture could not be read on a dark page.
+                svg = block.svg.replace(">", f">{_WHITE}", 1)
+                pictures[f"{folder}/{block.name}.svg"] = f"{svg}\n"
             parts += _block(block, folder)
     return "\n\n".join(part for part in parts if part) + "\n", pictures
 
@@ -70,23 +72,9 @@ def pipes(table: Table) -> str:
         [_bold(cell) if i in table.marked else escape(cell) for cell in row]
         for i, row in enumerate(table.rows)
     ]
-    lines = [head, [_rule(column) for column in table.columns], *body]
-    return "\n".join(_line(cells) for cells in lines)
+    rule = ["---:" if column.numeric else "---" for column in table.columns]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *body])
 
 
 def _bold(cell: str) -> str:
     return f"**{escape(cell)}**" if cell.strip() else ""
-
-
-def _rule(column: Column) -> str:
-    return "---:" if column.numeric else "---"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _on_white(svg: str) -> str:
-    """A transparent picture could not be read on a dark page."""
-    end = svg.index(">") + 1
-    return f"{svg[:end]}{_WHITE}{svg[end:]}\n"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from results.data import RunData
 from results.provenance import Baseline
 from results.record import Candidate, FinalRecord, Role, TrialRecord
-from spaces import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +20,12 @@ class Row:
 
     name: str
     role: Role
-    budget: str | None
     flops: int | None
     flops_fraction: float | None
     params: int | None
     val_accuracy: float | None
     test_accuracy: tuple[float, ...]
     best: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Widths:
-    """The policy that represents a budget, and the uniform one where it is known."""
-
-    title: str
-    budget: str | None
-    policy: Policy
-    uniform: Policy | None
 
 
 def networks(run: RunData) -> list[Row]:
@@ -53,8 +41,7 @@ def networks(run: RunData) -> list[Row]:
 
 
 def _rivals(run: RunData, budget: str | None) -> Iterator[tuple[FinalRecord | TrialRecord, Role]]:
-    uniform = run.uniform_at(budget)
-    if uniform is not None:
+    if uniform := run.uniform_at(budget):
         yield uniform, "uniform"
     finals = [f for f in run.finals if f.role == "searched" and f.budget == budget]
     searched: list[FinalRecord | TrialRecord] = [*finals, *run.front_at(budget)]
@@ -69,9 +56,7 @@ def _baseline_rows(run: RunData) -> list[Row]:
         return []
     earlier = () if known.test_accuracy is None else (known.test_accuracy,)
     test, size = (final and final.test_accuracy) or earlier, final or known
-    return [
-        Row("baseline", "baseline", None, size.flops, 1.0, size.params, known.val_accuracy, test)
-    ]
+    return [Row("baseline", "baseline", size.flops, 1.0, size.params, known.val_accuracy, test)]
 
 
 def _row(run: RunData, what: FinalRecord | TrialRecord, role: Role, budget: str | None) -> Row:
@@ -79,7 +64,6 @@ def _row(run: RunData, what: FinalRecord | TrialRecord, role: Role, budget: str 
     return Row(
         name=_name(run, what, role, budget),
         role=role,
-        budget=budget,
         flops=what.flops,
         flops_fraction=what.flops_fraction,
         params=what.params,
@@ -99,21 +83,6 @@ def _name(run: RunData, what: FinalRecord | TrialRecord, role: Role, budget: str
         return what_name(what)
     about = dict.fromkeys((trial.origin, trial.criterion) if varies else (trial.origin,))
     return f"trial {trial.number} ({', '.join(about)})"
-
-
-def best_widths(run: RunData) -> list[Widths]:
-    """The best policy of each budget: its final, or, while there is none, its best trial."""
-    widths = []
-    names: list[str | None] = [*run.budget_names]
-    for budget in names or [None]:
-        trial = max(run.compared_at(budget), key=lambda r: r.val_accuracy, default=None)
-        best = run.best_final(budget) or trial
-        if best is None or best.policy is None:
-            continue
-        uniform = run.uniform_at(budget)
-        even = uniform.policy if uniform else None
-        widths.append(Widths(what_name(best), budget, best.policy, even))
-    return widths
 
 
 def what_name(what: FinalRecord | TrialRecord) -> str:

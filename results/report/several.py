@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from results import text
+from results.compare import by_seed
 from results.data import RunData
 from results.paired import Paired, holm, paired
-from results.pareto import UNIT_SQUARE, hypervolume, hypervolume_history, trial_front
-from results.record import FinalRecord, TrialRecord
+from results.pareto import hypervolume_history, trial_front, volume_of
+from results.record import FinalRecord
 from results.report import files
 from results.report.blocks import (
     Block,
@@ -29,12 +30,11 @@ from results.report.blocks import (
     Paragraph,
     Section,
     Table,
+    head,
     tabulate,
 )
 from results.spending import times_tested
 from spaces.errors import UserError
-
-T = TypeVar("T")
 
 ALIKE = {
     "the model": "settings.model",
@@ -106,8 +106,12 @@ def report_several(runs: Sequence[RunData], path: str | Path) -> Path:
 def document(named: Mapping[str, RunData]) -> Document:
     """The report of runs by name, whatever it is written as."""
     by_fraction = _by_fraction(named)
-    levels = _levels(named)
-    parts = [_summary(named, levels, by_fraction), _fronts(named), _search(named), _origin(named)]
+    parts = [
+        Section("summary", "What came out", list(_summary(named, by_fraction))),
+        Section("front", "Accuracy against FLOPs", list(_fronts(named))),
+        Section("search", "Hypervolume", list(_search(named))),
+        Section("provenance", "Where this comes from", list(_origin(named))),
+    ]
     title = f"Pruning searches: {', '.join(named)}"
     lead = f"{len(named)} runs at equal {'shares of their ' if by_fraction else ''}FLOPs"
     return Document(title, lead, [section for section in parts if section])
@@ -120,8 +124,7 @@ def _named(runs: Sequence[RunData]) -> dict[str, RunData]:
         name if names.count(name) == 1 else str(run.folder)
         for name, run in zip(names, runs, strict=True)
     ]
-    if len(set(unique)) < len(unique):
-        twice = next(name for name in unique if unique.count(name) > 1)
+    if twice := next((name for name in unique if unique.count(name) > 1), ""):
         raise UserError(f"each run must be given once, but {twice} was given twice")
     return dict(zip(unique, runs, strict=True))
 
@@ -165,18 +168,18 @@ class _Rival:
     unpaired: str = ""
 
 
-def _rivals(named: Mapping[str, RunData], first: str, levels: Mapping[str, float]) -> list[_Rival]:
-    rivals = []
-    for level, share in levels.items():
-        finals = {name: best_under(run.finals, share) for name, run in named.items()}
-        reference = finals[first]
-        for name, final in finals.items():
-            why = "" if name == first else why_not_paired(named[first], named[name])
-            difference = None
-            if name != first and final is not None and reference is not None and not why:
-                difference = paired(_by_seed(final), _by_seed(reference))
-            rivals.append(_Rival(level, name, final, difference, why))
-    return rivals
+def _rivals(named: Mapping[str, RunData]) -> Iterator[_Rival]:
+    """At every level the first run's, then the others'."""
+    first, *others = named
+    unpaired = {name: why_not_paired(named[first], named[name]) for name in others}
+    for level, share in _levels(named).items():
+        reference = best_under(named[first].finals, share)
+        yield _Rival(level, first, reference, None)
+        for name, why in unpaired.items():
+            final, difference = best_under(named[name].finals, share), None
+            if final is not None and reference is not None and not why:
+                difference = paired(by_seed(final), by_seed(reference))
+            yield _Rival(level, name, final, difference, why)
 
 
 def best_under(finals: Sequence[FinalRecord], share: float) -> FinalRecord | None:
@@ -184,58 +187,51 @@ def best_under(finals: Sequence[FinalRecord], share: float) -> FinalRecord | Non
 
     Never chosen by test accuracy. ``None`` where there is none that was tested.
     """
-    tested = (f for f in finals if f.role == "searched" and f.test_accuracy)
-    fitting = [f for f in tested if f.flops_fraction <= share + 1e-6]
+    fitting = [f for f in _tested(finals) if f.flops_fraction <= share + 1e-6]
     return max(fitting, key=lambda f: _mean(f.val_accuracy), default=None)
 
 
 def why_not_paired(first: RunData, second: RunData) -> str:
     """Why equal seeds of two runs are no pairs; empty where they are."""
-    differences = []
-    for what, place in ALIKE.items():
-        a, b = map(attrgetter(place), (first.provenance, second.provenance))
-        if a != b:
-            differences.append(f"{what} ({_shown(a)} and {_shown(b)})")
-    return f"they differ in {', '.join(differences)}" if differences else ""
+    both = first.provenance, second.provenance
+    pairs = {what: [attrgetter(place)(p) for p in both] for what, place in ALIKE.items()}
+    unlike = [f"{what} ({_shown(a)} and {_shown(b)})" for what, (a, b) in pairs.items() if a != b]
+    return f"they differ in {', '.join(unlike)}" if unlike else ""
 
 
-def _summary(
-    named: Mapping[str, RunData], levels: Mapping[str, float], by_fraction: bool
-) -> Section:
-    first = next(iter(named))
-    rivals = _rivals(named, first, levels)
-    blocks: list[Block] = [Paragraph(line, "verdict") for line in _sentences(rivals, first)]
+def _summary(named: Mapping[str, RunData], by_fraction: bool) -> Iterator[Block]:
+    first, rivals = next(iter(named)), list(_rivals(named))
+    for sentence in _sentences(rivals, first):
+        yield Paragraph(sentence, "verdict")
     if by_fraction:
-        blocks.append(
-            Paragraph(
-                "The networks are of one architecture but not of one size, so they are compared "
-                "at equal shares of their own FLOPs, not at equal FLOPs."
-            )
+        yield Paragraph(
+            "The networks are of one architecture but not of one size, so they are compared at "
+            "equal shares of their own FLOPs, not at equal FLOPs."
         )
-    if tested := [rival for rival in rivals if rival.final is not None]:
-        blocks += [_rivals_table(tested, first), Paragraph(METHOD, "soft")]
-    return Section("summary", "What came out", blocks)
+    if tested := [(rival, rival.final) for rival in rivals if rival.final is not None]:
+        yield _rivals_table(tested, first)
+        yield Paragraph(METHOD, "soft")
 
 
 def _sentences(rivals: Sequence[_Rival], first: str) -> list[str]:
     """One for every level and every run but the first; p-values allow for all of them."""
     shown = [rival for rival in rivals if rival.run != first]
-    p_values = [r.against.p_value for r in shown if r.against and not math.isnan(r.against.p_value)]
-    adjusted = iter(holm(p_values))
-    return [f"At budget {r.level} {_clause(r, first, adjusted, len(p_values))}." for r in shown]
+    adjusted = holm([r.against.p_value if r.against else math.nan for r in shown])
+    m = sum(not math.isnan(p) for p in adjusted)
+    rivals_and_p = zip(shown, adjusted, strict=True)
+    return [f"At budget {r.level} {_clause(r, first, p, m)}." for r, p in rivals_and_p]
 
 
-def _clause(rival: _Rival, first: str, adjusted: Iterator[float], comparisons: int) -> str:
+def _clause(rival: _Rival, first: str, adjusted: float, comparisons: int) -> str:
     if rival.unpaired:
         return f"{rival.run} and {first} are not compared by seed: {rival.unpaired}"
     if rival.against is None:
         return f"{rival.run} and {first} are not compared: not both have a tested network there"
-    p = None if math.isnan(rival.against.p_value) else next(adjusted)
+    p = None if math.isnan(adjusted) else adjusted
     return rival.against.sentence(rival.run, first, adjusted=p, comparisons=comparisons)
 
 
-def _rivals_table(rivals: Sequence[_Rival], first: str) -> Table:
-    pairs = [(rival, rival.final) for rival in rivals if rival.final is not None]
+def _rivals_table(pairs: Sequence[tuple[_Rival, FinalRecord]], first: str) -> Table:
     cells: Cells[tuple[_Rival, FinalRecord]] = {
         Column("budget"): lambda pair: pair[0].level,
         Column("run", label=True): lambda pair: pair[0].run,
@@ -251,90 +247,76 @@ def _rivals_table(rivals: Sequence[_Rival], first: str) -> Table:
     return tabulate(pairs, cells)
 
 
-def _fronts(named: Mapping[str, RunData]) -> Section:
+def _fronts(named: Mapping[str, RunData]) -> Iterator[Figure]:
     # Imported late: matplotlib takes a second.
     from results.report.plots import several
 
-    blocks: list[Block] = []
-    if fronts := _of_each(named, lambda run: trial_front(run.records)):
+    fronts = {name: trial_front(run.records) for name, run in named.items()}
+    if fronts := {name: front for name, front in fronts.items() if front}:
         caption = "The fronts on the validation split, after the brief training of the search."
-        cells: Cells[tuple[str, TrialRecord]] = {
-            Column("run", label=True): lambda pair: pair[0],
-            Column("trial", numeric=True): lambda pair: str(pair[1].number),
-            Column("% of FLOPs", numeric=True): lambda pair: text.number(pair[1].flops_fraction),
-            Column("validation %", numeric=True): lambda pair: text.number(pair[1].val_accuracy),
-        }
-        table = tabulate([(name, r) for name, front in fronts.items() for r in front], cells)
-        blocks.append(Figure("fronts", several.fronts(fronts), caption + _care(named), table))
-    if tested := _of_each(named, _tested):
+        rows = [
+            [name, str(r.number), text.number(r.flops_fraction), text.number(r.val_accuracy)]
+            for name, front in fronts.items()
+            for r in front
+        ]
+        table = Table(head("run", "trial", "% of FLOPs", "validation %"), rows)
+        yield Figure("fronts", several.fronts(fronts), caption + _care(named), table)
+    tested = {name: _tested(run.finals) for name, run in named.items()}
+    if tested := {name: finals for name, finals in tested.items() if finals}:
         caption = (
             "The searched networks on the test split, after their final training: mean and 95 % "
             "Student-t interval over seeds; no bar where one seed gives none."
         )
-        final_cells: Cells[tuple[str, FinalRecord]] = {
-            Column("run", label=True): lambda pair: pair[0],
-            Column("network", numeric=True): lambda pair: pair[1].name,
-            Column("% of FLOPs", numeric=True): lambda pair: text.number(pair[1].flops_fraction),
-            Column("test %", numeric=True): lambda pair: text.mean_spread(pair[1].test_accuracy),
-        }
-        table = tabulate([(name, f) for name, fs in tested.items() for f in fs], final_cells)
-        blocks.append(Figure("tested", several.finals(tested), caption, table))
-    return Section("front", "Accuracy against FLOPs", blocks)
+        rows = [
+            [name, f.name, text.number(f.flops_fraction), text.mean_spread(f.test_accuracy)]
+            for name, finals in tested.items()
+            for f in finals
+        ]
+        table = Table(head("run", "network", "% of FLOPs", "test %"), rows)
+        yield Figure("tested", several.finals(tested), caption, table)
 
 
-def _of_each(named: Mapping[str, RunData], of: Callable[[RunData], list[T]]) -> dict[str, list[T]]:
-    """What each run has, without the runs that have none."""
-    everything = {name: of(run) for name, run in named.items()}
-    return {name: items for name, items in everything.items() if items}
-
-
-def _tested(run: RunData) -> list[FinalRecord]:
-    return [f for f in run.finals if f.role == "searched" and f.test_accuracy]
+def _tested(finals: Sequence[FinalRecord]) -> list[FinalRecord]:
+    return [f for f in finals if f.role == "searched" and f.test_accuracy]
 
 
 def _care(named: Mapping[str, RunData]) -> str:
     """A warning where accuracies of the search are not after the same training."""
     settings = (run.provenance.settings for run in named.values())
     trainings = {(options.rungs, options.train, options.data) for options in settings}
-    return (
-        "" if len(trainings) == 1 else " The runs trained differently, so heights do not compare."
-    )
+    unlike = " The runs trained differently, so heights do not compare."
+    return unlike if len(trainings) > 1 else ""
 
 
-def _search(named: Mapping[str, RunData]) -> Section:
+def _search(named: Mapping[str, RunData]) -> Iterator[Block]:
     from results.report.plots import several
 
     histories = {name: hypervolume_history(run.records) for name, run in named.items()}
     histories = {name: history for name, history in histories.items() if any(history)}
     if not histories:
-        return Section("search", "Hypervolume")
+        return
+    fronts = {name: trial_front(run.records) for name, run in named.items()}
     rows = [
-        [name, str(len(trial_front(run.records))), f"{_volume(run):.4f}", str(len(run.records))]
-        for name, run in named.items()
+        [name, str(len(front)), f"{volume_of(front):.4f}", str(len(named[name].records))]
+        for name, front in fronts.items()
     ]
+    yield Table(head("run", "trials on the front", "hypervolume", "trials"), rows)
     ends = sorted({len(history) for history in histories.values()})
     steps = sorted({max(1, round(ends[-1] * i / 10)) for i in range(1, 11)} | set(ends))
     drawn = [
         [str(n), *(f"{h[n - 1]:.4f}" if n <= len(h) else text.NONE for h in histories.values())]
         for n in steps
     ]
-    columns = [Column("trials", numeric=True), *(Column(name, numeric=True) for name in histories)]
+    titles = [Column("trials", numeric=True), *(Column(name, numeric=True) for name in histories)]
     caption = (
         "Hypervolume of each run's front against the trials that had ended: the share of the "
         "square of FLOPs share and accuracy, up to the unpruned network's FLOPs and no image right."
     )
-    summary = Table(_columns("run", "trials on the front", "hypervolume", "trials"), rows)
-    table = Table(columns, drawn)
-    figure = Figure("volumes", several.volumes(histories), caption + _care(named), table)
-    return Section("search", "Hypervolume", [summary, figure])
+    table = Table(titles, drawn)
+    yield Figure("volumes", several.volumes(histories), caption + _care(named), table)
 
 
-def _volume(run: RunData) -> float:
-    front = [(r.flops_fraction, r.val_accuracy) for r in trial_front(run.records)]
-    return hypervolume(front, UNIT_SQUARE)
-
-
-def _origin(named: Mapping[str, RunData]) -> Section:
+def _origin(named: Mapping[str, RunData]) -> Iterator[Block]:
     """The settings of the runs; those without a value in any run are left out."""
     rows = [
         [title, *(_shown(attrgetter(place)(run.provenance)) for run in named.values())]
@@ -343,19 +325,14 @@ def _origin(named: Mapping[str, RunData]) -> Section:
     rows.append(["trials", *(str(len(run.records)) for run in named.values())])
     rows.append(["reads of the test split", *(_reads(run) for run in named.values())])
     rows = [row for row in rows if set(row[1:]) != {text.NONE}]
-    columns = [Column("", label=True), *(Column(name) for name in named)]
-    notes = [f"{name}: {note}" for name, run in named.items() for note in run.provenance.checks]
-    blocks: list[Block] = [Table(columns, rows), *([Bullets(notes)] if notes else [])]
-    return Section("provenance", "Where this comes from", blocks)
+    yield Table([Column("", label=True), *(Column(name) for name in named)], rows)
+    if notes := [f"{name}: {n}" for name, run in named.items() for n in run.provenance.checks]:
+        yield Bullets(notes)
 
 
 def _reads(run: RunData) -> str:
     reads = sum(times_tested(run))
     return text.NONE if not reads and run.provenance.test_reads is None else str(reads)
-
-
-def _columns(label: str, *numeric: str) -> list[Column]:
-    return [Column(label, label=True), *(Column(title, numeric=True) for title in numeric)]
 
 
 def _shown(value: Any) -> str:
@@ -369,7 +346,3 @@ def _shown(value: Any) -> str:
 def _mean(values: Sequence[float]) -> float:
     finite = [value for value in values if not math.isnan(value)]
     return statistics.fmean(finite) if finite else -math.inf
-
-
-def _by_seed(final: FinalRecord) -> dict[int, float]:
-    return dict(zip(final.seeds, final.test_accuracy, strict=False))

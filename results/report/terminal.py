@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from results import text
-from results.arm_means import means
+from results.board import means
 from results.compare import verdicts
 from results.comparison import Comparison
 from results.contrasts import verdict
 from results.data import RunData
-from results.report.networks import Row, networks
+from results.report.networks import networks
 
 MOST_ROWS = 24
 
@@ -31,21 +31,26 @@ def terminal_table(run: RunData) -> RenderableType:
     for title in ("FLOPs", "FLOPs %", "params", "val %", "test % (seeds)"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in shown[:MOST_ROWS]:
-        table.add_row(*_cells(row), style="bold" if row.best else "")
-    notes = [Text(f"... and {len(shown) - MOST_ROWS} more in pareto.csv")] * (
-        len(shown) > MOST_ROWS
-    )
+        n = len(row.test_accuracy)
+        cells = (
+            row.name,
+            text.count(row.flops),
+            text.number(row.flops_fraction, 1),
+            text.count(row.params),
+            text.number(row.val_accuracy),
+            text.mean_spread(row.test_accuracy) + (f" ({n})" if n else ""),
+        )
+        table.add_row(*map(Text, cells), style="bold" if row.best else "")
+    more = len(shown) - MOST_ROWS
+    notes = [f"... and {more} more in pareto.csv"] if more > 0 else []
     if line := text.not_counted(run.provenance.uncounted):
-        notes.append(Text(text.sentence(line)))
-    sentences = [Text(v.sentence) for v in verdicts(run.finals, run.budgets)]
-    return Group(table, *notes, Text(), *sentences)
+        notes.append(text.sentence(line))
+    sentences = (v.sentence for v in verdicts(run.finals, run.budgets))
+    return Group(table, *map(Text, notes), Text(), *map(Text, sentences))
 
 
 def terminal_comparison(comparison: Comparison) -> RenderableType:
-    """Every structure in every arm, what it cost, and then what can be said, with its notes.
-
-    >>> Console().print(terminal_comparison(run.compared))
-    """
+    """Every structure in every arm, what it cost, and then what can be said, with its notes."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for title in ("budget", "widths", "trained"):
         table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=18)
@@ -54,9 +59,8 @@ def terminal_comparison(comparison: Comparison) -> RenderableType:
     before = ("", "")
     for mean in means(comparison):
         training, place = mean.first, (mean.first.budget, mean.first.structure)
-        named = ("", "") if place == before else place
-        before = place
-        accuracy = f"{text.mean_spread(mean.accuracy)} ({mean.n})"
+        named, before = ("", "") if place == before else place, place
+        accuracy = f"{text.mean_spread(mean.accuracy)} ({len(mean.accuracy)})"
         cost = text.count(training.total_flops), text.multiple(mean.total_relative)
         cells = (*named, training.arm, training.epochs, accuracy, *cost)
         table.add_row(*(Text(str(cell)) for cell in cells))
@@ -64,16 +68,3 @@ def terminal_comparison(comparison: Comparison) -> RenderableType:
     costs += "trainings of the unpruned network. The search is in neither."
     notes = [Text(text.sentence(note), style="dim") for note in comparison.cautions]
     return Group(table, Text(costs, style="dim"), Text(), *map(Text, verdict(comparison)), *notes)
-
-
-def _cells(row: Row) -> list[Text]:
-    n = len(row.test_accuracy)
-    test = text.mean_spread(row.test_accuracy) + (f" ({n})" if n else "")
-    return [
-        Text(row.name),
-        Text(text.count(row.flops)),
-        Text(text.number(row.flops_fraction, 1)),
-        Text(text.count(row.params)),
-        Text(text.number(row.val_accuracy)),
-        Text(test),
-    ]

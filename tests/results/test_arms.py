@@ -6,9 +6,11 @@ import math
 from dataclasses import replace
 
 from comparisons import full_comparison, make_arm, make_comparison
+from runs import make_run
 
 from results import ARMS, Comparison, SweepPoint, TrainingSpec
 from results.arms import Schedule
+from results.spending import times_tested
 
 SCHEDULE = Schedule(base=20, equal=40, finetune=5, rate=0.03, scratch_rate=0.1)
 
@@ -32,12 +34,12 @@ def test_shared_trainings_read_the_test_split_once() -> None:
     cells = {(structure, arm): [0.9, 0.91] for structure in ("uniform", "l1") for arm in arms}
     comparison = make_comparison(cells)
     assert len(comparison.arms) == 8
-    assert comparison.test_reads == 6
     failed = make_arm("thinet", "scratch-e", 0, math.nan, reason="diverged")
-    assert replace(comparison, arms=(*comparison.arms, failed)).test_reads == 6
     # The same widths at another budget are the same network too.
-    elsewhere = tuple(replace(r, budget="0.6") for r in comparison.arms)
-    assert replace(comparison, arms=(*comparison.arms, *elsewhere)).test_reads == 6
+    elsewhere = (replace(r, budget="0.6") for r in comparison.arms)
+    for more in ((), (failed,), elsewhere):
+        compared = replace(comparison, arms=(*comparison.arms, *more))
+        assert times_tested(make_run(compared=compared)) == (0, 6)
 
 
 def test_what_it_begins_with_and_what_it_took() -> None:

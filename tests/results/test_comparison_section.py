@@ -17,11 +17,11 @@ from results import ARMS, Comparison, terminal_comparison
 from results.contrasts import verdict
 from results.report.blocks import Bullets, Figure, Paragraph, Section, Table
 from results.report.plots.comparison import arms
-from results.report.sections.comparison import section
+from results.report.sections import section
 
 
 def shown(comparison: Comparison) -> Section:
-    return section(make_run(compared=comparison))
+    return section("comparison", make_run(compared=comparison))
 
 
 def words(made: Section) -> Iterator[str]:

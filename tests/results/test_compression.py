@@ -18,7 +18,7 @@ from results.report import document
 from results.report.blocks import Paragraph, Table
 from results.report.html import html
 from results.report.markdown import markdown
-from results.report.sections import compression
+from results.report.sections import section
 from results.spending import spent
 
 FULL = 1_000_000
@@ -119,8 +119,7 @@ def test_what_they_cost_is_told(others: list[CompressionBaseline]) -> None:
 
 
 def test_the_section_says_sizes_flops_and_accuracy(others: list[CompressionBaseline]) -> None:
-    section = compression.section(make_run(compressed=others))
-    first, table, *notes = section.blocks
+    first, table, *notes = section("compression", make_run(compressed=others)).blocks
     assert isinstance(first, Paragraph)
     assert first.text.startswith("Only removing channels saves FLOPs.")
     assert isinstance(table, Table)
@@ -140,18 +139,18 @@ def test_the_section_says_sizes_flops_and_accuracy(others: list[CompressionBasel
 def test_the_section_speaks_of_what_is_there_and_of_nothing_before(
     others: list[CompressionBaseline],
 ) -> None:
-    assert not compression.section(make_run(compressed=others[:4]))
-    assert not compression.section(make_run())
-    sparse = compression.section(make_run(compressed=others[:7]))
+    assert not section("compression", make_run(compressed=others[:4]))
+    assert not section("compression", make_run())
+    sparse = section("compression", make_run(compressed=others[:7]))
     assert "Ternary" not in "".join(b.text for b in sparse.blocks if isinstance(b, Paragraph))
 
 
 def test_it_says_whose_training_had_more_epochs(records, finals, others) -> None:
     same = "the searched one where the run trains from scratch"
-    (last,) = compression.section(make_run(records, finals, {}, compressed=others)).blocks[-1:]
+    (last,) = section("compression", make_run(records, finals, {}, compressed=others)).blocks[-1:]
     assert last.text.endswith(f"{same}.")
     gradual = [replace(f, layer_epochs=3 * (f.role == "searched")) for f in finals]
-    (last,) = compression.section(make_run(records, gradual, {}, compressed=others)).blocks[-1:]
+    (last,) = section("compression", make_run(records, gradual, {}, compressed=others)).blocks[-1:]
     assert last.text.endswith(
         f"{same}, and trial 5, which was pruned layer by layer and trained for 3 epochs more on "
         "the way."

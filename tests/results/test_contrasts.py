@@ -9,10 +9,11 @@ import pytest
 from comparisons import POLICIES, UNPRUNED, full_comparison, make_arm, make_comparison
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import make_run
 
-from results import ARMS, Comparison, arm_means, tables
-from results import contrasts as made
-from results.contrasts import Contrast, contrasts, verdict
+from results import ARMS, TABLES, Comparison, tables
+from results.board import Board, means, unpruned_flops
+from results.contrasts import Contrast, contrasts, two_by_two, verdict
 from results.paired import holm
 
 NAN = math.nan
@@ -104,16 +105,16 @@ def test_only_what_was_asked_for_takes_part() -> None:
     everything = full_comparison(("trial 12", "trial 7", "uniform", "l1"))
     options = {"structures": ["searched", "uniform"], "arms": ["finetune", "scratch-b+"]}
     asked = replace(everything, options=options)
-    means = arm_means.arm_means(asked)
-    assert set(means["structure"]) == {"trial 12", "trial 7", "uniform"}
-    assert set(means["arm"]) == {"finetune", "scratch-b+"}
+    first = [mean.first for mean in means(asked)]
+    assert {r.structure for r in first} == {"trial 12", "trial 7", "uniform"}
+    assert {r.arm for r in first} == {"finetune", "scratch-b+"}
     found = by_name(asked)
     assert found["channels"].note
     assert not [name for name in found if "l1" in name or "scratch-e" in name]
     assert found["weights"].comparisons == 2
-    assert len(tables.comparison_table(asked)) == len(everything.arms)
+    assert len(TABLES["comparison"](make_run(compared=asked))) == len(everything.arms)
     uniform = replace(everything, options={"structures": ["uniform"]})
-    assert set(arm_means.arm_means(uniform)["structure"]) == {"uniform"}
+    assert {mean.first.structure for mean in means(uniform)} == {"uniform"}
 
 
 def test_who_is_compared_further() -> None:
@@ -190,10 +191,8 @@ def test_records_of_another_plan_do_not_count() -> None:
     old = make_arm("uniform", "finetune", 0, 0.1, epochs=1)
     again = replace(comparison, arms=(*comparison.arms, old))
     assert verdict(again) == verdict(comparison)
-    first = next(
-        row for _, row in arm_means.arm_means(again).iterrows() if row["structure"] == "uniform"
-    )
-    assert (first["n"], first["epochs"]) == (3, 5)
+    tuned = next(mean for mean in means(again) if mean.first.structure == "uniform")
+    assert (len(tuned.accuracy), tuned.first.epochs) == (3, 5)
 
 
 accuracies = st.lists(st.integers(0, 60), min_size=3, max_size=3)
@@ -237,63 +236,53 @@ def test_where_the_criteria_differ_the_widths_are_not_credited_alone() -> None:
 
 
 def test_the_two_by_two() -> None:
-    cells = made.two_by_two(make_comparison(FOUR), "0.5")
-    assert [(c.widths, c.weights) for c in cells] == [
-        ("searched", "inherited"),
-        ("searched", "fresh"),
-        ("uniform", "inherited"),
-        ("uniform", "fresh"),
-    ]
-    assert cells[0].mean == pytest.approx(0.932)
-    assert cells[0].deviation == pytest.approx(0.002)
-    empty = made.two_by_two(Comparison(), "0.5")[0]
-    assert math.isnan(empty.mean)
-    assert math.isnan(empty.deviation)
+    cells = two_by_two(Board(make_comparison(FOUR), "0.5"))
+    assert [[*cell.values()] for cell in cells] == [*FOUR.values()]
+    assert two_by_two(Board(Comparison(), "0.5")) == ({}, {}, {}, {})
 
 
 def test_means_and_computation_of_every_arm() -> None:
     cells = {("uniform", arm): [0.9, 0.92, NAN] for arm in ARMS}
-    table = arm_means.arm_means(make_comparison(cells)).set_index("arm")
-    assert list(table.index) == list(ARMS)
-    assert list(table["n"]) == [2] * 6
-    assert list(table["failed"]) == [1] * 6
-    assert table["mean"].to_list() == pytest.approx([0.91] * 6)
+    by_arm = {mean.first.arm: mean for mean in means(make_comparison(cells))}
+    assert list(by_arm) == list(ARMS)
+    assert [(mean.accuracy, mean.failed) for mean in by_arm.values()] == [((0.9, 0.92), 1)] * 6
     # Half the flops: fine-tuning for 5 of 20 epochs is an eighth of the unpruned training.
     relative = [1.125, 1.125, 1.125, 0.5, 1.0, 1.125]
-    assert table["total_relative"].to_list() == pytest.approx(relative)
-    assert table.loc["finetune", "inherited_flops"] == UNPRUNED
-    assert table.loc["finetune", "total_flops"] == table.loc["scratch-b+", "total_flops"]
+    assert [mean.total_relative for mean in by_arm.values()] == pytest.approx(relative)
+    tuned, fresh = by_arm["finetune"].first, by_arm["scratch-b+"].first
+    assert tuned.inherited_flops == UNPRUNED
+    assert tuned.total_flops == fresh.total_flops
 
 
 def test_what_the_unpruned_training_took() -> None:
-    assert arm_means.unpruned_flops(make_comparison({("uniform", "scratch-e"): [0.9]})) == UNPRUNED
+    assert unpruned_flops(make_comparison({("uniform", "scratch-e"): [0.9]})) == UNPRUNED
     sparse = make_arm("slimming", "finetune", 0, 0.9, inherited_flops=2 * UNPRUNED)
     for other in (
         make_arm("uniform", "finetune", 0, 0.9),
         make_arm("uniform", "scratch-e", 0, 0.9),
     ):
-        assert arm_means.unpruned_flops(Comparison(arms=(sparse, other))) == UNPRUNED
-    assert arm_means.unpruned_flops(Comparison(arms=(sparse,))) == 2 * UNPRUNED
+        assert unpruned_flops(Comparison(arms=(sparse, other))) == UNPRUNED
+    assert unpruned_flops(Comparison(arms=(sparse,))) == 2 * UNPRUNED
     without = make_comparison({("uniform", "scratch-b"): [0.9]})
-    assert arm_means.unpruned_flops(without) == 0
-    assert arm_means.arm_means(without)["total_relative"].isna().all()
+    assert unpruned_flops(without) == 0
+    assert all(math.isnan(mean.total_relative) for mean in means(without))
 
 
 def test_tables_have_their_columns_whatever_there_is() -> None:
     full, nothing = full_comparison(), Comparison()
-    for table, order in (
-        (arm_means.arm_means, arm_means.ORDER),
-        (tables.comparison_table, tables.ARM),
-        (tables.contrasts_table, tables.CONTRAST.replace("=adjusted", "")),
-        (tables.sweep_table, "budget lr epochs seed val_accuracy chosen reason"),
+    for name, order in (
+        ("comparison", tables.ARM),
+        ("contrasts", tables.CONTRAST.replace("=adjusted", "")),
+        ("sweep", "budget lr epochs seed val_accuracy chosen reason"),
     ):
+        some, none = (TABLES[name](make_run(compared=each)) for each in (full, nothing))
         columns = order.split()
-        assert list(table(full).columns[: len(columns)]) == columns == list(table(nothing).columns)
-        assert list(table(full).dtypes[: len(columns)]) == list(table(nothing).dtypes)
-        assert len(table(nothing)) == 0 < len(table(full))
-    rows = tables.comparison_table(full)
+        assert list(some.columns[: len(columns)]) == columns == list(none.columns)
+        assert list(some.dtypes[: len(columns)]) == list(none.dtypes)
+        assert len(none) == 0 < len(some)
+    rows = TABLES["comparison"](make_run(compared=full))
     assert list(rows.columns[-2:]) == ["width:stem", "width:layer1"]
     assert rows.loc[0, "width:stem"] == 6
-    first, row = contrasts(full)[0], tables.contrasts_table(full).iloc[0]
+    first, row = contrasts(full)[0], TABLES["contrasts"](make_run(compared=full)).iloc[0]
     assert (row["name"], row["sentence"], row["shown"]) == ("weights", first.sentence, first.shown)
     assert (row["low"], row["p_adjusted"]) == (first.paired.low, first.adjusted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,14 @@ from rich.console import Console
 from runs import make_run
 
 import results
-from results import ARMS, TABLES, Run, TrainingRecord, TrainingSpec, store
-from results.arm_means import arm_means
-from results.arms import FineTune, Schedule
+from results import ARMS, TABLES, Arm, Run, TrainingRecord, TrainingSpec, store
+from results.board import means
 from results.codec import Stored
 from results.contrasts import contrasts
 from results.data import RunData, kept
 from results.frames import columns
-from results.report import document
-from results.report.blocks import Bullets, Column, Figure, Section, Table
-from results.report.sections import compression, order
-from results.report.sections.comparison import section as comparison_section
+from results.report import document, sections
+from results.report.blocks import Bullets, Column, Figure, Table
 from results.spending import spent
 
 
@@ -46,11 +44,10 @@ class RunWithEnergy(Run):
     )
 
 
-def section(run: RunData) -> Section:
-    """Of the report."""
-    rows = [[str(r.number), f"{r.joules:g}"] for r in getattr(run, "energy", ())]
-    table = Table([Column("trial", label=True), Column("joules", numeric=True)], rows)
-    return Section("energy", "What it drew", [table] if rows else [])
+def blocks(run: RunData) -> Iterator[Table]:
+    """Of the section in the report."""
+    if rows := [[str(r.number), f"{r.joules:g}"] for r in getattr(run, "energy", ())]:
+        yield Table([Column("trial", label=True), Column("joules", numeric=True)], rows)
 
 
 def table(run: Any) -> pd.DataFrame:
@@ -60,7 +57,7 @@ def table(run: Any) -> pd.DataFrame:
 
 def test_a_kind_of_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TABLES, "energy", table)
-    monkeypatch.setattr(order, "SECTIONS", [*order.SECTIONS, section])
+    monkeypatch.setitem(sections.SECTIONS, "energy", ("What it drew", blocks))
     study = optuna.create_study()
     drawn = (EnergyRecord(0, 2.5), EnergyRecord(1, float("nan"), "gpu"))
     store.save(study, store.kinds(RunWithEnergy)["energy"], drawn)
@@ -80,31 +77,28 @@ def test_a_kind_of_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ]
 
 
-class Frozen(FineTune):
-    """Only the classifier is trained."""
-
-    name = "frozen"
-    explained = "inherited weights, of which only the classifier is trained"
-    meaning = "training the classifier alone"
-
-    def spec(self, schedule: Schedule) -> TrainingSpec:
-        return replace(super().spec(schedule), epochs=1)
+FROZEN = Arm(
+    "frozen",
+    "inherited weights, of which only the classifier is trained",
+    "training the classifier alone",
+    lambda schedule: TrainingSpec(schedule.rate, epochs=1),
+)
 
 
 def test_an_arm(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = full_comparison()
-    monkeypatch.setitem(ARMS, "frozen", Frozen())
+    monkeypatch.setitem(ARMS, "frozen", FROZEN)
     new = (replace(r, arm="frozen", epochs=1) for r in usual.arms if r.arm == "finetune")
     compared = replace(usual, arms=(*usual.arms, *new))
-    assert list(arm_means(compared)["arm"]) == [*ARMS] * 2
+    assert [mean.first.arm for mean in means(compared)] == [*ARMS] * 2
     assert {r.weights for r in compared.arms if r.arm == "frozen"} == {"inherited"}
     found = {c.name: c for c in contrasts(compared)}
     assert found["uniform: finetune - frozen"].right == "training the classifier alone"
     assert "frozen: trial 12 - uniform" in found
-    blocks = comparison_section(make_run(compared=compared)).blocks
-    (arms,) = (block.lines for block in blocks if isinstance(block, Bullets))
+    made = sections.section("comparison", make_run(compared=compared)).blocks
+    (arms,) = (block.lines for block in made if isinstance(block, Bullets))
     assert arms[-1] == "frozen: inherited weights, of which only the classifier is trained."
-    (figure,) = (block for block in blocks if isinstance(block, Figure))
+    (figure,) = (block for block in made if isinstance(block, Figure))
     assert ">frozen</text>" in figure.svg
     console = Console(width=100, record=True, quiet=True)
     console.print(results.terminal_comparison(compared))
@@ -125,13 +119,13 @@ def test_a_way_to_compress_brings_its_own_words() -> None:
     made: Any = ("clustered", "clustered", None, 0.0, 1000, 1.0, 90, 45, 8, 0, 0.9, 0.8, 2.0)
     record = results.CompressionBaseline(*made)
     run = make_run(provenance={"ways": ways, "train_images": 10}, compressed=[record])
-    found = compression.section(run).blocks
+    found = sections.section("compression", run).blocks
     (rows,) = (block.rows for block in found if isinstance(block, Table))
     assert rows[0][:2] == ["clustered", "sixteen values a layer"]
     assert "Clusters (2016)." in [getattr(block, "text", "") for block in found]
     assert [(line.what, line.trainings) for line in spent(run)] == [("compression baselines", 1)]
     assert run.compression_baselines["way"].tolist() == ["clustered"]
-    silent = compression.section(make_run(compressed=[record])).blocks
+    silent = sections.section("compression", make_run(compressed=[record])).blocks
     (rows,) = (block.rows for block in silent if isinstance(block, Table))
     assert rows[0][1] == "clustered"
 

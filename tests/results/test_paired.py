@@ -32,7 +32,7 @@ def test_worked_by_hand() -> None:
     assert result.difference == pytest.approx(0.02)
     assert result.deviation == pytest.approx(0.01)
     assert result.half_width == pytest.approx(half_width)
-    assert result.interval == pytest.approx((0.02 - half_width, 0.02 + half_width))
+    assert (result.low, result.high) == pytest.approx((0.02 - half_width, 0.02 + half_width))
     # t = 2 √3 with two degrees of freedom: p = 1 - t / √(2 + t²).
     assert result.p_value == pytest.approx(1 - math.sqrt(12 / 14))
     # d_z = 2; with two degrees of freedom Hedges' correction is Γ(1) / (1 · Γ(1/2)) = 1 / √π.
@@ -56,7 +56,7 @@ def test_agrees_with_scipy(pairs: list[tuple[float, float]], confidence: float) 
     assume(not math.isnan(result.low))
     reference = stats.ttest_rel(list(a.values()), list(b.values()))
     expected = reference.confidence_interval(confidence)
-    assert result.interval == pytest.approx(tuple(expected), rel=1e-6, abs=1e-9)
+    assert (result.low, result.high) == pytest.approx(tuple(expected), rel=1e-6, abs=1e-9)
     assert result.p_value == pytest.approx(reference.pvalue, rel=1e-6, abs=1e-12)
 
 
@@ -122,7 +122,7 @@ def test_sentence_never_says_more_than_its_printed_interval(
 def test_one_seed_gives_no_interval() -> None:
     result = paired(by_seed(0.95), by_seed(0.90))
     assert (result.n, result.outcome) == (1, "no interval")
-    assert all(math.isnan(x) for x in (*result.interval, result.p_value, result.effect_size))
+    assert all(math.isnan(x) for x in (result.low, result.high, result.p_value, result.effect_size))
     assert result.sentence(**SIDES) == (
         "fine-tuning differs from training from scratch by +5.00 points of test accuracy with one "
         "seed, so no interval can be given and no difference is shown"

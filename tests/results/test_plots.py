@@ -10,9 +10,12 @@ import pytest
 from runs import make_run
 
 from results import TrialRecord
-from results.report import plots
 from results.report.plots.axes import shorten_about
-from results.report.plots.widths import SCALE, numbers_fit
+from results.report.plots.front import close_up, final_accuracy, front
+from results.report.plots.search import history, volumes
+from results.report.plots.spending import spending
+from results.report.plots.trust import against_proxies
+from results.report.plots.widths import SCALE, heat_map, numbers_fit
 from results.report.svg import BLACK, HATCHES, MARKERS
 from results.sensitivity import SensitivityRecord
 from results.trust import proxy_trust, trained_to
@@ -43,7 +46,7 @@ def test_the_front_draws_every_kind_apart(records, finals, provenance) -> None:
     origins = {1: "l1", 2: "random", 3: "iso_damage"}
     changed = [replace(r, origin=origins.get(r.number, r.origin)) for r in records]
     measured = [SensitivityRecord("iso_damage", "loss", "stem", 16, (8,), (0.5,))]
-    legend = words(plots.front(make_run(changed, finals, provenance, measured=measured)))
+    legend = words(front(make_run(changed, finals, provenance, measured=measured)))
     for label in (
         "uniform widths",
         "global rankings",
@@ -55,7 +58,7 @@ def test_the_front_draws_every_kind_apart(records, finals, provenance) -> None:
         "trained for less",
     ):
         assert label in legend
-    assert not {"global rankings", "widths by sensitivity"} & set(words(plots.front(plain)))
+    assert not {"global rankings", "widths by sensitivity"} & set(words(front(plain)))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,7 @@ def test_a_long_label_keeps_its_trial(name: str, label: str) -> None:
 
 def test_a_close_up_has_its_budget(records, finals, provenance) -> None:
     made = make_run(records, finals, provenance)
-    assert "budget 0.5" in words(plots.close_up(made, "0.5", 0.5))
+    assert "budget 0.5" in words(close_up(made, "0.5", 0.5))
 
 
 def test_looks_differ_without_their_colour() -> None:
@@ -93,7 +96,7 @@ def test_the_heat_map_gets_darker_with_the_share() -> None:
 @pytest.mark.parametrize("share", [k / 50 for k in range(51)])
 def test_the_numbers_of_the_heat_map_can_be_read(share: float) -> None:
     width = max(1, round(50 * share))
-    svg = plots.heat_map(["group"], {"group": 50}, {"p": Policy({"group": width})})
+    svg = heat_map(["group"], {"group": 50}, {"p": Policy({"group": width})})
     (number,) = re.findall(rf"<text[^>]*>{width}</text>", svg)[:1]
     ink = 1.0 if "#ffffff" in number else 0.0
     ground = luminance(SCALE(width / 50))
@@ -104,7 +107,7 @@ def test_the_numbers_of_the_heat_map_can_be_read(share: float) -> None:
 def test_the_heat_map_holds_every_width(records) -> None:
     channels = {"stem": 16, "layer1.conv1": 16, "layer2.conv1": 32}
     columns = {"original": Policy(channels), "trial 5": records[5].policy}
-    found = words(plots.heat_map(list(channels), channels, columns))
+    found = words(heat_map(list(channels), channels, columns))
     for word in (*channels, *columns, "8", "7", "16", "32"):
         assert word in found
     assert found.count("16") == 3  # two originals and layer2 of trial 5
@@ -115,24 +118,22 @@ def test_narrow_columns_lose_their_numbers_and_no_more_titles_than_needed() -> N
     assert not numbers_fit([[2048] * 12])
     channels = {"g": 2048}
     few = {f"trial {i}": Policy({"g": 1000 + i}) for i in range(20)}
-    found = words(plots.heat_map(["g"], channels, few))
+    found = words(heat_map(["g"], channels, few))
     assert "1000" not in found
     assert all(title in found for title in few)
     many = {f"trial {i}": Policy({"g": 1}) for i in range(100)}
-    found = words(plots.heat_map(["g"], channels, many))
+    found = words(heat_map(["g"], channels, many))
     assert "trial 0" in found
     assert sum(title in found for title in many) == 34  # every third
 
 
 def test_a_policy_that_lacks_a_group_leaves_its_cell_empty() -> None:
-    svg = plots.heat_map(["a", "b"], {"a": 4, "b": 4}, {"p": Policy({"a": 3})})
+    svg = heat_map(["a", "b"], {"a": 4, "b": 4}, {"p": Policy({"a": 3})})
     assert words(svg).count("3") == 1
 
 
 def test_volumes_draw_only_what_has_an_area() -> None:
-    found = words(
-        plots.volumes([("all trials", [0.0, 0.4, 0.5]), ("starts alone", [0.0, 0.4, 0.4])])
-    )
+    found = words(volumes([("all trials", [0.0, 0.4, 0.5]), ("starts alone", [0.0, 0.4, 0.4])]))
     assert {"all trials", "starts alone", "trials that ended"} <= set(found)
 
 
@@ -140,7 +141,7 @@ def test_against_proxies_has_a_panel_for_each_score(record) -> None:
     trials: list[TrialRecord] = [
         record(i, (0.5 + 0.01 * i,), explored=(0,) if i % 3 == 0 else ()) for i in range(9)
     ]
-    svg = plots.against_proxies(trained_to(trials, 1), proxy_trust(trials), 1)
+    svg = against_proxies(trained_to(trials, 1), proxy_trust(trials), 1)
     found = words(svg)
     assert "adaptive_bn: τ = 1.00" in found
     assert {"promoted", "explored"} <= set(found)
@@ -154,7 +155,7 @@ def test_against_proxies_has_a_panel_for_each_score(record) -> None:
 def test_spending_gives_each_part_one_look() -> None:
     parts = [f"part {i}" for i in range(9)]
     bars = [("spent", [(part, 10.0) for part in parts[:6]]), ("saved", [(parts[8], 3.0)])]
-    svg = plots.spending(parts, [("seconds", bars), ("FLOPs", bars[:1])])
+    svg = spending(parts, [("seconds", bars), ("FLOPs", bars[:1])])
     assert sum(word.startswith("part") for word in words(svg)) == 9
     fills = re.findall(r"fill: (#[0-9a-f]{6}|url\(#\w+\))", svg)
     assert len(set(fills)) >= 9
@@ -163,13 +164,13 @@ def test_spending_gives_each_part_one_look() -> None:
 
 def test_pictures_are_the_same_every_time(records, finals, provenance) -> None:
     made = make_run(records, finals, provenance)
-    for draw in (plots.front, plots.history, plots.final_accuracy):
+    for draw in (front, history, final_accuracy):
         assert draw(made) == draw(made)
 
 
 def test_finals_show_the_search_beside_the_test(records, finals, provenance) -> None:
     finals = [*finals[:2], replace(finals[2], flops=records[5].flops)]
-    found = words(plots.final_accuracy(make_run(records, finals, provenance)))
+    found = words(final_accuracy(make_run(records, finals, provenance)))
     assert {"baseline", "uniform at 0.5", "trial 5 (tpe)"} <= set(found)
     assert any("(search)" in word for word in found)
     assert any("(final)" in word for word in found)

@@ -21,7 +21,7 @@ from results.report import document
 from results.report import html as pages
 from results.report.blocks import Column, Document, Figure, Paragraph, Section, Table
 from results.report.networks import networks
-from results.report.trials import counts
+from results.report.sections.search import counts
 from spaces import Policy
 from spaces.errors import UserError
 

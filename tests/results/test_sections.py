@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +14,8 @@ from results import Comparison, Run, TrialRecord, text
 from results.report.blocks import Bullets, Figure, Paragraph, Section, Table
 from results.report.networks import networks
 from results.report.origins import described, origin_of
-from results.report.sections import front, search, spending, trust, widths
+from results.report.sections import section as made
+from results.report.sections import widths
 from results.sensitivity import SensitivityRecord
 from spaces import Policy
 
@@ -24,11 +24,6 @@ CONFIG: dict[str, Any] = {
     "policies": {"starts": ["l1"]},
     "judging": {"rungs": [1, 3], "eta": 2.0, "explore": 0.1},
 }
-
-
-def made(name: str, run: Run) -> Section:
-    section: Section = importlib.import_module(f"results.report.sections.{name}").section(run)
-    return section
 
 
 def prose(section: Section) -> str:
@@ -137,7 +132,7 @@ def test_where_criteria_were_searched_it_says_which_did_best(record) -> None:
 def test_before_the_first_trial_only_what_must_speaks() -> None:
     run = make_run([], [], {})
     assert [name for name in NAMES if made(name, run)] == ["search", "trust"]
-    assert prose(search.section(run)).startswith("0 trials: 0 complete")
+    assert prose(made("search", run)).startswith("0 trials: 0 complete")
 
 
 def test_origins_are_told_apart_by_the_config(record) -> None:
@@ -156,7 +151,7 @@ def test_origins_are_told_apart_by_the_config(record) -> None:
 
 def test_the_front_and_what_it_has_to_beat_stand_in_one_table(records, finals, provenance) -> None:
     trials = [replace(records[2], origin="l1") if r.number == 2 else r for r in records]
-    section = front.section(make_run(trials, finals, provenance | {"config": CONFIG}))
+    section = made("front", make_run(trials, finals, provenance | {"config": CONFIG}))
     picture = figures(section)[0]
     assert picture.table is not None
     # Trial 5 dominates all; uniform is trial 0 and the ranking trial 2. By rising flops.
@@ -166,7 +161,7 @@ def test_the_front_and_what_it_has_to_beat_stand_in_one_table(records, finals, p
 
 
 def test_the_finals_have_their_t_interval(records, finals, provenance) -> None:
-    section = front.section(make_run(records, finals, provenance))
+    section = made("front", make_run(records, finals, provenance))
     table = table_with(section, "test %, final")
     uniform = next(row for row in table.rows if row[0] == "uniform at 0.5")
     # 90.0, 90.2, 90.4: t(0.975, 2) · 0.2 / √3 = 0.497.
@@ -179,14 +174,14 @@ def test_the_finals_have_their_t_interval(records, finals, provenance) -> None:
 
 def test_one_seed_has_no_interval(records, finals, provenance) -> None:
     single = [replace(f, seeds=(0,), val_accuracy=(0.9,), test_accuracy=(0.9,)) for f in finals]
-    table = table_with(front.section(make_run(records, single, provenance)), "test %, final")
+    table = table_with(made("front", make_run(records, single, provenance)), "test %, final")
     assert {row[3] for row in table.rows} == {"90.00"}
 
 
 def test_widths_stand_from_the_original_to_the_front(records, finals, provenance) -> None:
     run = make_run(records, finals, provenance)
     assert list(widths.columns(run)) == ["uniform at 0.5", "★ trial 5, 50.0 %"]
-    table = table_with(widths.section(run), "original")
+    table = table_with(made("widths", run), "original")
     assert table.rows[1] == ["layer1.conv1", "16", "2", "7"]
     # Uniform widths on the front are shown once.
     alone = make_run([records[0]], [], provenance)
@@ -199,7 +194,7 @@ def test_many_groups_are_split_and_none_is_lost(record, provenance, groups, part
     provenance["groups"] = [{"name": name, "channels": 64} for name in names]
     policy = Policy({name: 1 + i % 64 for i, name in enumerate(names)})
     drawn = figures(
-        widths.section(make_run([record(1, (0.5, 0.6), policy=policy)], [], provenance))
+        made("widths", make_run([record(1, (0.5, 0.6), policy=policy)], [], provenance))
     )
     assert len(drawn) == parts
     assert [row[0] for figure in drawn for row in figure.table.rows] == names
@@ -207,10 +202,10 @@ def test_many_groups_are_split_and_none_is_lost(record, provenance, groups, part
 
 
 def test_the_search_counts_its_trials(records, provenance) -> None:
-    said = prose(search.section(make_run(records, [], provenance)))
+    said = prose(made("search", make_run(records, [], provenance)))
     assert "9 trials: 6 complete, 1 stopped at a rung, 1 failed, 1 running." in said
     assert "9 of 9 are at or under the budget, and 8 of those were trained." in said
-    reasons = table_with(search.section(make_run(records, [], provenance)), "reason")
+    reasons = table_with(made("search", make_run(records, [], provenance)), "reason")
     assert reasons.rows == [["1", "training diverged at step 12"]]
 
 
@@ -221,7 +216,7 @@ def test_hypervolume_has_a_row_wherever_a_line_rises(record, provenance) -> None
         record(2, (0.5, 0.90), flops=500_000, origin="random"),
         record(3, (0.5,), state="stopped"),
     ]
-    table = table_with(search.section(make_run(trials, [], provenance)), "starts alone")
+    table = table_with(made("search", make_run(trials, [], provenance)), "starts alone")
     assert table.rows == [
         ["1", "0.40000", "0.40000", "–"],
         ["3", "0.45000", "0.40000", "0.45000"],
@@ -232,14 +227,14 @@ def test_hypervolume_has_a_row_wherever_a_line_rises(record, provenance) -> None
 def test_widths_by_a_sensitivity_are_starts(record, provenance) -> None:
     trials = [record(0, (0.5, 0.80), flops=500_000, origin="iso_damage")]
     measured = [SensitivityRecord("iso_damage", "loss", "stem", 16, (8,), (0.5,))]
-    section = search.section(make_run(trials, [], provenance, measured=measured))
+    section = made("search", make_run(trials, [], provenance, measured=measured))
     assert table_with(section, "starts alone").rows == [["1", "0.40000", "0.40000"]]
     (caption,) = [f.caption for f in section.blocks if getattr(f, "name", "") == "hypervolume"]
     assert "(uniform widths, global rankings and widths by sensitivity)" in caption
 
 
 def test_rungs_say_who_was_stopped_where(records, provenance) -> None:
-    section = search.section(make_run(records, [], provenance | {"config": CONFIG}))
+    section = made("search", make_run(records, [], provenance | {"config": CONFIG}))
     table = table_with(section, "promoted")
     # All nine have proxies. 6 stopped at rung 1, 7 failed there, 8 runs at 2, six are complete.
     assert table.rows == [
@@ -254,7 +249,7 @@ def test_few_explored_trials_are_counted_and_not_judged(record, provenance) -> N
     trials = [record(i, (0.5, 0.9 - 0.01 * i), flops=500_000) for i in range(4)]
     trials += [record(4, (0.5, 0.95), flops=500_000, explored=(0,))]
     trials += [record(5, (0.5, 0.10), flops=500_000, explored=(0,))]
-    section = search.section(make_run(trials, [], provenance | {"config": CONFIG}))
+    section = made("search", make_run(trials, [], provenance | {"config": CONFIG}))
     assert (
         "1 of the 2 that came to the top only because they were explored would have been kept "
         "there by the rule, and 1 is on the front: too few to say." in prose(section)
@@ -270,7 +265,7 @@ def test_many_explored_trials_are_judged_with_an_interval(record, provenance) ->
         record(i, (0.5, 0.9 - 0.01 * i), flops=500_000, explored=(0,) if i >= 10 else ())
         for i in range(20)
     ]
-    said = prose(search.section(make_run(trials, [], provenance | {"config": CONFIG})))
+    said = prose(made("search", make_run(trials, [], provenance | {"config": CONFIG})))
     # Wilson for 0 of 10 ends at z² / (n + z²) = 3.8415 / 13.8415.
     assert "0 of the 10 that came to the top only because they were explored" in said
     assert "of the stops 0 % [0, 28] look wrong, against 100 % of those that were promoted" in said
@@ -278,10 +273,10 @@ def test_many_explored_trials_are_judged_with_an_interval(record, provenance) ->
 
 def test_trust_says_what_noise_and_choice_leave_open(records, finals, provenance) -> None:
     run = make_run(records, finals, provenance)
-    said = prose(trust.section(run))
+    said = prose(made("trust", run))
     assert "no policy was trained again with another seed" in said
     again = [replace(records[1], seed=9, accuracy=(math.nan, 0.87))]
-    said = prose(trust.section(make_run(records, finals, provenance, repeats=again)))
+    said = prose(made("trust", make_run(records, finals, provenance, repeats=again)))
     # 0.86 and 0.87: s = 0.01 / √2 = 0.71 points.
     assert "1 policy trained with several seeds at this rung differs" in said
     assert "0.71 points" in said
@@ -292,10 +287,10 @@ def test_trust_shows_what_exploration_corrects(record, provenance) -> None:
     trials = [
         record(i, (0.5 + 0.01 * ((7 * i) % 12),), explored=(0,) if i < 6 else ()) for i in range(12)
     ]
-    nobody = trust.section(make_run(trials, [], provenance))
+    nobody = made("trust", make_run(trials, [], provenance))
     assert "Nothing was stopped below this rung" in prose(nobody)
     stopped = [record(20 + i, state="stopped") for i in range(4)]
-    section = trust.section(make_run([*trials, *stopped], [], provenance))
+    section = made("trust", make_run([*trials, *stopped], [], provenance))
     assert "The 6 policies that came to this rung by being explored" in prose(section)
     corrected = [t for t in tables(section) if len(t.columns) == 3]
     assert [row[0] for row in corrected[0].rows] == [
@@ -311,7 +306,7 @@ def test_trust_says_what_exploration_cannot_correct(record, provenance) -> None:
         for i in range(12)
     ]
     stopped = record(20, (0.5,), state="stopped")
-    section = trust.section(make_run([*trials, stopped], [], provenance))
+    section = made("trust", make_run([*trials, stopped], [], provenance))
     assert (
         "6 policies came to this rung by being explored, too few to correct for that: it "
         "takes 5, and one for every rung that stopped any." in prose(section)
@@ -319,7 +314,7 @@ def test_trust_says_what_exploration_cannot_correct(record, provenance) -> None:
 
 
 def test_every_score_stands_in_the_table_of_the_picture(records, provenance) -> None:
-    (figure,) = figures(trust.section(make_run(records, [], provenance)))
+    (figure,) = figures(made("trust", make_run(records, [], provenance)))
     assert figure.table is not None
     titles = [column.title for column in figure.table.columns]
     assert titles[-3:] == ["adaptive_bn", "flops", "params"]
@@ -329,19 +324,19 @@ def test_every_score_stands_in_the_table_of_the_picture(records, provenance) -> 
 def test_spending_names_what_is_not_known(records, finals, provenance) -> None:
     rows = {
         row[0]: row[1:]
-        for row in table_with(spending.section(make_run(records, finals, provenance)), "part").rows
+        for row in table_with(made("spending", make_run(records, finals, provenance)), "part").rows
     }
     # Old records: no seconds a rung, no images, so neither seconds nor FLOPs.
     assert rows["rung 2"] == ["6", "–", "–"]
-    assert figures(spending.section(make_run(records, finals, provenance))) == []
-    said = prose(spending.section(make_run(records, finals, provenance)))
+    assert figures(made("spending", make_run(records, finals, provenance))) == []
+    said = prose(made("spending", make_run(records, finals, provenance)))
     assert "the finals' seconds of older runs" in said
     assert "sparse training" not in said
 
 
 def test_spending_shows_the_training_that_slimming_takes(records, provenance) -> None:
     compared = Comparison(sparse_flops=7_000_000, sparse_seconds=12.0)
-    section = spending.section(make_run(records, [], provenance, compared=compared))
+    section = made("spending", make_run(records, [], provenance, compared=compared))
     rows = {row[0]: row[1:] for row in table_with(section, "part").rows}
     assert rows["sparse training"] == ["1", "7.00 M", "12.0"]
     assert "The sparse training is slimming's search for its widths." in prose(section)
@@ -353,7 +348,7 @@ def test_spending_says_what_stopping_was_worth(record, provenance) -> None:
         record(0, (0.5, 0.6), flops=500_000, rung_seconds=(1.0, 10.0, 30.0)),
         record(1, flops=400_000, state="stopped", rung_seconds=(1.0,)),
     ]
-    section = spending.section(make_run(trials, [], about))
+    section = made("spending", make_run(trials, [], about))
     rows = {row[0]: row[1:] for row in table_with(section, "part").rows}
     # 3 × 500,000 × 100 × 1 and × 3; spared: 3 × 400,000 × 100 × 4, at 15 M a second both.
     assert rows["rung 1"] == ["1", "150 M", "10.0"]

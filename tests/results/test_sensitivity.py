@@ -11,12 +11,13 @@ from runs import make_run
 
 from results import store
 from results.record import TrialRecord
-from results.report import plots
 from results.report.blocks import Bullets, Figure, Paragraph, Table
 from results.report.origins import described, origin_of
-from results.report.sections.sensitivity import AT_ONCE, section
+from results.report.plots.sensitivity import damages
+from results.report.sections import section
+from results.report.sections.sensitivity import AT_ONCE
 from results.sensitivity import SensitivityRecord
-from results.tables import sensitivity_table
+from results.tables import TABLES
 
 STEM = SensitivityRecord("iso_damage", "loss", "stem", 16, (4, 8, 12), (2.0, 0.5, -0.25))
 
@@ -45,11 +46,11 @@ def test_the_mean_and_the_damage_between_widths() -> None:
 
 
 def test_the_table_has_a_row_for_each_width(measured) -> None:
-    frame = sensitivity_table(measured)
+    frame = TABLES["sensitivity"](make_run(measured=measured))
     assert len(frame) == 3 + 1 + 1 + 2 + 2 + 2
     assert frame.iloc[1].tolist() == ["iso_damage", "loss", "stem", 16, 8, 0.5, "iso_damage"]
     assert list(frame)[0::6] == ["importance", "sensitivity"]
-    assert sensitivity_table([]).dtypes.to_dict() == frame.dtypes.to_dict()
+    assert TABLES["sensitivity"](make_run()).dtypes.to_dict() == frame.dtypes.to_dict()
 
 
 def test_a_study_keeps_what_was_measured_and_leaves_out_what_is_damaged(measured) -> None:
@@ -63,12 +64,12 @@ def test_a_study_keeps_what_was_measured_and_leaves_out_what_is_damaged(measured
 
 
 def test_nothing_measured_is_no_section(records, finals, provenance) -> None:
-    assert not section(make_run(records, finals, provenance))
+    assert not section("sensitivity", make_run(records, finals, provenance))
 
 
 def test_it_names_who_is_hurt_most_and_whom_to_blame(records, finals, provenance, measured) -> None:
     made = make_run(records, finals, provenance, measured=measured)
-    (bullets,) = [b for b in section(made).blocks if isinstance(b, Bullets)]
+    (bullets,) = [b for b in section("sensitivity", made).blocks if isinstance(b, Bullets)]
     # Trial 5 keeps 8 of 16, 7 of 16 and 16 of 32 channels.
     assert list(bullets.lines) == [
         "By iso_damage, stem is hurt most (0.75 of loss on average over its widths), layer2.conv1 "
@@ -86,21 +87,21 @@ def test_damage_between_two_measured_widths_is_said_to_be_interpolated(
 ) -> None:
     between = replace(STEM, widths=(4, 12), damages=(2.0, 0.5))
     made = make_run(records, finals, provenance, measured=[between])
-    (bullets,) = [b for b in section(made).blocks if isinstance(b, Bullets)]
+    (bullets,) = [b for b in section("sensitivity", made).blocks if isinstance(b, Bullets)]
     assert bullets.lines[-1].endswith("stem from 16 to 8 (1.2 of loss, interpolated).")
 
 
 def test_worst_channels_are_those_of_the_reference_criterion(measured) -> None:
     drop = [replace(r, sensitivity="accuracy_drop") for r in measured if r.unit == "accuracy"]
     made = make_run([], [], {"reference": "l1"}, measured=[*measured, *drop])
-    loss, accuracy = (b for b in section(made).blocks if isinstance(b, Figure))
+    loss, accuracy = (b for b in section("sensitivity", made).blocks if isinstance(b, Figure))
     assert "one panel a group: worst channels by l1 (iso_damage)." in loss.caption
     for label in ("worst channels by l1", "random channels"):
         assert f">{label}<" in accuracy.svg
 
 
 def test_the_summary_sets_off_the_most_sensitive_group(measured) -> None:
-    blocks = section(make_run([], [], {}, measured=measured)).blocks
+    blocks = section("sensitivity", make_run([], [], {}, measured=measured)).blocks
     table = next(b for b in blocks if isinstance(b, Table))
     assert [list(row) for row in table.rows] == [
         ["stem", "16", "0.750", "37.50"],
@@ -113,7 +114,7 @@ def test_the_summary_sets_off_the_most_sensitive_group(measured) -> None:
 
 
 def test_each_unit_has_its_picture_and_all_that_is_drawn_in_a_table(measured) -> None:
-    blocks = section(make_run([], [], {}, measured=measured)).blocks
+    blocks = section("sensitivity", make_run([], [], {}, measured=measured)).blocks
     loss, accuracy = (block for block in blocks if isinstance(block, Figure))
     assert [row[1:] for row in loss.table.rows if row[0] == "stem"] == [
         ["4", "2.000"],
@@ -127,7 +128,7 @@ def test_each_unit_has_its_picture_and_all_that_is_drawn_in_a_table(measured) ->
 
 def test_curves_of_one_unit_share_their_panels(measured) -> None:
     drop = [replace(r, sensitivity="accuracy_drop") for r in measured if r.unit == "accuracy"]
-    blocks = section(make_run([], [], {}, measured=[*measured, *drop])).blocks
+    blocks = section("sensitivity", make_run([], [], {}, measured=[*measured, *drop])).blocks
     accuracy = [block for block in blocks if isinstance(block, Figure)][1]
     for label in ("worst channels", "random channels"):
         assert f">{label}<" in accuracy.svg
@@ -139,7 +140,7 @@ def test_curves_of_one_unit_share_their_panels(measured) -> None:
 
 def test_a_deep_network_takes_several_pictures() -> None:
     deep = [replace(STEM, group=f"layer{i}") for i in range(AT_ONCE + 1)]
-    pictures = [b for b in section(make_run([], [], {}, measured=deep)).blocks
+    pictures = [b for b in section("sensitivity", make_run([], [], {}, measured=deep)).blocks
                 if isinstance(b, Figure)]  # fmt: skip
     assert len(pictures) == 2
     assert [len({row[0] for row in p.table.rows}) for p in pictures] == [13, 12]
@@ -147,7 +148,7 @@ def test_a_deep_network_takes_several_pictures() -> None:
 
 def test_one_line_needs_no_legend(measured) -> None:
     loss = [r for r in measured if r.unit == "loss"]
-    svg = plots.damages(["stem", "layer1.conv1"], loss, {"iso_damage": "worst"}, "loss")
+    svg = damages(["stem", "layer1.conv1"], loss, {"iso_damage": "worst"}, "loss")
     assert "worst" not in svg
     assert len(re.findall(r">(stem|layer1\.conv1)<", svg)) == 2
 

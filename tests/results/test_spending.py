@@ -82,8 +82,8 @@ def test_spent_by_hand() -> None:
 def test_saved_by_hand() -> None:
     at_0, at_1 = saved(make_run(TRIALS, [], ABOUT))
     # Trial 2 was spared 3 × 200 × 100 × (1 + 3), trial 1 was spared 3 × 400 × 100 × 3.
-    assert (at_0.rung, at_0.trials, at_0.flops) == (0, 1, 240_000)
-    assert (at_1.rung, at_1.trials, at_1.flops) == (1, 1, 360_000)
+    assert (at_0.what, at_0.trainings, at_0.flops) == ("stopped by proxies", 1, 240_000)
+    assert (at_1.what, at_1.trainings, at_1.flops) == ("stopped at rung 1", 1, 360_000)
     # 18 s took 270,000 at rung 1, 30 s took 450,000 at rung 2: both 15,000 a second.
     assert at_0.seconds == pytest.approx(16.0)
     assert at_1.seconds == pytest.approx(24.0)
@@ -109,7 +109,8 @@ def test_a_rung_known_from_another_trial_costs_nothing() -> None:
 
 def test_a_stopped_policy_that_another_trial_took_further_saved_nothing() -> None:
     higher = trial(4, 400, (0.0, 0.0, 24.0), policy=TRIALS[1].policy)
-    assert [line.rung for line in saved(make_run([*TRIALS, higher], [], ABOUT))] == [0]
+    (line,) = saved(make_run([*TRIALS, higher], [], ABOUT))
+    assert line.what == "stopped by proxies"
     again = replace(TRIALS[2], number=5, rung_seconds=(0.0,))
     assert saved(make_run([*TRIALS, again], [], ABOUT)) == saved(make_run(TRIALS, [], ABOUT))
 

@@ -11,7 +11,7 @@ import pytest
 from runs import make_run
 
 import results
-from results.tables import TABLES, finals_table, front_table, table
+from results.tables import TABLES, front_table, table
 from spaces import Policy
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
@@ -24,6 +24,10 @@ RUNGS = (
     "accuracy:1,accuracy:2,epochs:1,epochs:2,seconds:0,seconds:1,regardless:0,regardless:1,"
     "explored:0,explored:1"
 )
+
+
+def finals_of(finals: list[results.FinalRecord]) -> pd.DataFrame:
+    return TABLES["finals"](make_run(finals=finals))
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def test_the_front_lies_by_rising_flops(record) -> None:
 
 
 def test_finals_have_a_row_for_each_seed(finals) -> None:
-    frame = finals_table(finals)
+    frame = finals_of(finals)
     assert frame["name"].tolist() == ["baseline"] * 3 + ["uniform@0.5"] * 3 + ["trial 5"] * 3
     assert frame["seed"].tolist() == [0, 1, 2] * 3
     assert frame["test_accuracy"].tolist()[-3:] == [0.910, 0.913, 0.913]
@@ -79,19 +83,19 @@ def test_finals_have_a_row_for_each_seed(finals) -> None:
 
 
 def test_a_final_that_was_not_tested_yet_has_no_accuracy(finals) -> None:
-    frame = finals_table([replace(finals[1], test_accuracy=())])
+    frame = finals_of([replace(finals[1], test_accuracy=())])
     assert frame["test_accuracy"].isna().all()
     assert len(frame) == 3
 
 
 def test_parquet_gives_back_values_and_types(tmp_path, timed, finals) -> None:
     results.write_tables(tmp_path, make_run(timed, finals))
-    for name, frame in (("trials", table(timed)), ("finals", finals_table(finals))):
+    for name, frame in (("trials", table(timed)), ("finals", finals_of(finals))):
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"{name}.parquet"), frame)
 
 
 def test_types_do_not_depend_on_what_was_measured(timed, finals) -> None:
-    for made, nothing in ((table(timed), table([])), (finals_table(finals), finals_table([]))):
+    for made, nothing in ((table(timed), table([])), (finals_of(finals), finals_of([]))):
         assert nothing.dtypes.to_dict() == made.dtypes[list(nothing)].to_dict()
 
 

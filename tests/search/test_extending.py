@@ -1,4 +1,4 @@
-"""A new arm and a new way to compress are one class and one table line each."""
+"""A new arm is an entry in its table, a new way to compress one class and one table line."""
 
 from __future__ import annotations
 
@@ -15,20 +15,10 @@ EXTENDED = '''
 """The command line with an arm and a way to compress that the project does not know."""
 
 import sys
-from dataclasses import replace
 
 from prune_ops.compression import WAYS
 from prune_ops.compression.ternary import Ternary
-from results.arms import ARMS, FineTune
-
-
-class Head(FineTune):
-    name = "head"
-    explained = "inherited weights, trained for a single epoch"
-    meaning = "training for a single epoch"
-
-    def spec(self, schedule):
-        return replace(super().spec(schedule), epochs=1)
+from results import ARMS, Arm, TrainingSpec
 
 
 class Thirds(Ternary):
@@ -37,7 +27,12 @@ class Thirds(Ternary):
     note = "Nobody has described this way."
 
 
-ARMS["head"] = Head()
+ARMS["head"] = Arm(
+    "head",
+    "inherited weights, trained for a single epoch",
+    "training for a single epoch",
+    lambda schedule: TrainingSpec(schedule.rate, epochs=1),
+)
 WAYS["thirds"] = Thirds()
 
 from search.cli import main

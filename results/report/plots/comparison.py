@@ -10,17 +10,7 @@ from matplotlib.figure import Figure
 
 from results.arms import ARMS
 from results.report.plots.axes import legend, seeds, shorten
-from results.report.svg import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    draw,
-)
+from results.report.svg import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, draw
 
 Line = tuple[str, str, Sequence[float]]
 """Structure, arm, and the test accuracy of every seed as a fraction."""
@@ -46,10 +36,11 @@ def arms(name: str, lines: Sequence[Line]) -> str:
         for height, (_, arm, accuracy) in zip(heights, lines, strict=True):
             if accuracy:
                 seeds(axes, height, accuracy, 0.36, 2.5, linewidth=1, **_look(arm))
-        axes.set_yticks(
-            [_middle(structure, lines, heights) for structure in structures],
-            [shorten(structure, 16) for structure in structures],
-        )
+        middles = [
+            statistics.fmean(y for y, line in zip(heights, lines, strict=True) if line[0] == name)
+            for name in structures
+        ]
+        axes.set_yticks(middles, [shorten(structure, 16) for structure in structures])
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.set_ylim(heights[-1] + 0.9, -0.9)
@@ -70,12 +61,9 @@ def arms(name: str, lines: Sequence[Line]) -> str:
 
 def _look(arm: str) -> dict[str, Any]:
     marker, colour = _SHAPES[list(ARMS).index(arm) % len(_SHAPES)]
+    fill: dict[str, Any]
     if ARMS[arm].inherits:
-        return {"marker": marker, "color": colour, "markeredgecolor": BLACK, "markersize": 6.5}
-    look: dict[str, Any] = {"marker": marker, "color": "white", "markeredgecolor": colour}
-    return look | {"markeredgewidth": 1.8, "markersize": 6.5}
-
-
-def _middle(structure: str, lines: Sequence[Line], heights: Sequence[float]) -> float:
-    own = [height for height, line in zip(heights, lines, strict=True) if line[0] == structure]
-    return statistics.fmean(own)
+        fill = {"color": colour, "markeredgecolor": BLACK}
+    else:
+        fill = {"color": "white", "markeredgecolor": colour, "markeredgewidth": 1.8}
+    return {"marker": marker, "markersize": 6.5} | fill

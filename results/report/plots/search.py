@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle
+from itertools import accumulate, cycle
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from results.data import RunData
 from results.pareto import finished
-from results.record import TrialRecord
 from results.report.plots.axes import finish, mark, others
 from results.report.svg import BLACK, BLUE, GREEN, MARKERS, PURPLE, draw
 
@@ -29,11 +27,17 @@ def history(run: RunData) -> str:
         axes = figure.subplots()
         mark(axes, "less", less, "trained for less")
         mark(axes, "trial", [(r.number, r.val_accuracy) for r in top], "trials")
-        for style, (budget, trials) in zip(cycle(LINES), _by_budget(run), strict=False):
-            x, best = _best_so_far(trials, last)
+        compared = ((budget, run.compared_at(budget)) for budget in [*run.budgets, None])
+        there = ((budget, trials) for budget, trials in compared if trials)
+        for style, (budget, trials) in zip(cycle(LINES), there, strict=False):
+            best = [*accumulate((100 * r.val_accuracy for r in trials), max)]
+            x = [*(r.number for r in trials), last]
             label = f"best so far at {budget}" if budget else "best so far"
-            axes.step(x, best, linestyle=style, where="post", color=BLUE, label=label)
-        _crosses(axes, failed)
+            axes.step(x, [*best, best[-1]], linestyle=style, where="post", color=BLUE, label=label)
+        if failed:  # without an accuracy, so they stand on the axis
+            foot = axes.get_xaxis_transform()
+            look = {"linestyle": "", "label": "failed", "transform": foot, **MARKERS["failed"]}
+            axes.plot(failed, [0.02] * len(failed), **look)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         finish(figure, axes, "validation accuracy, %", "trial")
 
@@ -58,29 +62,3 @@ def volumes(lines: Sequence[tuple[str, Sequence[float]]]) -> str:
         finish(figure, axes, "hypervolume of the front", "trials that ended")
 
     return draw("hypervolume", 3.0, paint)
-
-
-def _crosses(axes: Axes, numbers: Sequence[int]) -> None:
-    """Failed trials have no accuracy, so they stand on the axis."""
-    if numbers:
-        height = [0.02] * len(numbers)
-        axes.plot(
-            numbers,
-            height,
-            linestyle="",
-            label="failed",
-            transform=axes.get_xaxis_transform(),
-            **MARKERS["failed"],
-        )
-
-
-def _by_budget(run: RunData) -> list[tuple[str | None, list[TrialRecord]]]:
-    compared = [(budget, run.compared_at(budget)) for budget in [*run.budgets, None]]
-    return [(budget, trials) for budget, trials in compared if trials]
-
-
-def _best_so_far(trials: Sequence[TrialRecord], last: int) -> tuple[list[int], list[float]]:
-    best: list[float] = []
-    for r in trials:
-        best.append(max([100 * r.val_accuracy, *best[-1:]]))
-    return [*(r.number for r in trials), last], [*best, best[-1]]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from itertools import cycle, islice
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -13,6 +13,8 @@ from results.intervals import half_width
 from results.record import FinalRecord, TrialRecord
 from results.report.plots.axes import dot, finish, shorten
 from results.report.svg import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, draw
+
+T = TypeVar("T")
 
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK, GREY)
 MARKS = "Ds^ovPX"  # one fewer than colours, so that pairs come back late
@@ -24,10 +26,9 @@ def fronts(trials: Mapping[str, Sequence[TrialRecord]]) -> str:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for (name, front), look in zip(trials.items(), _looks(len(trials)), strict=True):
+        for front, look in _looks(trials):
             dots = [dot(r) for r in front]
-            x, y = [x for x, _ in dots], [100 * y for _, y in dots]
-            axes.plot(x, y, label=shorten(name, 22), **look)
+            axes.plot([x for x, _ in dots], [100 * y for _, y in dots], **look)
         finish(figure, axes, "validation accuracy, %")
 
     return draw("fronts", 3.7, paint)
@@ -38,13 +39,11 @@ def finals(tested: Mapping[str, Sequence[FinalRecord]]) -> str:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for (name, each), look in zip(tested.items(), _looks(len(tested)), strict=True):
-            reaches = [half_width(f.test_accuracy) for f in each]
+        for each, look in _looks(tested):
             axes.errorbar(
                 [100 * f.flops_fraction for f in each],
                 [100 * statistics.fmean(f.test_accuracy) for f in each],
-                yerr=[100 * (reach or 0.0) for reach in reaches],
-                label=shorten(name, 22),
+                yerr=[100 * (half_width(f.test_accuracy) or 0.0) for f in each],
                 capsize=3,
                 **look | {"linestyle": ""},
             )
@@ -58,24 +57,17 @@ def volumes(histories: Mapping[str, Sequence[float]]) -> str:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for (name, history), look in zip(histories.items(), _looks(len(histories)), strict=True):
-            often = max(1, len(history) // 8)
-            axes.plot(
-                range(1, len(history) + 1),
-                history,
-                label=shorten(name, 22),
-                markevery=often,
-                drawstyle="steps-post",
-                **look,
-            )
+        for history, look in _looks(histories):
+            often, x = max(1, len(history) // 8), range(1, len(history) + 1)
+            axes.plot(x, history, markevery=often, drawstyle="steps-post", **look)
         finish(figure, axes, "hypervolume of the front", "trials that ended")
 
     return draw("volumes", 3.2, paint)
 
 
-def _looks(n: int) -> list[dict[str, Any]]:
+def _looks(runs: Mapping[str, T]) -> Iterator[tuple[T, dict[str, Any]]]:
+    """What is drawn of each run, with its look and its name in the legend."""
     looks = zip(cycle(COLOURS), cycle(MARKS), cycle(LINES), strict=False)
-    return [
-        {"color": colour, "marker": marker, "linestyle": line, "markersize": 6}
-        for colour, marker, line in islice(looks, n)
-    ]
+    for (name, drawn), (colour, marker, line) in zip(runs.items(), looks, strict=False):
+        look = {"color": colour, "marker": marker, "linestyle": line, "markersize": 6}
+        yield drawn, look | {"label": shorten(name, 22)}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
+from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
@@ -24,13 +24,19 @@ def spending(parts: Sequence[str], panels: Sequence[tuple[str, Sequence[tuple[st
 
     ``parts`` is the order of the legend; each has one look in all panels.
     """
-    looks = dict(zip(parts, zip(cycle(COLOURS), cycle(HATCHES), strict=False), strict=False))
+    looks: dict[str, dict[str, Any]] = {
+        part: {"facecolor": colour, "hatch": hatch, "edgecolor": "black", "linewidth": 0.6}
+        for part, colour, hatch in zip(parts, cycle(COLOURS), cycle(HATCHES), strict=False)
+    }
 
     def paint(figure: Figure) -> None:
         rows = figure.subplots(len(panels), 1, squeeze=False).flat
         for axes, (unit, bars) in zip(rows, panels, strict=True):
             for place, (_, bar) in enumerate(bars):
-                _stack(axes, place, bar, looks)
+                left = 0.0
+                for part, value in bar:
+                    axes.barh(place, value, 0.62, left, **looks[part])
+                    left += value
             axes.set_yticks(range(len(bars)), [title for title, _ in bars])
             axes.set_ylim(len(bars) - 0.5, -0.5)
             axes.tick_params(axis="y", length=0)
@@ -38,28 +44,7 @@ def spending(parts: Sequence[str], panels: Sequence[tuple[str, Sequence[tuple[st
             axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
             axes.set_xlabel(unit)
             axes.margins(x=0.04)
-        patches = [
-            Patch(facecolor=colour, hatch=hatch, edgecolor="black", linewidth=0.6, label=name)
-            for name, (colour, hatch) in looks.items()
-        ]
-        legend(figure, 3, handles=patches)
+        legend(figure, 3, handles=[Patch(label=part, **look) for part, look in looks.items()])
 
     bars = sum(len(bars) for _, bars in panels)
     return draw("spending", 0.55 + 0.55 * len(panels) + 0.42 * bars, paint)
-
-
-def _stack(axes: Axes, place: int, bar: Bar, looks: dict[str, tuple[str, str]]) -> None:
-    left = 0.0
-    for name, value in bar:
-        colour, hatch = looks[name]
-        axes.barh(
-            place,
-            value,
-            0.62,
-            left,
-            color=colour,
-            hatch=hatch,
-            edgecolor="black",
-            linewidth=0.6,
-        )
-        left += value

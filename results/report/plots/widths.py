@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,6 +20,7 @@ from spaces import Policy
 SCALE = LinearSegmentedColormap.from_list("kept", ["#ffffff", "#9ecae1", "#2171b5", "#08306b"])
 DARK = 0.63
 """Shares above this are written in white: there black would be harder to read."""
+WRITTEN: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5}
 ROW_INCHES, HEAD_INCHES = 0.2, 1.9
 CELLS_POINTS, DIGIT_POINTS = 215, 4.4
 """Width of all cells together, and of a digit in them."""
@@ -41,19 +43,16 @@ def heat_map(
         place: tells several pictures apart.
     """
     kept = [[policy.get(name) for policy in columns.values()] for name in names]
-    shares = np.array(
-        [
-            [np.nan if width is None else width / channels[name] for width in row]
-            for name, row in zip(names, kept, strict=True)
-        ],
-        dtype=float,
-    )
+    shares = np.array(kept, dtype=float) / np.array([[channels[name]] for name in names])
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         axes.pcolormesh(shares, cmap=SCALE, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
         if numbers_fit(kept):
-            _numbers(axes, kept, shares)
+            for (row, column), share in np.ndenumerate(shares):
+                if not np.isnan(share):
+                    ink, width = "white" if share > DARK else "black", str(kept[row][column])
+                    axes.text(column + 0.5, row + 0.52, width, color=ink, **WRITTEN)
         axes.set_yticks(np.arange(len(names)) + 0.5, [shorten(name, 22) for name in names])
         _head(axes, list(columns))
         axes.xaxis.tick_top()
@@ -81,18 +80,3 @@ def _head(axes: Axes, titles: Sequence[str]) -> None:
     places = np.arange(0, len(titles), step)
     size = min(9.0, max(SMALLEST, 0.85 * room))
     axes.set_xticks(places + 0.5, titles[::step], rotation=90, fontsize=size)
-
-
-def _numbers(axes: Axes, kept: Sequence[Sequence[int | None]], shares: np.ndarray) -> None:
-    for (row, column), share in np.ndenumerate(shares):
-        if not np.isnan(share):
-            colour = "white" if share > DARK else "black"
-            axes.text(
-                column + 0.5,
-                row + 0.52,
-                str(kept[row][column]),
-                ha="center",
-                va="center",
-                fontsize=7.5,
-                color=colour,
-            )

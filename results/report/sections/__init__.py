@@ -1,4 +1,4 @@
-"""A run's report as sections, in the order in which they are read.
+"""A run's report as sections; a new one is its file and an entry in `SECTIONS`.
 
 >>> [section.anchor for section in sections(run)]
 ['summary', 'front', 'widths', 'search', 'trust', 'spending', 'provenance']
@@ -6,13 +6,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from results.data import RunData
-from results.report.blocks import Section
+from results.report.blocks import Block, Section
+from results.report.sections import (
+    comparison,
+    compression,
+    criteria,
+    front,
+    provenance,
+    search,
+    sensitivity,
+    spending,
+    summary,
+    trust,
+    widths,
+)
+
+SECTIONS: dict[str, tuple[str, Callable[[RunData], Iterable[Block]]]] = {
+    "summary": ("What came out", summary.blocks),
+    "front": ("Accuracy against FLOPs", front.blocks),
+    "comparison": ("Fine-tune or from scratch?", comparison.blocks),
+    "compression": ("Other ways to compress", compression.blocks),
+    "widths": ("Which channels stay", widths.blocks),
+    "criteria": ("Which criterion", criteria.blocks),
+    "sensitivity": ("Which layers bear cuts", sensitivity.blocks),
+    "search": ("The search", search.blocks),
+    "trust": ("Can the proxies be trusted?", trust.blocks),
+    "spending": ("What it cost", spending.blocks),
+    "provenance": ("Where this comes from", provenance.blocks),
+}
+"""Anchor to heading and contents, in the order in which they are read."""
+
+
+def section(anchor: str, run: RunData) -> Section:
+    """One of `SECTIONS`, at any moment of a run; without blocks where it has nothing to say."""
+    heading, blocks = SECTIONS[anchor]
+    return Section(anchor, heading, list(blocks(run)))
 
 
 def sections(run: RunData) -> list[Section]:
-    """Every section that has something to say, at any moment of a run."""
-    # Imported late: matplotlib takes a second that workers and `--help` need not spend.
-    from results.report.sections.order import SECTIONS
-
-    return [made for made in (section(run) for section in SECTIONS) if made]
+    """Every section that has something to say."""
+    return [made for anchor in SECTIONS if (made := section(anchor, run))]

@@ -6,18 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from results import text
-from results.arm_means import ArmMean, means
 from results.arms import ARMS
-from results.board import Board
+from results.board import ArmMean, Board, means
 from results.comparison import Comparison, SweepPoint
-from results.contrasts import (
-    FRESH,
-    Contrast,
-    contrasts,
-    fresh_computation,
-    two_by_two,
-    verdict,
-)
+from results.contrasts import FRESH, Contrast, contrasts, fresh_computation, two_by_two, verdict
 from results.data import RunData
 from results.paired import text_of_p
 from results.report.blocks import (
@@ -27,17 +19,18 @@ from results.report.blocks import (
     Column,
     Figure,
     Paragraph,
-    Section,
     Table,
+    head,
     tabulate,
 )
+from results.report.plots.comparison import Line, arms
 from results.spending import times_tested
 
 COSTS: Cells[ArmMean] = {
     Column("widths", label=True): lambda m: m.first.structure,
     Column("arm"): lambda m: m.first.arm,
     Column("test %", numeric=True): lambda m: text.mean_spread(m.accuracy),
-    Column("seeds", numeric=True, minor=True): lambda m: str(m.n),
+    Column("seeds", numeric=True, minor=True): lambda m: str(len(m.accuracy)),
     Column("failed", numeric=True, minor=True): lambda m: str(m.failed),
     Column("epochs", numeric=True, minor=True): lambda m: str(m.first.epochs),
     Column("learning rate", numeric=True, minor=True): lambda m: f"{m.first.lr:g}",
@@ -72,12 +65,8 @@ SWEEP: Cells[SweepPoint] = {
 }
 
 
-def section(run: RunData) -> Section:
-    """Empty until a comparison has begun."""
-    return Section("comparison", "Fine-tune or from scratch?", list(_blocks(run)))
-
-
-def _blocks(run: RunData) -> Iterator[Block]:
+def blocks(run: RunData) -> Iterator[Block]:
+    """Nothing until a comparison has begun."""
     compared = run.compared
     if not compared and not compared.sweep:
         return
@@ -94,9 +83,10 @@ def _blocks(run: RunData) -> Iterator[Block]:
         )
     differences = contrasts(compared)
     for place, budget in enumerate(compared.budgets):
-        if Board(compared, budget).places:
+        board = Board(compared, budget)
+        if board.places:
             at_budget = [c for c in differences if c.budget == budget]
-            yield from _budget(compared, budget, place, at_budget)
+            yield from _budget(compared, board, f"comparison-{place}", at_budget)
     if compared.sweep:
         yield Paragraph(
             "The learning rate of finetune and random-channels comes from a short sweep over "
@@ -107,14 +97,15 @@ def _blocks(run: RunData) -> Iterator[Block]:
 
 
 def _budget(
-    compared: Comparison, budget: str, place: int, differences: Sequence[Contrast]
+    compared: Comparison, board: Board, name: str, differences: Sequence[Contrast]
 ) -> Iterator[Block]:
+    budget = board.budget
     yield Paragraph(
         f"Budget {budget}: test accuracy in %, mean ± standard deviation over seeds (how many). "
         "Fresh weights are those of scratch-b+, inherited ones those of finetune."
     )
-    yield _four(compared, budget)
-    yield _figure(compared, budget, place)
+    yield _two_by_two(board)
+    yield _figure(board, name)
     yield Paragraph(
         f"What each arm took at budget {budget}, in multiply-adds of one seed; inherited weights "
         "include the unpruned network's own training, and the last column is in multiples of it."
@@ -122,62 +113,40 @@ def _budget(
     yield tabulate([mean for mean in means(compared) if mean.first.budget == budget], COSTS)
     yield Paragraph(
         f"Paired differences at budget {budget}, in points of test accuracy. Adjusted p allows for "
-        "all comparisons of its table and of those tables at other budgets; the effect is the "
-        "mean difference in standard deviations between seeds (Cohen's d_z with Hedges' "
-        "correction)."
+        "all comparisons of its table and of those tables at other budgets; the effect is the mean "
+        "difference in standard deviations between seeds (Cohen's d_z with Hedges' correction)."
     )
     yield tabulate([c for c in differences if c.family == "planned"], CONTRASTS)
     if further := [c for c in differences if c.family == "further"]:
         yield tabulate(further, CONTRASTS, folded=f"Further differences at budget {budget}")
 
 
-def _four(compared: Comparison, budget: str) -> Table:
-    searched, searched_fresh, uniform, uniform_fresh = two_by_two(compared, budget)
-    columns = (
-        Column("widths", label=True),
-        Column("inherited weights", numeric=True),
-        Column("fresh weights", numeric=True),
-    )
-    name = f"searched ({searched.structure})" if searched.structure else "searched"
-    rows = [
-        [name, _mean_of(searched.accuracy), _mean_of(searched_fresh.accuracy)],
-        ["uniform", _mean_of(uniform.accuracy), _mean_of(uniform_fresh.accuracy)],
+def _two_by_two(board: Board) -> Table:
+    cells = [
+        f"{text.mean_spread([*accuracy.values()])} ({len(accuracy)})" if accuracy else text.NONE
+        for accuracy in two_by_two(board)
     ]
-    return Table(columns, rows)
+    name = f"searched ({board.best})" if board.best else "searched"
+    titles = head("widths", "inherited weights", "fresh weights")
+    return Table(titles, [[name, *cells[:2]], ["uniform", *cells[2:]]])
 
 
-def _mean_of(accuracy: Sequence[float]) -> str:
-    return f"{text.mean_spread(accuracy)} ({len(accuracy)})" if accuracy else text.NONE
-
-
-def _figure(compared: Comparison, budget: str, place: int) -> Figure:
-    # Imported late: matplotlib takes a second that workers and `--help` need not spend.
-    from results.report.plots.comparison import arms
-
-    board = Board(compared, budget)
-    lines = [
-        (structure, arm, list(board.accuracy(structure, arm).values()))
-        for structure, arm, _ in board.places
-    ]
-    columns = (
-        Column("widths", label=True),
-        Column("arm"),
-        Column("test %, mean and interval", numeric=True),
-        Column("seed by seed", numeric=True),
-    )
-    rows = [
-        [structure, arm, text.mean_interval(values), ", ".join(map(text.number, values))]
-        for structure, arm, values in lines
-    ]
-    name = f"comparison-{place}"
+def _figure(board: Board, name: str) -> Figure:
+    lines = [(s, arm, [*board.accuracy(s, arm).values()]) for s, arm, _ in board.places]
+    cells: Cells[Line] = {
+        Column("widths", label=True): lambda line: line[0],
+        Column("arm"): lambda line: line[1],
+        Column("test %, mean and interval", numeric=True): lambda line: text.mean_interval(line[2]),
+        Column("seed by seed", numeric=True): lambda line: ", ".join(map(text.number, line[2])),
+    }
     return Figure(
         name,
         arms(name, lines),
-        f"Budget {budget}: every structure in every arm on the test split: the mean with its 95 % "
-        "Student-t interval, and under it a ring for each seed. Filled marks are of inherited "
+        f"Budget {board.budget}: every structure in every arm on the test split: the mean with its "
+        "95 % Student-t interval, and under it a ring for each seed. Filled marks are of inherited "
         "weights, hollow ones of fresh weights. Arms share seeds, so the paired differences below "
         "say more than whether these intervals overlap.",
-        Table(columns, rows),
+        tabulate(lines, cells),
     )
 
 
@@ -188,8 +157,7 @@ def _method(compared: Comparison, reads: int) -> Iterator[Block]:
     usual = [(board, s) for board in boards for s in board.structures if s != "slimming"]
     explained = {name: arm.explained for name, arm in ARMS.items()}
     explained[FRESH] += _computation(fresh_computation(usual))
-    lines = [f"{arm}: {what}." for arm, what in explained.items() if arm in there]
-    if lines:
+    if lines := [f"{arm}: {what}." for arm, what in explained.items() if arm in there]:
         yield Paragraph("The arms:", "soft")
         yield Bullets(lines)
     yield Paragraph(

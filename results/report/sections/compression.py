@@ -8,15 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from results import text
 from results.compression import CompressionBaseline
 from results.data import RunData
-from results.report.blocks import Block, Cells, Column, Paragraph, Section, tabulate
+from results.report.blocks import Block, Cells, Column, Paragraph, tabulate
 
 
-def section(run: RunData) -> Section:
-    """Empty where no compression baseline was trained."""
-    return Section("compression", "Other ways to compress", list(_blocks(run)))
-
-
-def _blocks(run: RunData) -> Iterator[Block]:
+def blocks(run: RunData) -> Iterator[Block]:
+    """Nothing where no compression baseline was trained."""
     if not any(record.trained for record in run.compressed):
         return
     networks: dict[tuple[str, str], list[CompressionBaseline]] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from results import text
 from results.data import RunData, furthest
 from results.record import TrialRecord
-from results.report.blocks import Block, Column, Paragraph, Section, Table
+from results.report.blocks import Block, Column, Paragraph, Table
 from results.stops import once
 
 COLUMNS = (
@@ -29,12 +29,8 @@ CARE = (
 )
 
 
-def section(run: RunData) -> Section:
-    """Empty where one criterion served all trials."""
-    return Section("criteria", "Which criterion", list(_blocks(run)))
-
-
-def _blocks(run: RunData) -> Iterator[Block]:
+def blocks(run: RunData) -> Iterator[Block]:
+    """Nothing where one criterion served all trials."""
     if len(run.criteria) < 2:
         return
     rows = [
@@ -68,8 +64,5 @@ def _uniform(trial: TrialRecord | None) -> str:
     if trial is None:
         return text.NONE
     accuracy = text.number(trial.val_accuracy if trial.rung else None)
-    return (
-        accuracy
-        if trial.state == "complete"
-        else f"{accuracy} ({trial.state} at rung {trial.rung})"
-    )
+    ended = "" if trial.state == "complete" else f" ({trial.state} at rung {trial.rung})"
+    return accuracy + ended

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from results import text
 from results.data import RunData
-from results.pareto import UNIT_SQUARE, finished, hypervolume, trial_front
+from results.pareto import finished, trial_front, volume_of
 from results.record import FinalRecord, TrialRecord
-from results.report import plots
-from results.report.blocks import Block, Cells, Column, Figure, Paragraph, Section, Table, tabulate
+from results.report.blocks import Block, Cells, Column, Figure, Paragraph, Table, tabulate
 from results.report.networks import Row, networks
 from results.report.origins import described, origin_of
+from results.report.plots.front import close_up, final_accuracy, front
 
 FINALS: Cells[Row] = {
     Column("", label=True): lambda row: row.name,
@@ -30,23 +30,17 @@ BY_SEED: Cells[tuple[FinalRecord, int]] = {
 }
 
 
-def section(run: RunData) -> Section:
-    """Empty until a network was trained."""
-    return Section("front", "Accuracy against FLOPs", list(_blocks(run)))
-
-
-def _blocks(run: RunData) -> Iterator[Block]:
+def blocks(run: RunData) -> Iterator[Block]:
+    """Nothing until a network was trained."""
     if any(r.rung for r in run.records):
         yield from _pictures(run)
     tested = [row for row in networks(run) if row.test_accuracy]
     if any(row.role != "baseline" for row in tested):
-        yield _finals(run)
-    best = trial_front(run.records)
-    if best:
-        area = hypervolume([(r.flops_fraction, r.val_accuracy) for r in best], UNIT_SQUARE)
+        yield _finals(run, tested)
+    if best := trial_front(run.records):
         yield Paragraph(
             "Hypervolume of the front, in the square of FLOPs share against accuracy: "
-            f"{area:.4f} of 1.",
+            f"{volume_of(best):.4f} of 1.",
             "soft",
         )
     if run.finals:
@@ -59,31 +53,23 @@ def _pictures(run: RunData) -> Iterator[Block]:
     shown = sorted([*best, *baselines], key=lambda r: r.flops)
     yield Figure(
         "front",
-        plots.front(run),
+        front(run),
         "All trials on the validation split, after the brief training of the search. Up and left "
         "is better; the line is the front. The table has the front, coloured, and what it has to "
         "beat; all trials are in the table under “The search”.",
         _trials(run, shown, best),
     )
-    for budget, limit in _limits(run).items():
-        trials = sorted(run.compared_at(budget), key=lambda r: r.flops)
-        yield Figure(
-            f"close-up-{run.budget_names.index(budget)}",
-            plots.close_up(run, budget, limit),
-            f"Close to budget {budget}: the trials that were trained to the last rung. "
-            "In the table, the front among them is coloured.",
-            _trials(run, trials, trial_front(trials)),
-        )
-
-
-def _limits(run: RunData) -> dict[str, float]:
-    """The budgets under which at least two trials can be compared, as fractions."""
     full = run.provenance.full_flops
-    return {
-        name: limit / full
-        for name, limit in run.budgets.items()
-        if full and len(run.compared_at(name)) > 1
-    }
+    for budget, limit in run.budgets.items():
+        trials = sorted(run.compared_at(budget), key=lambda r: r.flops)
+        if full and len(trials) > 1:
+            yield Figure(
+                f"close-up-{run.budget_names.index(budget)}",
+                close_up(run, budget, limit / full),
+                f"Close to budget {budget}: the trials that were trained to the last rung. "
+                "In the table, the front among them is coloured.",
+                _trials(run, trials, trial_front(trials)),
+            )
 
 
 def _trials(run: RunData, trials: Sequence[TrialRecord], marked: Sequence[TrialRecord]) -> Table:
@@ -99,17 +85,16 @@ def _trials(run: RunData, trials: Sequence[TrialRecord], marked: Sequence[TrialR
     return tabulate(trials, cells, marked=lambda r: r in marked)
 
 
-def _finals(run: RunData) -> Figure:
-    rows = [row for row in networks(run) if row.test_accuracy]
+def _finals(run: RunData, tested: Sequence[Row]) -> Figure:
     return Figure(
         "final",
-        plots.final_accuracy(run),
+        final_accuracy(run),
         "The final networks: on the left the validation accuracy that the search saw, on the right "
         "the test split after the final training: a ring for each seed, the mean, and its 95 % "
         "Student-t interval, where there are several seeds and they do not all agree. It is of the "
-        "training seeds, not of the choice of images; "
-        "that two intervals overlap does not show that there is no difference.",
-        tabulate(rows, FINALS, marked=lambda row: row.best),
+        "training seeds, not of the choice of images; that two intervals overlap does not show "
+        "that there is no difference.",
+        tabulate(tested, FINALS, marked=lambda row: row.best),
     )
 
 

@@ -8,26 +8,22 @@ from typing import Any
 from results import text
 from results.data import RunData
 from results.provenance import Provenance
-from results.report.blocks import Block, Bullets, Column, Paragraph, Section, Table
+from results.report.blocks import Block, Bullets, Column, Paragraph, Table
 from results.spending import times_tested
 
-TITLE = "Where this comes from"
 
-
-def section(run: RunData) -> Section:
+def blocks(run: RunData) -> Iterator[Block]:
     """Checks, the facts of the run, and its configuration and versions folded."""
     given = run.provenance
-    blocks: list[Block] = []
     if given.checks:
-        blocks.append(Bullets(given.checks))
-    blocks += _pairs(("", ""), _facts(run))
+        yield Bullets(given.checks)
+    yield from _pairs(("", ""), _facts(run))
     if given.command:
-        blocks.append(Paragraph(f"To make it again: {given.command}", "soft"))
-    blocks += _pairs(("setting", "value"), _flat(given.config), "Configuration")
+        yield Paragraph(f"To make it again: {given.command}", "soft")
+    yield from _pairs(("setting", "value"), _flat(given.config), "Configuration")
     options = _flat(run.compared.options)
-    blocks += _pairs(("setting", "value"), options, "Configuration of the comparison")
-    blocks += _pairs(("package", "version"), given.versions.items(), "Versions")
-    return Section("provenance", TITLE, blocks)
+    yield from _pairs(("setting", "value"), options, "Configuration of the comparison")
+    yield from _pairs(("package", "version"), given.versions.items(), "Versions")
 
 
 def _facts(run: RunData) -> Iterator[tuple[str, str]]:
@@ -95,8 +91,7 @@ def _shown(value: Any) -> str:
 
 def _pairs(
     titles: tuple[str, str], pairs: Iterable[tuple[str, Any]], folded: str = ""
-) -> list[Block]:
+) -> Iterator[Table]:
     """A table of names and values; nothing where there are none."""
-    rows = [[name, str(value)] for name, value in pairs]
-    columns = (Column(titles[0], label=True), Column(titles[1]))
-    return [Table(columns, rows, folded=folded)] if rows else []
+    if rows := [[name, str(value)] for name, value in pairs]:
+        yield Table((Column(titles[0], label=True), Column(titles[1])), rows, folded=folded)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from results import text
 from results.data import RunData
 from results.pareto import hypervolume_history
 from results.record import TrialRecord
-from results.report import plots
-from results.report.blocks import Block, Cells, Column, Figure, Paragraph, Section, Table, tabulate
-from results.report.origins import origin_of
-from results.report.trials import BudgetCount, counts, failures, states
+from results.report.blocks import Block, Cells, Column, Figure, Paragraph, Table, tabulate
+from results.report.origins import Origin, origin_of
+from results.report.plots.search import history, volumes
 from results.rules import tolerance
-from results.stops import Judged, Rung, judged
+from results.stops import Judged, judged
 from results.stops import rungs as count_rungs
 
 FEW = 10
 """Fewer explored trials than this allow no judgement of a rung, only a count."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetCount:
+    """How the trials of one budget went; ``name`` is ``None`` for trials above every budget."""
+
+    name: str | None
+    limit: int | None
+    trials: int
+    trained: int
+    best: float | None
+
 
 BUDGETS: Cells[BudgetCount] = {
     Column("budget", label=True): lambda line: line.name or "above every budget",
@@ -54,23 +67,19 @@ TRIALS: Cells[TrialRecord] = {
 }
 
 
-def section(run: RunData) -> Section:
-    """Never empty: it says that there is no trial yet."""
-    return Section("search", "The search", list(_blocks(run)))
-
-
-def _blocks(run: RunData) -> Iterator[Block]:
+def blocks(run: RunData) -> Iterator[Block]:
+    """Something at any moment: also that there is no trial yet."""
     yield Paragraph(_states(run))
     if run.budgets and run.records:
         yield tabulate(counts(run), BUDGETS)
         if len(run.budgets) > 1:
             yield Paragraph("A trial counts for the tightest budget that it meets.", "soft")
-    failed = failures(run)
+    failed = Counter(r.reason or "no reason given" for r in run.records if r.state == "failed")
     if failed:
         yield Paragraph("Why trials failed:")
         yield Table(
             (Column("trials", numeric=True), Column("reason")),
-            [[str(n), reason] for reason, n in failed],
+            [[str(n), reason] for reason, n in failed.most_common()],
         )
     if any(r.rung for r in run.records):
         yield from _pictures(run)
@@ -80,8 +89,20 @@ def _blocks(run: RunData) -> Iterator[Block]:
         yield tabulate(run.records, TRIALS, folded="All trials as a table")
 
 
+def counts(run: RunData) -> list[BudgetCount]:
+    """One line a budget, and one more when trials lie above all of them."""
+    lines = []
+    for name in [*run.budgets, *([None] if run.trials_at(None) else [])]:
+        trials = run.trials_at(name)
+        trained = sum(r.rung > 0 for r in trials)
+        best = max((r.val_accuracy for r in run.compared_at(name)), default=None)
+        limit = run.budgets[name] if name else None
+        lines.append(BudgetCount(name, limit, len(trials), trained, best))
+    return lines
+
+
 def _states(run: RunData) -> str:
-    state, n = states(run), len(run.records)
+    state, n = Counter(r.state for r in run.records), len(run.records)
     running = f", {state['running']} running" if state["running"] else ""
     sentence = (
         f"{text.plural(n, 'trial')}: {state['complete']} complete, {state['stopped']} stopped "
@@ -100,14 +121,13 @@ def _states(run: RunData) -> str:
 def _pictures(run: RunData) -> Iterator[Figure]:
     yield Figure(
         "history",
-        plots.history(run),
+        history(run),
         "The search, trial by trial, on the validation split. The table of all trials is below.",
     )
-    lines = _volumes(run)
-    if lines:
+    if lines := _volumes(run):
         yield Figure(
             "hypervolume",
-            plots.volumes(lines),
+            volumes(lines),
             "Hypervolume of the front against trials that ended, whether complete, stopped or "
             "failed: the share of the square of FLOPs and accuracy that the front dominates. "
             "Higher is better; it never falls. The other lines are what the starts (uniform "
@@ -119,14 +139,14 @@ def _pictures(run: RunData) -> Iterator[Figure]:
 
 def _volumes(run: RunData) -> list[tuple[str, list[float]]]:
     """The lines that have anything to show."""
-    starts = hypervolume_history(
-        run.records, lambda r: origin_of(run, r) in ("uniform", "ranking", "sensitivity")
-    )
-    drawn = hypervolume_history(run.records, lambda r: origin_of(run, r) == "random")
+
+    def alone(*origins: Origin) -> list[float]:
+        return hypervolume_history(run.records, lambda r: origin_of(run, r) in origins)
+
     lines = [
         ("all trials", hypervolume_history(run.records)),
-        ("starts alone", starts),
-        ("random policies alone", drawn),
+        ("starts alone", alone("uniform", "ranking", "sensitivity")),
+        ("random policies alone", alone("random")),
     ]
     return [(title, values) for title, values in lines if values and values[-1] > 0]
 
@@ -152,22 +172,14 @@ def _rungs(run: RunData) -> Iterator[Block]:
         "without training. A trial that enough others of at most its FLOPs outdo is stopped; the "
         "rest are promoted, and a random few of the losers too, which are said to be explored."
     )
-    yield tabulate(lines, _rung_cells(plan))
+    ways = ("reached", "promoted", "explored", "stopped", "complete", "failed", "running")
+    columns = [Column(way, numeric=True, minor=way == "running") for way in ways]
+    yield Table(
+        [Column("rung", label=True), *columns],
+        [[_rung_name(r.rung, plan), *(str(getattr(r, way)) for way in ways)] for r in lines],
+    )
     if any(line.stopped or line.explored for line in lines):
         yield from _rightly(run)
-
-
-def _rung_cells(plan: Sequence[int]) -> Cells[Rung]:
-    return {
-        Column("rung", label=True): lambda line: _rung_name(line.rung, plan),
-        Column("reached", numeric=True): lambda line: str(line.reached),
-        Column("promoted", numeric=True): lambda line: str(line.promoted),
-        Column("explored", numeric=True): lambda line: str(line.explored),
-        Column("stopped", numeric=True): lambda line: str(line.stopped),
-        Column("complete", numeric=True): lambda line: str(line.complete),
-        Column("failed", numeric=True): lambda line: str(line.failed),
-        Column("running", numeric=True, minor=True): lambda line: str(line.running),
-    }
 
 
 def _rung_name(rung: int, plan: Sequence[int]) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from results import text
 from results.data import RunData
-from results.report import plots
-from results.report.blocks import Block, Bullets, Column, Figure, Paragraph, Section, Table
-from results.report.networks import Widths, best_widths
+from results.report.blocks import Block, Bullets, Figure, Paragraph, Table, head
+from results.report.networks import what_name
+from results.report.plots.sensitivity import damages
 from results.sensitivity import SensitivityRecord
 
 AT_ONCE = 24
@@ -25,12 +25,8 @@ LABELS = {
 UNITS = {"loss": "rise of the loss", "accuracy": "accuracy lost, points"}
 
 
-def section(run: RunData) -> Section:
-    """Empty where none was measured."""
-    return Section("sensitivity", "Which layers bear cuts", list(_blocks(run)))
-
-
-def _blocks(run: RunData) -> Iterator[Block]:
+def blocks(run: RunData) -> Iterator[Block]:
+    """Nothing where none was measured."""
     if not run.measured:
         return
     yield Paragraph(
@@ -76,45 +72,41 @@ def _shown(damage: float, unit: str) -> str:
 def _blamed(run: RunData) -> Iterator[str]:
     """For the policy of each budget, the groups whose cuts cost most when they are made alone."""
     groups = next(iter(_by_sensitivity(run.measured).values()))
-    for widths in best_widths(run):
-        costs = {name: groups[name].at(w) for name, w in widths.policy.items() if name in groups}
+    for budget in tuple(run.budget_names) or (None,):
+        trial = max(run.compared_at(budget), key=lambda r: r.val_accuracy, default=None)
+        best = run.best_final(budget) or trial
+        if best is None or best.policy is None:
+            continue
+        policy = {name: width for name, width in best.policy.items() if name in groups}
+        costs = {name: groups[name].at(width) for name, width in policy.items()}
         worst = sorted(costs, key=lambda name: -costs[name])[:NAMED]
-        if cut := [_cut(groups[name], widths, costs[name]) for name in worst if costs[name] > 0]:
-            at = f" at {widths.budget}" if widths.budget else ""
-            by, cuts = run.measured[0].sensitivity, f"the cuts of {widths.title}{at}"
+        if cut := [_cut(groups[name], policy[name]) for name in worst if costs[name] > 0]:
+            by, at = run.measured[0].sensitivity, f" at {budget}" if budget else ""
+            cuts = f"the cuts of {what_name(best)}{at}"
             yield f"By {by}, of {cuts} these cost most alone: {', '.join(cut)}."
 
 
-def _cut(group: SensitivityRecord, widths: Widths, cost: float) -> str:
-    width = widths.policy[group.group]
-    cost_of_it = _shown(cost, group.unit) + _inferred(group, width)
-    return f"{group.group} from {group.channels} to {width} ({cost_of_it})"
-
-
-def _inferred(group: SensitivityRecord, width: int) -> str:
-    """How the damage is known at a width that was not measured."""
-    if width in group.widths:
-        return ""
-    least = min(group.widths)
-    return f", as at {least}, the least that was measured" if width < least else ", interpolated"
+def _cut(group: SensitivityRecord, width: int) -> str:
+    """What it costs, and how that is known at a width that was not measured."""
+    inferred = "" if width in group.widths else ", interpolated"
+    if width < (least := min(group.widths)):
+        inferred = f", as at {least}, the least that was measured"
+    cost = _shown(group.at(width), group.unit)
+    return f"{group.group} from {group.channels} to {width} ({cost}{inferred})"
 
 
 def _summary(measured: Sequence[SensitivityRecord]) -> Table:
     """One row a group; the one that is hurt most, by the first sensitivity, is set off."""
     every = _by_sensitivity(measured)
     first = next(iter(every.values()))
-    columns = [Column("group", label=True), Column("channels", numeric=True)]
-    columns += [Column(f"{name}, {UNITS[_unit(g)]}", numeric=True) for name, g in every.items()]
+    units = {name: UNITS[next(iter(groups.values())).unit] for name, groups in every.items()}
     rows = [
         [name, str(r.channels), *(_cell(groups.get(name)) for groups in every.values())]
         for name, r in first.items()
     ]
     most = max(range(len(rows)), key=lambda row: list(first.values())[row].mean)
-    return Table(columns, rows, frozenset({most}))
-
-
-def _unit(groups: dict[str, SensitivityRecord]) -> str:
-    return next(iter(groups.values())).unit
+    titles = head("group", "channels", *(f"{name}, {unit}" for name, unit in units.items()))
+    return Table(titles, rows, frozenset({most}))
 
 
 def _cell(r: SensitivityRecord | None) -> str:
@@ -135,7 +127,7 @@ def _pictures(measured: Sequence[SensitivityRecord], reference: str | None) -> I
     for place, groups in enumerate(text.pages(names, AT_ONCE)):
         shown = [r for r in measured if r.group in groups]
         where = f"{unit}-{place}"
-        picture = plots.damages(groups, shown, labels, UNITS[unit], where)
+        picture = damages(groups, shown, labels, UNITS[unit], where)
         yield Figure(f"sensitivity-{where}", picture, _caption(unit, labels), _table(shown, labels))
 
 
@@ -163,6 +155,5 @@ def _table(measured: Sequence[SensitivityRecord], labels: dict[str, str]) -> Tab
         [group, str(width), *(cells[group, width].get(name, text.NONE) for name in labels)]
         for group, width in sorted(cells, key=lambda place: (order.index(place[0]), place[1]))
     ]
-    columns = [Column("group", label=True), Column("channels kept", numeric=True)]
-    unit = UNITS[measured[0].unit]
-    return Table([*columns, *(Column(f"{name}, {unit}", numeric=True) for name in labels)], rows)
+    titles = (f"{name}, {UNITS[measured[0].unit]}" for name in labels)
+    return Table(head("group", "channels kept", *titles), rows)

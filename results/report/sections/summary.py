@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from results import text
 from results.compare import verdicts
 from results.contrasts import contrasts
 from results.data import RunData
-from results.report.blocks import Block, Cells, Column, Paragraph, Section, tabulate
+from results.report.blocks import Block, Cells, Column, Paragraph, tabulate
 from results.report.networks import Row, networks
 
 NO_VERDICT = "There is no verdict: no network was trained to the end."
@@ -31,17 +33,16 @@ NETWORKS: Cells[Row] = {
 }
 
 
-def section(run: RunData) -> Section:
+def blocks(run: RunData) -> Iterator[Block]:
     """Verdicts first, that on inherited weights among them once a comparison has been begun; the
     table shows the baseline, uniform widths and the searched front."""
     sentences = [v.sentence for v in verdicts(run.finals, run.budgets)] or [NO_VERDICT]
     sentences += [c.sentence for c in contrasts(run.compared) if c.name == "weights"]
-    blocks: list[Block] = [Paragraph(sentence, "verdict") for sentence in sentences]
+    yield from (Paragraph(sentence, "verdict") for sentence in sentences)
     if rows := networks(run):
-        table = tabulate(rows, NETWORKS, marked=lambda row: row.best)
-        blocks += [table, Paragraph(LEGEND, "soft")]
+        yield tabulate(rows, NETWORKS, marked=lambda row: row.best)
+        yield Paragraph(LEGEND, "soft")
     else:
-        blocks.append(Paragraph("There is no baseline, and no trial was trained to the end."))
+        yield Paragraph("There is no baseline, and no trial was trained to the end.")
     if line := text.not_counted(run.provenance.uncounted):
-        blocks.append(Paragraph(text.sentence(line)))
-    return Section("summary", "What came out", blocks)
+        yield Paragraph(text.sentence(line))

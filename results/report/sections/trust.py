@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
-from results import text
+from results import text, trust
 from results.data import RunData
 from results.record import TrialRecord
-from results.report import plots
-from results.report.blocks import Block, Cells, Column, Figure, Paragraph, Section, tabulate
-from results.trust import (
-    ENOUGH,
-    Ceiling,
-    Correlation,
-    Trust,
-    explored_below,
-    noise_ceiling,
-    proxy_trust,
-    score_of,
-    trained_to,
-    trust_rung,
-)
+from results.report.blocks import Block, Cells, Column, Figure, Paragraph, tabulate
+from results.report.plots.trust import against_proxies
+from results.trust import Trust
 
 TRUST: Cells[Trust] = {
     Column("score", label=True): lambda t: _name(t),
@@ -37,45 +26,41 @@ UNSELECTED: Cells[Trust] = {
 }
 
 
-def section(run: RunData) -> Section:
-    """Never empty: it says that nothing was trained yet."""
-    return Section("trust", "Can the proxies be trusted?", list(_blocks(run)))
-
-
-def _blocks(run: RunData) -> Iterator[Block]:
-    rung = trust_rung(run.records)
+def blocks(run: RunData) -> Iterator[Block]:
+    """Something at any moment: also that nothing was trained yet."""
+    rung = trust.trust_rung(run.records)
     if not rung:
         yield Paragraph(
             "No trial was trained yet, so there is nothing to compare the proxies with."
         )
         return
-    trust = proxy_trust(run.records)
+    scores = trust.proxy_trust(run.records)
     yield Paragraph(
         "Rank correlation of each score with the accuracy after the brief training of "
         f"rung {rung}, with 95 % bootstrap intervals over policies. 1 is the same order, 0 is no "
         "relation. A proxy is worth its cost only when it beats the controls, FLOPs and "
         "parameters, which need no data."
     )
-    yield tabulate(trust, TRUST)
-    yield Paragraph(_ceiling(noise_ceiling(run.records, run.repeats)))
-    yield from _unselected(trust)
-    if any(t.n for t in trust):
-        yield _picture(run, trust, rung)
+    yield tabulate(scores, TRUST)
+    yield Paragraph(_ceiling(trust.noise_ceiling(run.records, run.repeats)))
+    yield from _unselected(scores)
+    if any(t.n for t in scores):
+        yield _picture(run, scores, rung)
 
 
 def _policies(n: int) -> str:
     return "1 policy" if n == 1 else f"{n} policies"
 
 
-def _name(trust: Trust) -> str:
-    return f"{trust.name} (control)" if trust.control else trust.name
+def _name(score: Trust) -> str:
+    return f"{score.name} (control)" if score.control else score.name
 
 
-def _estimate(c: Correlation | None) -> str:
+def _estimate(c: trust.Correlation | None) -> str:
     return text.between(c.value, c.low, c.high) if c else text.NONE
 
 
-def _ceiling(ceiling: Ceiling | None) -> str:
+def _ceiling(ceiling: trust.Ceiling | None) -> str:
     if ceiling is None:
         return (
             "How far the noise of training alone holds these figures down is not known: no policy "
@@ -92,15 +77,15 @@ def _ceiling(ceiling: Ceiling | None) -> str:
     )
 
 
-def _unselected(trust: Sequence[Trust]) -> Iterator[Block]:
+def _unselected(scores: Sequence[Trust]) -> Iterator[Block]:
     """The figures without the selection that the proxies made."""
-    corrected = [t for t in trust if t.kendall_unselected]
-    explored = max((t.explored for t in trust), default=0)
+    corrected = [t for t in scores if t.kendall_unselected]
+    explored = max((t.explored for t in scores), default=0)
     if not corrected:
         yield Paragraph(
             "Proxies selected which policies were trained, which flatters or damps their figures; "
             f"{_policies(explored)} came to this rung by being explored, too few to correct for "
-            f"that: it takes {ENOUGH}, and one for every rung that stopped any.",
+            f"that: it takes {trust.ENOUGH}, and one for every rung that stopped any.",
             "soft",
         )
     elif all(t.kendall_unselected == t.kendall for t in corrected):
@@ -118,19 +103,18 @@ def _unselected(trust: Sequence[Trust]) -> Iterator[Block]:
         yield tabulate(corrected, UNSELECTED)
 
 
-def _picture(run: RunData, trust: Sequence[Trust], rung: int) -> Figure:
-    trained = trained_to(run.records, rung)
-    cells: dict[Column, Callable[[TrialRecord], str]] = {
+def _picture(run: RunData, scores: Sequence[Trust], rung: int) -> Figure:
+    trained = trust.trained_to(run.records, rung)
+    reached = Column(f"validation % at rung {rung}", numeric=True)
+    cells: Cells[TrialRecord] = {
         Column("trial", numeric=True, label=True): lambda r: str(r.number),
-        Column(f"validation % at rung {rung}", numeric=True): lambda r: text.number(
-            r.accuracy[rung - 1]
-        ),
-        Column("explored", minor=True): lambda r: "yes" if explored_below(r, rung) else "",
+        reached: lambda r: text.number(r.accuracy[rung - 1]),
+        Column("explored", minor=True): lambda r: "yes" if trust.explored_below(r, rung) else "",
+        **{Column(t.name, numeric=True): partial(_score, name=t.name) for t in scores},
     }
-    cells |= {Column(t.name, numeric=True): partial(_score, name=t.name) for t in trust}
     return Figure(
         "proxies",
-        plots.against_proxies(trained, trust, rung),
+        against_proxies(trained, scores, rung),
         f"Accuracy after rung {rung} against each score, a dot a policy; a score that can be "
         "trusted rises from left to right. FLOPs and parameters are the controls.",
         tabulate(trained, cells),
@@ -138,5 +122,5 @@ def _picture(run: RunData, trust: Sequence[Trust], rung: int) -> Figure:
 
 
 def _score(record: TrialRecord, name: str) -> str:
-    value = score_of(record, name)
+    value = trust.score_of(record, name)
     return text.NONE if math.isnan(value) else f"{value:.6g}".replace("-", text.MINUS)

@@ -8,20 +8,16 @@ from results import text
 from results.data import RunData
 from results.pareto import trial_front
 from results.provenance import Frozen
-from results.report import plots
-from results.report.blocks import Block, Column, Figure, Section, Table
+from results.report.blocks import Block, Column, Figure, Table, head
+from results.report.plots.widths import heat_map
 from spaces import Policy
 
 AT_ONCE = 40
 """Groups in one picture: as many as fit on a page in letters that can be read."""
 
 
-def section(run: RunData) -> Section:
-    """Empty where the groups are not known, or no policy and nothing frozen is."""
-    return Section("widths", "Which channels stay", list(_blocks(run)))
-
-
-def _blocks(run: RunData) -> Iterator[Block]:
+def blocks(run: RunData) -> Iterator[Block]:
+    """Nothing where the groups are not known, or no policy and nothing frozen is."""
     channels = run.provenance.channels
     policies = columns(run)
     if channels and policies:
@@ -33,10 +29,8 @@ def _blocks(run: RunData) -> Iterator[Block]:
 def columns(run: RunData) -> dict[str, Policy]:
     """Uniform widths at every budget, then the front by rising flops; titles say which."""
     titled: dict[str, Policy] = {}
-    budgets: list[str | None] = [*run.budget_names]
-    for budget in budgets or [None]:
-        uniform = run.uniform_at(budget)
-        if uniform is not None and uniform.policy is not None:
+    for budget in tuple(run.budget_names) or (None,):
+        if (uniform := run.uniform_at(budget)) and uniform.policy is not None:
             titled[f"uniform at {budget}" if budget else "uniform"] = uniform.policy
     best = {final.policy for final in map(run.best_final, run.budget_names) if final}
     for r in trial_front(run.records):
@@ -54,7 +48,7 @@ def _pictures(
     for place, groups in enumerate(pages):
         yield Figure(
             f"widths-{place}",
-            plots.heat_map(groups, channels, everything, place),
+            heat_map(groups, channels, everything, place),
             _caption(run, groups, place, len(pages)),
             _table(groups, everything),
         )
@@ -75,7 +69,7 @@ def _table(names: Sequence[str], policies: Mapping[str, Policy]) -> Table:
         [name, *(str(policy.get(name, text.NONE)) for policy in policies.values())]
         for name in names
     ]
-    return Table([Column("group", label=True), *(Column(t, numeric=True) for t in policies)], rows)
+    return Table(head("group", *policies), rows)
 
 
 def _frozen(frozen: Sequence[Frozen]) -> Table:

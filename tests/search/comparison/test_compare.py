@@ -18,6 +18,7 @@ import results
 import search
 from results import ARMS, opening
 from results.contrasts import verdict
+from results.spending import times_tested
 from search.cli import main
 from search.config import SearchConfig
 from spaces import UserError
@@ -106,11 +107,11 @@ def test_anew_throws_away_what_was_measured(folder: Path, compared: results.Run)
     shutil.copy(compared.folder / "study.db", folder / "study.db")
     (folder / "study.db-wal").unlink(missing_ok=True)
     asked = SMALL | {"base_epochs": 2, "anew": True, "arms": ("scratch-e",), "seeds": 1}
-    again = search.compare(folder, **asked).compared
-    assert {(r.arm, r.epochs, r.seed) for r in again.arms} == {("scratch-e", 2, 0)}
+    again = search.compare(folder, **asked)
+    assert {(r.arm, r.epochs, r.seed) for r in again.compared.arms} == {("scratch-e", 2, 0)}
     # What was thrown away was read all the same.
-    fresh = len({r.policy for r in again.arms})
-    assert again.test_reads == compared.compared.test_reads + fresh
+    fresh = len({r.policy for r in again.compared.arms})
+    assert times_tested(again)[1] == times_tested(compared)[1] + fresh
 
 
 def test_with_one_seed_it_works_and_says_that_no_interval_can_be_given(
