@@ -17,7 +17,7 @@ from results.text import duration, number, plural
 from search import log
 from search.config import SearchConfig
 from search.engines import Engine
-from search.evaluation.sensitivity import sensitivity_records
+from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
 from search.forecast import measured_speed, seconds_of_trials
