@@ -23,7 +23,7 @@ from search.folder import Folder, resolve_folder
 from search.options import check_plain
 from search.progress import Progress
 from search.run import execute
-from search.task.inspect import inspect, with_data, without_data
+from search.task.inspect import built, inspect
 from spaces import UserError
 from spaces.errors import unknown
 
@@ -119,7 +119,7 @@ def _compare(arguments: Sequence[str]) -> int:
     if path is None:
         config, folder = CompareConfig.of(**own), resolve_folder(rest)
         with _resumable(folder, lambda: _search_command(folder, config)) as progress:
-            execute(folder, progress=progress, check=structure_check(config, folder))
+            execute(folder, progress=progress, checks=[structure_check(config, folder)])
     else:
         folder = folder_of(path, rest)
         config = options_of(folder, own)
@@ -209,9 +209,8 @@ def _inspect(arguments: Sequence[str]) -> int:
     add_part(parser, TaskConfig(), skip=("train_images", "device", "sparsity"))
     options = vars(parser.parse_args(arguments))
     config = SearchConfig.of(**options)
-    cache = Path(config.run.runs_dir) / ".cache"
-    built = with_data(config.task, cache) if "data" in options else without_data(config.task)
-    inspect(*built, config.task.round_to, Console())
+    cache = Path(config.run.runs_dir) / ".cache" if "data" in options else None
+    inspect(*built(config.task, cache), config.task.round_to, Console())
     return 0
 
 
