@@ -29,7 +29,9 @@ def load(path: Path) -> Any:
     if not path.is_file():
         return None
     try:
-        _check_sums(path)
+        with zipfile.ZipFile(path) as archive:
+            if broken := archive.testzip():  # torch reads flipped bytes without an error
+                raise zipfile.BadZipFile(f"{broken} is not as it was written")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its parsers meet in damaged bytes
         log.warning("cache file %s is damaged (%s); making it again", path, brief(error))
@@ -47,10 +49,3 @@ def save(path: Path, content: Any) -> None:
             torch.save(content, temporary)
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
         log.warning("cache file %s could not be written (%s); going on without", path, brief(error))
-
-
-def _check_sums(path: Path) -> None:
-    """Compare checksums: torch reads flipped bytes of a tensor without an error."""
-    with zipfile.ZipFile(path) as archive:
-        if broken := archive.testzip():
-            raise zipfile.BadZipFile(f"{broken} is not as it was written")

@@ -15,9 +15,6 @@ from spaces.errors import UserError, brief
 def resolve(spec: str) -> Callable[..., Any]:
     """The function that ``package.module:function`` names.
 
-    >>> resolve("math:sqrt")(9.0)
-    3.0
-
     Modules of the working directory are found too, after all installed ones.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,14 +17,13 @@ from search.compare import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import SearchConfig, TaskConfig
-from search.crash import crash_line
-from search.errors import SearchStopped
-from search.flags import USER_ERROR, Ended, Formatter, Parser, add_part
+from search.errors import SearchStopped, crash_line
+from search.flags import USER_ERROR, Ended, Parser, add_part
 from search.folder import Folder, resolve_folder
-from search.plain import check_plain
+from search.options import check_plain
 from search.progress import Progress
 from search.run import execute
-from search.task.inspect import inspect, with_data, without_data
+from search.task.inspect import built, inspect
 from spaces import UserError
 from spaces.errors import unknown
 
@@ -60,6 +58,10 @@ and say what can be said.
   python search.py compare --budget 0.5
       search first, then compare; takes the options of a search too
 """
+ABOUT_INSPECT = """\
+Print what of a model can be pruned, what is frozen and why, and which budgets
+are reachable. Nothing is trained.
+"""
 ABOUT_REPORT = """\
 Make the report of a run again: report.html, report.md and the tables. Of
 several runs, one report that compares them at equal FLOPs.
@@ -83,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _fail(f"error: {error}", USER_ERROR)
     except _CutShort as cut:
-        return _fail(str(cut), cut.code)
+        return _fail(*cut.args)
     except SearchStopped as stopped:
         return _fail(f"stopped: {stopped}", STOPPED)
     except KeyboardInterrupt:
@@ -91,27 +93,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Ended:
         raise
     except SystemExit as end:  # raised by the user's model or data
-        return _fail(f"stopped: {_EXITED.format(end.code)}", STOPPED)
+        must = "the model or the data must return, but called"
+        return _fail(f"stopped: {must} sys.exit({end.code!r}); mend that", STOPPED)
     except Exception as error:
         return _fail(crash_line(error), STOPPED)
 
 
-_EXITED = "the model or the data must return, but called sys.exit({!r}); mend that"
-
-
 class _CutShort(Exception):
     """Resumable work was cut short: the line that says so, and the exit code."""
-
-    def __init__(self, line: str, code: int) -> None:
-        super().__init__(line)
-        self.code = code
 
 
 def _search(arguments: Sequence[str]) -> int:
     folder = resolve_folder(vars(_parser().parse_args(arguments)))
     with _resumable(folder, lambda: folder.resume_command) as progress:
         run = execute(folder, progress=progress)
-    _show(run, Console())
+    _show(run)
     return 0
 
 
@@ -123,39 +119,44 @@ def _compare(arguments: Sequence[str]) -> int:
     if path is None:
         config, folder = CompareConfig.of(**own), resolve_folder(rest)
         with _resumable(folder, lambda: _search_command(folder, config)) as progress:
-            execute(folder, progress=progress, check=structure_check(config, folder))
+            execute(folder, progress=progress, checks=[structure_check(config, folder)])
     else:
         folder = folder_of(path, rest)
         config = options_of(folder, own)
     with _resumable(folder, lambda: resume_command(folder, config)) as progress:
         run = execute_comparison(folder, config, progress=progress)
-    console = Console()
-    console.print(results.terminal_comparison(run.compared))
-    console.print(f"\nreport: {run.folder / 'report.html'}", highlight=False, soft_wrap=True)
+    Console().print(results.terminal_comparison(run.compared))
+    _say(f"\nreport: {run.folder / 'report.html'}")
     return 0
 
 
 def _search_command(folder: Folder, config: CompareConfig) -> str:
-    """What to type to go on with a comparison whose search was cut short."""
     search = folder.resume_command.replace("search.py", "search.py compare", 1)
     return f"{search} {config.flags}".rstrip()
 
 
 def _report(arguments: Sequence[str]) -> int:
-    options = _report_parser().parse_args(arguments)
+    usage = "python search.py report RUN [RUN ...] [option ...]"
+    parser = Parser("search.py report", usage=usage, description=ABOUT_REPORT)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
+    parser.add_argument(
+        "--out", metavar="FILE", help="where to write (default: RUN/report.html; several: here)"
+    )
+    parser.add_argument("--storage", metavar="NAME", help="database of the study, if not its own")
+    parser.set_defaults(out=None, storage=None)
+    options = parser.parse_args(arguments)
     for name, text in (*(("RUN", run) for run in options.runs), ("--out", options.out or "")):
         check_plain(name, text)
     runs = [results.load(run, options.storage) for run in options.runs]
-    console = Console()
     if len(runs) == 1:
         (run,) = runs
         path = run.report(options.out)
-        console.print(results.terminal_table(run))
+        Console().print(results.terminal_table(run))
         if run.compared.arms:
-            console.print(Group("", results.terminal_comparison(run.compared)))
+            Console().print(Group("", results.terminal_comparison(run.compared)))
     else:
         path = results.report_several(runs, options.out or "report.html")
-    console.print(f"\nreport: {path}", highlight=False, soft_wrap=True)
+    _say(f"\nreport: {path}")
     return 0
 
 
@@ -178,88 +179,56 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
         raise _CutShort(crash_line(error, folder.path / "log.txt"), STOPPED) from error
 
 
-def _show(run: Run, console: Console) -> None:
+def _show(run: Run) -> None:
     """Print the table, the path of the report, and how to load the networks."""
-    console.print(results.terminal_table(run))
-    console.print(f"\nreport: {run.folder / 'report.html'}", highlight=False, soft_wrap=True)
+    Console().print(results.terminal_table(run))
+    _say(f"\nreport: {run.folder / 'report.html'}")
     best = [final for final in run.finals if final.best]
     if not best:
         return
     if not (run.folder / "models").is_dir():  # another process trained the finals
-        where = f"{run.provenance.folder}/models"
-        console.print(f"\nthe networks are in {where}", highlight=False, soft_wrap=True)
+        _say(f"\nthe networks are in {run.provenance.folder}/models")
         return
-    console.print("\nload what was found:\n  import prune_ops; from search import models")
-    fresh = run.provenance.fresh
+    _say("\nload what was found:\n  import prune_ops; from search import models")
     for final in best:
         where = str(run.folder / "models" / str(final.number))
-        line = f"  model = prune_ops.load({fresh}, {where!r})  # budget {final.budget}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        loaded = f"prune_ops.load({run.provenance.fresh}, {where!r})"
+        _say(f"  model = {loaded}  # budget {final.budget}")
+
+
+def _say(line: str) -> None:
+    Console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _inspect(arguments: Sequence[str]) -> int:
     parser = Parser(
-        prog="search.py inspect",
-        description="Print what of a model can be pruned, what is frozen and why, and which "
-        "budgets are reachable. Nothing is trained.",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
+        "search.py inspect",
+        usage="python search.py inspect [option ...]",
+        description=ABOUT_INSPECT,
     )
     add_part(parser, TaskConfig(), skip=("train_images", "device", "sparsity"))
     options = vars(parser.parse_args(arguments))
     config = SearchConfig.of(**options)
-    cache = Path(config.run.runs_dir) / ".cache"
-    built = with_data(config.task, cache) if "data" in options else without_data(config.task)
-    inspect(*built, config.task.round_to, Console())
+    cache = Path(config.run.runs_dir) / ".cache" if "data" in options else None
+    inspect(*built(config.task, cache), config.task.round_to, Console())
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="search.py",
-        usage="python search.py [--budget 0.5] [option ...]",
-        description=ABOUT,
-        epilog=MORE,
-        formatter_class=Formatter,
-        argument_default=argparse.SUPPRESS,  # an option that is not given must be absent
-        allow_abbrev=False,
-    )
-    config = SearchConfig()
-    for part in dataclasses.fields(config):
-        add_part(parser, getattr(config, part.name))
-    return parser
-
-
-def _compare_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="search.py compare",
-        usage="python search.py compare [RUN] [option ...]",
-        description=ABOUT_COMPARE,
-        formatter_class=Formatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run (default: search)")
-    add_part(parser, CompareConfig())
-    parser.add_argument("--interval", help=argparse.SUPPRESS)  # of the version before
+    usage = "python search.py [--budget 0.5] [option ...]"
+    parser = Parser("search.py", usage=usage, description=ABOUT, epilog=MORE)
     for part in vars(SearchConfig()).values():
         add_part(parser, part)
     return parser
 
 
-def _report_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="search.py report",
-        usage="python search.py report RUN [RUN ...] [option ...]",
-        description=ABOUT_REPORT,
-        formatter_class=Formatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
-    parser.add_argument(
-        "--out", metavar="FILE", help="where to write (default: RUN/report.html; several: here)"
-    )
-    parser.add_argument("--storage", metavar="NAME", help="database of the study, if not its own")
+def _compare_parser() -> argparse.ArgumentParser:
+    usage = "python search.py compare [RUN] [option ...]"
+    parser = Parser("search.py compare", usage=usage, description=ABOUT_COMPARE)
+    parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run (default: search)")
+    parser.add_argument("--interval", help=argparse.SUPPRESS)  # of the version before
+    for part in (CompareConfig(), *vars(SearchConfig()).values()):
+        add_part(parser, part)
     return parser
 
 

@@ -26,10 +26,10 @@ from search.folder import Folder, resolve_folder
 from search.policies.sampler import BudgetSampler, Plan, make
 from search.progress import Progress
 from search.run import execute
-from search.session import engine_of, prepare, session
+from search.session import engine_of, session
 from search.study.open import unchanged
-from search.task.checks import Check
-from search.task.prepare import reachable
+from search.task.fit import Check
+from search.task.prepare import prepare, reachable
 from search.task.task import Task
 from spaces import Space, UserError
 
@@ -56,7 +56,7 @@ def compare(run: str | Path | None = None, task: Task | None = None, **options: 
         folder = folder_of(run, rest)
         return execute_comparison(folder, options_of(folder, own), task)
     config, folder = CompareConfig.of(**own), resolve_folder(rest)
-    execute(folder, task, check=structure_check(config, folder))
+    execute(folder, task, checks=[structure_check(config, folder)])
     return execute_comparison(folder, config, task)
 
 
@@ -106,4 +106,4 @@ def _compare(
     with session(run, sampler, "checkpoints-of-comparison") as s:
         with s.peers.exclusively("compares", lambda: False, progress.say):
             Comparer(s, settled(options, s.evaluator)).run(options.anew)
-        s.checkpoints.clear()
+        s.evaluator.checkpoints.clear()

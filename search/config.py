@@ -15,13 +15,11 @@ from typing import Any
 from prune_ops import CRITERIA, PROXIES, SENSITIVITIES, SURGERIES, WAYS
 from prune_ops.criteria import ALIASES
 from results import database
-from search.options import Options, flag, option, shown
+from search.options import Options, option, shown
 from search.policies.sampler import SAMPLERS
 from search.training.layerwise import SCHEDULES
 from search.training.loop import MODES
 from spaces import Budget
-
-ENGINES = ("local", "ray")
 
 ENGINES = ("local", "ray")
 
@@ -129,7 +127,6 @@ class JudgeConfig(Options):
     )
 
     def rules(self) -> Iterator[str]:
-        rungs = self.rungs
         if self.rank_by not in self.proxies:
             yield (
                 f"--rank-by must be one of the --proxies ({shown(self.proxies)}), "
@@ -140,6 +137,7 @@ class JudgeConfig(Options):
                 f"--criteria are those of --criterion search, but got --criterion "
                 f"{self.criterion}; leave one of the two out"
             )
+        rungs = self.rungs
         if not rungs or min(rungs) < 1 or list(rungs) != sorted(set(rungs)):
             yield f"--rungs must be rising numbers of epochs, but got {shown(rungs)}"
 
@@ -172,14 +170,12 @@ class TrainConfig(Options):
 
     def rules(self) -> Iterator[str]:
         if MODES[self.train].scratch:
-            for name, value, usual in (
-                ("surgery", self.surgery, "plain"),
-                ("schedule", self.schedule, "one-shot"),
-            ):
+            for name in ("surgery", "schedule"):
+                value, usual = getattr(self, name), getattr(TrainConfig, name)
                 if value != usual:
                     yield (
-                        f"{flag(name)} {value} acts on inherited weights, but --train {self.train} "
-                        f"has none; use --train finetune or {flag(name)} {usual}"
+                        f"--{name} {value} acts on inherited weights, but --train {self.train} "
+                        f"has none; use --train finetune or --{name} {usual}"
                     )
         if self.layer_epochs != TrainConfig.layer_epochs and self.schedule != "layerwise":
             yield (
@@ -242,9 +238,6 @@ class SearchConfig(Options):
     >>> config = SearchConfig.of(budget=0.5, trials=64, sampler="nsga2")
     >>> config.policies.budget, config.judging.rungs
     (('0.5',), (1, 3))
-
-    Raises:
-        UserError: a value that cannot be; one line that says what must hold and what came.
     """
 
     task: TaskConfig = TaskConfig()
@@ -254,10 +247,8 @@ class SearchConfig(Options):
     run: RunConfig = RunConfig()
 
     def rules(self) -> Iterator[str]:
-        if self.judging.criterion == SEARCH:
-            yield from self._search_rules()
-
-    def _search_rules(self) -> Iterator[str]:
+        if self.judging.criterion != SEARCH:
+            return
         if len(self.searched) < 2:
             yield (
                 f"--criteria must name at least 2 different ones, but got {shown(self.searched)}; "
@@ -299,8 +290,8 @@ class SearchConfig(Options):
     def command(self) -> str:
         """What to type for the same run."""
         fixed = (f.name for _, f in self.leaves() if not f.metadata["free"])
-        typed = self.typed(name for name in fixed if name == "budget" or name in self.given)
-        return f"python search.py {typed}"
+        told = {"budget", *self.given}
+        return f"python search.py {self.typed(name for name in fixed if name in told)}"
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Plain lists and dicts, for ``config.json``; without the password of the database."""

@@ -1,8 +1,13 @@
-"""Errors that end a search or a training from inside it."""
+"""Errors that end a search or a training from inside it, and what becomes of unexpected ones."""
 
 from __future__ import annotations
 
-from spaces.errors import UserError
+import os
+import tempfile
+import traceback
+from pathlib import Path
+
+from spaces.errors import UserError, brief
 
 
 class SearchStopped(RuntimeError):
@@ -15,3 +20,31 @@ class DatabaseLost(UserError):
 
 class Diverged(ArithmeticError):
     """The loss became NaN or infinite; ``str(error)`` is one line."""
+
+
+def crash_line(error: Exception, log: Path | None = None) -> str:
+    """One line about an error that is a bug of this program; its traceback goes to a file.
+
+    >>> crash_line(KeyError("x"), run / "log.txt")                      # doctest: +SKIP
+    "internal error: KeyError: 'x'; the traceback is in runs/mine/log.txt; please report it"
+
+    Args:
+        log: the run's log, which the traceback is appended to; without one, or where it cannot be
+            written, a temporary file is made.
+    """
+    text = "".join(traceback.format_exception(error))
+    try:
+        where = f"the traceback is in {_keep_traceback(text, log)}"
+    except OSError as full:
+        where = f"its traceback could not be kept ({brief(full)})"
+    return f"internal error: {brief(error)}; {where}; please report it"
+
+
+def _keep_traceback(text: str, log: Path | None) -> Path:
+    if log is None or not log.is_file() or not os.access(log, os.W_OK):
+        descriptor, name = tempfile.mkstemp(prefix="pruning-search-", suffix=".txt")
+        os.close(descriptor)
+        log = Path(name)
+    with open(log, "a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+    return log

@@ -67,6 +67,17 @@ class Ended(SystemExit):
 
 
 class Parser(argparse.ArgumentParser):
+    """Flags are typed in full, options that are not given are absent, and errors are one line."""
+
+    def __init__(self, prog: str, **texts: str) -> None:
+        super().__init__(
+            prog,
+            formatter_class=Formatter,
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+            **texts,  # type: ignore[arg-type]
+        )
+
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str], namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
@@ -82,11 +93,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(USER_ERROR, f"error: {line}; see --help\n")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """Print ``message`` on stderr and end.
-
-        Raises:
-            Ended: always.
-        """
+        """Print ``message`` on stderr and raise `Ended`."""
         if message:
             sys.stderr.write(message)
         raise Ended(status)

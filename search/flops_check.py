@@ -37,9 +37,7 @@ def compared(
     """One line for the counters that agree, and one for each that differs or failed.
 
     Args:
-        name: name of the network.
-        flops: the search's count.
-        small: the network, cut by a policy of ``space``.
+        flops: the search's count of ``small``, a network cut by a policy of ``space``.
     """
     counts = list(counts)
     agreeing = [c.counter for c in counts if not c.failure and c.total == flops]

@@ -36,8 +36,7 @@ class Folder:
     """``runs/<name>/``, with the config of its run, begun or not.
 
     >>> folder = resolve_folder({"budget": 0.5, "name": "mine"})
-    >>> with folder.locked():  # created if need be; other processes are refused
-    ...     study = open_study(folder, space)
+    >>> with folder.locked(): ...
     """
 
     path: Path
@@ -76,7 +75,14 @@ class Folder:
         with plain_errors(str(self.path)):
             self.path.mkdir(parents=True, exist_ok=True)
         if not self.begun:
-            write_text(_config_file(self.path), json.dumps(self._content(), indent=2) + "\n")
+            content = {
+                "id": uuid.uuid4().hex[:8],
+                "config": self.config.to_dict(),
+                "seeds": {"run": self.config.policies.seed, "finals": self.config.final_seeds},
+                "versions": versions(),
+                "commit": commit(),
+            }
+            write_text(_config_file(self.path), json.dumps(content, indent=2) + "\n")
         with open(_config_file(self.path)) as file:
             _lock(file, self.path)
             yield  # closing the file, or the end of the process, releases the lock
@@ -94,16 +100,6 @@ class Folder:
             stored = dict(compute())
             cache.save(path, stored)
         return stored
-
-    def _content(self) -> dict[str, Any]:
-        """The content of ``config.json``."""
-        return {
-            "id": uuid.uuid4().hex[:8],
-            "config": self.config.to_dict(),
-            "seeds": {"run": self.config.policies.seed, "finals": self.config.final_seeds},
-            "versions": versions(),
-            "commit": commit(),
-        }
 
 
 def resolve_folder(options: Mapping[str, Any]) -> Folder:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -28,10 +29,6 @@ BOOKKEEPING = 0.1
 @dataclass(frozen=True, slots=True)
 class Speed:
     """The timed parts of trials and trainings, in seconds.
-
-    >>> speed = measured_speed(evaluator, Budget.parse("0.5"), engine)
-    >>> speed.of_trainings(jobs, evaluator.space, at_once=2)
-    310.5
 
     Attributes:
         epoch: one pass over the training images by a network of ``flops`` multiply-adds.
@@ -60,9 +57,19 @@ def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Spee
 
     A training that fails is timed up to its failure, which the search itself will report.
     """
-    policy = evaluator.space.uniform(budget)
+    task, specs, policy = evaluator.task, evaluator.specs, evaluator.space.uniform(budget)
+    spec = replace(specs.in_mode(policy, 1), epochs=1)
+    # The part gets the batch size of the whole set: a small set would have a smaller one.
+    config = evaluator.config.having(batch_size=specs.recipe(spec).batch_size)
+
+    def train_on(part: Split) -> None:
+        shortened = replace(evaluator, task=replace(task, train=part), config=config)
+        with suppress(Exception):
+            shortened.trained(Candidate(policy), spec, seed=0)
+
     with torch_threads(engine.threads):
-        epoch, evaluation = _epoch(evaluator, Candidate(policy)), _evaluation(evaluator)
+        epoch = _seconds(train_on, task.train)
+        evaluation = _seconds(partial(evaluate, task.model), task.validation)
     return Speed(epoch, evaluation, evaluator.space.flops(policy))
 
 
@@ -78,30 +85,9 @@ def seconds_of_trials(evaluator: Evaluator, budget: Budget, speed: Speed, engine
     return evaluator.config.policies.trials * trial / engine.at_once
 
 
-def _epoch(evaluator: Evaluator, candidate: Candidate) -> float:
-    """Seconds of one epoch in the run's mode."""
-    task, specs = evaluator.task, evaluator.specs
-    part = _part(task.train)
-    # The part gets the batch size of the whole set: a small set would have a smaller one.
-    spec = replace(specs.in_mode(candidate.policy, 1), epochs=1)
-    config = evaluator.config.having(batch_size=specs.recipe(spec).batch_size)
-    shortened = replace(evaluator, task=replace(task, train=part), config=config)
+def _seconds(work: Callable[[Split], object], split: Split) -> float:
+    """Seconds of work on a split, from those on a part of it."""
+    part = split if len(split) <= IMAGES else split.indexable().subset(torch.arange(IMAGES))
     started = time.perf_counter()
-    with suppress(Exception):
-        shortened.trained(candidate, spec, seed=0)
-    return (time.perf_counter() - started) * len(task.train) / len(part)
-
-
-def _evaluation(evaluator: Evaluator) -> float:
-    """Seconds of one pass over the validation split, by the unpruned network."""
-    task = evaluator.task
-    part = _part(task.validation)
-    started = time.perf_counter()
-    evaluate(task.model, part)
-    return (time.perf_counter() - started) * len(task.validation) / len(part)
-
-
-def _part(split: Split) -> Split:
-    if len(split) <= IMAGES:
-        return split
-    return split.indexable().subset(torch.arange(IMAGES))
+    work(part)
+    return (time.perf_counter() - started) * len(split) / len(part)

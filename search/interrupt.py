@@ -17,9 +17,6 @@ AGAIN_SECONDS = 0.05
 def interrupts_heard() -> Iterator[None]:
     """Raise a ``KeyboardInterrupt`` that Python had to ignore again, soon afterwards.
 
-    >>> with interrupts_heard():
-    ...     engine.run(opened, evaluator, 48, watch)
-
     While networks are copied and cut, most interrupts come in a callback of ``torch.utils.weak``.
     Python would print "Exception ignored in" and the search would go on.
     """

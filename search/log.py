@@ -16,11 +16,7 @@ _logger = logging.getLogger("search")
 
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Append what the search logs to ``path`` while the block lasts.
-
-    >>> with logged_to(folder.path / "log.txt"):
-    ...     engine.run(study, evaluator, 48, log.ended)
-    """
+    """Append what the search logs to ``path`` while the block lasts."""
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     level = _logger.level
@@ -36,36 +32,23 @@ def logged_to(path: Path) -> Iterator[None]:
 
 def measured(record: TrialRecord, result: RungResult, where: str) -> None:
     """One line: trial, rung, node, result and policy."""
-    _logger.info(
-        "trial %d rung %d on %s: %s in %.1f s; policy %s",
-        record.number,
-        result.rung,
-        where,
-        _summary(result),
-        result.seconds,
-        record.policy.to_json(),
-    )
+    rung = f"trial {record.number} rung {result.rung} on {where}: {_summary(result)}"
+    _logger.info(f"{rung} in {result.seconds:.1f} s; policy {record.policy.to_json()}")
 
 
 def trained(record: TrainingRecord) -> None:
     """One line for a training that is done or failed."""
-    spec = record.spec
-    _logger.info(
-        "trained %s for %s, %d epochs with seed %d: %s in %.1f s; policy %s",
-        "from scratch" if spec.scratch else record.candidate.criterion,
-        record.purpose,
-        spec.epochs,
-        record.seed,
-        record.reason or f"accuracy {record.val_accuracy:.4f}",
-        record.seconds,
-        record.candidate.policy.to_json(),
-    )
+    spec, policy = record.spec, record.candidate.policy.to_json()
+    how = "from scratch" if spec.scratch else record.candidate.criterion
+    what = f"trained {how} for {record.purpose}, {spec.epochs} epochs with seed {record.seed}"
+    result = record.reason or f"accuracy {record.val_accuracy:.4f}"
+    _logger.info(f"{what}: {result} in {record.seconds:.1f} s; policy {policy}")
 
 
 def ended(record: TrialRecord) -> None:
     """One line for a trial that has ended."""
     if record.state != "running":
-        _logger.info("trial %d %s %s", record.number, record.state, record.reason)
+        _logger.info(f"trial {record.number} {record.state} {record.reason}")
 
 
 def _summary(result: RungResult) -> str:

@@ -18,15 +18,18 @@ import numbers
 import os
 import shlex
 import typing
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, Self
 
-from search.plain import check_plain
 from spaces.errors import UserError, unknown
 
 Field = dataclasses.Field[Any]
+
+LONGEST = 255
+"""Bytes of a file name: no file system takes more."""
 
 KINDS = {
     int: "a whole number",
@@ -155,6 +158,22 @@ class Options:
             elif field.name in given:
                 values[field.name] = field.metadata["read"](given[field.name])
         return dataclasses.replace(self, **values)
+
+
+def check_plain(name: str, text: str) -> None:
+    """Refuse a text of the option ``name`` that cannot be a file name or cannot be printed.
+
+    Raises:
+        UserError: a control character, a surrogate, or a part of more than 255 bytes.
+    """
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise UserError(f"{name} must be plain text, but got {text[:LONGEST]!r}")
+    longest = max(len(part.encode()) for part in text.split("/"))
+    if longest > LONGEST:
+        raise UserError(
+            f"{name} must have at most {LONGEST} bytes between slashes, but got {longest}: "
+            f"{text[:20]}..."
+        )
 
 
 def flag(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
@@ -21,7 +21,7 @@ class Stage:
     name: str
     steps: int
     seconds: float
-    done: int = field(default=0)
+    done: int = 0
 
     @property
     def seconds_done(self) -> float:
@@ -33,7 +33,7 @@ class Progress:
     """Shows the progress of work in stages; nothing without a console.
 
     >>> with Progress(Console(stderr=True)) as progress:
-    ...     progress.begin([Stage("trials", 48, seconds=90.0), Stage("finals", 9, seconds=40.0)])
+    ...     progress.begin([Stage("trials", 48, seconds=90.0)])
     ...     progress.advance("trials", note="best 93.41 %")
 
     Args:
@@ -57,7 +57,6 @@ class Progress:
         self._silent_until = 0.0
         self._stages: dict[str, Stage] = {}
         self._began, self._head_start = 0.0, 0.0
-        self._lines_said: set[str] = set()
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -69,12 +68,6 @@ class Progress:
     def say(self, line: str) -> None:
         """Print a line that stays."""
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    def say_once(self, line: str) -> None:
-        """Print a line that stays, unless it was printed before."""
-        if line not in self._lines_said:
-            self._lines_said.add(line)
-            self.say(line)
 
     def waiting(self, what: str) -> None:
         """In a terminal, show what the program waits for."""

@@ -25,22 +25,19 @@ PACKAGES = ("torchvision", "optuna", "numpy", "pandas")
 
 
 def provenance(
-    name: str,
-    config: SearchConfig,
-    task: Task,
-    space: Space,
-    budgets: Sequence[Budget],
+    name: str, config: SearchConfig, task: Task, space: Space, budgets: Sequence[Budget]
 ) -> Provenance:
     """What the report needs beyond the records, as far as it is known when the run begins."""
+    size = f"classes={task.classes}, in_channels={task.example[0].shape[1]}"
     return Provenance(
         run=name,
         task=task.name,
-        fresh=_fresh(config.task.model, task),
+        fresh=f"models.build({config.task.model!r}, {size})",
         config=config.to_dict(),
         reference=config.reference,
         versions=versions(),
         commit=commit(),
-        device=device(task.device),
+        device=_device(task.device),
         baseline=Baseline(space.full_flops, space.full_params),
         budgets={str(budget): budget.limit(space.full_flops) for budget in budgets},
         full_flops=space.full_flops,
@@ -64,13 +61,12 @@ def uncounted(space: Space) -> list[dict[str, str]]:
 
 def tested(about: Provenance, run: RunData) -> Provenance:
     """Provenance with what is known only after networks were tested."""
-    final = next((final for final in run.finals if final.role == "baseline"), None)
-    reads = times_tested(run)[0]
-    if final is None:
-        return replace(about, test_reads=reads)
-    accuracies = final.val_accuracy[0], final.test_accuracy[0]
-    baseline = Baseline(final.flops, final.params, *accuracies)
-    return replace(about, test_reads=reads, baseline=baseline)
+    about = replace(about, test_reads=times_tested(run)[0])
+    for final in run.finals:
+        if final.role == "baseline":
+            accuracies = final.val_accuracy[0], final.test_accuracy[0]
+            return replace(about, baseline=Baseline(final.flops, final.params, *accuracies))
+    return about
 
 
 def versions() -> dict[str, str]:
@@ -92,14 +88,8 @@ def commit() -> str:
     return process.stdout.strip()
 
 
-def device(used: torch.device) -> str:
+def _device(used: torch.device) -> str:
     """``cpu (x86_64, 2 threads)`` or the name of the GPU."""
     if used.type == "cuda":
         return torch.cuda.get_device_name(used)
     return f"cpu ({platform.machine()}, {torch.get_num_threads()} threads)"
-
-
-def _fresh(model: str, task: Task) -> str:
-    """The expression that builds the unpruned architecture."""
-    channels = task.example[0].shape[1]
-    return f"models.build({model!r}, classes={task.classes}, in_channels={channels})"

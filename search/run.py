@@ -17,7 +17,7 @@ from results.text import duration, number, plural
 from search import log
 from search.config import SearchConfig
 from search.engines import Engine
-from search.evaluation.sensitivity import sensitivity_records
+from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
 from search.forecast import measured_speed, seconds_of_trials
@@ -29,9 +29,10 @@ from search.policies.sampler import BudgetSampler, Plan, make
 from search.policies.starts import AllScores, Start, start_budget_warning, starts
 from search.progress import Progress, Stage
 from search.provenance import provenance, tested
-from search.session import Prepared, Session, engine_of, prepare, session
+from search.session import Session, engine_of, session
 from search.study.open import end, ended, unchanged
-from search.task.checks import Check, no_check, savable
+from search.task.fit import Check, savable
+from search.task.prepare import Prepared, prepare
 from search.task.task import Task
 from search.training.trainer import carry_out
 
@@ -64,17 +65,17 @@ def execute(
     folder: Folder,
     task: Task | None = None,
     progress: Progress | None = None,
-    check: Check = no_check,
+    checks: Sequence[Check] = (),
 ) -> Run:
     """Run the search in a folder, or what is left of one that was cut short there.
 
     Args:
-        check: a further check of the network, made before anything is trained.
+        checks: further checks of the network, made before anything is trained.
     """
     progress = progress or Progress()
     # The engine first: a wrong address is refused at once.
     with engine_of(folder, progress, lambda: folder.resume_command) as engine:
-        _search(folder, engine, task, progress, check)
+        _search(folder, engine, task, progress, checks)
     run = results.load(folder.path, folder.config.run.storage)
     run.report()
     folder.finish()
@@ -82,9 +83,9 @@ def execute(
 
 
 def _search(
-    folder: Folder, engine: Engine, task: Task | None, progress: Progress, check: Check
+    folder: Folder, engine: Engine, task: Task | None, progress: Progress, checks: Sequence[Check]
 ) -> None:
-    run = prepare(folder, engine, task, progress, unchanged(folder), savable, check)
+    run = prepare(folder, engine, task, progress, unchanged(folder), savable, *checks)
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
     with (
         session(run, _sampler(run), "checkpoints", partial(_starts, run)) as s,
@@ -95,10 +96,10 @@ def _search(
         done = partial(ended, s.opened.study)
         with s.peers.exclusively("trains the finals", done, progress.say) as is_ours:
             if is_ours:
-                checks = [*_train(s), *_caveats(s)]
-                keep(folder=folder.owner.partition("#")[0], checks=tuple(checks))
+                told = (*_train(s), *_caveats(s))
+                keep(folder=folder.owner.partition("#")[0], checks=told)
                 end(s.opened.study)
-        s.checkpoints.clear()
+        s.evaluator.checkpoints.clear()
         s.peers.outbox.clear()
 
 
@@ -183,10 +184,8 @@ def _sampler(run: Prepared) -> BudgetSampler:
     policies = run.config.policies
     shared = run.config.run.storage is not None  # other processes work on the study too
     plan = Plan(policies.seed, policies.trials, run.engine.at_once + shared)
-    inner = make(policies.sampler, plan)
-    return BudgetSampler(
-        inner, run.space, run.budgets, seed=policies.seed, criteria=run.config.searched
-    )
+    inner, searched = make(policies.sampler, plan), run.config.searched
+    return BudgetSampler(inner, run.space, run.budgets, seed=policies.seed, criteria=searched)
 
 
 def _starts(run: Prepared, scores: AllScores) -> list[Start]:
@@ -211,10 +210,9 @@ def _provenance_kept(s: Session, about: Provenance) -> Iterator[Callable[..., No
         store.save(study, store.PROVENANCE, about)
 
     if s.peers.is_leader:
+        measured = sensitivity_records(s.run.space, s.run.config, s.scores)
         store.save(study, store.PROVENANCE, about)
-        store.save(
-            study, store.SENSITIVITY, sensitivity_records(s.run.space, s.run.config, s.scores)
-        )
+        store.save(study, store.SENSITIVITY, measured)
     try:
         yield keep
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,6 @@ from functools import partial
 from results import store
 from results.run import left_behind
 from search import log
-from search.config import SearchConfig
 from search.engines import Engine
 from search.engines.opening import open_engine
 from search.errors import DatabaseLost
@@ -24,47 +23,24 @@ from search.progress import Progress
 from search.study.network import fingerprint
 from search.study.open import begun, check_storage, opened
 from search.study.peers import OpenStudy, Peers
-from search.task.checks import Check
-from search.task.prepare import prepared, reachable
-from search.task.task import Task
+from search.task.prepare import Prepared
 from search.training.checkpoints import InFolder
 from search.training.hardware import threads_suited_to
 from search.training.trainer import Trainer, adopted
-from spaces import Budget, Space, UserError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """Task, space and engine of a run, before its folder is touched."""
-
-    folder: Folder
-    task: Task
-    space: Space
-    budgets: Sequence[Budget]
-    engine: Engine
-    progress: Progress
-
-    @property
-    def config(self) -> SearchConfig:
-        """The run's config."""
-        return self.folder.config
+from spaces import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """A run whose folder is locked, whose log is open and whose study is begun.
 
-    Attributes:
-        opened: the study, to which everything that is measured goes.
-        scores: of criteria and sensitivities, as they were when the run began.
-        checkpoints: of long trainings; cleared when the work is done.
+    ``scores`` are of criteria and sensitivities, as they were when the run began.
     """
 
     run: Prepared
     opened: OpenStudy
     scores: AllScores
     evaluator: Evaluator
-    checkpoints: InFolder
 
     @property
     def peers(self) -> Peers:
@@ -79,21 +55,6 @@ class Session:
         known = left_behind(self.opened.study, self.run.folder.path).training_records
         keep = partial(store.save, self.opened.study, store.TRAININGS)
         return Trainer(self.evaluator, self.run.engine, adopted(known, self.evaluator), keep)
-
-
-def prepare(
-    folder: Folder, engine: Engine, task: Task | None, progress: Progress, *checks: Check
-) -> Prepared:
-    """Read the data, build the network and discover its space; see `search.task.prepare`."""
-    task, space = prepared(task, folder.config, progress, *checks)
-    return Prepared(
-        folder=folder,
-        task=task,
-        space=space,
-        budgets=reachable(space, folder.config),
-        engine=engine,
-        progress=progress,
-    )
 
 
 @contextmanager
@@ -146,15 +107,12 @@ def session(
             starts=starts,
             say=run.progress.say,
         )
-        in_folder = InFolder(folder.path / checkpoints)
         evaluator = Evaluator(
             task=task,
             space=space,
             scores=selection_scores(scores, run.config),
             config=run.config,
-            checkpoints=in_folder,
+            checkpoints=InFolder(folder.path / checkpoints),
             damages=scores.get("iso_damage", {}),
         )
-        yield Session(
-            run=run, opened=study, scores=scores, evaluator=evaluator, checkpoints=in_folder
-        )
+        yield Session(run=run, opened=study, scores=scores, evaluator=evaluator)

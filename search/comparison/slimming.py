@@ -13,7 +13,7 @@ from results.training import SPARSE, TrainingSpec
 from search import cache
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
-from search.training.trainer import Known, Trainer
+from search.training.trainer import Known, Trainer, Weights
 from spaces import copied
 from spaces.errors import ModelError
 from spaces.state import set_state
@@ -57,7 +57,7 @@ def slimmed(
     return network.eval()
 
 
-class _InFile:
+class _InFile(Weights):
     """Weights in one file."""
 
     def __init__(self, path: Path) -> None:

@@ -1,7 +1,5 @@
 """Data by name: one file a source, one line in ``SOURCES`` each.
 
-    splits = load("digits")
-
 | name | images |
 |---|---|
 | ``digits`` | scikit-learn's 8x8 digits, no download |
@@ -18,21 +16,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from search.data import cifar10, custom, digits, fashion_mnist, imagefolder
-from search.data.source import Progress, Request, Splits
+from search.data.source import Request, Splits
 from search.data.splits import Augment, Split, TensorSplit
 from spaces.errors import DataError, unknown
 
-__all__ = [
-    "SOURCES",
-    "Augment",
-    "Progress",
-    "Request",
-    "Split",
-    "Splits",
-    "TensorSplit",
-    "check",
-    "load",
-]
+__all__ = ["SOURCES", "Augment", "Request", "Split", "Splits", "TensorSplit", "check", "load"]
 
 SOURCES: Mapping[str, Callable[[Request], Splits]] = {
     "digits": digits.load,

@@ -22,7 +22,6 @@ class Items(Dataset[Any]):
     """The user's map-style data set: ``(input, label)`` for an index, or a ``DataError``.
 
     Args:
-        inner: the data set.
         spec: what it is called on the command line.
         classes: labels must be below; None while that is not known.
     """
@@ -74,14 +73,11 @@ class Stream:
 
 
 def batch(found: Any, what: str, classes: int | None = None) -> Batch:
-    """Inputs (N, ...) and labels (N,) int64, if that is what was found.
+    """Inputs (N, ...) and labels (N,) int64, if that is what was found; else a DataError.
 
     Args:
-        what: names them in an error.
+        what: names them in the error.
         classes: as ``Items``.
-
-    Raises:
-        DataError: something else, or labels that are no classes.
     """
     images, labels = images_and_labels(found)
     inputs = _inputs(images, what)
@@ -94,11 +90,7 @@ def batch(found: Any, what: str, classes: int | None = None) -> Batch:
 
 
 def length(part: Any, spec: str) -> int:
-    """How many items or batches.
-
-    Raises:
-        DataError: it does not say.
-    """
+    """How many items or batches; a DataError if it does not say."""
     try:
         return len(part)
     except (Exception, SystemExit) as error:

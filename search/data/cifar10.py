@@ -18,9 +18,6 @@ def load(request: Request) -> Splits:
     """``cifar10`` keeps its copy in the cache folder; ``cifar10:PATH`` in PATH.
 
     PATH holds ``cifar-10-batches-py``, as torchvision and the archive have it.
-
-    Raises:
-        DataError: the data is not there and cannot be downloaded.
     """
     own_size_only("cifar10", 32, request)
     root = Path(request.argument) if request.argument else request.cache / "cifar10"

@@ -29,10 +29,6 @@ def load(request: Request) -> Splits:
     Inputs are float32 as the model takes them, normalised and augmented by the user. The classes
     are counted from ``.classes`` of a data set, or from the labels of train, or of validation
     where train is a loader. A ``Splits`` is taken as it is.
-
-    Raises:
-        DataError: the function returns something else, a part is empty, what is in it cannot be
-            read, or is no input with a class.
     """
     spec = request.argument
     parts = callables.call(spec, seed=request.seed, image_size=request.image_size)
@@ -54,11 +50,7 @@ def load(request: Request) -> Splits:
 
 
 def _common_shape(splits: list[Split], spec: str) -> tuple[int, ...]:
-    """Of one input of the validation split; others may differ in height and width.
-
-    Raises:
-        DataError: they differ in their dims or channels.
-    """
+    """Of one input of the validation split; others may differ in height and width alone."""
     train, shape, test = (tuple(next(iter(s.batches(1)))[0].shape[1:]) for s in splits)
     if len({(len(each), each[0]) for each in (train, shape, test)}) > 1:
         raise DataError(
@@ -101,17 +93,14 @@ def _split(part: Any, spec: str, request: Request) -> Split:
 
 def _counted(stream: Stream, spec: str) -> int:
     """The inputs in a pass, of as many batches as it says it has."""
-    batches, inputs, said = 0, 0, length(stream, spec)
-    for _, labels in stream:
-        batches, inputs = batches + 1, inputs + len(labels)
-        if batches > said:
-            break
-    if batches != said:
+    said = length(stream, spec)
+    sizes = [len(labels) for _, (_, labels) in zip(range(said + 1), stream, strict=False)]
+    if len(sizes) != said:
         raise DataError(
             f"a loader of {spec!r} must give as many batches as its length says, but it says "
-            f"{said} and gives {'more' if batches > said else batches}"
+            f"{said} and gives {'more' if len(sizes) > said else len(sizes)}"
         )
-    return inputs
+    return sum(sizes)
 
 
 def _limited(train: Split, spec: str, request: Request) -> Split:

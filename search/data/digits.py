@@ -16,18 +16,10 @@ MEAN, STD = (0.3053,), (0.3760,)
 
 
 def load(request: Request) -> Splits:
-    """360 test images by a cut that no seed changes, alike in every class; 359 for validation.
-
-    Raises:
-        DataError: an argument or another image size was given.
-    """
+    """360 test images by a cut that no seed changes, alike in every class; 359 for validation."""
     if request.argument:
         raise DataError(f"data 'digits' takes no argument, but got {request.argument!r}")
     own_size_only("digits", 8, request)
-    return _images().splits(request, VALIDATION)
-
-
-def _images() -> Images:
     from sklearn.datasets import load_digits  # slow to import; other data does without
     from sklearn.model_selection import train_test_split
 
@@ -39,4 +31,5 @@ def _images() -> Images:
         stratify=labels,
         random_state=0,
     )
-    return Images((train, train_labels), (test, test_labels), 10, Augment(padding=1), MEAN, STD)
+    parts = (train, train_labels), (test, test_labels)
+    return Images(*parts, 10, Augment(padding=1), MEAN, STD).splits(request, VALIDATION)

@@ -28,9 +28,6 @@ def load(request: Request) -> Splits:
 
     The files are ``train-images-idx3-ubyte`` and so on, with or without ``.gz``. Found nowhere,
     they are downloaded by torchvision into the cache folder.
-
-    Raises:
-        DataError: the files are not there and cannot be downloaded, or are damaged.
     """
     own_size_only("fashion-mnist", 28, request)
     folder = _find(request)
@@ -44,21 +41,17 @@ def _part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
 
 
 def _find(request: Request) -> Path:
-    if request.argument:
-        given = Path(request.argument)
-        folder = _first([given, given / TORCHVISION])
-        if folder is None:
-            raise DataError(
-                f"data 'fashion-mnist' must have train-images-idx3-ubyte(.gz) in {given}, but it "
-                "is not there; check the path, or leave it out"
-            )
-        return folder
-    return _first([DEBIAN, request.cache / TORCHVISION]) or _download(request.cache)
-
-
-def _first(folders: list[Path]) -> Path | None:
-    present = (f for f in folders if _file(f, "train-images-idx3-ubyte") is not None)
-    return next(present, None)
+    given, cached = Path(request.argument), request.cache / TORCHVISION
+    places = (given, given / TORCHVISION) if request.argument else (DEBIAN, cached)
+    for folder in places:
+        if _file(folder, "train-images-idx3-ubyte") is not None:
+            return folder
+    if not request.argument:
+        return _download(request.cache)
+    raise DataError(
+        f"data 'fashion-mnist' must have train-images-idx3-ubyte(.gz) in {given}, but it "
+        "is not there; check the path, or leave it out"
+    )
 
 
 def _file(folder: Path, name: str) -> Path | None:

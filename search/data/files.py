@@ -22,10 +22,8 @@ REPORT_EVERY = 1000
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of one part: paths, labels, and the stamps that tell a changed file.
-
-    A stamp is the name below the folder, the bytes and the time of the last change in ns.
-    """
+    """The images of one part. ``stamps`` tell a changed file: its name below the folder, its bytes
+    and the time of its last change in ns."""
 
     paths: tuple[str, ...]
     labels: tuple[int, ...]
@@ -33,11 +31,7 @@ class Listing:
 
 
 def classes_in(folder: Path) -> list[str]:
-    """The names of the class folders, sorted.
-
-    Raises:
-        DataError: there is none.
-    """
+    """The names of the class folders, sorted; a DataError if there is none."""
     names = sorted(
         entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
     )
@@ -90,21 +84,13 @@ def _images_in(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def size_of(path: str) -> tuple[int, int]:
-    """(height, width), from the head of the file alone.
-
-    Raises:
-        DataError: it is no image.
-    """
+    """(height, width), from the head of the file alone; a DataError if it is no image."""
     with _opened(path) as image:
         return image.height, image.width
 
 
 def read_rgb(path: str) -> Image.Image:
-    """The decoded image in three channels.
-
-    Raises:
-        DataError: it is no image or a damaged one; it is named.
-    """
+    """The decoded image in three channels; a DataError names it if it is none or damaged."""
     with _opened(path) as image:
         return image.convert("RGB")
 
@@ -126,9 +112,6 @@ def decode(
     """All images as one tensor (N, 3, height, width) uint8; None when one is of another size.
 
     Read by threads: Pillow lets go of the interpreter's lock while it decodes.
-
-    Raises:
-        DataError: an image cannot be read; it is named.
     """
     pixels = np.empty((len(paths), *size, 3), np.uint8)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:

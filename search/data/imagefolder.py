@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,12 +31,7 @@ USUAL_SIZE = 224
 
 
 def load(request: Request) -> Splits:
-    """``imagefolder:PATH``.
-
-    Raises:
-        DataError: PATH, ``train/`` or ``val/`` is missing or holds no images, ``val/`` has a class
-            that ``train/`` has not, or an image cannot be read (it is named).
-    """
+    """``imagefolder:PATH``; ``val/`` may not have a class that ``train/`` has not."""
     train_folder, test_folder = _parts(request.argument)
     classes = classes_in(train_folder)
     train, test = listing(train_folder, classes), listing(test_folder, classes)
@@ -119,8 +113,12 @@ class Photos(Dataset[tuple[Tensor, int]]):
     """
 
     def __init__(self, listing: Listing, size: int, *, augment: bool) -> None:
+        from torchvision import transforms as t  # slow to import; small images do without
+
         self.listing = listing
-        self.transform = _transform(size, augment)
+        kept = [t.Resize(round(size * 256 / 224)), t.CenterCrop(size)]
+        drawn = [t.RandomResizedCrop(size), t.RandomHorizontalFlip()]
+        self.transform = t.Compose([*(drawn if augment else kept), t.PILToTensor()])
 
     def __len__(self) -> int:
         return len(self.listing.paths)
@@ -128,11 +126,3 @@ class Photos(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image = self.transform(read_rgb(self.listing.paths[index]))
         return image, self.listing.labels[index]
-
-
-def _transform(size: int, augment: bool) -> Any:
-    from torchvision import transforms as t  # slow to import; small images do without
-
-    if augment:
-        return t.Compose([t.RandomResizedCrop(size), t.RandomHorizontalFlip(), t.PILToTensor()])
-    return t.Compose([t.Resize(round(size * 256 / 224)), t.CenterCrop(size), t.PILToTensor()])

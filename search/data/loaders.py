@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from search.data.splits import (
     Batch,
     Batches,
-    Normalise,
     Split,
     TensorSplit,
     images_and_labels,
     mix,
+    normaliser,
     seeded,
 )
 from spaces.errors import DataError, brief
@@ -31,9 +31,7 @@ HELD_IMAGES = 2048
 
 @dataclass(frozen=True, eq=False)
 class LoaderSplit(Split):
-    """Images read one by one in worker processes.
-
-        split = LoaderSplit(plain, augmented, torch.arange(1000), torch.device("cuda"))
+    """Images read one by one in worker processes; one that cannot be read is named by a DataError.
 
     Args:
         plain: gives ``(image, label)`` for an index, the image as evaluation sees it: uint8
@@ -58,16 +56,10 @@ class LoaderSplit(Split):
     def batches(
         self, batch_size: int, *, augment: bool = False, seed: int = 0, epoch: int = 0
     ) -> Iterator[Batch]:
-        """As ``Split.batches``.
-
-        Raises:
-            DataError: an image cannot be read; it is named.
-        """
-        size, order = batch_size, self.indices
+        size, order, cpu = batch_size, self.indices, torch.device("cpu")
         if augment:
-            generator = seeded(seed, epoch, torch.device("cpu"))
             size = min(batch_size, len(self))
-            order = order[torch.randperm(len(self), generator=generator)]
+            order = order[torch.randperm(len(self), generator=seeded(seed, epoch, cpu))]
         draws = [(int(index), mix(seed, epoch)) for index in order]
         loader = DataLoader(
             _Seeded(self.augmented if augment else self.plain),
@@ -78,9 +70,9 @@ class LoaderSplit(Split):
             collate_fn=_collate,
             pin_memory=self.device.type == "cuda",
             # seeds the workers' random and numpy too; the default would move the caller's state
-            generator=seeded(seed, epoch, torch.device("cpu")),
+            generator=seeded(seed, epoch, cpu),
         )
-        normal = Normalise(self.mean, self.std, self.device)
+        normal = normaliser(self.mean, self.std, self.device)
         for batch in loader:
             if isinstance(batch, DataError):
                 raise batch
@@ -89,11 +81,9 @@ class LoaderSplit(Split):
             yield normal(images), labels.long()
 
     def subset(self, indices: Tensor) -> LoaderSplit:
-        """As ``Split.subset``."""
         return replace(self, indices=self.indices[indices])
 
     def to(self, device: torch.device) -> LoaderSplit:
-        """As ``Split.to``."""
         return replace(self, device=device)
 
 
@@ -134,8 +124,6 @@ def _allowed(workers: int) -> int:
 class StreamSplit(Split):
     """The user's own loader: whatever gives batches ``(inputs, targets)`` when iterated.
 
-        split = StreamSplit(DataLoader(dataset, batch_size=64, shuffle=True), device, images=5000)
-
     Its batch size, order and augmentation are the loader's, in training and evaluation alike; what
     it draws from torch's generator is the same for the same seed and epoch.
     """
@@ -156,38 +144,32 @@ class StreamSplit(Split):
         seed: int = 0,
         epoch: int = 0,
     ) -> Iterator[Batch]:
-        """As ``Split.batches``, but for what the loader settles itself."""
         for batch in _isolated(self.loader, mix(seed, epoch)):
             inputs, targets = images_and_labels(batch)
             on_device = inputs.to(self.device, non_blocking=True)
             yield on_device, targets.to(self.device, non_blocking=True).long()
 
     def steps(self, batch_size: int) -> int:  # noqa: ARG002 (the loader has its own)
-        """As ``Split.steps``."""
         return len(self.loader)
 
     def subset(self, indices: Tensor) -> TensorSplit:
-        """As ``Split.subset``, of the images that ``indexable`` holds."""
+        """Of the images that ``indexable`` holds."""
         return self.indexable().subset(indices)
 
     def indexable(self) -> TensorSplit:
         """The first ``HELD_IMAGES`` of one pass, kept from then on."""
         if not self._held:
-            self._held.append(self._first(HELD_IMAGES))
+            batches: list[Batch] = []
+            for batch in self.batches(0):
+                batches.append(batch)
+                if sum(len(labels) for _, labels in batches) >= HELD_IMAGES:
+                    break
+            inputs, labels = map(torch.cat, zip(*batches, strict=True))
+            self._held.append(TensorSplit(inputs[:HELD_IMAGES], labels[:HELD_IMAGES]))
         return self._held[0]
 
     def to(self, device: torch.device) -> StreamSplit:
-        """As ``Split.to``."""
         return replace(self, device=device, _held=[held.to(device) for held in self._held])
-
-    def _first(self, images: int) -> TensorSplit:
-        held: list[Batch] = []
-        for batch in self.batches(0):
-            held.append(batch)
-            if sum(len(labels) for _, labels in held) >= images:
-                break
-        inputs, labels = (torch.cat(parts)[:images] for parts in zip(*held, strict=True))
-        return TensorSplit(inputs, labels)
 
 
 def _isolated(items: Iterable[T], seed: int) -> Iterator[T]:

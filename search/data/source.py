@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from search.data.splits import Augment, Split, TensorSplit, cut
+from search.data.splits import Augment, Split, TensorSplit
 from spaces.errors import DataError
 
 Progress = Callable[[str, int, int], None]
@@ -50,7 +50,9 @@ class Request:
     progress: Progress = silent
 
     def cut(self, images: int, usual: float = 0.1) -> tuple[Tensor, Tensor]:
-        """Indices of (training, validation) for this request; ``usual`` is the source's share.
+        """Indices of (training, validation): a seeded cut of so many training images.
+
+        A limit on training images leaves validation what it is without; ``usual`` is its share.
 
         Raises:
             DataError: a fraction outside (0, 1), no image asked for, or none left to train on.
@@ -60,7 +62,9 @@ class Request:
             raise DataError(f"validation fraction must be between 0 and 1, but got {share:g}")
         if self.train_images is not None and self.train_images < 1:
             raise DataError(f"train images must be at least 1, but got {self.train_images}")
-        train, validation = cut(images, share, self.seed, self.train_images)
+        order = torch.randperm(images, generator=torch.Generator().manual_seed(self.seed))
+        held_back = max(1, round(images * share))
+        train, validation = order[held_back:][: self.train_images], order[:held_back]
         if not len(train):
             raise DataError(
                 f"training needs images, but of {images} in the data {len(validation)} are for "
@@ -98,21 +102,17 @@ class Images:
 
     def splits(self, request: Request, usual: float = 0.1) -> Splits:
         """Cut the validation part from training and put all three on the device."""
-        train, test = (
+        whole, test = (
             TensorSplit(*part, self.mean, self.std, self.augmentation)
             for part in (self.train, self.test)
         )
-        parts = (*(train.subset(indices) for indices in request.cut(len(train), usual)), test)
+        parts = (*(whole.subset(indices) for indices in request.cut(len(whole), usual)), test)
         fit, validation, held = (part.to(request.device) for part in parts)
-        return Splits(fit, validation, held, self.classes, tuple(train.images.shape[1:]))
+        return Splits(fit, validation, held, self.classes, tuple(whole.images.shape[1:]))
 
 
 def own_size_only(name: str, size: int, request: Request) -> None:
-    """Refuse an image size that a source of ready-made images cannot give.
-
-    Raises:
-        DataError: the request asks for another size than ``size``.
-    """
+    """Refuse an image size that a source of ready-made images cannot give."""
     if request.image_size not in (None, size):
         raise DataError(
             f"images of {name} are {size} pixels wide, but image size {request.image_size} was "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -24,13 +24,11 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Batches(Protocol):
-    """An iterable of batches that knows how many they are."""
+    """An iterable of batches that knows how many there are in a pass."""
 
-    def __iter__(self) -> Iterator[Any]:
-        """One pass."""
+    def __iter__(self) -> Iterator[Any]: ...
 
-    def __len__(self) -> int:
-        """Batches in a pass."""
+    def __len__(self) -> int: ...
 
 
 class Split(Protocol):
@@ -50,8 +48,8 @@ class Split(Protocol):
         """
 
     def steps(self, batch_size: int) -> int:
-        """How many batches a pass with ``augment`` gives."""
-        return full_batches(len(self), batch_size)
+        """How many batches a pass with ``augment`` gives; none is larger than the split."""
+        return len(self) // min(batch_size, len(self))
 
     def subset(self, indices: Tensor) -> Split:
         """The images at ``indices`` (int64, on the CPU), in that order."""
@@ -80,9 +78,6 @@ class Augment:
 class TensorSplit(Split):
     """Small images as one tensor on the device; nothing here waits on the host.
 
-    >>> split = TensorSplit(images, labels, mean=(0.5,), std=(0.5,), augmentation=Augment(1))
-    >>> for x, y in split.batches(128, augment=True, seed=0, epoch=3): ...
-
     Args:
         images: (N, C, H, W), uint8 that are divided by 255 and normalised, or float32 that are
             handed out as they are.
@@ -102,8 +97,7 @@ class TensorSplit(Split):
     def batches(
         self, batch_size: int, *, augment: bool = False, seed: int = 0, epoch: int = 0
     ) -> Iterator[Batch]:
-        """As ``Split.batches``."""
-        normal = Normalise(self.mean, self.std, self.images.device)
+        normal = normaliser(self.mean, self.std, self.images.device)
         if not augment:
             for images, labels in zip(
                 self.images.split(batch_size), self.labels.split(batch_size), strict=True
@@ -111,17 +105,17 @@ class TensorSplit(Split):
                 yield normal(images), labels
             return
         generator = seeded(seed, epoch, self.images.device)
-        for index in _shuffled(len(self), batch_size, generator):
+        order = torch.randperm(len(self), generator=generator, device=generator.device)
+        size = min(batch_size, len(self))
+        for index in order[: self.steps(size) * size].split(size):
             images = move_and_flip(self.images[index], self.augmentation, generator)
             yield normal(images), self.labels[index]
 
     def subset(self, indices: Tensor) -> TensorSplit:
-        """As ``Split.subset``; a copy."""
         at = indices.to(self.images.device)
         return TensorSplit(self.images[at], self.labels[at], self.mean, self.std, self.augmentation)
 
     def to(self, device: torch.device) -> TensorSplit:
-        """As ``Split.to``."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
@@ -141,22 +135,21 @@ def images_and_labels(batch: Any) -> Batch:
     )
 
 
-class Normalise:
-    """``Normalise(mean, std, device)(images)``: uint8 → float32 (x / 255 - mean) / std."""
+def normaliser(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> Callable[[Tensor], Tensor]:
+    """A function of images: uint8 → float32 (x / 255 - mean) / std; floats stay as they are."""
+    # x * scale + shift, in one pass; made once a pass, since making them waits on the device
+    shifts = [-m / s for m, s in zip(mean, std, strict=True)]
+    scale = torch.tensor([1 / (255 * s) for s in std], device=device).view(1, -1, 1, 1)
+    shift = torch.tensor(shifts, device=device).view(1, -1, 1, 1)
 
-    def __init__(
-        self, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
-    ) -> None:
-        # x * scale + shift, in one pass; made once a pass, since making them waits on the device
-        scale = [1 / (255 * s) for s in std]
-        shift = [-m / s for m, s in zip(mean, std, strict=True)]
-        self.scale = torch.tensor(scale, device=device).view(1, -1, 1, 1)
-        self.shift = torch.tensor(shift, device=device).view(1, -1, 1, 1)
-
-    def __call__(self, images: Tensor) -> Tensor:
+    def normal(images: Tensor) -> Tensor:
         if images.dtype != torch.uint8:
             return images
-        return torch.addcmul(self.shift, images.to(torch.float32), self.scale)
+        return torch.addcmul(shift, images.to(torch.float32), scale)
+
+    return normal
 
 
 def seeded(seed: int, epoch: int, device: torch.device) -> torch.Generator:
@@ -190,27 +183,3 @@ def move_and_flip(images: Tensor, how: Augment, generator: torch.Generator) -> T
     image = torch.arange(count, device=device).view(-1, 1, 1, 1)
     channel = torch.arange(channels, device=device).view(1, -1, 1, 1)
     return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
-
-
-def cut(images: int, share: float, seed: int, limit: int | None = None) -> tuple[Tensor, Tensor]:
-    """Indices of (training, validation): a seeded cut of ``images`` training images.
-
-    >>> [len(part) for part in cut(1000, 0.1, seed=0, limit=100)]
-    [100, 100]
-
-    ``limit`` makes training smaller and leaves validation what it is without.
-    """
-    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
-    held_back = max(1, round(images * share))
-    return order[held_back:][:limit], order[:held_back]
-
-
-def full_batches(images: int, batch_size: int) -> int:
-    """How many batches without a ragged last one; a batch is never larger than the split."""
-    return images // min(batch_size, images)
-
-
-def _shuffled(images: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    order = torch.randperm(images, generator=generator, device=generator.device)
-    size = min(batch_size, images)
-    yield from order[: full_batches(images, size) * size].split(size)

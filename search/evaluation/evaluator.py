@@ -95,11 +95,7 @@ class Evaluator:
         return replace(self, task=self.task.to(device), sources=sources)
 
     def check_readable(self) -> None:
-        """Read an image of every split.
-
-        Raises:
-            DataError: this machine lacks the files; the user's own data may raise anything.
-        """
+        """Read an image of every split; the user's own data may raise anything."""
         for split in (self.task.train, self.task.validation, self.task.test):
             next(iter(split.batches(1)))
 

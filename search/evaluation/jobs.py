@@ -51,8 +51,6 @@ class TrainingJob:
     Attributes:
         candidate: its widths, and what chooses the channels it inherits: a criterion of the run,
             or the name of another `WeightSource`; empty for the run's own criterion.
-        spec: how it is trained.
-        seed: seed of the training.
         tested: whether the test split is read.
         returns_weights: whether the trained weights come back.
     """
@@ -69,7 +67,6 @@ class TrainingResult:
     """The result of a training: accuracies 0 to 1 and the weights, or a failure.
 
     Attributes:
-        seconds: wall time.
         test_accuracy: nan if the test split was not read.
         weights: what ``spaces.state.state_of`` gives, on the CPU; empty unless asked for.
         size: size of the network, where weights were compressed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,22 +17,11 @@ class Point(NamedTuple):
     score: float
 
 
-class Competitors:
-    """The trials at one rung, as two arrays of one length: there may be 100,000.
+class Competitors(NamedTuple):
+    """The trials at one rung, as two arrays of one length: there may be 100,000."""
 
-    >>> Competitors.of([Point(50, 0.90), Point(40, 0.85)]).scores
-    array([0.9 , 0.85])
-    """
-
-    def __init__(self, flops: np.ndarray, scores: np.ndarray) -> None:
-        self.flops, self.scores = flops, scores
-
-    @classmethod
-    def of(cls, points: Iterable[Point]) -> Competitors:
-        """Of the trials at these points."""
-        pairs = list(points)
-        flops = np.array([point.flops for point in pairs], dtype=np.int64)
-        return cls(flops, np.array([point.score for point in pairs], dtype=np.float64))
+    flops: np.ndarray
+    scores: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +29,7 @@ class DominanceRule:
     """Asynchronous successive halving among trials of at most the same flops.
 
     >>> rule = DominanceRule(eta=2, explore=0.0)
-    >>> competitors = Competitors.of([Point(50, 0.90), Point(40, 0.85)])
+    >>> competitors = Competitors(np.array([50, 40]), np.array([0.90, 0.85]))
     >>> rule.beaten_by(Point(50, 0.80), competitors)
     (2, 3)
     >>> rule.dominated(Point(50, 0.80), competitors), rule.dominated(Point(30, 0.80), competitors)
@@ -66,8 +54,7 @@ class DominanceRule:
 
     def beaten_by(self, point: Point, competitors: Competitors) -> tuple[int, int]:
         """How many peers score strictly better, and how many peers there are, itself included."""
-        rivals = competitors.flops, competitors.scores
-        better, peers = outdone(*point, *rivals, self.tolerance)
+        better, peers = outdone(*point, *competitors, self.tolerance)
         return better, peers + 1
 
     def dominated(self, point: Point, competitors: Competitors) -> bool:

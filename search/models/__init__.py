@@ -1,7 +1,5 @@
 """Models by name: one file a family, one word in ``FAMILIES`` each.
 
-    model = build("resnet20", classes=10)
-
 | name | network |
 |---|---|
 | ``digits_cnn`` | a small residual CNN for 8x8 images |

@@ -50,13 +50,16 @@ def _shortcut(inputs: int, outputs: int, stride: int, option: str) -> nn.Module:
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut."""
+    """Two 3x3 convolutions, with ``inner`` channels between them, and a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, option: str) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, option: str, inner: int | None = None
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        inner = inner or outputs
+        self.conv1 = nn.Conv2d(inputs, inner, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.shortcut = _shortcut(inputs, outputs, stride, option)
 

@@ -36,7 +36,8 @@ class CifarVGG(nn.Module):
         inputs = in_channels
         for width, convolutions in zip(WIDTHS, STAGES[depth], strict=True):
             for _ in range(convolutions):
-                layers += _convolution(inputs, width)
+                convolution = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
+                layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
                 inputs = width
             layers.append(nn.MaxPool2d(2, ceil_mode=True))  # 28x28 images end at 1x1 too
         self.features = nn.Sequential(*layers)
@@ -46,8 +47,3 @@ class CifarVGG(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, in_channels, H, W) → logits (B, classes)."""
         return self.linear(self.features(x).mean(dim=(2, 3)))
-
-
-def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]

@@ -20,18 +20,8 @@ def build(spec: str, classes: int) -> nn.Module:
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise UserError(f"{spec!r} must return a torch.nn.Module, but it returned {kind}")
-    _check_methods(model, spec)
-    return model
-
-
-def _check_methods(model: nn.Module, spec: str) -> None:
-    """Those of ``nn.Module`` that its class may have replaced, and on which all else relies.
-
-    Raises:
-        UserError: it does not go into train and eval mode, or not take its own state.
-    """
     training = model.training
-    try:
+    try:  # methods of nn.Module that its class may have replaced, and on which all else relies
         followed = model.eval() is model and model.train() is model
         model.train(training)
         set_state(model, state_of(model))
@@ -47,3 +37,4 @@ def _check_methods(model: nn.Module, spec: str) -> None:
             f"{spec!r} must return a module whose train() and eval() return itself, but they do "
             "not; let them end with return self"
         )
+    return model

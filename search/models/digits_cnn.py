@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from search.models.cifar_resnet import BasicBlock
 from search.models.init import he_init
 
 USUAL = ((1, 8, 8), 10)
@@ -14,34 +15,11 @@ BLOCKS = ((16, 24, 1), (32, 48, 2), (64, 48, 1))
 
 
 def names() -> tuple[str, ...]:
-    """The one name of this family."""
     return ("digits_cnn",)
 
 
 def build(name: str, classes: int, in_channels: int) -> nn.Module:  # noqa: ARG001 (one name)
-    """``DigitsCNN`` with fresh weights."""
     return DigitsCNN(classes, in_channels)
-
-
-class Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut, 1x1 where the trunk widens."""
-
-    def __init__(self, inputs: int, trunk: int, inner: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, inner, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(inner)
-        self.conv2 = nn.Conv2d(inner, trunk, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(trunk)
-        self.shortcut: nn.Module = nn.Identity()
-        if inputs != trunk:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, trunk, 1, stride, bias=False), nn.BatchNorm2d(trunk)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) → (B, trunk, H / stride, W / stride)."""
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
 class DigitsCNN(nn.Module):
@@ -53,7 +31,10 @@ class DigitsCNN(nn.Module):
         self.bn1 = nn.BatchNorm2d(STEM)
         inputs = (STEM, *(trunk for trunk, _, _ in BLOCKS))
         self.blocks = nn.Sequential(
-            *(Block(width, *block) for width, block in zip(inputs, BLOCKS, strict=False))
+            *(
+                BasicBlock(width, trunk, stride, "B", inner)
+                for width, (trunk, inner, stride) in zip(inputs, BLOCKS, strict=False)
+            )
         )
         self.linear = nn.Linear(BLOCKS[-1][0], classes)
         he_init(self)

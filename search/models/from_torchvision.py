@@ -32,16 +32,12 @@ def build(name: str, classes: int, in_channels: int) -> nn.Module:
     model: nn.Module = torchvision.models.get_model(
         name, weights=None, num_classes=classes, **options
     )
-    if in_channels != 3:
-        _replace_stem(model, in_channels, name)
-    return model
-
-
-def _replace_stem(model: nn.Module, in_channels: int, name: str) -> None:
+    if in_channels == 3:
+        return model
     for path, module in model.named_modules():
         if isinstance(module, nn.Conv2d) and module.in_channels == 3 and module.groups == 1:
             model.set_submodule(path, _widened(module, in_channels))
-            return
+            return model
     raise ModelError(
         f"model {name!r} must take {in_channels} input channels to fit the data, but it has no "
         "first convolution that could be changed; choose another model"

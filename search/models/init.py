@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from spaces import copied
 
@@ -30,8 +30,6 @@ def he_init(model: nn.Module) -> None:
 def reinitialise(model: nn.Module, seed: int = 0) -> nn.Module:
     """A copy with fresh weights of the same shapes: where scratch training starts.
 
-        scratch = reinitialise(pruned, seed=3)
-
     Layers reset as torch resets them (BatchNorm's statistics with the rest), then convolutions
     get ``he_init``. A parameter that belongs to no such layer (a layer scale, a class token) is
     drawn from a normal with its own mean and spread: of what training found, these two numbers
@@ -52,11 +50,7 @@ def _reset(module: nn.Module) -> None:
     if callable(reset):
         reset()
         return
-    for parameter in module.parameters(recurse=False):
-        _redraw(parameter)
-
-
-@torch.no_grad()
-def _redraw(parameter: Tensor) -> None:
-    spread = parameter.std(correction=0)
-    parameter.copy_(torch.randn(parameter.shape).to(parameter) * spread + parameter.mean())
+    with torch.no_grad():
+        for parameter in module.parameters(recurse=False):
+            spread = parameter.std(correction=0)
+            parameter.copy_(torch.randn(parameter.shape).to(parameter) * spread + parameter.mean())

@@ -24,8 +24,6 @@ AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
 def load_weights(model: nn.Module, path: str | Path) -> None:
     """Put the weights of a file into ``model``, in place.
 
-        load_weights(build("resnet20", classes=10), "resnet20.pt")
-
     The file holds a ``state_dict`` as ``torch.save(model.state_dict(), path)`` leaves it, bare
     or under ``"state_dict"``, ``"model_state_dict"`` or ``"model"``; a ``module.`` before every
     key (DataParallel) is dropped. Nothing pickled is run (``weights_only=True``).
@@ -36,11 +34,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     """
     state = read_state_dict(path)
     wanted, known = model.state_dict(), {*state_of(model), *empty(model)}
-    state = {
-        key: value
-        for key, value in state.items()
-        if key in wanted or not key.startswith(AUXILIARY_HEADS)
-    }
+    heads = {key for key in state if key.startswith(AUXILIARY_HEADS)} - wanted.keys()
+    state = {key: value for key, value in state.items() if key not in heads}
     misfits = _misfits(state, wanted, known)
     if misfits:
         shown = "; ".join(misfits[:3])

@@ -19,7 +19,7 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
 from search.training.layerwise import layer_flops, stages
 from search.training.loop import evaluate
-from search.training.trainer import Known, failed, succeeded
+from search.training.trainer import Known, Weights, failed, succeeded
 from spaces import Budget, Policy
 from spaces.state import set_state
 
@@ -175,7 +175,7 @@ class Finals:
         )
 
 
-class SavedNetworks:
+class SavedNetworks(Weights):
     """The searched networks in a run's folder, as trained with their first seeds.
 
     Args:

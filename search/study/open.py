@@ -22,7 +22,7 @@ from search.policies.starts import AllScores, MakeStarts
 from search.study import network as identity
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue, open_study
-from search.task.checks import Check
+from search.task.fit import Check
 from spaces import UserError
 
 if TYPE_CHECKING:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from search import cache
-from search.data.source import Progress, Splits, silent
+from search.data.source import Progress, silent
 from search.data.splits import Split
 from search.errors import Diverged
 from search.models import load_weights
+from search.task.task import Task
 from search.training.hardware import threads_suited_to
 from search.training.loop import FROM_SCRATCH, Recipe, train
 from spaces import copied
@@ -30,70 +31,59 @@ RATES = (1.0, 0.1, 0.01)
 """Shares of the recipe's learning rate to try: networks without normalisation need the lower."""
 
 
-def baseline(
-    model: nn.Module,
-    splits: Splits,
-    *,
+def with_baseline(
+    task: Task,
     name: str,
-    seed: int,
-    device: torch.device,
     folder: Path,
     epochs: float = EPOCHS,
+    *,
     sparsity: float = 0.0,
     progress: Progress = silent,
-) -> nn.Module:
-    """A trained copy in eval mode on ``device``, from ``folder`` if it was trained before.
+) -> Task:
+    """The task with a trained copy of its network, from a cache if it was trained before.
 
-    >>> trained = baseline(model, splits, name="digits_cnn digits", seed=0, device=device, folder=f)
-
-    The file in ``folder`` has the ``state_dict`` and non-persistent buffers; its name is a hash of
-    all that the result depends on. If it is damaged the log says so and the baseline is trained
-    again.
+    The cached file has the ``state_dict`` and non-persistent buffers; its name is a hash of all
+    that the result depends on. If it is damaged the log says so and the network is trained again.
 
     Args:
-        model: has fresh weights that follow from ``seed``; it is not changed.
+        task: its ``model`` has fresh weights that follow from its seed.
+        name: of model and data.
+        folder: has a subfolder ``baselines`` for the cache.
         sparsity: as ``Recipe.sparsity``.
 
     Raises:
         ModelError: a step of training fails, the loss diverges at every learning rate tried, or
             sparsity is asked for and no BatchNorm has a scale.
     """
-    recipe = dataclasses.replace(FROM_SCRATCH.suited_to(len(splits.train)), sparsity=sparsity)
-    parts = (name, seed, epochs, recipe, device.type, torch.__version__)
-    made_from = (_shapes(model), _fingerprint(splits.train), _graph(model, splits))
-    path = folder / f"{cache.key(*parts, *made_from)}.pt"
-    trained = copied(model)
-    if not _restore(trained, path):
-        with threads_suited_to(splits.shape):
-            trained = _trained(model, splits.train, recipe, seed, device, epochs, progress)
-        cache.save(path, state_of(trained))
-    return trained.to(device).eval()
+    recipe = replace(FROM_SCRATCH.suited_to(len(task.train)), sparsity=sparsity)
+    parts = (name, task.seed, epochs, recipe, task.device.type, torch.__version__)
+    state = task.model.state_dict().items()
+    shapes = [(key, tuple(value.shape)) for key, value in state if isinstance(value, Tensor)]
+    made_from = (shapes, _fingerprint(task.train), _graph(task))
+    path = folder / "baselines" / f"{cache.key(*parts, *made_from)}.pt"
+    model = copied(task.model)
+    if not _restore(model, path):
+        with threads_suited_to(task.example[0].shape):
+            model = _trained(task, recipe, epochs, progress)
+        cache.save(path, state_of(model))
+    return replace(task, model=model.to(task.device).eval(), base_epochs=epochs)
 
 
-def _trained(
-    fresh: nn.Module,
-    split: Split,
-    recipe: Recipe,
-    seed: int,
-    device: torch.device,
-    epochs: float,
-    progress: Progress,
-) -> nn.Module:
+def _trained(task: Task, recipe: Recipe, epochs: float, progress: Progress) -> nn.Module:
     reasons = []
     must = "the model must train, but a step of its training failed with"
     hint = "try a forward and a backward pass in train mode"
     for rate in RATES:
-        model = copied(fresh)
-        slower = dataclasses.replace(recipe, lr=recipe.lr * rate)
+        model = copied(task.model)
         try:
             with in_one_line(ModelError, must, hint, let=(Diverged,)):
                 train(
                     model,
-                    split,
-                    slower,
+                    task.train,
+                    replace(recipe, lr=recipe.lr * rate),
                     epochs=epochs,
-                    seed=seed,
-                    device=device,
+                    seed=task.seed,
+                    device=task.device,
                     on_step=lambda step, steps: progress("training the baseline", step, steps),
                 )
         except Diverged as error:
@@ -126,21 +116,15 @@ def _restore(model: nn.Module, path: Path) -> bool:
     return True
 
 
-def _shapes(model: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
-    state = model.state_dict().items()
-    return [(key, tuple(value.shape)) for key, value in state if isinstance(value, Tensor)]
-
-
 def _fingerprint(split: Split) -> tuple[object, ...]:
     """Identifies a training set by its length and first images."""
     inputs, targets = next(iter(split.batches(64)))
     return len(split), round(inputs.double().mean().item(), 6), targets.tolist()
 
 
-def _graph(model: nn.Module, splits: Splits) -> str:
+def _graph(task: Task) -> str:
     """Identifies the model's code, its activations say; empty if it cannot be traced."""
-    images, _ = next(iter(splits.validation.batches(1)))
     try:
-        return graph_fingerprint(model, images[:1].cpu())
+        return graph_fingerprint(task.model, task.example[0].cpu())
     except ModelError:
         return ""

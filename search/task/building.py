@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from search import data as sources
 from search import models
 from search.data.source import Progress, Splits, silent
 from search.models.weights import read_state_dict
-from search.task.baseline import EPOCHS, baseline, seeded
+from search.task.baseline import EPOCHS, seeded, with_baseline
 from search.task.fit import check_fit
 from search.task.task import Task
 from search.training.hardware import pick_device
 
 CACHE = Path("runs/.cache")
-
-BeforeTraining = Callable[[nn.Module, tuple[Tensor, ...], int], None]
 
 
 def build_task(
@@ -37,7 +35,6 @@ def build_task(
     sparsity: float = 0.0,
     cache: Path = CACHE,
     progress: Progress = silent,
-    before_training: BeforeTraining | None = None,
 ) -> Task:
     """Build the task of these names: load data and weights, or train the baseline.
 
@@ -56,30 +53,45 @@ def build_task(
         sparsity: L1 penalty on the scales of BatchNorm while the baseline is trained.
         cache: folder for downloads, decoded images and baselines.
         progress: called during what takes time.
-        before_training: called with the network, with ``weights`` if they were given and else
-            fresh, an example of its input, and the number of training images; what it raises ends
-            the call.
 
     Raises:
         DataError: data or weights are missing, damaged or do not fit the model.
         ModelError: the baseline does not train.
         UserError: an unknown name or device.
     """
-    models.check(model)
-    sources.check(data)
-    if weights is not None:
-        read_state_dict(weights)  # a wrong path is refused before the data is read
-    on = pick_device(device)
-    splits = sources.load(
+    task = loaded(
+        model,
         data,
+        weights,
+        device,
         seed=seed,
-        device=on,
         validation_fraction=validation_fraction,
         train_images=train_images,
         image_size=image_size,
         cache=cache,
         progress=progress,
     )
+    if weights is not None:
+        return task
+    return with_baseline(
+        task, f"{model} {data}", cache, baseline_epochs, sparsity=sparsity, progress=progress
+    )
+
+
+def loaded(
+    model: str, data: str, weights: str | Path | None, device: str, *, seed: int, **asked: Any
+) -> Task:
+    """The task as it is before the baseline is trained: with fresh weights, unless some are given.
+
+    Args:
+        asked: further fields of `search.data.Request`.
+    """
+    models.check(model)
+    sources.check(data)
+    if weights is not None:
+        read_state_dict(weights)  # a wrong path is refused before the data is read
+    on = pick_device(device)
+    splits = sources.load(data, seed=seed, device=on, **asked)
     fresh = partial(models.build, model, splits.classes, splits.shape[0])
     network = seeded(fresh, seed).to(on).eval()
     images = _distinct_images(splits)
@@ -87,20 +99,6 @@ def build_task(
         check_fit(network, (image,), splits.classes, model, f"data {data!r}")
     if weights is not None:
         models.load_weights(network, weights)
-    if before_training is not None:
-        before_training(network, (images[0],), len(splits.train))
-    if weights is None:
-        network = baseline(
-            network,
-            splits,
-            name=f"{model} {data}",
-            seed=seed,
-            device=on,
-            folder=cache / "baselines",
-            epochs=baseline_epochs,
-            sparsity=sparsity,
-            progress=progress,
-        )
     return Task(
         name=_slug(f"{model}-{data}"),
         model=network,
@@ -112,7 +110,6 @@ def build_task(
         classes=splits.classes,
         device=on,
         seed=seed,
-        base_epochs=baseline_epochs if weights is None else None,
     )
 
 

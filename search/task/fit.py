@@ -1,8 +1,10 @@
-"""Checks that a network fits a search: it takes one image tensor and gives one logit a class."""
+"""Checks of a network, made before anything is trained: it takes one image tensor and gives one
+logit a class."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,17 +12,24 @@ from torch import Tensor, nn
 
 from prune_ops.batches import described
 from search.data.splits import TAKES
-from spaces import copied
+from spaces import Space, copied
 from spaces.errors import DataError, brief
 from spaces.inputs import joined
+from spaces.state import plain_state
+
+Check = Callable[[nn.Module, Space], None]
+"""Raises `UserError` for a network, or a space, that cannot be used."""
+
+
+def savable(model: nn.Module, _space: Space) -> None:
+    """Check that the network can be saved: extra state must be tensors and plain values."""
+    plain_state(model)
 
 
 def check_fit(
     model: nn.Module, example: tuple[Any, ...], classes: int, name: str, data: str
 ) -> None:
     """Run a copy on one image, and on two in train mode, and check its outputs.
-
-    >>> check_fit(model, task.example, task.classes, task.name, "the task")      # doctest: +SKIP
 
     Args:
         data: names the data in messages: "data 'digits'".
@@ -38,13 +47,10 @@ def check_fit(
 
 
 def check_takes(model: nn.Module, example: tuple[Any, ...], name: str, of: str = "") -> Any:
-    """The output of a copy in eval mode for one image.
+    """The output of a copy in eval mode for one image; a DataError if there is none.
 
     Args:
         of: names the data in messages: " of data 'digits'".
-
-    Raises:
-        DataError: it fails on the image, or the example is not one image.
     """
     if not isinstance(example, tuple) or len(example) != 1 or not isinstance(example[0], Tensor):
         raise DataError(f"model {name!r} must take one image, but its example is another; {TAKES}")

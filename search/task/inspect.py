@@ -18,48 +18,32 @@ from search.task.fit import check_takes
 from spaces import Space
 
 
-def with_data(config: TaskConfig, cache: Path) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """The model with fresh weights, on the CPU, and one image of the data as its input.
+def built(config: TaskConfig, cache: Path | None = None) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """The model on the CPU, with fresh weights unless some are given, and one image as its input.
+
+    Args:
+        cache: folder for data, whose first image is taken; without it no data is read, and the
+            image is blank, of the model's usual size or ``image_size``.
 
     Raises:
         UserError: as ``build_task``, but the outputs are not checked.
     """
     models.check(config.model)
-    splits = data.load(
-        config.data,
-        device=torch.device("cpu"),
-        image_size=config.image_size,
-        train_images=config.train_images,
-        cache=cache,
-    )
-    image, _ = next(iter(splits.validation.batches(1)))
-    model = _built(config, splits.classes, splits.shape[0])
-    example = (image[:1],)
-    check_takes(model, example, config.model, f" of data {config.data!r}")
-    return model, example
-
-
-def without_data(config: TaskConfig) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """The model for its usual image size, or ``image_size``, and a blank image as its input.
-
-    Raises:
-        UserError: no such model, or it does not take that image.
-    """
-    models.check(config.model)
-    (channels, side, _), classes = models.usual(config.model)
-    side = config.image_size or side
-    model = _built(config, classes, channels)
-    example = (torch.zeros(1, channels, side, side),)
-    check_takes(model, example, config.model)
-    return model, example
-
-
-def _built(config: TaskConfig, classes: int, channels: int) -> nn.Module:
+    if cache is None:
+        (channels, side, _), classes = models.usual(config.model)
+        side = config.image_size or side
+        image, of = torch.zeros(1, channels, side, side), ""
+    else:
+        limits = {"image_size": config.image_size, "train_images": config.train_images}
+        splits = data.load(config.data, cache=cache, **limits)
+        image = next(iter(splits.validation.batches(1)))[0][:1]
+        channels, classes, of = splits.shape[0], splits.classes, f" of data {config.data!r}"
     torch.manual_seed(0)
     model = models.build(config.model, classes, channels)
     if config.weights is not None:
         models.load_weights(model, config.weights)
-    return model.eval()
+    check_takes(model.eval(), (image,), config.model, of)
+    return model, (image,)
 
 
 def inspect(
@@ -67,7 +51,7 @@ def inspect(
 ) -> Space:
     """Print the groups, the frozen channels with their reasons and the reachable budgets.
 
-    >>> inspect(*without_data(TaskConfig(model="resnet18")), None, Console())
+    >>> inspect(*built(TaskConfig(model="resnet18")), None, Console())
     """
     space = spaces.discover(model, example, round_to)
     console.print(_groups(space), _frozen(space), sep="\n")
@@ -90,8 +74,7 @@ def _groups(space: Space) -> Table:
         table.add_column(title, justify="right")
     for g in space.groups:
         step = g.choices[1] - g.choices[0] if len(g.choices) > 1 else 0
-        row = (g.channels, g.choices[0], step, len(g.members))
-        table.add_row(g.name, *map(str, row))
+        table.add_row(g.name, *map(str, (g.channels, g.choices[0], step, len(g.members))))
     return table
 
 

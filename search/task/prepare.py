@@ -3,83 +3,89 @@ before anything is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor, nn
 
 import prune_ops
 import spaces
 from results import text
 from search import provenance
 from search.config import SearchConfig
+from search.engines import Engine
 from search.evaluation.evaluator import ADAPTING
 from search.evaluation.scoring import criteria
+from search.folder import Folder
 from search.policies.sampler import parameters
 from search.progress import Progress
-from search.task.building import build_task
-from search.task.checks import Check
-from search.task.fit import check_fit
+from search.task.baseline import with_baseline
+from search.task.building import loaded
+from search.task.fit import Check, check_fit
 from search.task.task import SCORING, Task, calibration_sizes
 from search.training.loop import penalised_scales
 from spaces import Budget, Space
 
 
-def prepared(
-    task: Task | None, config: SearchConfig, progress: Progress, *checks: Check
-) -> tuple[Task, Space]:
-    """The user's task, or the one that the config names, and its space.
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Task, space and engine of a run, before its folder is touched."""
+
+    folder: Folder
+    task: Task
+    space: Space
+    budgets: Sequence[Budget]
+    engine: Engine
+    progress: Progress
+
+    @property
+    def config(self) -> SearchConfig:
+        """The run's config."""
+        return self.folder.config
+
+
+def prepare(
+    folder: Folder, engine: Engine, given: Task | None, progress: Progress, *checks: Check
+) -> Prepared:
+    """Prepare the user's task, or the one that the config names.
 
     Load the data, build the network, discover its space and check all of it; only then train the
     baseline, where no weights are given.
 
     Args:
-        task: None to build it.
         checks: further checks of network and space.
 
     Raises:
         UserError: data, weights or model are missing, do not fit, or cannot be searched.
     """
-    discovered: list[Space] = []
-
-    def discover(model: nn.Module, example: tuple[Tensor, ...], train_images: int) -> None:
-        space = spaces.discover(model, example, config.task.round_to)
-        for check in checks:
-            check(model, space)
-        if line := text.not_counted(provenance.uncounted(space)):
-            progress.say_once(line)
-        if task is None and config.task.sparsity:
-            penalised_scales(model)
-        reachable(space, config)
-        _check_criteria(model, example, space, train_images, config)
-        _check_proxies(model, train_images, config)
-        discovered.append(space)
-
-    if task is None:
-        task = _built(config, progress, discover)
-    else:
-        check_fit(task.model, task.example, task.classes, task.name, "the task")
-        discover(task.model, task.example, len(task.train))
-    return task, discovered[0]
-
-
-def _built(
-    config: SearchConfig,
-    progress: Progress,
-    discover: Callable[[nn.Module, tuple[Tensor, ...], int], None],
-) -> Task:
-    return build_task(
-        config.task.model,
-        config.task.data,
-        weights=config.task.weights,
+    config, asked = folder.config, folder.config.task
+    cache = Path(config.run.runs_dir) / ".cache"
+    task = given or loaded(
+        asked.model,
+        asked.data,
+        asked.weights,
+        asked.device,
         seed=config.policies.seed,
-        device=config.task.device,
-        sparsity=config.task.sparsity,
-        train_images=config.task.train_images,
-        image_size=config.task.image_size,
-        cache=Path(config.run.runs_dir) / ".cache",
+        train_images=asked.train_images,
+        image_size=asked.image_size,
+        cache=cache,
         progress=progress.working,
-        before_training=discover,
+    )
+    if given is not None:
+        check_fit(task.model, task.example, task.classes, task.name, "the task")
+    space = spaces.discover(task.model, task.example, asked.round_to)
+    for check in checks:
+        check(task.model, space)
+    if line := text.not_counted(provenance.uncounted(space)):
+        progress.say(line)
+    if given is None and asked.sparsity:
+        penalised_scales(task.model)
+    budgets = reachable(space, config)
+    _check_measures(task, space, config)
+    if given is None and asked.weights is None:
+        name = f"{asked.model} {asked.data}"
+        task = with_baseline(task, name, cache, sparsity=asked.sparsity, progress=progress.working)
+    return Prepared(
+        folder=folder, task=task, space=space, budgets=budgets, engine=engine, progress=progress
     )
 
 
@@ -95,29 +101,11 @@ def reachable(space: Space, config: SearchConfig) -> list[Budget]:
     return budgets
 
 
-def _check_criteria(
-    model: nn.Module,
-    example: tuple[Tensor, ...],
-    space: Space,
-    train_images: int,
-    config: SearchConfig,
-) -> None:
-    """Check that the criteria can judge this network and will have enough images.
-
-    Raises:
-        UserError: a criterion needs what the network lacks, a BatchNorm in every group say, or a
-            module has a name that the search reserves.
-    """
+def _check_measures(task: Task, space: Space, config: SearchConfig) -> None:
+    """Refuse a network that lacks what criteria and proxies need, a BatchNorm in every group say,
+    or that has a module of a name that the search reserves; refuse too few images."""
     parameters(space, config.searched)
-    images = sum(calibration_sizes(train_images, SCORING, SCORING))
-    prune_ops.check_criteria(criteria(config), model, space, images, example)
-
-
-def _check_proxies(model: nn.Module, train_images: int, config: SearchConfig) -> None:
-    """Check that the proxies will have what they need.
-
-    Raises:
-        UserError: too few images, or a network without the layers they measure.
-    """
-    sizes = calibration_sizes(train_images, *ADAPTING)
-    prune_ops.check_proxies(config.judging.proxies, model, sizes)
+    images = sum(calibration_sizes(len(task.train), SCORING, SCORING))
+    prune_ops.check_criteria(criteria(config), task.model, space, images, task.example)
+    sizes = calibration_sizes(len(task.train), *ADAPTING)
+    prune_ops.check_proxies(config.judging.proxies, task.model, sizes)

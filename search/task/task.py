@@ -17,10 +17,7 @@ SCORING = 256
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Task:
-    """What is pruned.
-
-        task = build_task("digits_cnn", "digits")
-        space = spaces.discover(task.model, task.example)
+    """What is pruned; `search.build_task` makes one of names.
 
     It can be pickled; ``torch.multiprocessing`` shares the memory of images and weights instead of
     copying it: ``model`` must not be changed in place.

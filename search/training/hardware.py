@@ -16,11 +16,7 @@ TINY = 256
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is one.
-
-    Raises:
-        UserError: no such device here.
-    """
+    """The device of that name; "auto" is CUDA where there is one. A UserError if it is not here."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
@@ -62,8 +58,6 @@ def torch_threads(number: int) -> Iterator[None]:
 
 def threads_suited_to(shape: tuple[int, ...]) -> AbstractContextManager[None]:
     """Use one thread in the block if images (..., H, W) are tiny, else as many as before.
-
-        with threads_suited_to((1, 8, 8)): ...
 
     A step on digits takes 10 ms with one thread or two, and three times as long with two when
     another process wants the second core: threads then wait for each other.

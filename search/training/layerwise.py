@@ -26,10 +26,6 @@ Tune = Callable[[nn.Module, int], None]
 class Layerwise:
     """Prunes the groups that lose channels one at a time, in the network's order.
 
-    >>> pruning = Layerwise(model, space, selection, "scale", batches, tune, checkpoint)
-    >>> small = pruning.run()
-    >>> pruning.drop()
-
     The kept channels are chosen before the first stage. ``tune`` decides how long a stage is
     trained; the surgery of a stage sees the network as it then is. Cut short, it goes on from
     ``checkpoint`` with the stage that was under way.
@@ -59,7 +55,8 @@ class Layerwise:
             network, groups = step(network, groups, chosen, self.surgery, self.batches)
             self.tune(network, stage)
             if time.monotonic() - saved_at >= checkpoints.EVERY_SECONDS:
-                self._save(stage + 1, network)
+                state: State = {"stages": stage + 1, "model": copied_to_cpu(state_of(network))}
+                self.checkpoint.checkpoints.save(self.checkpoint.key, state)
                 saved_at = time.monotonic()
         return network
 
@@ -80,10 +77,6 @@ class Layerwise:
         if state is not None:
             set_state(network, state["model"])
         return done, network.eval(), groups
-
-    def _save(self, stages: int, network: nn.Module) -> None:
-        state: State = {"stages": stages, "model": copied_to_cpu(state_of(network))}
-        self.checkpoint.checkpoints.save(self.checkpoint.key, state)
 
 
 def stages(space: Space, policy: Policy) -> Iterator[Policy]:

@@ -12,12 +12,7 @@ from spaces import Policy, Space
 
 @dataclass(frozen=True)
 class Specs:
-    """Specs of trainings under one config, on a number of training images.
-
-    >>> specs = Specs(config, space, images=len(task.train))
-    >>> specs.final(policy)
-    TrainingSpec(lr=0.005, epochs=12, scratch=False, ...)
-    """
+    """Specs of trainings under one config, on a number of training images."""
 
     config: SearchConfig
     space: Space
@@ -43,9 +38,9 @@ class Specs:
     def final(self, policy: Policy) -> TrainingSpec:
         """The run's mode and schedule for ``final_epochs``; rungs are always one-shot."""
         training = self.config.training
-        layer_epochs = training.layer_epochs if training.schedule == "layerwise" else 0
         spec = self.in_mode(policy, training.final_epochs)
-        return replace(spec, layer_epochs=layer_epochs)
+        layerwise = training.schedule == "layerwise"
+        return replace(spec, layer_epochs=training.layer_epochs if layerwise else 0)
 
     def finetuning(self) -> TrainingSpec:
         """Fine-tuning for ``final_epochs``, whatever the run's own mode is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -23,36 +23,23 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import DIVERGED, TrainingJob, TrainingResult, WeightSource
 from search.training.layerwise import layer_flops
 
-Key = tuple[Candidate, TrainingSpec, int]
 Row = TypeVar("Row")
 Known = Callable[[TrainingJob], TrainingRecord | None]
 """The record of a job's training; None while it is missing."""
 
 
-class Weights(Protocol):
-    """Stores trained weights that are needed after the training."""
-
-    def has(self, job: TrainingJob) -> bool:
-        """Whether the weights of the job are stored."""
-        ...
-
-    def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
-        """Store them; ``known`` has the record of this training already."""
-        ...
-
-
-class NoWeights:
-    """For trainings of which only the accuracy is needed."""
+class Weights:
+    """Stores trained weights that are needed after the training; this one needs none."""
 
     def has(self, job: TrainingJob) -> bool:  # noqa: ARG002
-        """True: nothing is needed."""
+        """Whether the weights of the job are stored."""
         return True
 
     def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
-        """Nothing happens."""
+        """Store them; ``known`` has the record of this training already."""
 
 
-NO_WEIGHTS = NoWeights()
+NO_WEIGHTS = Weights()
 
 
 class Plan(Protocol[Row]):
@@ -97,8 +84,8 @@ class Trainer:
         keep: Callable[[list[TrainingRecord]], None],
     ) -> None:
         self._evaluator, self._engine, self._keep = evaluator, engine, keep
-        self._records = {(r.candidate, r.spec, r.seed): r for r in known}
-        self._own: set[Key] = set()
+        self._records = {record.key: record for record in known}
+        self._own: set[Hashable] = set()
 
     @property
     def records(self) -> list[TrainingRecord]:
@@ -109,34 +96,30 @@ class Trainer:
         """The record of the job's training, failed or not; None if it is still to be done."""
         key = self._key(job)
         record = self._records.get(key)
-        if record is None or (
-            record.failure and record.failure != DIVERGED and key not in self._own
-        ):
+        if record is None:
             return None
-        if job.tested and not record.failure and math.isnan(record.test_accuracy):
-            return None
-        return record
+        if record.failure:
+            return record if record.failure == DIVERGED or key in self._own else None
+        return record if record.tested or not job.tested else None
 
     def missing(
         self, jobs: Iterable[TrainingJob], weights: Weights = NO_WEIGHTS
     ) -> list[TrainingJob]:
         """The jobs that are still to be done, each training once."""
         distinct = self._distinct(jobs)
-        return [j for j in distinct.values() if self.known(j) is None or not weights.has(j)]
+        return [job for job in distinct if self.known(job) is None or not weights.has(job)]
 
     def train(
         self, purpose: str, jobs: Sequence[TrainingJob], weights: Weights
     ) -> Iterator[TrainingJob]:
-        """Yield every training of the jobs once: first the known ones, then each as it is done.
-
-        Raises:
-            SearchStopped: three workers in a row died.
-        """
+        """Yield every training of the jobs once: first the known ones, then each as it is done."""
         missing = self.missing(jobs, weights)
-        undone = {self._key(job) for job in missing}
-        yield from (job for key, job in self._distinct(jobs).items() if key not in undone)
+        yield from (job for job in self._distinct(jobs) if job not in missing)
         for job, result in self._engine.train(self._evaluator, missing):
-            self._add(self._record(purpose, job, result))
+            record = self._record(purpose, job, result)
+            log.trained(record)
+            self._records[record.key] = record
+            self._own.add(record.key)
             if result.failure is None:
                 weights.save(job, result, self.known)
             self._keep(self.records)
@@ -144,26 +127,19 @@ class Trainer:
 
     def offer(self, sources: Mapping[str, WeightSource]) -> None:
         """Add weights that later trainings may inherit, by the name in their candidates."""
-        sources = {**self._evaluator.sources, **sources}
-        self._evaluator = replace(self._evaluator, sources=sources)
+        self._evaluator = replace(self._evaluator, sources={**self._evaluator.sources, **sources})
 
     def forget(self, purposes: Collection[str]) -> int:
         """Discard the trainings of these purposes; how many of them had read the test split."""
-        gone = {key for key, record in self._records.items() if record.purpose in purposes}
-        reads = sum(not math.isnan(self._records[key].test_accuracy) for key in gone)
-        self._records = {k: record for k, record in self._records.items() if k not in gone}
+        gone = [record for record in self.records if record.purpose in purposes]
+        for record in gone:
+            del self._records[record.key]
         self._keep(self.records)
-        return reads
-
-    def _add(self, record: TrainingRecord) -> None:
-        log.trained(record)
-        key = (record.candidate, record.spec, record.seed)
-        self._records[key] = record
-        self._own.add(key)
+        return sum(record.tested for record in gone)
 
     def _record(self, purpose: str, job: TrainingJob, result: TrainingResult) -> TrainingRecord:
         failure, size = result.failure, result.size
-        candidate, spec, seed = self._key(job)
+        candidate, spec = self._inherited(job), job.spec
         space, images = self._evaluator.space, self._evaluator.specs.images
         flops = space.flops(candidate.policy)
         taken = training_flops(flops, images, spec.epochs)
@@ -172,7 +148,7 @@ class Trainer:
             purpose=purpose,
             candidate=candidate,
             spec=spec,
-            seed=seed,
+            seed=job.seed,
             flops=flops,
             training_flops=0 if failure else taken,
             seconds=result.seconds,
@@ -184,26 +160,26 @@ class Trainer:
             reason=failure.reason if failure else "",
         )
 
-    def _distinct(self, jobs: Iterable[TrainingJob]) -> dict[Key, TrainingJob]:
-        distinct: dict[Key, TrainingJob] = {}
+    def _distinct(self, jobs: Iterable[TrainingJob]) -> Iterable[TrainingJob]:
+        distinct: dict[Hashable, TrainingJob] = {}
         for job in jobs:
             distinct.setdefault(self._key(job), job)
-        return distinct
+        return distinct.values()
 
-    def _key(self, job: TrainingJob) -> Key:
-        candidate = _normal(job.candidate, job.spec, self._evaluator.config.reference)
-        return candidate, job.spec, job.seed
+    def _key(self, job: TrainingJob) -> Hashable:
+        return self._inherited(job), job.spec, job.seed
+
+    def _inherited(self, job: TrainingJob) -> Candidate:
+        return _normal(job.candidate, job.spec, self._evaluator.config.reference)
 
 
 def adopted(records: Iterable[TrainingRecord], evaluator: Evaluator) -> list[TrainingRecord]:
     """The records with learning rate and criterion filled in: an older version left out those that
     were the run's own."""
     specs, reference = evaluator.specs, evaluator.config.reference
-    own = {
-        FINALS: specs.in_mode(evaluator.space.full, 1).lr,
-        SPARSE: specs.usual_rate(scratch=True),
-    }
-    own |= {REPEATS: own[FINALS], BASELINES: specs.finetuning().lr}
+    usual = specs.in_mode(evaluator.space.full, 1).lr
+    own = {FINALS: usual, REPEATS: usual, BASELINES: specs.finetuning().lr}
+    own[SPARSE] = specs.usual_rate(scratch=True)
     complete = []
     for record in records:
         spec = record.spec

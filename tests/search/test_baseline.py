@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from search import models
 from search.data import Splits, load
-from search.task.baseline import baseline, seeded
+from search.task.baseline import seeded, with_baseline
+from search.task.task import Task
 from search.training.loop import evaluate
 from spaces.errors import ModelError
 
@@ -36,21 +37,30 @@ def make(tmp_path: Path, splits: Splits) -> Make:
 
     def ask(**changed: Any) -> tuple[nn.Module, bool]:
         told: list[str] = []
-        asked: dict[str, Any] = {
-            "splits": splits,
-            "name": "digits_cnn digits",
-            "seed": 0,
-            "device": CPU,
-            "folder": tmp_path / "baselines",
-            "epochs": 0.5,
-        }
+        asked: dict[str, Any] = {"name": "digits_cnn digits", "folder": tmp_path, "epochs": 0.5}
         asked |= changed
+        data, seed = asked.pop("splits", splits), asked.pop("seed", 0)
         fresh = asked.pop("fresh", partial(models.build, "digits_cnn", 10, 1))
-        network = seeded(fresh, asked["seed"])
-        model = baseline(network, **asked, progress=lambda what, *_: told.append(what))
-        return model, bool(told)
+        task = untrained(data, fresh, seed)
+        done = with_baseline(task, **asked, progress=lambda what, *_: told.append(what))
+        return done.model, bool(told)
 
     return ask
+
+
+def untrained(splits: Splits, fresh: Callable[[], nn.Module], seed: int) -> Task:
+    return Task(
+        name="digits_cnn-digits",
+        model=seeded(fresh, seed),
+        fresh=fresh,
+        example=(next(splits.validation.batches(1))[0],),
+        train=splits.train,
+        validation=splits.validation,
+        test=splits.test,
+        classes=splits.classes,
+        device=CPU,
+        seed=seed,
+    )
 
 
 def same(first: nn.Module, second: nn.Module) -> bool:

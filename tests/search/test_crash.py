@@ -9,7 +9,7 @@ import pytest
 
 from search import cli
 from search.cli import main
-from search.crash import crash_line
+from search.errors import crash_line
 
 
 def raised() -> KeyError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from search.data.loaders import LoaderSplit, StreamSplit
-from search.data.splits import Augment, TensorSplit, cut, mix, move_and_flip
+from search.data.source import Request
+from search.data.splits import Augment, TensorSplit, mix, move_and_flip
 from spaces.errors import DataError
 
 CPU = torch.device("cpu")
@@ -102,10 +105,11 @@ def test_shifts_and_mirrors_are_drawn_evenly() -> None:
 def test_cut_parts_the_images_and_a_limit_leaves_validation_alone(
     images: int, share: float, seed: int
 ) -> None:
-    train, validation = cut(images, share, seed)
+    asked = Request(seed=seed, validation_fraction=share)
+    train, validation = asked.cut(images)
     assert sorted([*train.tolist(), *validation.tolist()]) == list(range(images))
     assert len(validation) == max(1, round(images * share))
-    fewer, same = cut(images, share, seed, limit=3)
+    fewer, same = replace(asked, train_images=3).cut(images)
     assert torch.equal(same, validation)
     assert torch.equal(fewer, train[:3])
 

@@ -24,7 +24,7 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import RungResult, TrainingJob, failure_of
 from search.task.building import build_task
 from search.training import checkpoints
-from search.training.checkpoints import InFolder, Nowhere, State
+from search.training.checkpoints import Checkpoints, InFolder, State
 from search.training.loop import evaluate
 from spaces import ModelError, Policy
 
@@ -180,7 +180,7 @@ def same(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked(Nowhere):
+class Asked(Checkpoints):
     """Remembers the keys that it was asked for."""
 
     keys: list[str] = dataclasses.field(default_factory=list)

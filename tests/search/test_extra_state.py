@@ -15,7 +15,8 @@ import prune_ops
 from search import build_task, cli
 from search.data import load
 from search.models import load_weights
-from search.task.baseline import baseline
+from search.task.baseline import with_baseline
+from search.task.task import Task
 from search.training import checkpoints
 from search.training.checkpoints import Checkpoint, InFolder, Saver
 from search.training.loop import evaluate
@@ -109,12 +110,18 @@ def test_what_cannot_be_saved_is_refused_before_anything_is_trained(
 
 def test_a_baseline_comes_back_from_the_cache_with_all_its_state(tmp_path: Path) -> None:
     splits, told = load("digits", train_images=256), []
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    example = (next(splits.validation.batches(1))[0],)
     first, second = (
-        baseline(
-            *(build(), splits),
-            **{"name": "mine", "seed": 0, "device": CPU, "folder": tmp_path, "epochs": 1.0},
+        with_baseline(
+            Task(
+                **{"name": "mine", "model": build(), "fresh": build, "example": example},
+                **{"classes": 10, "device": CPU},
+                **parts,
+            ),
+            *("mine", tmp_path, 1.0),
             progress=lambda *_: told.append(1),
-        )
+        ).model
         for _ in range(2)
     )
     assert len(told) == first[3].calls["training"] == second[3].calls["training"] == 8

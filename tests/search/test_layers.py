@@ -7,8 +7,8 @@ import torch
 
 from prune_ops import SENSITIVITIES
 from search.config import SearchConfig
-from search.evaluation import sensitivity as layers
-from search.evaluation.sensitivity import sensitivities, sensitivity_records
+from search.evaluation import scoring as layers
+from search.evaluation.scoring import sensitivities, sensitivity_records
 from spaces import Space
 
 

@@ -52,14 +52,6 @@ def test_at_most_one_line_in_a_while_but_for_a_new_stage(clock: list[float]) -> 
     assert said == ["trials 1/3", "trials 3/3", "trainings 1/2"]
 
 
-def test_a_line_is_told_once() -> None:
-    progress, out = shown()
-    progress.say_once("listen")
-    progress.say_once("listen")
-    progress.say("again")
-    assert out.getvalue() == "listen\nagain\n"
-
-
 def test_without_a_console_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress() as progress:
         progress.begin([Stage("trials", 1, 1.0)])

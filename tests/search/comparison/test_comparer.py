@@ -24,9 +24,9 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
 from search.folder import Folder
 from search.progress import Progress
-from search.session import Prepared, Session
+from search.session import Session
 from search.study.peers import OpenStudy
-from search.training.checkpoints import InFolder
+from search.task.prepare import Prepared
 from spaces import Budget
 
 HALF = Budget.parse("0.5")
@@ -106,13 +106,7 @@ def compare(
         engine=engine,
         progress=Progress(),
     )
-    session = Session(
-        run=run,
-        opened=OpenStudy(study),
-        scores={},
-        evaluator=evaluator,
-        checkpoints=InFolder(folder / "checkpoints"),
-    )
+    session = Session(run=run, opened=OpenStudy(study), scores={}, evaluator=evaluator)
     Comparer(session, asked).run(anew)
     found: Comparison = store.load(study, store.COMPARISON)
     return found
