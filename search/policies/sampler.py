@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from results.optuna_private import storage_of, trial_id_of
 from search.policies.memory import StudyWindow, TrialWindow
 from search.policies.seeds import trial_seed
-from spaces import Budget, ChannelGroup, Policy
+from spaces import Budget, Policy, Space
 from spaces.errors import ModelError, unknown
 
 CRITERION = "criterion"
@@ -40,21 +40,12 @@ def drawn(study: Study, trial: Trial | FrozenTrial) -> bool:
     return bool(about.get("drawn"))
 
 
-class Lattice(Protocol):
-    """The part of ``spaces.Space`` that the sampler uses."""
-
-    @property
-    def groups(self) -> Sequence[ChannelGroup]: ...
-
-    def project(self, proposal: Policy, budget: Budget, /) -> Policy: ...
-
-
-def distributions(space: Lattice) -> dict[str, IntDistribution]:
+def distributions(space: Space) -> dict[str, IntDistribution]:
     """The widths as Optuna parameters: an integer for each group, under the group's name."""
     return {g.name: IntDistribution(g.choices[0], g.choices[-1]) for g in space.groups}
 
 
-def parameters(space: Lattice, criteria: Sequence[str]) -> dict[str, BaseDistribution]:
+def parameters(space: Space, criteria: Sequence[str]) -> dict[str, BaseDistribution]:
     """The whole search space: the widths and, if any criteria are given, one of them.
 
     Raises:
@@ -85,11 +76,13 @@ class BudgetSampler(BaseSampler):
     fallback would sample each group by itself and miss the budget. A proposal that was tried
     before is replaced by such a draw, because projection maps many proposals onto one policy.
     The proposal is stored with the trial, so a trial that was killed gets the same widths again.
-    The inner sampler sees a bounded part of a long study (``search.policies.memory``), so that a
+    The inner sampler is built anew for every trial: a proposal depends on the study alone and not
+    on how many this process has made before, so a resumed run proposes what the uninterrupted one
+    would have. It sees a bounded part of a long study (``search.policies.memory``), so that a
     proposal costs the same after 10,000 trials as after 500.
 
     Args:
-        inner: any Optuna sampler that handles two objectives.
+        inner: builds the Optuna sampler of a trial, which must handle two objectives.
         space: the groups and ``project``.
         budgets: parsed and reachable.
         seed: of the draws made here.
@@ -98,18 +91,16 @@ class BudgetSampler(BaseSampler):
 
     def __init__(
         self,
-        inner: BaseSampler,
-        space: Lattice,
+        inner: Callable[[int], BaseSampler],
+        space: Space,
         budgets: Sequence[Budget],
         *,
         seed: int,
         criteria: Sequence[str] = (),
     ) -> None:
-        self._inner = inner
-        self._space = space
-        self._budgets = tuple(budgets)
-        self._seed = seed
-        self._criteria = tuple(criteria)
+        self._build, self._inner = inner, inner(0)
+        self._space, self._budgets = space, tuple(budgets)
+        self._seed, self._criteria = seed, tuple(criteria)
         self._distributions: dict[str, BaseDistribution] = parameters(space, criteria)
         self._windows: dict[str, TrialWindow] = {}
 
@@ -168,9 +159,9 @@ class BudgetSampler(BaseSampler):
         if self._criteria:
             drawn[CRITERION] = self._criteria[rng.integers(len(self._criteria))]
         whole = drawn | dict(proposal)
-        widths = Policy({g.name: int(whole[g.name]) for g in self._space.groups})
-        projected = self._space.project(widths, self.budget(number))
-        return {**projected} | {name: whole[name] for name in whole if name == CRITERION}
+        criterion = {CRITERION: whole.pop(CRITERION)} if self._criteria else {}
+        widths = Policy({name: int(width) for name, width in whole.items()})
+        return {**self._space.project(widths, self.budget(number)), **criterion}
 
     def sample_independent(
         self,
@@ -183,7 +174,8 @@ class BudgetSampler(BaseSampler):
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Passed on."""
+        """Build the trial's inner sampler."""
+        self._inner = self._build(trial.number)
         self._inner.before_trial(study, trial)
 
     def after_trial(
@@ -191,48 +183,6 @@ class BudgetSampler(BaseSampler):
     ) -> None:
         """Passed on."""
         self._inner.after_trial(study, trial, state, values)
-
-    def reseed_rng(self) -> None:
-        """Passed on; the draws of this sampler depend on the trial's number alone."""
-        self._inner.reseed_rng()
-
-
-class Anew(BaseSampler):
-    """A sampler built anew for every trial, from the trial's number.
-
-    >>> Anew(lambda number: RandomSampler(seed=number))
-
-    A proposal then depends on the study alone and not on how many this process has made before: a
-    resumed run proposes what the uninterrupted one would have.
-    """
-
-    def __init__(self, build: Callable[[int], BaseSampler]) -> None:
-        self._build = build
-        self._current = build(0)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._current = self._build(trial.number)
-        self._current.before_trial(study, trial)
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return self._current.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._current.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
-    ) -> Any:
-        return self._current.sample_independent(study, trial, name, distribution)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        self._current.after_trial(study, trial, state, values)
 
 
 @dataclass(frozen=True)
@@ -279,8 +229,8 @@ SAMPLERS: dict[str, Callable[[Plan, int], BaseSampler]] = {
 }
 
 
-def make(name: str, plan: Plan) -> BaseSampler:
-    """The Optuna sampler of that name, as ``BudgetSampler`` takes it.
+def make(name: str, plan: Plan) -> Callable[[int], BaseSampler]:
+    """Builds the Optuna sampler of that name for a trial, as ``BudgetSampler`` takes it.
 
     >>> make("tpe", Plan(seed=0, trials=48))
 
@@ -289,7 +239,7 @@ def make(name: str, plan: Plan) -> BaseSampler:
     """
     if name not in SAMPLERS:
         raise unknown("sampler", name, SAMPLERS)
-    return Anew(partial(_built, name, plan))
+    return partial(_built, name, plan)
 
 
 def _built(name: str, plan: Plan, number: int) -> BaseSampler:
