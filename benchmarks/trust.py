@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -32,11 +33,10 @@ from results import TrialRecord
 from results.trust import noise_ceiling, trust_table
 from search import cache
 from search.config import SearchConfig
-from search.engines.local import Local
-from search.engines.worker_pool import RungWork, WorkerPool
+from search.engines.local import Local, next_rung_lost, next_rung_measured
 from search.engines.workers import Processes
 from search.evaluation.evaluator import Evaluator
-from search.evaluation.jobs import RungResult, TrainingJob
+from search.evaluation.jobs import TrainingJob
 from search.evaluation.scoring import in_one_unit
 from spaces import Budget, Policy, Space
 
@@ -98,8 +98,7 @@ def _judged(
 ) -> Iterator[TrialRecord]:
     """With every proxy's score."""
     waiting = list(records)
-    pool: WorkerPool[TrialRecord, RungResult]
-    with Processes(workers, RungWork(evaluator)) as pool:
+    with Processes(workers, partial(next_rung_measured, evaluator), next_rung_lost) as pool:
         while waiting or pool.busy:
             while waiting and pool.idle:
                 pool.begin(waiting.pop())
