@@ -159,7 +159,7 @@ class RayTune:
                     storage_path=folder,
                     failure_config=tune.FailureConfig(max_failures=RESTARTS),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    stop=_Stop(driver),
+                    stop=driver,
                     verbose=0,
                 ),
             ).fit()
@@ -187,10 +187,10 @@ class RayTune:
                     ray.cancel(task, force=True)
 
 
-class _Driver:
+class _Driver(tune.Stopper):
     """The driver's side of Tune: the ledger, and the record of each of Tune's trials.
 
-    Errors are kept for ``run`` to raise: Tune would wrap them into its own.
+    Errors are kept for ``run`` to raise, as Tune would wrap them into its own, and stop everything.
     """
 
     def __init__(self, ledger: Ledger, evaluator: Evaluator) -> None:
@@ -236,7 +236,10 @@ class _Driver:
             result = RungResult(next_rung(record), 0.0, failure=failure)
             self._guarded(lambda: self._ledger.add(record, result))
 
-    def over(self) -> bool:
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
         """Whether an error ends the search now; actors are killed, as Tune would wait for them."""
         if self.error is None:
             return False
@@ -308,19 +311,6 @@ class _Rule(FIFOScheduler):
         measured: RungResult = result["result"]
         where = f"{result['node_ip']} (process {result['pid']})"
         return self._driver.measured(trial, measured, where)
-
-
-class _Stop(tune.Stopper):
-    """Stops everything once the driver has an error."""
-
-    def __init__(self, driver: _Driver) -> None:
-        self._driver = driver
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return self._driver.over()
 
 
 def _fetched(done: ray.ObjectRef) -> TrainingResult:
