@@ -13,7 +13,7 @@ from functools import cached_property
 
 from results import SweepPoint
 from results.record import Candidate
-from results.training import SWEEP, TrainingRecord, TrainingSpec
+from results.training import SWEEP, TrainingSpec
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.policies.seeds import trial_seed
@@ -50,7 +50,11 @@ class Sweep:
             ModelError: all are done, and at some budget every one failed.
         """
         trained = {key: known(job) for key, job in self._jobs.items()}
-        points = [_point(*key, r) for key, r in trained.items() if r is not None]
+        points = [
+            SweepPoint(*key, r.spec.epochs, r.seed, r.val_accuracy, reason=r.reason)
+            for key, r in trained.items()
+            if r is not None
+        ]
         if len(points) < len(trained):
             return points
         usual = self._evaluator.specs.usual_rate(scratch=False)
@@ -60,13 +64,12 @@ class Sweep:
     @cached_property
     def _jobs(self) -> dict[tuple[str, float], TrainingJob]:
         seed = trial_seed(self._evaluator.config.policies.seed, 0)
-        uniform = {budget: self._evaluator.space.uniform(budget) for budget in self._budgets}
+        uniform = {b: Candidate(self._evaluator.space.uniform(b)) for b in self._budgets}
+        specs = [TrainingSpec(rate, self._epochs) for rate in self._rates]
         return {
-            (str(budget), rate): TrainingJob(
-                Candidate(uniform[budget]), TrainingSpec(rate, self._epochs), seed, tested=False
-            )
-            for budget in self._budgets
-            for rate in self._rates
+            (str(budget), spec.lr): TrainingJob(candidate, spec, seed, tested=False)
+            for budget, candidate in uniform.items()
+            for spec in specs
         }
 
 
@@ -86,8 +89,3 @@ def best_rate(points: Sequence[SweepPoint], budget: str, usual: float) -> float:
     best = max(p.val_accuracy for p in measured)
     equals = [p.lr for p in measured if p.val_accuracy == best]
     return min(equals, key=lambda rate: (abs(math.log(rate / usual)), rate))
-
-
-def _point(budget: str, rate: float, record: TrainingRecord) -> SweepPoint:
-    accuracy, epochs = record.val_accuracy, record.spec.epochs
-    return SweepPoint(budget, rate, epochs, record.seed, accuracy, reason=record.reason)
