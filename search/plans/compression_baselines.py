@@ -16,7 +16,7 @@ from results.record import Candidate
 from results.training import BASELINES, TrainingRecord
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
-from search.training.trainer import Known, failed, succeeded
+from search.training.trainer import Known, failed, successes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,11 @@ class CompressionBaselines:
         """Ordered by network and seed."""
         rows: list[CompressionBaseline] = []
         for entry in self._entries:
-            rows += self._trained(entry, known) if isinstance(entry, Baseline) else entry
+            if isinstance(entry, Baseline):
+                trained = successes((self._job(entry, seed) for seed in self._seeds), known)
+                rows += [_row(entry, record) for record in trained]
+            else:
+                rows += entry
         return rows
 
     def failures(self, known: Known) -> list[str]:
@@ -135,12 +139,6 @@ class CompressionBaselines:
         usual = self._evaluator.specs.finetuning()
         spec = replace(usual, way=baseline.way, zeros=baseline.zeros)
         return TrainingJob(Candidate(self._evaluator.space.full), spec, seed)
-
-    def _trained(self, baseline: Baseline, known: Known) -> Iterator[CompressionBaseline]:
-        for seed in self._seeds:
-            record = known(self._job(baseline, seed))
-            if record is not None and succeeded(record):
-                yield _row(baseline, record)
 
 
 def expected(evaluator: Evaluator) -> list[TrainingJob]:
