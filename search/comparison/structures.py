@@ -38,7 +38,7 @@ class Structure:
         candidate: the widths, and the criterion, or the name of another `WeightSource`, whose
             channels and weights fine-tuning inherits.
         number: number of its trial.
-        best: whether it represents its budget among the searched ones.
+        best: whether it represents its budget.
     """
 
     name: str
@@ -91,10 +91,11 @@ def structures(
 
 
 def inside_blocks(model: nn.Module, space: Space, budget: Budget) -> Policy:
-    """One ratio for every group that a single layer makes; residual streams stay whole.
+    """One ratio for every group that a single layer makes; residual streams stay whole, as ThiNet
+    prunes residual networks.
 
-    That is how ThiNet prunes residual networks. From the smallest widths on, the group that keeps
-    the smallest share of its channels gets one more step of its lattice, while the budget lasts.
+    From the smallest widths on, the group that keeps the smallest share of its channels gets one
+    more step of its lattice, while the budget lasts.
 
     Raises:
         UserError: the residual streams alone exceed the budget.
@@ -129,7 +130,5 @@ def residual_streams(model: nn.Module, space: Space) -> frozenset[str]:
 
 
 def _producers(model: nn.Module, group: ChannelGroup) -> int:
-    made_by = {
-        member.parameter.rpartition(".")[0] for member in group.members if member.kind == "out"
-    }
+    made_by = {m.parameter.rpartition(".")[0] for m in group.members if m.kind == "out"}
     return sum(getattr(model.get_submodule(name), "groups", 1) == 1 for name in made_by)

@@ -40,7 +40,6 @@ class Sweep:
 
     @property
     def jobs(self) -> list[TrainingJob]:
-        """One for every rate at every budget."""
         return list(self._jobs.values())
 
     def rows(self, known: Known) -> list[SweepPoint]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import logging
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -19,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
 import torch
 from optuna.samplers import BaseSampler
 from optuna.study import Study
@@ -34,7 +32,7 @@ from search.sharing.outbox import FolderOutbox
 from search.sharing.peers import SharedPeers
 from search.study import network as identity
 from search.study.peers import OpenStudy
-from search.study.storage import DIRECTIONS, closing, enqueue
+from search.study.storage import closing, enqueue, study_in
 from spaces import UserError
 
 BEGUN, SCORES = "begun", "scores"
@@ -58,16 +56,9 @@ def share_study(
     Raises:
         UserError: the database cannot be used.
     """
-    optuna.logging.set_verbosity(logging.WARNING)
     storage = connected(url)
     with closing(storage):
-        study = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            directions=DIRECTIONS,
-            sampler=sampler,
-            load_if_exists=True,
-        )
+        study = study_in(storage, name, sampler)
         connect = partial(connected, url, waits=False)
         peers = SharedPeers(study, connect, owner, FolderOutbox(outbox))
         with peers.alive():
