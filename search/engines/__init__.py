@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """Runs the trials of a study, then the final trainings.
+    """Runs the trials of a study, then the final trainings; see ``opening.open_engine``.
 
-    >>> with open_engine(config) as engine:
-    ...     engine.run(opened, evaluator, 48, watch)
-    ...     for job, result in engine.train(evaluator, jobs): ...
+    >>> engine.run(opened, evaluator, 48, watch)
+    >>> for job, result in engine.train(evaluator, jobs): ...
 
     Attributes:
         at_once: how many trials run at the same time.
@@ -38,11 +37,10 @@ class Engine(Protocol):
     ) -> None:
         """Run trials until the study has ``trials``, failed ones included.
 
-        An engine asks the study for policies, has ``evaluator`` measure one rung of one policy at a
-        time wherever it likes, and stores the record after every rung; ``evaluator.rule`` decides
-        about promotion. A trial that fails is recorded and the search goes on. On a study that was
-        cut short it continues the running trials, under their numbers, from the rungs they had
-        reached; on a finished one it does nothing.
+        An engine asks a ``Ledger`` for the next trial, has ``evaluator`` measure one rung at a time
+        wherever it likes, and gives the ledger the result. On a study that was cut short it
+        continues the running trials, under their numbers, from the rungs they had reached; on a
+        finished one it does nothing.
 
         Args:
             opened: the study, with a ``BudgetSampler`` and the starts enqueued.

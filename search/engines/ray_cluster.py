@@ -62,15 +62,11 @@ class Demand:
 def connected(address: str | None, modules: tuple[str, ...] = ()) -> Iterator[None]:
     """Connect to the cluster at ``address``, or start Ray on this machine, for the block.
 
-    >>> with connected("10.0.0.1:6379"):
-    ...     ray.cluster_resources()
-
     Our packages and the user's ``modules`` are sent to every node. A process that is connected
     already, as one that ``ray job submit`` started may be, stays so.
 
     Args:
-        address: ``auto``, ``HOST:PORT``, or None: ``RAY_ADDRESS`` if that is set, else Ray on
-            this machine for as long as the block lasts.
+        address: ``auto``, ``HOST:PORT``, or None: ``RAY_ADDRESS`` if set, else this machine.
 
     Raises:
         UserError: nothing answers within some ten seconds, or another Ray or Python runs there.

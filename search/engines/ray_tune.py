@@ -67,15 +67,11 @@ def ray_tune(config: SearchConfig) -> Iterator[RayTune]:
 
 
 def _own_modules(task: TaskConfig) -> tuple[str, ...]:
-    """The modules that hold the user's own model and data.
-
-    Raises:
-        UserError: there is no such module, or no such function in it.
-    """
+    """The modules that hold the user's own model and data."""
     specs = [task.model] + [task.data] * (task.data.partition(":")[0] not in data.SOURCES)
     own = [spec for spec in specs if ":" in spec]
     for spec in own:
-        resolve(spec)  # finds those of the working directory too
+        resolve(spec)  # finds those of the working directory too, and refuses what is not there
     return tuple(spec.partition(":")[0] for spec in own)
 
 
@@ -89,9 +85,6 @@ def _gpus(config: SearchConfig) -> float:
 
 class RayTune:
     """Runs trials on the Ray that this process is connected to; see ``search.engines.Engine``.
-
-    >>> with ray_tune(config) as engine:
-    ...     engine.run(opened, evaluator, 48, watch)
 
     A trial is one of Tune's trials, a rung one of its steps, and an actor is reused for the next
     trial. Optuna's study stays with the driver, which alone writes to it. The evaluator travels
@@ -114,7 +107,6 @@ class RayTune:
 
     @property
     def threads(self) -> int:
-        """One for each CPU of a trial."""
         return max(1, int(self._demand.cpus))
 
     def run(
@@ -124,12 +116,7 @@ class RayTune:
         trials: int,
         watch: Callable[[TrialRecord], None],
     ) -> None:
-        """As ``Engine.run``.
-
-        Raises:
-            SearchStopped: three trials in a row failed in the same way.
-            UserError: some node cannot read the data.
-        """
+        """As ``Engine.run``; refuses a node that cannot read the data."""
         driver = _Driver(Ledger(opened, evaluator, trials, watch), evaluator)
         with (
             ray_worker.sent(evaluator) as sent,
@@ -209,7 +196,6 @@ class _Driver(tune.Stopper):
         return None if record is None else {"record": record.to_json()}
 
     def begun(self, trial: TuneTrial) -> None:
-        """Tune has added the trial."""
         self._trials[trial.trial_id] = trial
 
     def measured(self, trial: TuneTrial, result: RungResult, where: str) -> str:
@@ -362,13 +348,11 @@ def _environment(at_once: int) -> Iterator[None]:
     results; with one, Tune's own for samplers, a thousand workers take hours to start.
     """
     switches = _ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(max(1, at_once // 4))}
-    before = {name: os.environ.get(name) for name in switches}
+    before = {name: os.environ[name] for name in switches.keys() & os.environ.keys()}
     os.environ.update(switches)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in switches:
+            del os.environ[name]
+        os.environ.update(before)

@@ -39,9 +39,9 @@ class TrialWindow:
     complete ones (128 to 255, which have not yet competed for a place among the best), and the
     latest of any kind until there are ``SHOWN``. Running trials are always shown.
 
-    An update takes time for new trials only, yet what is shown depends on the trials alone and not
-    on when this process saw them: trials count in the order in which they ended, and one that
-    appears after its turn has passed starts the count again.
+    An update takes time for new trials only, yet what is shown depends on the trials alone: they
+    count in the order in which they ended, and one that appears after its turn has passed starts
+    the count again.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -111,11 +111,7 @@ class TrialWindow:
 
 
 def best(trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
-    """The ``count`` best complete trials by front rank; a front that is too long is thinned evenly.
-
-    >>> [t.values for t in best(trials, 2)]
-    [[0.93, 61e6], [0.91, 48e6]]
-    """
+    """The ``count`` best complete trials by front rank; a front too long is thinned evenly."""
     remaining: list[FrozenTrial] = list(trials)
     chosen: list[FrozenTrial] = []
     while len(chosen) < count and (front := _front(remaining)):

@@ -1,8 +1,7 @@
 """BudgetSampler: an Optuna sampler that makes any other propose policies within the budget only.
 
-The inner sampler proposes widths, the space projects them onto the trial's budget, and Optuna
-stores the result under the groups' names: every policy that is measured meets its budget. Where
-the criterion is searched too, it is one more parameter.
+Optuna stores widths under the groups' names; where the criterion is searched, it is one more
+parameter.
 """
 
 from __future__ import annotations
@@ -63,7 +62,8 @@ def parameters(space: Space, criteria: Sequence[str]) -> dict[str, BaseDistribut
 
 
 class BudgetSampler(BaseSampler):
-    """Widths from ``inner``, projected onto the trial's budget.
+    """Widths from ``inner``, projected onto the trial's budget: every policy that is measured
+    meets its budget.
 
     >>> sampler = BudgetSampler(make("tpe", Plan(seed=0, trials=48)), space, budgets, seed=0)
     >>> study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
@@ -117,7 +117,6 @@ class BudgetSampler(BaseSampler):
         study: Study,  # noqa: ARG002
         trial: FrozenTrial,  # noqa: ARG002
     ) -> dict[str, BaseDistribution]:
-        """All groups, and the criterion: they are proposed together."""
         return self._distributions
 
     def sample_relative(
@@ -126,7 +125,6 @@ class BudgetSampler(BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],  # noqa: ARG002
     ) -> dict[str, Any]:
-        """A policy on the lattice, at or under the trial's budget."""
         attrs = trial.system_attrs
         if _ATTR not in attrs:
             params, drawn = self._propose(study, trial)
@@ -170,18 +168,15 @@ class BudgetSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """A parameter that is no group, from the inner sampler."""
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Build the trial's inner sampler."""
         self._inner = self._build(trial.number)
         self._inner.before_trial(study, trial)
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Passed on."""
         self._inner.after_trial(study, trial, state, values)
 
 
