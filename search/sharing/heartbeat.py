@@ -19,10 +19,6 @@ from search.sharing.lease import Lease
 class Heartbeat:
     """Records every ``HEARTBEAT_S`` that this process is alive.
 
-    >>> heartbeat = Heartbeat(storage)
-    >>> with heartbeat.beating():
-    ...     heartbeat.trials.add(trial_id)
-
     Attributes:
         trials: ids of the trials that this process works on.
         leases: those that this process holds.

@@ -34,17 +34,12 @@ OWNER = "owner"
 
 
 class SharedPeers(Peers):
-    """The other processes that may work on the study.
-
-    >>> peers = SharedPeers(study, connect, owner="db1:/runs/mine", outbox=outbox)
-    >>> with peers.alive():
-    ...     peers.take(trial_id)
+    """The other processes that may work on the study, while `alive`.
 
     Args:
         study: on the run's own storage.
         connect: opens another storage on the same database, with Optuna's heartbeat settings.
-        owner: names this run's folder among all machines.
-        outbox: where results wait while the database is away.
+        owner: names this run's folder among all machines: ``db1:/runs/mine``.
     """
 
     shared = True
@@ -83,10 +78,8 @@ class SharedPeers(Peers):
         self._heartbeat.trials.discard(trial_id)
 
     def requeue_dead(self, history: TrialHistory) -> None:
-        """Enqueue again the trials that dead processes left running; at most once a heartbeat.
-
-        While the database was away no process had a heartbeat. So none counts as dead before this
-        process has had its own for ``DEAD_AFTER_S``.
+        """At most once a heartbeat. While the database was away no process had one, so none counts
+        as dead before this process has had its own for ``DEAD_AFTER_S``.
         """
         now = time.monotonic()
         recently = now - self._requeued_at < timing.HEARTBEAT_S
@@ -141,9 +134,7 @@ class SharedPeers(Peers):
     def until_ended(
         self, trials: int, work: Callable[[], None], say: Callable[[str], None]
     ) -> None:
-        """Call ``work`` until all ``trials`` have ended, those of other processes included.
-
-        A process that finds nothing more to begin waits: should another one die, its trials are
+        """A process that finds nothing more to begin waits: should another one die, its trials are
         requeued, and a live process has to take them.
         """
         history, said_so = TrialHistory(self._study, trials), False

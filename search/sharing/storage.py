@@ -45,10 +45,6 @@ def share_study(
 ) -> Iterator[OpenStudy]:
     """Open the study of that name in the database at ``url``, or create it.
 
-    >>> with share_study(url, "mine", sampler, owner="db1:/runs/mine", outbox=folder) as opened:
-    ...     opened.peers.shared
-    True
-
     Args:
         owner: names this run's folder among all that share the study.
         outbox: where results wait while the database is away.

@@ -1,7 +1,4 @@
-"""The fingerprint of a run's network, so that all trials of a run prune one network.
-
->>> check(study.user_attrs[NETWORK], fingerprint(task, space), folder)
-"""
+"""The fingerprint of a run's network, so that all trials of a run prune one network."""
 
 from __future__ import annotations
 
@@ -49,15 +46,12 @@ def of_code(space: Space) -> dict[str, Any]:
 
 
 def check(stored: Mapping[str, Any], current: Mapping[str, Any], folder: Folder) -> None:
-    """Refuse another network than that of the run.
+    """Refuse another network than that of the run, with a `UserError`.
 
     Args:
         stored: the fingerprint the run was begun with. What an older version did not store is not
             compared; graphs are only if one version of torch made both.
         current: the fingerprint, or a part of it.
-
-    Raises:
-        UserError: they differ.
     """
     different = _different(stored, current)
     if not different:

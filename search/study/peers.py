@@ -18,7 +18,11 @@ class Outbox:
     """Results that wait for the study: none here; ``search.sharing.outbox`` keeps some."""
 
     def keep(self, record: TrialRecord, result: RungResult) -> None:
-        """Keep the result of a rung of that trial."""
+        """Keep the result of a rung of that trial.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
 
     def find(self, record: TrialRecord, rung: int) -> RungResult | None:  # noqa: ARG002
         """The result that was kept for that rung."""
