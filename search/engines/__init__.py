@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from results.record import TrialRecord
     from search.evaluation.evaluator import Evaluator, TrainingJob, TrainingResult
-    from search.study.peers import OpenStudy
+    from search.study.peers import OpenStudy, Watch
 
 
 class Engine(Protocol):
@@ -28,13 +27,7 @@ class Engine(Protocol):
     @property
     def threads(self) -> int: ...
 
-    def run(
-        self,
-        opened: OpenStudy,
-        evaluator: Evaluator,
-        trials: int,
-        watch: Callable[[TrialRecord], None],
-    ) -> None:
+    def run(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
         """Run trials until the study has ``trials``, failed ones included.
 
         An engine asks a ``Ledger`` for the next trial, has ``evaluator`` measure one rung at a time

@@ -16,7 +16,7 @@ from search.errors import SearchStopped
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import Failure, RungResult, TrainingJob, TrainingResult
 from search.study.ledger import PATIENCE, Ledger
-from search.study.peers import OpenStudy
+from search.study.peers import OpenStudy, Watch
 
 
 class Local:
@@ -36,13 +36,7 @@ class Local:
     def threads(self) -> int:
         return torch.get_num_threads() if self.at_once == 1 else 1
 
-    def run(
-        self,
-        opened: OpenStudy,
-        evaluator: Evaluator,
-        trials: int,
-        watch: Callable[[TrialRecord], None],
-    ) -> None:
+    def run(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
         """As `Engine.run`: until the study has ``trials`` trials."""
         ledger = Ledger(opened, evaluator, trials, watch)
         record: TrialRecord | None

@@ -33,7 +33,7 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import Failure, RungResult, TrainingJob, TrainingResult
 from search.policies.sampler import parameters
 from search.study.ledger import Ledger
-from search.study.peers import OpenStudy
+from search.study.peers import OpenStudy, Watch
 
 T = TypeVar("T")
 
@@ -109,13 +109,7 @@ class RayTune:
     def threads(self) -> int:
         return max(1, int(self._demand.cpus))
 
-    def run(
-        self,
-        opened: OpenStudy,
-        evaluator: Evaluator,
-        trials: int,
-        watch: Callable[[TrialRecord], None],
-    ) -> None:
+    def run(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
         """As ``Engine.run``; refuses a node that cannot read the data."""
         driver = _Driver(Ledger(opened, evaluator, trials, watch), evaluator)
         with (

@@ -108,22 +108,13 @@ class BudgetSampler(BaseSampler):
         # The windows follow from the study; a copy need not carry its trials.
         return self.__dict__ | {"_windows": {}}
 
-    def budget(self, number: int) -> Budget:
-        """The budget of a sampled trial."""
-        return self._budgets[number % len(self._budgets)]
-
     def infer_relative_search_space(
-        self,
-        study: Study,  # noqa: ARG002
-        trial: FrozenTrial,  # noqa: ARG002
+        self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         return self._distributions
 
     def sample_relative(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],  # noqa: ARG002
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         attrs = trial.system_attrs
         if _ATTR not in attrs:
@@ -159,16 +150,13 @@ class BudgetSampler(BaseSampler):
         whole = drawn | dict(proposal)
         criterion = {CRITERION: whole.pop(CRITERION)} if self._criteria else {}
         widths = Policy({name: int(width) for name, width in whole.items()})
-        return {**self._space.project(widths, self.budget(number)), **criterion}
+        budget = self._budgets[number % len(self._budgets)]
+        return {**self._space.project(widths, budget), **criterion}
 
     def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+        return self._inner.sample_independent(study, trial, name, distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         self._inner = self._build(trial.number)

@@ -1,4 +1,4 @@
-"""The processes that share a study: each requeues the trials of dead ones."""
+"""The processes that share a study: each shows that it lives, and requeues trials of dead ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from threading import Event, Thread
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
@@ -23,7 +24,6 @@ from results.optuna_private import (
 )
 from results.store import RECORD, SUPERSEDES
 from search.sharing import timing
-from search.sharing.heartbeat import Heartbeat
 from search.sharing.lease import Lease
 from search.study.history import TrialHistory
 from search.study.peers import Outbox, Peers
@@ -31,6 +31,58 @@ from search.study.storage import closing
 
 OWNER = "owner"
 """Attribute of a trial: the process that works on it, named by its folder."""
+
+
+class Heartbeat:
+    """Records every ``HEARTBEAT_S`` that this process is alive, in a thread of its own.
+
+    Optuna's heartbeat is made for ``study.optimize`` and has a thread for each trial.
+
+    Attributes:
+        trials: ids of the trials that this process works on.
+        leases: those that this process holds.
+    """
+
+    def __init__(self, storage: RDBStorage) -> None:
+        self.trials: set[int] = set()
+        self.leases: set[Lease] = set()
+        self._database = storage
+        self._since: float | None = None
+        self._stop = Event()
+
+    @property
+    def seconds(self) -> float:
+        """For how long the heartbeat has had no gap."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Beat until the end of the block."""
+        thread = Thread(target=self._run, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join(timeout=timing.HEARTBEAT_S)
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._stop.wait(timing.HEARTBEAT_S):
+            try:
+                self._beat()
+            except Exception:  # the main thread will meet the same error, and can report it
+                continue
+            now = time.monotonic()
+            if self._since is None or now - last > 3 * timing.HEARTBEAT_S:
+                self._since = now
+            last = now
+
+    def _beat(self) -> None:
+        for trial_id in tuple(self.trials):
+            self._database.record_heartbeat(trial_id)
+        for lease in tuple(self.leases):
+            lease.renew()
 
 
 class SharedPeers(Peers):

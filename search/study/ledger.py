@@ -19,7 +19,7 @@ from search.evaluation.jobs import RungResult
 from search.policies.sampler import CRITERION, distributions, drawn
 from search.policies.seeds import policy_seed
 from search.study.history import TrialHistory
-from search.study.peers import OpenStudy
+from search.study.peers import OpenStudy, Watch
 from search.study.rung_index import RungIndex, extended, result_at
 from spaces import Policy
 
@@ -42,13 +42,7 @@ class Ledger:
     processes may have ledgers of the same study (``search.sharing``).
     """
 
-    def __init__(
-        self,
-        opened: OpenStudy,
-        evaluator: Evaluator,
-        trials: int,
-        watch: Callable[[TrialRecord], None],
-    ) -> None:
+    def __init__(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
         self._study, self._peers = opened.study, opened.peers
         self._evaluator, self._watch = evaluator, watch
         self._history = TrialHistory(opened.study, trials)

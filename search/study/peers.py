@@ -24,7 +24,7 @@ class Outbox:
             UserError: the disk is full or the folder cannot be written.
         """
 
-    def find(self, record: TrialRecord, rung: int) -> RungResult | None:  # noqa: ARG002
+    def find(self, record: TrialRecord, rung: int) -> RungResult | None:
         """The result that was kept for that rung."""
         return None
 
@@ -48,7 +48,7 @@ class Peers:
     is_leader: bool = True
     outbox: Outbox = Outbox()
 
-    def owns(self, trial: FrozenTrial) -> bool:  # noqa: ARG002
+    def owns(self, trial: FrozenTrial) -> bool:
         """Whether a running trial was left by an earlier process of this run."""
         return True
 
@@ -63,10 +63,7 @@ class Peers:
 
     @contextmanager
     def exclusively(
-        self,
-        what: str,  # noqa: ARG002
-        done: Callable[[], bool],  # noqa: ARG002
-        say: Callable[[str], None],  # noqa: ARG002
+        self, what: str, done: Callable[[], bool], say: Callable[[str], None]
     ) -> Iterator[bool]:
         """Block until this process holds the lease for ``what`` (yield True) or another has
         finished it (yield False).
@@ -79,10 +76,7 @@ class Peers:
         yield True
 
     def until_ended(
-        self,
-        trials: int,  # noqa: ARG002
-        work: Callable[[], None],
-        say: Callable[[str], None],  # noqa: ARG002
+        self, trials: int, work: Callable[[], None], say: Callable[[str], None]
     ) -> None:
         """Call ``work`` until all ``trials`` have ended, those of other processes included."""
         work()
@@ -97,3 +91,7 @@ class OpenStudy:
 
     study: Study
     peers: Peers = NO_PEERS
+
+
+Watch = Callable[[TrialRecord], None]
+"""Called with every record of a study as it is stored."""
