@@ -38,9 +38,12 @@ class Sweep:
         self._budgets, self._rates, self._epochs = budgets, rates, epochs
         self._evaluator = evaluator
 
-    @property
+    @cached_property
     def jobs(self) -> list[TrainingJob]:
-        return list(self._jobs.values())
+        seed = trial_seed(self._evaluator.config.policies.seed, 0)
+        specs = [TrainingSpec(rate, self._epochs) for rate in self._rates]
+        uniform = [Candidate(self._evaluator.space.uniform(b)) for b in self._budgets]
+        return [TrainingJob(c, spec, seed, tested=False) for c in uniform for spec in specs]
 
     def rows(self, known: Known) -> list[SweepPoint]:
         """A point for every job that is done; once all are, one at each budget is chosen.
@@ -48,28 +51,18 @@ class Sweep:
         Raises:
             ModelError: all are done, and at some budget every one failed.
         """
-        trained = {key: known(job) for key, job in self._jobs.items()}
+        budgets = [str(budget) for budget in self._budgets for _ in self._rates]
+        trained = ((b, known(job)) for b, job in zip(budgets, self.jobs, strict=True))
         points = [
-            SweepPoint(*key, r.spec.epochs, r.seed, r.val_accuracy, reason=r.reason)
-            for key, r in trained.items()
+            SweepPoint(b, r.spec.lr, r.spec.epochs, r.seed, r.val_accuracy, reason=r.reason)
+            for b, r in trained
             if r is not None
         ]
-        if len(points) < len(trained):
+        if len(points) < len(budgets):
             return points
         usual = self._evaluator.specs.usual_rate(scratch=False)
-        best = {str(budget): best_rate(points, str(budget), usual) for budget in self._budgets}
+        best = {budget: best_rate(points, budget, usual) for budget in budgets}
         return [replace(point, chosen=point.lr == best[point.budget]) for point in points]
-
-    @cached_property
-    def _jobs(self) -> dict[tuple[str, float], TrainingJob]:
-        seed = trial_seed(self._evaluator.config.policies.seed, 0)
-        uniform = {b: Candidate(self._evaluator.space.uniform(b)) for b in self._budgets}
-        specs = [TrainingSpec(rate, self._epochs) for rate in self._rates]
-        return {
-            (str(budget), spec.lr): TrainingJob(candidate, spec, seed, tested=False)
-            for budget, candidate in uniform.items()
-            for spec in specs
-        }
 
 
 def best_rate(points: Sequence[SweepPoint], budget: str, usual: float) -> float:

@@ -47,9 +47,10 @@ class CompressionBaselines:
     purpose = BASELINES
 
     def __init__(self, finals: Sequence[FinalRecord], evaluator: Evaluator) -> None:
-        self._evaluator = evaluator
+        self._evaluator, self._seeds = evaluator, evaluator.config.final_seeds
         self._impossible: list[str] = []
         self._entries = list(self._ordered(finals))
+        self._baselines = [entry for entry in self._entries if isinstance(entry, Baseline)]
 
     @cached_property
     def jobs(self) -> list[TrainingJob]:
@@ -57,7 +58,6 @@ class CompressionBaselines:
         return [self._job(b, seed) for seed in self._seeds for b in self._baselines]
 
     def rows(self, known: Known) -> list[CompressionBaseline]:
-        """Ordered by network and seed."""
         rows: list[CompressionBaseline] = []
         for entry in self._entries:
             if isinstance(entry, Baseline):
@@ -72,14 +72,6 @@ class CompressionBaselines:
         pairs = [(b, seed) for b in self._baselines for seed in self._seeds]
         lines = [line for b, seed in pairs for line in failed(b.name, known(self._job(b, seed)))]
         return [*self._impossible, *lines]
-
-    @property
-    def _baselines(self) -> list[Baseline]:
-        return [entry for entry in self._entries if isinstance(entry, Baseline)]
-
-    @property
-    def _seeds(self) -> list[int]:
-        return self._evaluator.config.final_seeds
 
     def _ordered(
         self, finals: Iterable[FinalRecord]

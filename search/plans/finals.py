@@ -83,10 +83,6 @@ def _best_criterion(policy: Policy, records: Sequence[TrialRecord]) -> str | Non
 class Finals:
     """The plan of the finals; the first row is the baseline's.
 
-    >>> finals = Finals(contenders, evaluator)
-    >>> carry_out(finals, trainer, keep, tick, SavedNetworks(finals, folder / "models"))
-    [FinalRecord(name='baseline', ...), FinalRecord(name='trial 12', ...), ...]
-
     Args:
         contenders: in the order of the rows.
         baseline: the record of the unpruned network, if it was tested before.

@@ -114,17 +114,14 @@ def best(trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
     """The ``count`` best complete trials by front rank; a front too long is thinned evenly."""
     remaining: list[FrozenTrial] = list(trials)
     chosen: list[FrozenTrial] = []
-    while len(chosen) < count and (front := _front(remaining)):
+    while len(chosen) < count and remaining:
+        points = [(t.values[1], t.values[0]) for t in remaining]
+        front = [remaining[i] for i in pareto.front(points)]
         picks = np.linspace(0, len(front) - 1, min(len(front), count - len(chosen)))
         chosen += [front[i] for i in picks.round().astype(int)]
         on_front = {t.number for t in front}
         remaining = [t for t in remaining if t.number not in on_front]
     return chosen
-
-
-def _front(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    points = [(t.values[1], t.values[0]) for t in trials]
-    return [trials[i] for i in pareto.front(points)]
 
 
 def _order(trial: FrozenTrial) -> tuple[datetime, int]:

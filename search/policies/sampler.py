@@ -215,8 +215,6 @@ SAMPLERS: dict[str, Callable[[Plan, int], BaseSampler]] = {
 def make(name: str, plan: Plan) -> Callable[[int], BaseSampler]:
     """Builds the Optuna sampler of that name for a trial, as ``BudgetSampler`` takes it.
 
-    >>> make("tpe", Plan(seed=0, trials=48))
-
     Raises:
         UserError: no such sampler; the nearest name is given.
     """

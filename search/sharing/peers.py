@@ -70,19 +70,16 @@ class Heartbeat:
         last = time.monotonic()
         while not self._stop.wait(timing.HEARTBEAT_S):
             try:
-                self._beat()
+                for trial_id in tuple(self.trials):
+                    self._database.record_heartbeat(trial_id)
+                for lease in tuple(self.leases):
+                    lease.renew()
             except Exception:  # the main thread will meet the same error, and can report it
                 continue
             now = time.monotonic()
             if self._since is None or now - last > 3 * timing.HEARTBEAT_S:
                 self._since = now
             last = now
-
-    def _beat(self) -> None:
-        for trial_id in tuple(self.trials):
-            self._database.record_heartbeat(trial_id)
-        for lease in tuple(self.leases):
-            lease.renew()
 
 
 class SharedPeers(Peers):
@@ -163,8 +160,13 @@ class SharedPeers(Peers):
         while not done():
             if _took(lease):
                 self.is_leader = True
-                with self._renewed(lease):
+                self._heartbeat.leases.add(lease)
+                try:
                     yield not done()
+                finally:
+                    self._heartbeat.leases.discard(lease)
+                    with suppress(SQLAlchemyError):  # it expires by itself
+                        lease.drop()
                 return
             if lease.holder != named:
                 named = lease.holder
@@ -172,16 +174,6 @@ class SharedPeers(Peers):
             time.sleep(timing.POLL_S)
         self.is_leader = False
         yield False
-
-    @contextmanager
-    def _renewed(self, lease: Lease) -> Iterator[None]:
-        self._heartbeat.leases.add(lease)
-        try:
-            yield
-        finally:
-            self._heartbeat.leases.discard(lease)
-            with suppress(SQLAlchemyError):  # it expires by itself
-                lease.drop()
 
     def until_ended(
         self, trials: int, work: Callable[[], None], say: Callable[[str], None]

@@ -53,7 +53,10 @@ def check(stored: Mapping[str, Any], current: Mapping[str, Any], folder: Folder)
             compared; graphs are only if one version of torch made both.
         current: the fingerprint, or a part of it.
     """
-    different = _different(stored, current)
+    comparable = set(current) & set(stored) - {"torch"}
+    if stored.get("torch") != current.get("torch"):
+        comparable -= {"graph"}
+    different = [n for n in current if n in comparable and current[n] != stored[n]]
     if not different:
         return
     named = [n if n != "graph" else "graph (another activation, say)" for n in different]
@@ -67,13 +70,6 @@ def check(stored: Mapping[str, Any], current: Mapping[str, Any], folder: Folder)
         f"processes that share study {run.name!r} must prune one network, but its "
         f"{' and '.join(named)} differ from those it was begun with; {_hint(different, folder)}"
     )
-
-
-def _different(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    comparable = set(current) & set(stored) - {"torch"}
-    if stored.get("torch") != current.get("torch"):
-        comparable -= {"graph"}
-    return [name for name in current if name in comparable and current[name] != stored[name]]
 
 
 def _remedy(different: list[str], folder: Folder) -> str:
