@@ -97,12 +97,9 @@ def _judged(
     evaluator: Evaluator, records: Sequence[TrialRecord], workers: int
 ) -> Iterator[TrialRecord]:
     """With every proxy's score."""
-    waiting = list(records)
+    waiting = iter(records)
     with Processes(workers, partial(next_rung_measured, evaluator), next_rung_lost) as pool:
-        while waiting or pool.busy:
-            while waiting and pool.idle:
-                pool.begin(waiting.pop())
-            record, result = pool.finished()
+        for record, result in pool.results(lambda: next(waiting, None)):
             if result.failure is not None:
                 raise SystemExit(f"policy {record.number}: {result.failure.reason}")
             yield replace(record, proxies=result.proxies)

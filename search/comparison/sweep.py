@@ -23,12 +23,7 @@ from spaces.errors import ModelError
 
 
 class Sweep:
-    """The plan of the sweep: every rate at every budget.
-
-    >>> points = carry_out(Sweep(budgets, (0.01, 0.003), epochs=4, evaluator), trainer, keep, tick)
-    >>> [point.lr for point in points if point.chosen]
-    [0.01]
-    """
+    """The plan of the sweep: every rate at every budget."""
 
     purpose = SWEEP
 

@@ -22,11 +22,9 @@ from search.study.peers import OpenStudy, Watch
 class Local:
     """Runs trials here; see ``search.engines.Engine``.
 
-    >>> Local(workers=2).run(opened, evaluator, trials=48, watch=print)
-
     With one worker everything happens in this process, in an order that depends on the seed
     alone. With more, every worker is a process with one torch thread that receives the task once
-    and then one job at a time: a rung of a trial, or a final training.
+    and then one job at a time.
     """
 
     def __init__(self, workers: int = 1) -> None:
@@ -39,15 +37,9 @@ class Local:
     def run(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
         """As `Engine.run`: until the study has ``trials`` trials."""
         ledger = Ledger(opened, evaluator, trials, watch)
-        record: TrialRecord | None
         host = socket.gethostname()
         with self._pool(partial(next_rung_measured, evaluator), next_rung_lost) as pool:
-            while True:
-                while pool.idle and (record := ledger.next()) is not None:
-                    pool.begin(record)
-                if not pool.busy:
-                    return
-                record, result = pool.finished()
+            for record, result in pool.results(ledger.next):
                 log.measured(record, result, host)
                 record = ledger.add(record, result)
                 if record.state == "running":
@@ -63,12 +55,9 @@ class Local:
         """
         if not jobs:
             return
-        waiting, deaths = list(reversed(jobs)), 0
+        waiting, deaths = iter(jobs), 0
         with self._pool(evaluator.train_final, _untrained) as pool:
-            while waiting or pool.busy:
-                while waiting and pool.idle:
-                    pool.begin(waiting.pop())
-                job, result = pool.finished()
+            for job, result in pool.results(lambda: next(waiting, None)):
                 yield job, result
                 failure = result.failure
                 deaths = deaths + 1 if failure is not None and failure.kind == DIED else 0

@@ -32,8 +32,7 @@ class Pool(Generic[Job, Result]):
     """Takes jobs and hands back their results; this one has a single worker, this process.
 
     >>> with Pool(evaluator.train_final) as pool:
-    ...     pool.begin(job)
-    ...     job, result = pool.finished()
+    ...     for job, result in pool.results(lambda: next(jobs, None)): ...
 
     Args:
         run: does a job. It never raises: what goes wrong is part of the result.
@@ -61,6 +60,15 @@ class Pool(Generic[Job, Result]):
         """Wait for the next job that is done."""
         job = self._jobs.pop()
         return job, self._run(job)
+
+    def results(self, following: Callable[[], Job | None]) -> Iterator[tuple[Job, Result]]:
+        """The jobs as they are done, until there is no ``following`` one and none is under way."""
+        while True:
+            while self.idle and (job := following()) is not None:
+                self.begin(job)
+            if not self.busy:
+                return
+            yield self.finished()
 
     def __enter__(self) -> Self:
         return self

@@ -209,7 +209,5 @@ class SavedNetworks:
 
 def expected(evaluator: Evaluator, budgets: Sequence[Budget]) -> list[TrainingJob]:
     """About the jobs there will be, as known before the search: all with uniform widths."""
-    policy = evaluator.space.uniform(budgets[0])
-    spec = evaluator.specs.final(policy)
-    seeds = evaluator.config.final_seeds
-    return [TrainingJob(Candidate(policy), spec, seed) for seed in seeds] * EXPECTED * len(budgets)
+    uniform = Finalist("uniform", Candidate(evaluator.space.uniform(budgets[0])), budgets[0])
+    return Finals([uniform] * EXPECTED * len(budgets), evaluator).jobs

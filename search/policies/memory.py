@@ -131,8 +131,6 @@ def _order(trial: FrozenTrial) -> tuple[datetime, int]:
 class StudyWindow(StudyView):
     """A study of which a sampler sees some trials only; everything else is the study's own.
 
-    >>> inner.sample_relative(StudyWindow(study, trials, window.shown(trials)), trial, space)
-
     A sampler that asks for trials by state wants observations and gets the shown ones. One that
     asks for all looks some up, as evolutionary samplers do with parents, and gets all.
     """

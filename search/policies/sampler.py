@@ -1,8 +1,4 @@
-"""BudgetSampler: an Optuna sampler that makes any other propose policies within the budget only.
-
-Optuna stores widths under the groups' names; where the criterion is searched, it is one more
-parameter.
-"""
+"""BudgetSampler: an Optuna sampler that makes any other propose policies within the budget only."""
 
 from __future__ import annotations
 
@@ -62,8 +58,7 @@ def parameters(space: Space, criteria: Sequence[str]) -> dict[str, BaseDistribut
 
 
 class BudgetSampler(BaseSampler):
-    """Widths from ``inner``, projected onto the trial's budget: every policy that is measured
-    meets its budget.
+    """Widths from ``inner``, projected onto the trial's budget, and the criterion if searched.
 
     >>> sampler = BudgetSampler(make("tpe", Plan(seed=0, trials=48)), space, budgets, seed=0)
     >>> study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
@@ -83,7 +78,6 @@ class BudgetSampler(BaseSampler):
 
     Args:
         inner: builds the Optuna sampler of a trial, which must handle two objectives.
-        space: the groups and ``project``.
         budgets: parsed and reachable.
         seed: of the draws made here.
         criteria: those that are searched along with the widths, if any.

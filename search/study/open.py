@@ -45,11 +45,7 @@ class StudyFile:
     folder: Folder
 
     def check(self) -> None:
-        """Refuse a database or study that cannot be used, before anything is trained.
-
-        Raises:
-            UserError: the database cannot be used, or holds another run under this name.
-        """
+        """Refuse a database that cannot be used, or that holds another run under this name."""
 
     def network(self) -> dict[str, Any]:
         """The fingerprint that the run was begun with; empty where there is none."""

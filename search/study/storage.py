@@ -30,9 +30,6 @@ DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 def open_study(path: Path, sampler: BaseSampler) -> Iterator[OpenStudy]:
     """Open the study in ``path``, or create it; for one process at a time.
 
-    >>> with open_study(Path("runs/mine/study.db"), sampler) as opened:
-    ...     opened.study.ask()
-
     Raises:
         UserError: the file cannot be written, or is no study.
     """
