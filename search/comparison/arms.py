@@ -92,7 +92,7 @@ class Arms:
             base=epochs.base,
             equal=specs.epochs_of_equal_cost(policy, epochs.base),
             finetune=epochs.finetune,
-            rate=epochs.rates[structure.budget],
+            rate=epochs.rates[str(structure.budget)],
             scratch_rate=specs.usual_rate(scratch=True),
         )
         source = how.source(structure.candidate.criterion, seed)
@@ -103,7 +103,7 @@ class Arms:
         policy, spec, images = job.candidate.policy, job.spec, self._evaluator.specs.images
         flops, inherited = space.flops(policy), self._inherited_epochs(job)
         return ArmRecord(
-            budget=structure.budget,
+            budget=str(structure.budget),
             structure=structure.name,
             kind=structure.kind,
             best=structure.best,

@@ -29,8 +29,6 @@ from search.training.trainer import carry_out
 class Comparer:
     """Trains what a comparison needs and stores its results so far.
 
-    >>> Comparer(s, settled(options, s.evaluator)).run(anew=False)
-
     Args:
         options: settled, with a number for every default.
     """

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from search.evaluation.evaluator import Evaluator, TrainingJob, TrainingResult
-    from search.study.peers import OpenStudy, Watch
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob, TrainingResult
+from search.study.peers import OpenStudy, Watch
 
 
 class Engine(Protocol):
-    """Runs the trials of a study, then the final trainings; see ``opening.open_engine``.
-
-    >>> engine.run(opened, evaluator, 48, watch)
-    >>> for job, result in engine.train(evaluator, jobs): ...
+    """Runs the trials of a study, then trainings to the end; see ``opening.open_engine``.
 
     Attributes:
         at_once: how many trials run at the same time.
@@ -37,8 +34,8 @@ class Engine(Protocol):
 
         Args:
             opened: the study, with a ``BudgetSampler`` and the starts enqueued.
-            evaluator: measures a rung; picklable.
-            watch: called in this process with every record as it is stored.
+            evaluator: can be pickled.
+            watch: called in this process.
 
         Raises:
             SearchStopped: three trials in a row failed in the same way.

@@ -30,11 +30,6 @@ BEST = 128
 class TrialWindow:
     """All finished trials: which policies they tried, which are the best, which the latest.
 
-    >>> window = TrialWindow([group.name for group in space.groups])  # and "criterion", if searched
-    >>> window.update(trials := study.get_trials(deepcopy=False))
-    >>> window.contains(space.uniform(0.5)), len(window.shown(trials))
-    (True, 512)
-
     Up to ``SHOWN`` finished trials, all are shown. Beyond: the ``BEST`` by front rank, the latest
     complete ones (128 to 255, which have not yet competed for a place among the best), and the
     latest of any kind until there are ``SHOWN``. Running trials are always shown.
