@@ -37,6 +37,7 @@ class Comparer:
         self._s, self._options = s, options
         self._trainer = s.trainer()
         self._seeds = [s.run.config.policies.seed + k for k in range(options.seeds)]
+        self._sweeps = any(ARMS[name].swept for name in options.arms)
         self._so_far = Comparison()
 
     def run(self, anew: bool) -> None:
@@ -82,10 +83,6 @@ class Comparer:
         scales = None if slim is None else scores_by("bn_scale", s.evaluator, slim)
         front = finalists(load_records(s.opened.study), s.evaluator, s.run.budgets, options.front)
         return structures(options.structures, front, s.evaluator, scales)
-
-    @property
-    def _sweeps(self) -> bool:
-        return any(ARMS[name].swept for name in self._options.arms)
 
     def _sweep(self) -> Sweep:
         options = self._options

@@ -207,12 +207,11 @@ def check_nodes(demand: Demand, check: Callable[..., str], *arguments: Any) -> N
 
 def _complaint(answer: ray.ObjectRef) -> str:
     try:
-        complaint: str = ray.get(answer)
+        return ray.get(answer)
     except (NodeDiedError, TaskUnschedulableError):
         return ""  # what has left the cluster runs no trials
     except RayError as error:
         return f"a first task failed with {str(error).strip().splitlines()[-1]}"
-    return complaint
 
 
 def versions() -> dict[str, str]:

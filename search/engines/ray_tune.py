@@ -295,16 +295,14 @@ class _Rule(FIFOScheduler):
 
 def _fetched(done: ray.ObjectRef) -> TrainingResult:
     try:
-        result: TrainingResult = ray.get(done)
+        return ray.get(done)
     except RayError as error:
         return TrainingResult(0.0, failure=_death_reason(error))
-    return result
 
 
 def _last_error(trial: TuneTrial) -> Exception | None:
     with suppress(OSError, TypeError):  # no file, or no name of one
-        error: Exception = ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-        return error
+        return ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
     return None
 
 

@@ -86,8 +86,7 @@ class _Remote(Checkpoints):
 
     def load(self, key: str) -> State | None:
         with suppress(RayError):  # the training then starts again
-            state: State | None = ray.get(self._keeper.load.remote(key))
-            return state
+            return ray.get(self._keeper.load.remote(key))
         return None
 
     def save(self, key: str, state: State) -> None:

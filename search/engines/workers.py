@@ -114,7 +114,8 @@ class Processes(Pool[Job, Result]):
         worker = next(worker for worker in working if worker.pipe in ready)
         job, result = worker.finish()
         if result is None:
-            result = self._failed(job, worker.death_reason(), worker.seconds)
+            seconds = time.perf_counter() - worker.since
+            result = self._failed(job, worker.death_reason(), seconds)
             self._workers[self._workers.index(worker)] = _Worker(self._payload)
         return job, result
 
@@ -136,19 +137,14 @@ class _Worker(Generic[Job, Result]):
         child_end.close()  # so that its death ends the pipe
         self._payload: list[bytes] = [payload]
         self._jobs: list[Job] = []
-        self._since = 0.0
+        self.since = 0.0  # when its last job began
 
     @property
     def idle(self) -> bool:
         return not self._jobs
 
-    @property
-    def seconds(self) -> float:
-        """Since its last job began."""
-        return time.perf_counter() - self._since
-
     def begin(self, job: Job) -> None:
-        self._jobs, self._since = [job], time.perf_counter()
+        self._jobs, self.since = [job], time.perf_counter()
         with suppress(OSError):  # the worker is dead; finish() will say so
             # Sent now, not given to Process: that would wait for ever if the process were killed
             # before it has read it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -42,12 +43,9 @@ class FolderOutbox(Outbox):
 
     def clear(self) -> None:
         """Remove the folder; another process has measured what is left in it."""
-        if not self._folder.is_dir():
-            return
-        for path in self._folder.iterdir():
-            path.unlink()
-        self._folder.rmdir()
-        self._results.clear()
+        if self._folder.is_dir():
+            shutil.rmtree(self._folder)
+            self._results.clear()
 
     def _read(self) -> Iterator[tuple[str, RungResult]]:
         for path in sorted(self._folder.glob("*.json")):

@@ -142,5 +142,4 @@ def _packed(scores: AllScores) -> str:
 
 def _unpacked(text: str) -> AllScores:
     buffer = io.BytesIO(zlib.decompress(base64.b64decode(text)))
-    scores: AllScores = torch.load(buffer, map_location="cpu", weights_only=True)
-    return scores
+    return torch.load(buffer, map_location="cpu", weights_only=True)
