@@ -178,11 +178,10 @@ def check_room(demand: Demand) -> int:
     room = sum(demand.fitting(node["Resources"]) for node in nodes())
     if room:
         return room
-    largest = [max(node["Resources"].get(name, 0.0) for node in nodes()) for name in ("CPU", "GPU")]
+    most = (max(node["Resources"].get(name, 0.0) for node in nodes()) for name in ("CPU", "GPU"))
     raise UserError(
         f"a trial takes {demand}, but no node of the cluster has that: the most on one node are "
-        f"{largest[0]:g} CPU and {largest[1]:g} GPU; lower --cpus-per-trial or --gpus-per-trial, "
-        "or add such a node first"
+        f"{Demand(*most)}; lower --cpus-per-trial or --gpus-per-trial, or add such a node first"
     )
 
 

@@ -103,11 +103,7 @@ def study_of(folder: Folder) -> StudyFile | StudyDatabase:
 
 
 def unchanged(folder: Folder) -> Check:
-    """A check that refuses another network than the run was begun with.
-
-    Raises:
-        UserError: the database cannot be used.
-    """
+    """A check that refuses another network than the run was begun with."""
     stored = study_of(folder).network()
     return lambda _model, space: identity.check(stored, identity.of_code(space), folder)
 
