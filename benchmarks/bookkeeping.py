@@ -70,7 +70,7 @@ def measure(name: str) -> tuple[int, float, float]:
         open_study(Path(folder) / "study.db", sampler) as opened,
     ):
         started = time.perf_counter()
-        Local().run(opened, evaluator, TRIALS)
+        Local().run(opened, evaluator, TRIALS, lambda _: None)
         total = time.perf_counter() - started
     per_trial = 1000 / TRIALS
     return len(space.groups), (total - sampler.seconds) * per_trial, sampler.seconds * per_trial

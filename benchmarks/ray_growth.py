@@ -58,7 +58,7 @@ class Sleeper(tune.Trainable):
         result = SimpleNamespace(
             rung=rung, seconds=0.0, proxies=proxies, accuracy=score, epochs=1, failure=None
         )
-        return {"outcome": result}
+        return {"result": result}
 
 
 @contextmanager

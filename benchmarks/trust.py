@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -32,11 +33,10 @@ from results import TrialRecord
 from results.trust import noise_ceiling, trust_table
 from search import cache
 from search.config import SearchConfig
-from search.engines.local import Local
-from search.engines.worker_pool import RungWork, WorkerPool
+from search.engines.local import Local, next_rung_lost, next_rung_measured
 from search.engines.workers import Processes
 from search.evaluation.evaluator import Evaluator
-from search.evaluation.jobs import RungResult, TrainingJob
+from search.evaluation.jobs import TrainingJob
 from search.evaluation.scoring import in_one_unit
 from spaces import Budget, Policy, Space
 
@@ -97,13 +97,9 @@ def _judged(
     evaluator: Evaluator, records: Sequence[TrialRecord], workers: int
 ) -> Iterator[TrialRecord]:
     """With every proxy's score."""
-    waiting = list(records)
-    pool: WorkerPool[TrialRecord, RungResult]
-    with Processes(workers, RungWork(evaluator)) as pool:
-        while waiting or pool.busy:
-            while waiting and pool.idle:
-                pool.begin(waiting.pop())
-            record, result = pool.finished()
+    waiting = iter(records)
+    with Processes(workers, partial(next_rung_measured, evaluator), next_rung_lost) as pool:
+        for record, result in pool.results(lambda: next(waiting, None)):
             if result.failure is not None:
                 raise SystemExit(f"policy {record.number}: {result.failure.reason}")
             yield replace(record, proxies=result.proxies)

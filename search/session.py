@@ -21,7 +21,7 @@ from search.policies.sampler import BudgetSampler
 from search.policies.starts import AllScores, MakeStarts
 from search.progress import Progress
 from search.study.network import fingerprint
-from search.study.open import begun, check_storage, opened
+from search.study.open import study_of
 from search.study.peers import OpenStudy, Peers
 from search.task.prepare import Prepared
 from search.training.checkpoints import InFolder
@@ -68,7 +68,7 @@ def engine_of(
     """
     run = folder.config.run
     try:
-        check_storage(folder)
+        study_of(folder).check()
         if run.engine == "ray":
             where = f"connecting to Ray at {run.address}" if run.address else "starting Ray here"
             progress.waiting(where)
@@ -97,15 +97,14 @@ def session(
         threads_suited_to(task.example[0].shape),
         folder.locked(),
         log.logged_to(folder.path / "log.txt"),
-        opened(folder, sampler) as study,
+        study_of(folder).open(sampler) as study,
     ):
-        scores = begun(
+        scores = study_of(folder).begin(
             study,
-            folder,
             fingerprint(task, space),
-            score=partial(score, task, space, run.config, run.progress),
-            starts=starts,
-            say=run.progress.say,
+            partial(score, task, space, run.config, run.progress),
+            starts,
+            run.progress.say,
         )
         evaluator = Evaluator(
             task=task,

@@ -61,7 +61,7 @@ _KINDS: dict[type, tuple[str, str]] = {
 
 
 def _compiled() -> dict[type, tuple[str, str]]:
-    """What ``torch.compile`` makes. Its code takes seconds to import; not imported, it made none."""
+    """What ``torch.compile`` makes. Its code, seconds long to import, made none if not imported."""
     code = sys.modules.get("torch._dynamo.eval_frame")
     hint = "give the network that was compiled, and compile what comes out"
     return {code.OptimizedModule: ("uncompiled", hint)} if code else {}

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import optuna
 from evaluators import ToyEvaluator, toy
@@ -69,9 +68,9 @@ def _is_begun(study: optuna.Study) -> bool:
     return "begun" in study.user_attrs
 
 
-def work(opened: OpenStudy, evaluator: ToyEvaluator, trials: int, **watch: Any) -> None:
+def work(opened: OpenStudy, evaluator: ToyEvaluator, trials: int) -> None:
     """Until every trial of the study has ended."""
-    run = partial(Local().run, opened, evaluator, trials, **watch)
+    run = partial(Local().run, opened, evaluator, trials, lambda _: None)
     opened.peers.until_ended(trials, run, print)
 
 

@@ -22,8 +22,7 @@ class Epochs:
     """The epochs of the comparison, and the rate of fine-tuning at each budget.
 
     Attributes:
-        base: epochs of the unpruned network's training and of Scratch-E.
-        finetune: epochs of fine-tuning.
+        base: of the unpruned network's training and of Scratch-E.
         rates: budget → learning rate that the sweep chose.
     """
 
@@ -79,7 +78,6 @@ class Arms:
 
     @property
     def jobs(self) -> list[TrainingJob]:
-        """The jobs of all rows."""
         return [planned.job for planned in self.planned]
 
     def rows(self, known: Known) -> list[ArmRecord]:
@@ -88,24 +86,24 @@ class Arms:
         return [*(self._row(p, r) for p, r in pairs if r is not None), *self._unplanned]
 
     def _job(self, structure: Structure, arm: str, seed: int) -> TrainingJob:
-        policy, source = structure.candidate.policy, structure.candidate.criterion
+        policy, how = structure.candidate.policy, ARMS[arm]
         specs, epochs = self._evaluator.specs, self._epochs
         schedule = Schedule(
             base=epochs.base,
             equal=specs.epochs_of_equal_cost(policy, epochs.base),
             finetune=epochs.finetune,
-            rate=epochs.rates[structure.budget],
+            rate=epochs.rates[str(structure.budget)],
             scratch_rate=specs.usual_rate(scratch=True),
         )
-        candidate = Candidate(policy, ARMS[arm].source(source, seed))
-        return TrainingJob(candidate, ARMS[arm].spec(schedule), seed)
+        source = how.source(structure.candidate.criterion, seed)
+        return TrainingJob(Candidate(policy, source), how.spec(schedule), seed)
 
     def _row(self, planned: Planned, record: TrainingRecord | None) -> ArmRecord:
         structure, job, space = planned.structure, planned.job, self._evaluator.space
         policy, spec, images = job.candidate.policy, job.spec, self._evaluator.specs.images
-        flops = space.flops(policy)
+        flops, inherited = space.flops(policy), self._inherited_epochs(job)
         return ArmRecord(
-            budget=structure.budget,
+            budget=str(structure.budget),
             structure=structure.name,
             kind=structure.kind,
             best=structure.best,
@@ -120,7 +118,7 @@ class Arms:
             epochs=spec.epochs,
             seed=job.seed,
             training_flops=training_flops(flops, images, spec.epochs),
-            inherited_flops=training_flops(space.full_flops, images, self._inherited_epochs(job)),
+            inherited_flops=training_flops(space.full_flops, images, inherited),
             val_accuracy=record.val_accuracy if record else math.nan,
             test_accuracy=record.test_accuracy if record else math.nan,
             seconds=record.seconds if record else 0.0,

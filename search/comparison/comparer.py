@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from torch import nn
 
-from results import ARMS, ArmRecord, Comparison, SweepPoint, load_records, store
+from results import ARMS, Comparison, load_records, store
 from results.text import duration, plural
-from results.training import COMPARISON, SWEEP
+from results.training import COMPARISON, SWEEP, TrainingSpec
 from search.comparison.arms import Arms, Epochs
 from search.comparison.config import CompareConfig
 from search.comparison.notes import notes
 from search.comparison.resuming import check_options
-from search.comparison.slimming import slimmed
-from search.comparison.sources import scores_by, sources_of
+from search.comparison.sources import scores_by, slimmed, sources_of
 from search.comparison.structures import SLIMMING, Structure, structures
 from search.comparison.sweep import Sweep
 from search.forecast import measured_speed
@@ -29,8 +29,6 @@ from search.training.trainer import carry_out
 class Comparer:
     """Trains what a comparison needs and stores its results so far.
 
-    >>> Comparer(s, settled(options, s.evaluator)).run(anew=False)
-
     Args:
         options: settled, with a number for every default.
     """
@@ -39,23 +37,24 @@ class Comparer:
         self._s, self._options = s, options
         self._trainer = s.trainer()
         self._seeds = [s.run.config.policies.seed + k for k in range(options.seeds)]
+        self._sweeps = any(ARMS[name].swept for name in options.arms)
         self._so_far = Comparison()
 
     def run(self, anew: bool) -> None:
         """Do the missing trainings; the study has all results after every one."""
         self._begin(anew)
-        s, options = self._s, self._options
+        s, options, trainer = self._s, self._options, self._trainer
         slim = self._slimmed() if SLIMMING in options.structures else None
-        self._trainer.offer(sources_of(options, self._seeds, s.evaluator, slim))
+        trainer.offer(sources_of(options, self._seeds, s.evaluator, slim))
         compared = self._structures(slim)
         self._forecast(compared)
+        tick = partial(s.run.progress.advance, "trainings")
         if self._sweeps:
-            carry_out(self._sweep(), self._trainer, self._keep_sweep, self._tick)
-        points = self._so_far.sweep
-        caveats = notes(points, options, _number(options.base_epochs), s.evaluator)
-        self._keep(notes=tuple(caveats))
-        rows = carry_out(self._arms(compared, points), self._trainer, self._keep_arms, self._tick)
-        self._keep(arms=tuple(rows), complete=True)
+            carry_out(self._sweep(), trainer, lambda points: self._keep(sweep=tuple(points)), tick)
+        base = _number(options.base_epochs)
+        self._keep(notes=tuple(notes(self._so_far.sweep, options, base, s.evaluator)))
+        carry_out(self._arms(compared), trainer, lambda rows: self._keep(arms=tuple(rows)), tick)
+        self._keep(complete=True)
 
     def _begin(self, anew: bool) -> None:
         s, earlier = self._s, store.load(self._s.opened.study, store.COMPARISON)
@@ -70,15 +69,14 @@ class Comparer:
 
     def _slimmed(self) -> nn.Module:
         s, options = self._s, self._options
-        return slimmed(
-            s.evaluator,
-            self._trainer,
-            s.run.folder.path,
+        spec = TrainingSpec(
+            s.evaluator.specs.usual_rate(scratch=True),
             _number(options.base_epochs),
-            options.slimming_sparsity,
-            self._seeds[0],
-            s.run.progress.say,
+            scratch=True,
+            sparsity=options.slimming_sparsity,
         )
+        folder, say = s.run.folder.path, s.run.progress.say
+        return slimmed(s.evaluator, self._trainer, spec, self._seeds[0], folder, say)
 
     def _structures(self, slim: nn.Module | None) -> list[Structure]:
         s, options = self._s, self._options
@@ -86,28 +84,23 @@ class Comparer:
         front = finalists(load_records(s.opened.study), s.evaluator, s.run.budgets, options.front)
         return structures(options.structures, front, s.evaluator, scales)
 
-    @property
-    def _sweeps(self) -> bool:
-        return any(ARMS[name].swept for name in self._options.arms)
-
     def _sweep(self) -> Sweep:
         options = self._options
         epochs = _number(options.sweep_epochs)
         return Sweep(self._s.run.budgets, options.rates, epochs, self._s.evaluator)
 
-    def _arms(self, compared: Sequence[Structure], points: Sequence[SweepPoint]) -> Arms:
+    def _arms(self, compared: Sequence[Structure]) -> Arms:
         options, evaluator = self._options, self._s.evaluator
         usual = evaluator.specs.usual_rate(scratch=False)
         rates = {str(budget): usual for budget in self._s.run.budgets}
-        rates |= {point.budget: point.lr for point in points if point.chosen}
-        base, finetune = _number(options.base_epochs), _number(options.finetune_epochs)
-        epochs = Epochs(base, finetune, rates)
+        rates |= {point.budget: point.lr for point in self._so_far.sweep if point.chosen}
+        epochs = Epochs(_number(options.base_epochs), _number(options.finetune_epochs), rates)
         return Arms(compared, options.arms, self._seeds, epochs, evaluator, self._so_far.arms)
 
     def _forecast(self, compared: Sequence[Structure]) -> None:
         s, engine = self._s, self._s.run.engine
         swept = self._sweep().jobs if self._sweeps else []
-        jobs = [*swept, *self._arms(compared, self._so_far.sweep).jobs]
+        jobs = [*swept, *self._arms(compared).jobs]
         missing = self._trainer.missing(jobs)
         seconds = 0.0
         if missing:
@@ -115,17 +108,7 @@ class Comparer:
             seconds = speed.of_trainings(missing, s.run.space, engine.at_once)
         trainings = plural(len(missing), "training")
         s.run.progress.say(f"forecast: about {duration(seconds)} for {trainings}")
-        distinct = len(set(jobs))
-        s.run.progress.begin([Stage("trainings", distinct, seconds)])
-
-    def _tick(self) -> None:
-        self._s.run.progress.advance("trainings")
-
-    def _keep_sweep(self, points: Sequence[SweepPoint]) -> None:
-        self._keep(sweep=tuple(points))
-
-    def _keep_arms(self, rows: Sequence[ArmRecord]) -> None:
-        self._keep(arms=tuple(rows))
+        s.run.progress.begin([Stage("trainings", len(set(jobs)), seconds)])
 
     def _keep(self, **changes: Any) -> None:
         self._so_far = replace(self._so_far, **changes)

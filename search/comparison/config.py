@@ -49,7 +49,7 @@ class CompareConfig(Options):
     def rules(self) -> Iterator[str]:
         rates = self.rates
         if not rates or not all(0 < rate < math.inf for rate in rates):
-            yield (f"--rates must be finite numbers above 0, but got {shown(rates) or 'none'}")
+            yield f"--rates must be finite numbers above 0, but got {shown(rates) or 'none'}"
         if len(set(rates)) < len(rates):
             yield f"--rates must name different ones, but got {shown(rates)}"
         if not self.structures or not self.arms:
@@ -58,11 +58,9 @@ class CompareConfig(Options):
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Split the options of ``compare`` into those of the comparison and those of the search."""
-        own = {*cls().spellings(), "interval"}
-        return (
-            {name: value for name, value in options.items() if name in own},
-            {name: value for name, value in options.items() if name not in own},
-        )
+        names = {*cls().spellings(), "interval"}
+        own = {name: value for name, value in options.items() if name in names}
+        return own, {name: value for name, value in options.items() if name not in names}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
@@ -72,7 +70,7 @@ class CompareConfig(Options):
         return cls.of(**{name: value for name, value in options.items() if name != "interval"})
 
     def having(self, **options: Any) -> Self:
-        """As `Options.having`; ``interval``, which has one value left, is accepted once more."""
+        """``interval``, which has one value left, is accepted once more."""
         interval = options.pop("interval", "t")
         if interval != "t":
             raise UserError(

@@ -14,14 +14,29 @@ def notes(
     points: Sequence[SweepPoint], options: CompareConfig, base_epochs: int, evaluator: Evaluator
 ) -> Iterator[str]:
     """Caveats, one sentence each, without the full stop."""
-    rate = evaluator.specs.usual_rate(scratch=True)
+    rate, trained = evaluator.specs.usual_rate(scratch=True), evaluator.task.base_epochs
     yield (
         f"training from scratch is at the recipe's learning rate of {rate:g}, which was not "
         "swept; the rate of fine-tuning was"
     )
     yield from _of_search(points, evaluator)
-    yield from _of_rates(points, options)
-    yield from _of_base(base_epochs, evaluator.task.base_epochs)
+    for point in points:
+        if point.chosen and point.lr in (min(options.rates), max(options.rates)):
+            yield (
+                f"at budget {point.budget} the sweep chose {point.lr:g}, an end of its range: "
+                "a rate beyond it may be better for fine-tuning (--rates)"
+            )
+    if trained is None:
+        yield (
+            "how long the unpruned network was trained is not known: its training is counted "
+            f"as {plural(base_epochs, 'epoch')} (--base-epochs)"
+        )
+    elif trained != base_epochs:
+        yield (
+            f"the unpruned network was trained for {trained:g} epochs, but training from scratch "
+            f"follows a schedule of {base_epochs} (--base-epochs): inherited weights cost "
+            f"{'more' if trained > base_epochs else 'less'} than the arms compared with them"
+        )
 
 
 def _of_search(points: Sequence[SweepPoint], evaluator: Evaluator) -> Iterator[str]:
@@ -43,29 +58,4 @@ def _of_search(points: Sequence[SweepPoint], evaluator: Evaluator) -> Iterator[s
             "networks of this comparison are pruned at one stroke; the search's finals were "
             "pruned layer by layer and trained after each: they and the verdict on them are "
             "not those of this comparison"
-        )
-
-
-def _of_rates(points: Sequence[SweepPoint], options: CompareConfig) -> Iterator[str]:
-    ends = {min(options.rates), max(options.rates)}
-    for point in points:
-        if point.chosen and point.lr in ends:
-            yield (
-                f"at budget {point.budget} the sweep chose {point.lr:g}, an end of its range: "
-                "a rate beyond it may be better for fine-tuning (--rates)"
-            )
-
-
-def _of_base(base: int, trained: float | None) -> Iterator[str]:
-    """On the unpruned network's own training."""
-    if trained is None:
-        yield (
-            "how long the unpruned network was trained is not known: its training is counted "
-            f"as {plural(base, 'epoch')} (--base-epochs)"
-        )
-    elif trained != base:
-        yield (
-            f"the unpruned network was trained for {trained:g} epochs, but training from scratch "
-            f"follows a schedule of {base} (--base-epochs): inherited weights cost "
-            f"{'more' if trained > base else 'less'} than the arms compared with them"
         )

@@ -1,4 +1,7 @@
-"""What a comparison starts from: a finished run, and the results of an earlier comparison."""
+"""What a comparison starts from: a finished run, and the results of an earlier comparison.
+
+What is refused is a `UserError`.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,7 @@ UNKNOWN_EPOCHS = 20
 
 
 def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
-    """These options, completed by those of an earlier comparison of the run.
-
-    Raises:
-        UserError: an invalid option, or a study that cannot be read.
-    """
+    """These options, completed by those of an earlier comparison of the run."""
     if options.get("anew"):
         return CompareConfig.of(**options)
     before = results.load(folder.path, folder.config.run.storage).compared.options
@@ -32,11 +31,7 @@ def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
 
 
 def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
-    """The folder of a run, with options that may change: workers, engine, address.
-
-    Raises:
-        UserError: there is no run, or the options would change it.
-    """
+    """The folder of a run, with options that may change: workers, engine, address."""
     path = Path(run)
     if not (path / "config.json").is_file():
         raise UserError(f"RUN must be the folder of a run, but {path} is none")
@@ -64,11 +59,7 @@ def settled(options: CompareConfig, evaluator: Evaluator) -> CompareConfig:
 
 
 def check_finished(run: Run, folder: Folder) -> None:
-    """Refuse a run without a trial to compare.
-
-    Raises:
-        UserError: no trial was trained to the top rung.
-    """
+    """Refuse a run of which no trial was trained to the top rung."""
     if not results.trial_front(run.records):
         raise UserError(
             f"compare needs a run with finished trials, but {folder.path} has none of "
@@ -77,17 +68,11 @@ def check_finished(run: Run, folder: Folder) -> None:
 
 
 def check_same_network(about: Provenance, folder: Folder, space: Space) -> None:
-    """Refuse another network than the one that was searched.
-
-    Raises:
-        UserError: groups or flops differ.
-    """
+    """Refuse a network with other groups or flops than the one that was searched."""
     searched = about.channels
     current = {group.name: group.channels for group in space.groups}
     if searched and (searched != current or about.full_flops != space.full_flops):
-        different = [
-            name for name in {**searched, **current} if searched.get(name) != current.get(name)
-        ]
+        different = [n for n in {**searched, **current} if searched.get(n) != current.get(n)]
         where = f", {', '.join(different[:3])} differ" if different else ""
         raise UserError(
             f"the policies of {folder.path} are of another model: {len(searched)} groups and "
@@ -97,11 +82,7 @@ def check_same_network(about: Provenance, folder: Folder, space: Space) -> None:
 
 
 def check_options(earlier: Comparison, options: CompareConfig, folder: Folder) -> None:
-    """Refuse to go on with a comparison under options that change what its accuracies mean.
-
-    Raises:
-        UserError: one line that names the differences.
-    """
+    """Refuse to go on with a comparison under options that change what its accuracies mean."""
     if not earlier.options:
         return
     began = CompareConfig.from_dict(earlier.options)

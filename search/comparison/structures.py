@@ -31,22 +31,11 @@ SLIMMING = "slimming"
 
 
 @dataclass(frozen=True, slots=True)
-class Structure:
-    """Widths to be trained in every arm.
+class Structure(Finalist):
+    """Widths to be trained in every arm; fine-tuning inherits what the candidate's criterion, or
+    another `WeightSource` of that name, chooses."""
 
-    Attributes:
-        candidate: the widths, and the criterion, or the name of another `WeightSource`, whose
-            channels and weights fine-tuning inherits.
-        number: number of its trial.
-        best: whether it represents its budget among the searched ones.
-    """
-
-    name: str
-    kind: Kind
-    budget: str
-    candidate: Candidate
-    number: int | None = None
-    best: bool = False
+    kind: Kind = "predefined"
 
 
 def structures(
@@ -70,31 +59,31 @@ def structures(
     for budget in dict.fromkeys(finalist.budget for finalist in finalists):
         competing = [f for f in finalists if f.budget == budget]
         uniform = next(f for f in competing if f.number is None).candidate
-        label = str(budget)
         if "searched" in names:
             chosen += [
-                Structure(f.name, "searched", label, f.candidate, f.number, f.best)
+                Structure(f.name, f.candidate, budget, f.number, f.best, "searched")
                 for f in competing
                 if f.number is not None
             ]
         if "uniform" in names:
-            chosen.append(Structure("uniform", "predefined", label, uniform))
+            chosen.append(Structure("uniform", uniform, budget))
         if "l1" in names:
-            chosen.append(Structure("l1", "predefined", label, Candidate(uniform.policy, "l1")))
+            chosen.append(Structure("l1", Candidate(uniform.policy, "l1"), budget))
         if "thinet" in names:
             policy = inside_blocks(evaluator.task.model, space, budget)
-            chosen.append(Structure("thinet", "predefined", label, Candidate(policy, "thinet")))
+            chosen.append(Structure("thinet", Candidate(policy, "thinet"), budget))
         if slim is not None:
-            policy = global_ranking(space, slim, budget, "bn_scale")
-            chosen.append(Structure("slimming", "discovered", label, Candidate(policy, SLIMMING)))
+            found = Candidate(global_ranking(space, slim, budget, "bn_scale"), SLIMMING)
+            chosen.append(Structure("slimming", found, budget, kind="discovered"))
     return chosen
 
 
 def inside_blocks(model: nn.Module, space: Space, budget: Budget) -> Policy:
-    """One ratio for every group that a single layer makes; residual streams stay whole.
+    """One ratio for every group that a single layer makes; residual streams stay whole, as ThiNet
+    prunes residual networks.
 
-    That is how ThiNet prunes residual networks. From the smallest widths on, the group that keeps
-    the smallest share of its channels gets one more step of its lattice, while the budget lasts.
+    From the smallest widths on, the group that keeps the smallest share of its channels gets one
+    more step of its lattice, while the budget lasts.
 
     Raises:
         UserError: the residual streams alone exceed the budget.
@@ -129,7 +118,5 @@ def residual_streams(model: nn.Module, space: Space) -> frozenset[str]:
 
 
 def _producers(model: nn.Module, group: ChannelGroup) -> int:
-    made_by = {
-        member.parameter.rpartition(".")[0] for member in group.members if member.kind == "out"
-    }
+    made_by = {m.parameter.rpartition(".")[0] for m in group.members if m.kind == "out"}
     return sum(getattr(model.get_submodule(name), "groups", 1) == 1 for name in made_by)

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from results import SweepPoint
 from results.record import Candidate
-from results.training import SWEEP, TrainingRecord, TrainingSpec
+from results.training import SWEEP, TrainingSpec
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.policies.seeds import trial_seed
@@ -23,12 +23,7 @@ from spaces.errors import ModelError
 
 
 class Sweep:
-    """The plan of the sweep: every rate at every budget.
-
-    >>> points = carry_out(Sweep(budgets, (0.01, 0.003), epochs=4, evaluator), trainer, keep, tick)
-    >>> [point.lr for point in points if point.chosen]
-    [0.01]
-    """
+    """The plan of the sweep: every rate at every budget."""
 
     purpose = SWEEP
 
@@ -38,10 +33,12 @@ class Sweep:
         self._budgets, self._rates, self._epochs = budgets, rates, epochs
         self._evaluator = evaluator
 
-    @property
+    @cached_property
     def jobs(self) -> list[TrainingJob]:
-        """One for every rate at every budget."""
-        return list(self._jobs.values())
+        seed = trial_seed(self._evaluator.config.policies.seed, 0)
+        specs = [TrainingSpec(rate, self._epochs) for rate in self._rates]
+        uniform = [Candidate(self._evaluator.space.uniform(b)) for b in self._budgets]
+        return [TrainingJob(c, spec, seed, tested=False) for c in uniform for spec in specs]
 
     def rows(self, known: Known) -> list[SweepPoint]:
         """A point for every job that is done; once all are, one at each budget is chosen.
@@ -49,25 +46,18 @@ class Sweep:
         Raises:
             ModelError: all are done, and at some budget every one failed.
         """
-        trained = {key: known(job) for key, job in self._jobs.items()}
-        points = [_point(*key, r) for key, r in trained.items() if r is not None]
-        if len(points) < len(trained):
+        budgets = [str(budget) for budget in self._budgets for _ in self._rates]
+        trained = ((b, known(job)) for b, job in zip(budgets, self.jobs, strict=True))
+        points = [
+            SweepPoint(b, r.spec.lr, r.spec.epochs, r.seed, r.val_accuracy, reason=r.reason)
+            for b, r in trained
+            if r is not None
+        ]
+        if len(points) < len(budgets):
             return points
         usual = self._evaluator.specs.usual_rate(scratch=False)
-        best = {str(budget): best_rate(points, str(budget), usual) for budget in self._budgets}
+        best = {budget: best_rate(points, budget, usual) for budget in budgets}
         return [replace(point, chosen=point.lr == best[point.budget]) for point in points]
-
-    @cached_property
-    def _jobs(self) -> dict[tuple[str, float], TrainingJob]:
-        seed = trial_seed(self._evaluator.config.policies.seed, 0)
-        uniform = {budget: self._evaluator.space.uniform(budget) for budget in self._budgets}
-        return {
-            (str(budget), rate): TrainingJob(
-                Candidate(uniform[budget]), TrainingSpec(rate, self._epochs), seed, tested=False
-            )
-            for budget in self._budgets
-            for rate in self._rates
-        }
 
 
 def best_rate(points: Sequence[SweepPoint], budget: str, usual: float) -> float:
@@ -86,8 +76,3 @@ def best_rate(points: Sequence[SweepPoint], budget: str, usual: float) -> float:
     best = max(p.val_accuracy for p in measured)
     equals = [p.lr for p in measured if p.val_accuracy == best]
     return min(equals, key=lambda rate: (abs(math.log(rate / usual)), rate))
-
-
-def _point(budget: str, rate: float, record: TrainingRecord) -> SweepPoint:
-    accuracy, epochs = record.val_accuracy, record.spec.epochs
-    return SweepPoint(budget, rate, epochs, record.seed, accuracy, reason=record.reason)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from results.record import TrialRecord
-    from search.evaluation.evaluator import Evaluator, TrainingJob, TrainingResult
-    from search.study.peers import OpenStudy
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob, TrainingResult
+from search.study.peers import OpenStudy, Watch
 
 
 class Engine(Protocol):
-    """Runs the trials of a study, then the final trainings.
-
-    >>> with open_engine(config) as engine:
-    ...     engine.run(opened, evaluator, 48, watch)
-    ...     for job, result in engine.train(evaluator, jobs): ...
+    """Runs the trials of a study, then trainings to the end; see ``opening.open_engine``.
 
     Attributes:
         at_once: how many trials run at the same time.
@@ -29,25 +24,18 @@ class Engine(Protocol):
     @property
     def threads(self) -> int: ...
 
-    def run(
-        self,
-        opened: OpenStudy,
-        evaluator: Evaluator,
-        trials: int,
-        watch: Callable[[TrialRecord], None],
-    ) -> None:
+    def run(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
         """Run trials until the study has ``trials``, failed ones included.
 
-        An engine asks the study for policies, has ``evaluator`` measure one rung of one policy at a
-        time wherever it likes, and stores the record after every rung; ``evaluator.rule`` decides
-        about promotion. A trial that fails is recorded and the search goes on. On a study that was
-        cut short it continues the running trials, under their numbers, from the rungs they had
-        reached; on a finished one it does nothing.
+        An engine asks a ``Ledger`` for the next trial, has ``evaluator`` measure one rung at a time
+        wherever it likes, and gives the ledger the result. On a study that was cut short it
+        continues the running trials, under their numbers, from the rungs they had reached; on a
+        finished one it does nothing.
 
         Args:
             opened: the study, with a ``BudgetSampler`` and the starts enqueued.
-            evaluator: measures a rung; picklable.
-            watch: called in this process with every record as it is stored.
+            evaluator: can be pickled.
+            watch: called in this process.
 
         Raises:
             SearchStopped: three trials in a row failed in the same way.

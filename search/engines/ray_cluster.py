@@ -25,9 +25,6 @@ ANSWER_SECONDS = 8.0
 
 PACKAGES = ("spaces", "prune_ops", "results", "search")
 
-_QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-_ALONE: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-
 # A local cluster asks its processes for a token. Ray would write one into the home directory, where
 # it breaks clusters that are started later.
 _TOKEN = secrets.token_hex(32)
@@ -65,15 +62,11 @@ class Demand:
 def connected(address: str | None, modules: tuple[str, ...] = ()) -> Iterator[None]:
     """Connect to the cluster at ``address``, or start Ray on this machine, for the block.
 
-    >>> with connected("10.0.0.1:6379"):
-    ...     ray.cluster_resources()
-
     Our packages and the user's ``modules`` are sent to every node. A process that is connected
     already, as one that ``ray job submit`` started may be, stays so.
 
     Args:
-        address: ``auto``, ``HOST:PORT``, or None: ``RAY_ADDRESS`` if that is set, else Ray on
-            this machine for as long as the block lasts.
+        address: ``auto``, ``HOST:PORT``, or None: ``RAY_ADDRESS`` if set, else this machine.
 
     Raises:
         UserError: nothing answers within some ten seconds, or another Ray or Python runs there.
@@ -84,8 +77,9 @@ def connected(address: str | None, modules: tuple[str, ...] = ()) -> Iterator[No
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     if where not in ("auto", "local"):
         _check_answers(where)
-    options = _QUIET | (_ALONE if where == "local" else {})
+    options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if where == "local":
+        options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         os.environ.setdefault("RAY_AUTH_TOKEN", _TOKEN)
     try:
         ray.init(where, runtime_env=_code(modules), **options)
@@ -142,7 +136,6 @@ def _plainly(where: str, error: Exception) -> str:
 
 
 def _versions_in(text: str) -> str:
-    """The two lists of versions in Ray's message."""
     versions = text.partition("The cluster was started with:")[2]
     cluster, _, own = versions.partition("This process")
     own = own.partition("with:")[2] or own
@@ -152,7 +145,6 @@ def _versions_in(text: str) -> str:
 
 
 def _code(modules: tuple[str, ...]) -> dict[str, Any]:
-    """A runtime environment with our code and the user's."""
     folders = [_path_of(name) for name in (*PACKAGES, *modules)]
     return {
         "py_modules": list(dict.fromkeys(str(folder) for folder in folders if folder)),
@@ -186,11 +178,10 @@ def check_room(demand: Demand) -> int:
     room = sum(demand.fitting(node["Resources"]) for node in nodes())
     if room:
         return room
-    largest = [max(node["Resources"].get(name, 0.0) for node in nodes()) for name in ("CPU", "GPU")]
+    most = (max(node["Resources"].get(name, 0.0) for node in nodes()) for name in ("CPU", "GPU"))
     raise UserError(
         f"a trial takes {demand}, but no node of the cluster has that: the most on one node are "
-        f"{largest[0]:g} CPU and {largest[1]:g} GPU; lower --cpus-per-trial or --gpus-per-trial, "
-        "or add such a node first"
+        f"{Demand(*most)}; lower --cpus-per-trial or --gpus-per-trial, or add such a node first"
     )
 
 
@@ -215,18 +206,18 @@ def check_nodes(demand: Demand, check: Callable[..., str], *arguments: Any) -> N
 
 def _complaint(answer: ray.ObjectRef) -> str:
     try:
-        complaint: str = ray.get(answer)
+        return ray.get(answer)
     except (NodeDiedError, TaskUnschedulableError):
         return ""  # what has left the cluster runs no trials
     except RayError as error:
         return f"a first task failed with {str(error).strip().splitlines()[-1]}"
-    return complaint
 
 
 def versions() -> dict[str, str]:
     """The versions that must be the same on every node."""
+    python = ".".join(platform.python_version_tuple()[:2])
     release = torch.__version__.partition("+")[0]  # builds for CPU and CUDA may mix
-    return {"Ray": ray.__version__, "Python": _minor(platform.python_version()), "torch": release}
+    return {"Ray": ray.__version__, "Python": python, "torch": release}
 
 
 def other_versions(here: Mapping[str, str]) -> str:
@@ -237,10 +228,6 @@ def other_versions(here: Mapping[str, str]) -> str:
         if version != here[name]
     ]
     return f"{'; '.join(differing)}; install the same versions" if differing else ""
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
 
 
 def this_node() -> NodeAffinitySchedulingStrategy:

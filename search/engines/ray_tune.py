@@ -33,7 +33,7 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import Failure, RungResult, TrainingJob, TrainingResult
 from search.policies.sampler import parameters
 from search.study.ledger import Ledger
-from search.study.peers import OpenStudy
+from search.study.peers import OpenStudy, Watch
 
 T = TypeVar("T")
 
@@ -67,15 +67,11 @@ def ray_tune(config: SearchConfig) -> Iterator[RayTune]:
 
 
 def _own_modules(task: TaskConfig) -> tuple[str, ...]:
-    """The modules that hold the user's own model and data.
-
-    Raises:
-        UserError: there is no such module, or no such function in it.
-    """
+    """The modules that hold the user's own model and data."""
     specs = [task.model] + [task.data] * (task.data.partition(":")[0] not in data.SOURCES)
     own = [spec for spec in specs if ":" in spec]
     for spec in own:
-        resolve(spec)  # finds those of the working directory too
+        resolve(spec)  # finds those of the working directory too, and refuses what is not there
     return tuple(spec.partition(":")[0] for spec in own)
 
 
@@ -89,9 +85,6 @@ def _gpus(config: SearchConfig) -> float:
 
 class RayTune:
     """Runs trials on the Ray that this process is connected to; see ``search.engines.Engine``.
-
-    >>> with ray_tune(config) as engine:
-    ...     engine.run(opened, evaluator, 48, watch)
 
     A trial is one of Tune's trials, a rung one of its steps, and an actor is reused for the next
     trial. Optuna's study stays with the driver, which alone writes to it. The evaluator travels
@@ -114,22 +107,10 @@ class RayTune:
 
     @property
     def threads(self) -> int:
-        """One for each CPU of a trial."""
         return max(1, int(self._demand.cpus))
 
-    def run(
-        self,
-        opened: OpenStudy,
-        evaluator: Evaluator,
-        trials: int,
-        watch: Callable[[TrialRecord], None],
-    ) -> None:
-        """As ``Engine.run``.
-
-        Raises:
-            SearchStopped: three trials in a row failed in the same way.
-            UserError: some node cannot read the data.
-        """
+    def run(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
+        """As ``Engine.run``; refuses a node that cannot read the data."""
         driver = _Driver(Ledger(opened, evaluator, trials, watch), evaluator)
         with (
             ray_worker.sent(evaluator) as sent,
@@ -159,7 +140,7 @@ class RayTune:
                     storage_path=folder,
                     failure_config=tune.FailureConfig(max_failures=RESTARTS),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    stop=_Stop(driver),
+                    stop=driver,
                     verbose=0,
                 ),
             ).fit()
@@ -187,10 +168,10 @@ class RayTune:
                     ray.cancel(task, force=True)
 
 
-class _Driver:
+class _Driver(tune.Stopper):
     """The driver's side of Tune: the ledger, and the record of each of Tune's trials.
 
-    Errors are kept for ``run`` to raise: Tune would wrap them into its own.
+    Errors are kept for ``run`` to raise, as Tune would wrap them into its own, and stop everything.
     """
 
     def __init__(self, ledger: Ledger, evaluator: Evaluator) -> None:
@@ -209,7 +190,6 @@ class _Driver:
         return None if record is None else {"record": record.to_json()}
 
     def begun(self, trial: TuneTrial) -> None:
-        """Tune has added the trial."""
         self._trials[trial.trial_id] = trial
 
     def measured(self, trial: TuneTrial, result: RungResult, where: str) -> str:
@@ -236,7 +216,10 @@ class _Driver:
             result = RungResult(next_rung(record), 0.0, failure=failure)
             self._guarded(lambda: self._ledger.add(record, result))
 
-    def over(self) -> bool:
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
         """Whether an error ends the search now; actors are killed, as Tune would wait for them."""
         if self.error is None:
             return False
@@ -310,31 +293,16 @@ class _Rule(FIFOScheduler):
         return self._driver.measured(trial, measured, where)
 
 
-class _Stop(tune.Stopper):
-    """Stops everything once the driver has an error."""
-
-    def __init__(self, driver: _Driver) -> None:
-        self._driver = driver
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return self._driver.over()
-
-
 def _fetched(done: ray.ObjectRef) -> TrainingResult:
     try:
-        result: TrainingResult = ray.get(done)
+        return ray.get(done)
     except RayError as error:
         return TrainingResult(0.0, failure=_death_reason(error))
-    return result
 
 
 def _last_error(trial: TuneTrial) -> Exception | None:
     with suppress(OSError, TypeError):  # no file, or no name of one
-        error: Exception = ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-        return error
+        return ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
     return None
 
 
@@ -372,13 +340,11 @@ def _environment(at_once: int) -> Iterator[None]:
     results; with one, Tune's own for samplers, a thousand workers take hours to start.
     """
     switches = _ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(max(1, at_once // 4))}
-    before = {name: os.environ.get(name) for name in switches}
+    before = {name: os.environ[name] for name in switches.keys() & os.environ.keys()}
     os.environ.update(switches)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in switches:
+            del os.environ[name]
+        os.environ.update(before)

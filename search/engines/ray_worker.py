@@ -12,7 +12,7 @@ import torch
 from ray import tune
 from ray.exceptions import RayError
 
-from results.record import Candidate, TrialRecord
+from results.record import TrialRecord
 from results.rules import next_rung
 from search.engines import ray_cluster
 from search.evaluation.evaluator import Evaluator
@@ -39,8 +39,7 @@ class RungActor(tune.Trainable):
         record, rung = self._record, self._rung
         print(f"trial {record.number} begins rung {rung}: {record.policy.to_json()}", flush=True)
         self._rung += 1
-        candidate = Candidate(record.policy, record.criterion)
-        return {"result": self._evaluator.evaluate_rung(candidate, rung, record.seed)}
+        return {"result": self._evaluator.evaluate_rung(record.candidate, rung, record.seed)}
 
 
 def train_final(
@@ -87,8 +86,7 @@ class _Remote(Checkpoints):
 
     def load(self, key: str) -> State | None:
         with suppress(RayError):  # the training then starts again
-            state: State | None = ray.get(self._keeper.load.remote(key))
-            return state
+            return ray.get(self._keeper.load.remote(key))
         return None
 
     def save(self, key: str, state: State) -> None:

@@ -1,4 +1,7 @@
-"""Worker processes, which may die: the job of one that did has failed, and a new one starts."""
+"""Where the local engine does its jobs: in this process, or in workers of its own, which may die.
+
+A job is a trial whose next rung is to be measured, or a network to be trained to the end.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +11,90 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from typing import Any, Generic
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 
-from search.engines.worker_pool import Job, JobRunner, Result, WorkerPool
 from search.evaluation.jobs import Failure
 
 DIED = "worker died"
 """The kind of failure of a job whose worker died."""
 
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
-class Processes(WorkerPool[Job, Result]):
-    """Worker processes with one torch thread each, and one pipe each, so that it is known which
-    job a death ends.
 
-    >>> with Processes(2, RungWork(evaluator)) as pool:
-    ...     pool.begin(record)
-    ...     record, result = pool.finished()
+class Pool(Generic[Job, Result]):
+    """Takes jobs and hands back their results; this one has a single worker, this process.
+
+    >>> with Pool(evaluator.train_final) as pool:
+    ...     for job, result in pool.results(lambda: next(jobs, None)): ...
+
+    Args:
+        run: does a job. It never raises: what goes wrong is part of the result.
     """
 
-    def __init__(self, workers: int, runner: JobRunner[Job, Result]) -> None:
+    def __init__(self, run: Callable[[Job], Result]) -> None:
+        self._run = run
+        self._jobs: list[Job] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether another job can begin."""
+        return not self._jobs
+
+    @property
+    def busy(self) -> bool:
+        """Whether the result of some job is still to come."""
+        return bool(self._jobs)
+
+    def begin(self, job: Job) -> None:
+        """Give the job to an idle worker."""
+        self._jobs.append(job)
+
+    def finished(self) -> tuple[Job, Result]:
+        """Wait for the next job that is done."""
+        job = self._jobs.pop()
+        return job, self._run(job)
+
+    def results(self, following: Callable[[], Job | None]) -> Iterator[tuple[Job, Result]]:
+        """The jobs as they are done, until there is no ``following`` one and none is under way."""
+        while True:
+            while self.idle and (job := following()) is not None:
+                self.begin(job)
+            if not self.busy:
+                return
+            yield self.finished()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop all workers, whatever they do."""
+
+
+class Processes(Pool[Job, Result]):
+    """Worker processes with one torch thread each, and one pipe each, so that it is known which
+    job a death ends. That job has failed, and a new worker takes the place of the dead one.
+
+    Args:
+        run: can be pickled; each worker receives it once.
+        failed: the result of a job whose worker died, from the reason and the seconds it took.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        run: Callable[[Job], Result],
+        failed: Callable[[Job, Failure, float], Result],
+    ) -> None:
         # Plain pickle copies the tensors. torch's own would share them through /dev/shm, which
         # containers keep at 64 MB.
-        self._runner, self._payload = runner, pickle.dumps(runner)
+        self._payload, self._failed = pickle.dumps(run), failed
         self._workers = [_Worker[Job, Result](self._payload) for _ in range(workers)]
 
     @property
@@ -55,7 +114,8 @@ class Processes(WorkerPool[Job, Result]):
         worker = next(worker for worker in working if worker.pipe in ready)
         job, result = worker.finish()
         if result is None:
-            result = self._runner.failed(job, worker.death_reason(), worker.seconds)
+            seconds = time.perf_counter() - worker.since
+            result = self._failed(job, worker.death_reason(), seconds)
             self._workers[self._workers.index(worker)] = _Worker(self._payload)
         return job, result
 
@@ -77,19 +137,14 @@ class _Worker(Generic[Job, Result]):
         child_end.close()  # so that its death ends the pipe
         self._payload: list[bytes] = [payload]
         self._jobs: list[Job] = []
-        self._since = 0.0
+        self.since = 0.0  # when its last job began
 
     @property
     def idle(self) -> bool:
         return not self._jobs
 
-    @property
-    def seconds(self) -> float:
-        """Since its last job began."""
-        return time.perf_counter() - self._since
-
     def begin(self, job: Job) -> None:
-        self._jobs, self._since = [job], time.perf_counter()
+        self._jobs, self.since = [job], time.perf_counter()
         with suppress(OSError):  # the worker is dead; finish() will say so
             # Sent now, not given to Process: that would wait for ever if the process were killed
             # before it has read it.
@@ -142,9 +197,9 @@ def _serve(pipe: Connection) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     with suppress(EOFError, OSError):
-        runner: JobRunner[Any, Any] = _received(pipe)
+        run = _received(pipe)
         while True:
-            _send(pipe, runner.run(_received(pipe)))
+            _send(pipe, run(_received(pipe)))
 
 
 def _die_with_parent() -> None:

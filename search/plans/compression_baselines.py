@@ -16,7 +16,7 @@ from results.record import Candidate
 from results.training import BASELINES, TrainingRecord
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
-from search.training.trainer import Known, failed, succeeded
+from search.training.trainer import Known, failed, successes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,10 @@ class CompressionBaselines:
     purpose = BASELINES
 
     def __init__(self, finals: Sequence[FinalRecord], evaluator: Evaluator) -> None:
-        self._evaluator = evaluator
+        self._evaluator, self._seeds = evaluator, evaluator.config.final_seeds
         self._impossible: list[str] = []
         self._entries = list(self._ordered(finals))
+        self._baselines = [entry for entry in self._entries if isinstance(entry, Baseline)]
 
     @cached_property
     def jobs(self) -> list[TrainingJob]:
@@ -57,10 +58,13 @@ class CompressionBaselines:
         return [self._job(b, seed) for seed in self._seeds for b in self._baselines]
 
     def rows(self, known: Known) -> list[CompressionBaseline]:
-        """Ordered by network and seed."""
         rows: list[CompressionBaseline] = []
         for entry in self._entries:
-            rows += self._trained(entry, known) if isinstance(entry, Baseline) else entry
+            if isinstance(entry, Baseline):
+                trained = successes((self._job(entry, seed) for seed in self._seeds), known)
+                rows += [_row(entry, record) for record in trained]
+            else:
+                rows += entry
         return rows
 
     def failures(self, known: Known) -> list[str]:
@@ -68,14 +72,6 @@ class CompressionBaselines:
         pairs = [(b, seed) for b in self._baselines for seed in self._seeds]
         lines = [line for b, seed in pairs for line in failed(b.name, known(self._job(b, seed)))]
         return [*self._impossible, *lines]
-
-    @property
-    def _baselines(self) -> list[Baseline]:
-        return [entry for entry in self._entries if isinstance(entry, Baseline)]
-
-    @property
-    def _seeds(self) -> list[int]:
-        return self._evaluator.config.final_seeds
 
     def _ordered(
         self, finals: Iterable[FinalRecord]
@@ -135,12 +131,6 @@ class CompressionBaselines:
         usual = self._evaluator.specs.finetuning()
         spec = replace(usual, way=baseline.way, zeros=baseline.zeros)
         return TrainingJob(Candidate(self._evaluator.space.full), spec, seed)
-
-    def _trained(self, baseline: Baseline, known: Known) -> Iterator[CompressionBaseline]:
-        for seed in self._seeds:
-            record = known(self._job(baseline, seed))
-            if record is not None and succeeded(record):
-                yield _row(baseline, record)
 
 
 def expected(evaluator: Evaluator) -> list[TrainingJob]:

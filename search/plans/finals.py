@@ -14,12 +14,12 @@ import prune_ops
 from results import FinalRecord, TrialRecord, trial_front
 from results.pareto import finished
 from results.record import Candidate
-from results.training import FINALS
+from results.training import FINALS, TrainingRecord
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
 from search.training.layerwise import layer_flops, stages
 from search.training.loop import evaluate
-from search.training.trainer import Known, Weights, failed, succeeded
+from search.training.trainer import Known, Weights, failed, successes
 from spaces import Budget, Policy
 from spaces.state import set_state
 
@@ -83,10 +83,6 @@ def _best_criterion(policy: Policy, records: Sequence[TrialRecord]) -> str | Non
 class Finals:
     """The plan of the finals; the first row is the baseline's.
 
-    >>> finals = Finals(contenders, evaluator)
-    >>> carry_out(finals, trainer, keep, tick, SavedNetworks(finals, folder / "models"))
-    [FinalRecord(name='baseline', ...), FinalRecord(name='trial 12', ...), ...]
-
     Args:
         contenders: in the order of the rows.
         baseline: the record of the unpruned network, if it was tested before.
@@ -113,15 +109,15 @@ class Finals:
         spec = self.evaluator.specs.final(finalist.candidate.policy)
         return TrainingJob(finalist.candidate, spec, seed, returns_weights=True)
 
-    def seeds(self, finalist: Finalist, known: Known) -> list[int]:
-        """The seeds it was trained with, in the config's order."""
+    def trained(self, finalist: Finalist, known: Known) -> list[TrainingRecord]:
+        """Its trainings that succeeded, by seed in the config's order."""
         seeds = self.evaluator.config.final_seeds
-        return [seed for seed in seeds if succeeded(known(self.job(finalist, seed)))]
+        return successes((self.job(finalist, seed) for seed in seeds), known)
 
     def rows(self, known: Known) -> list[FinalRecord]:
         """The baseline, then every finalist that was trained with some seed."""
-        trained = [self._row(f, known) for f in self.contenders if self.seeds(f, known)]
-        return [self._baseline, *trained]
+        pairs = [(finalist, self.trained(finalist, known)) for finalist in self.contenders]
+        return [self._baseline, *(self._row(f, trained) for f, trained in pairs if trained)]
 
     def failures(self, known: Known) -> Iterator[str]:
         """One line for every finalist that could not be trained with some seed."""
@@ -129,11 +125,9 @@ class Finals:
             for finalist in self.contenders:
                 yield from failed(finalist.name, known(self.job(finalist, seed)))
 
-    def _row(self, finalist: Finalist, known: Known) -> FinalRecord:
+    def _row(self, finalist: Finalist, trained: Sequence[TrainingRecord]) -> FinalRecord:
         space, policy = self.evaluator.space, finalist.candidate.policy
-        jobs = [self.job(finalist, seed) for seed in self.seeds(finalist, known)]
-        trained = [record for job in jobs if (record := known(job)) is not None]
-        spec, flops = jobs[0].spec, space.flops(policy)
+        spec, flops = trained[0].spec, space.flops(policy)
         return FinalRecord(
             name=finalist.name,
             role="uniform" if finalist.number is None else "searched",
@@ -192,7 +186,7 @@ class SavedNetworks(Weights):
     def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
         """Save the network if no earlier seed of it was trained."""
         for finalist in self._searched(job):
-            if job.seed == self._finals.seeds(finalist, known)[0]:
+            if job.seed == self._finals.trained(finalist, known)[0].seed:
                 self._save(finalist, job, result)
 
     def _save(self, finalist: Finalist, job: TrainingJob, result: TrainingResult) -> None:
@@ -209,16 +203,11 @@ class SavedNetworks(Weights):
         prune_ops.save(folder, network, candidate.policy, about, evaluator.task.example)
 
     def _searched(self, job: TrainingJob) -> list[Finalist]:
-        return [
-            finalist
-            for finalist in self._finals.contenders
-            if finalist.number is not None and finalist.candidate == job.candidate
-        ]
+        searched = [f for f in self._finals.contenders if f.number is not None]
+        return [f for f in searched if f.candidate == job.candidate]
 
 
 def expected(evaluator: Evaluator, budgets: Sequence[Budget]) -> list[TrainingJob]:
     """About the jobs there will be, as known before the search: all with uniform widths."""
-    policy = evaluator.space.uniform(budgets[0])
-    spec = evaluator.specs.final(policy)
-    seeds = evaluator.config.final_seeds
-    return [TrainingJob(Candidate(policy), spec, seed) for seed in seeds] * EXPECTED * len(budgets)
+    uniform = Finalist("uniform", Candidate(evaluator.space.uniform(budgets[0])), budgets[0])
+    return Finals([uniform] * EXPECTED * len(budgets), evaluator).jobs

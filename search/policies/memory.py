@@ -30,18 +30,13 @@ BEST = 128
 class TrialWindow:
     """All finished trials: which policies they tried, which are the best, which the latest.
 
-    >>> window = TrialWindow([group.name for group in space.groups])  # and "criterion", if searched
-    >>> window.update(trials := study.get_trials(deepcopy=False))
-    >>> window.contains(space.uniform(0.5)), len(window.shown(trials))
-    (True, 512)
-
     Up to ``SHOWN`` finished trials, all are shown. Beyond: the ``BEST`` by front rank, the latest
     complete ones (128 to 255, which have not yet competed for a place among the best), and the
     latest of any kind until there are ``SHOWN``. Running trials are always shown.
 
-    An update takes time for new trials only, yet what is shown depends on the trials alone and not
-    on when this process saw them: trials count in the order in which they ended, and one that
-    appears after its turn has passed starts the count again.
+    An update takes time for new trials only, yet what is shown depends on the trials alone: they
+    count in the order in which they ended, and one that appears after its turn has passed starts
+    the count again.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -111,24 +106,17 @@ class TrialWindow:
 
 
 def best(trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
-    """The ``count`` best complete trials by front rank; a front that is too long is thinned evenly.
-
-    >>> [t.values for t in best(trials, 2)]
-    [[0.93, 61e6], [0.91, 48e6]]
-    """
+    """The ``count`` best complete trials by front rank; a front too long is thinned evenly."""
     remaining: list[FrozenTrial] = list(trials)
     chosen: list[FrozenTrial] = []
-    while len(chosen) < count and (front := _front(remaining)):
+    while len(chosen) < count and remaining:
+        points = [(t.values[1], t.values[0]) for t in remaining]
+        front = [remaining[i] for i in pareto.front(points)]
         picks = np.linspace(0, len(front) - 1, min(len(front), count - len(chosen)))
         chosen += [front[i] for i in picks.round().astype(int)]
         on_front = {t.number for t in front}
         remaining = [t for t in remaining if t.number not in on_front]
     return chosen
-
-
-def _front(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    points = [(t.values[1], t.values[0]) for t in trials]
-    return [trials[i] for i in pareto.front(points)]
 
 
 def _order(trial: FrozenTrial) -> tuple[datetime, int]:
@@ -137,8 +125,6 @@ def _order(trial: FrozenTrial) -> tuple[datetime, int]:
 
 class StudyWindow(StudyView):
     """A study of which a sampler sees some trials only; everything else is the study's own.
-
-    >>> inner.sample_relative(StudyWindow(study, trials, window.shown(trials)), trial, space)
 
     A sampler that asks for trials by state wants observations and gets the shown ones. One that
     asks for all looks some up, as evolutionary samplers do with parents, and gets all.

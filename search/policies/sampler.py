@@ -1,9 +1,4 @@
-"""BudgetSampler: an Optuna sampler that makes any other propose policies within the budget only.
-
-The inner sampler proposes widths, the space projects them onto the trial's budget, and Optuna
-stores the result under the groups' names: every policy that is measured meets its budget. Where
-the criterion is searched too, it is one more parameter.
-"""
+"""BudgetSampler: an Optuna sampler that makes any other propose policies within the budget only."""
 
 from __future__ import annotations
 
@@ -11,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -24,7 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from results.optuna_private import storage_of, trial_id_of
 from search.policies.memory import StudyWindow, TrialWindow
 from search.policies.seeds import trial_seed
-from spaces import Budget, ChannelGroup, Policy
+from spaces import Budget, Policy, Space
 from spaces.errors import ModelError, unknown
 
 CRITERION = "criterion"
@@ -40,21 +35,12 @@ def drawn(study: Study, trial: Trial | FrozenTrial) -> bool:
     return bool(about.get("drawn"))
 
 
-class Lattice(Protocol):
-    """The part of ``spaces.Space`` that the sampler uses."""
-
-    @property
-    def groups(self) -> Sequence[ChannelGroup]: ...
-
-    def project(self, proposal: Policy, budget: Budget, /) -> Policy: ...
-
-
-def distributions(space: Lattice) -> dict[str, IntDistribution]:
+def distributions(space: Space) -> dict[str, IntDistribution]:
     """The widths as Optuna parameters: an integer for each group, under the group's name."""
     return {g.name: IntDistribution(g.choices[0], g.choices[-1]) for g in space.groups}
 
 
-def parameters(space: Lattice, criteria: Sequence[str]) -> dict[str, BaseDistribution]:
+def parameters(space: Space, criteria: Sequence[str]) -> dict[str, BaseDistribution]:
     """The whole search space: the widths and, if any criteria are given, one of them.
 
     Raises:
@@ -72,7 +58,7 @@ def parameters(space: Lattice, criteria: Sequence[str]) -> dict[str, BaseDistrib
 
 
 class BudgetSampler(BaseSampler):
-    """Widths from ``inner``, projected onto the trial's budget.
+    """Widths from ``inner``, projected onto the trial's budget, and the criterion if searched.
 
     >>> sampler = BudgetSampler(make("tpe", Plan(seed=0, trials=48)), space, budgets, seed=0)
     >>> study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
@@ -85,12 +71,13 @@ class BudgetSampler(BaseSampler):
     fallback would sample each group by itself and miss the budget. A proposal that was tried
     before is replaced by such a draw, because projection maps many proposals onto one policy.
     The proposal is stored with the trial, so a trial that was killed gets the same widths again.
-    The inner sampler sees a bounded part of a long study (``search.policies.memory``), so that a
+    The inner sampler is built anew for every trial: a proposal depends on the study alone and not
+    on how many this process has made before, so a resumed run proposes what the uninterrupted one
+    would have. It sees a bounded part of a long study (``search.policies.memory``), so that a
     proposal costs the same after 10,000 trials as after 500.
 
     Args:
-        inner: any Optuna sampler that handles two objectives.
-        space: the groups and ``project``.
+        inner: builds the Optuna sampler of a trial, which must handle two objectives.
         budgets: parsed and reachable.
         seed: of the draws made here.
         criteria: those that are searched along with the widths, if any.
@@ -98,18 +85,16 @@ class BudgetSampler(BaseSampler):
 
     def __init__(
         self,
-        inner: BaseSampler,
-        space: Lattice,
+        inner: Callable[[int], BaseSampler],
+        space: Space,
         budgets: Sequence[Budget],
         *,
         seed: int,
         criteria: Sequence[str] = (),
     ) -> None:
-        self._inner = inner
-        self._space = space
-        self._budgets = tuple(budgets)
-        self._seed = seed
-        self._criteria = tuple(criteria)
+        self._build, self._inner = inner, inner(0)
+        self._space, self._budgets = space, tuple(budgets)
+        self._seed, self._criteria = seed, tuple(criteria)
         self._distributions: dict[str, BaseDistribution] = parameters(space, criteria)
         self._windows: dict[str, TrialWindow] = {}
 
@@ -117,25 +102,14 @@ class BudgetSampler(BaseSampler):
         # The windows follow from the study; a copy need not carry its trials.
         return self.__dict__ | {"_windows": {}}
 
-    def budget(self, number: int) -> Budget:
-        """The budget of a sampled trial."""
-        return self._budgets[number % len(self._budgets)]
-
     def infer_relative_search_space(
-        self,
-        study: Study,  # noqa: ARG002
-        trial: FrozenTrial,  # noqa: ARG002
+        self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """All groups, and the criterion: they are proposed together."""
         return self._distributions
 
     def sample_relative(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],  # noqa: ARG002
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """A policy on the lattice, at or under the trial's budget."""
         attrs = trial.system_attrs
         if _ATTR not in attrs:
             params, drawn = self._propose(study, trial)
@@ -168,71 +142,24 @@ class BudgetSampler(BaseSampler):
         if self._criteria:
             drawn[CRITERION] = self._criteria[rng.integers(len(self._criteria))]
         whole = drawn | dict(proposal)
-        widths = Policy({g.name: int(whole[g.name]) for g in self._space.groups})
-        projected = self._space.project(widths, self.budget(number))
-        return {**projected} | {name: whole[name] for name in whole if name == CRITERION}
+        criterion = {CRITERION: whole.pop(CRITERION)} if self._criteria else {}
+        widths = Policy({name: int(width) for name, width in whole.items()})
+        budget = self._budgets[number % len(self._budgets)]
+        return {**self._space.project(widths, budget), **criterion}
 
     def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        """A parameter that is no group, from the inner sampler."""
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+        return self._inner.sample_independent(study, trial, name, distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Passed on."""
+        self._inner = self._build(trial.number)
         self._inner.before_trial(study, trial)
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Passed on."""
         self._inner.after_trial(study, trial, state, values)
-
-    def reseed_rng(self) -> None:
-        """Passed on; the draws of this sampler depend on the trial's number alone."""
-        self._inner.reseed_rng()
-
-
-class Anew(BaseSampler):
-    """A sampler built anew for every trial, from the trial's number.
-
-    >>> Anew(lambda number: RandomSampler(seed=number))
-
-    A proposal then depends on the study alone and not on how many this process has made before: a
-    resumed run proposes what the uninterrupted one would have.
-    """
-
-    def __init__(self, build: Callable[[int], BaseSampler]) -> None:
-        self._build = build
-        self._current = build(0)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._current = self._build(trial.number)
-        self._current.before_trial(study, trial)
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return self._current.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._current.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
-    ) -> Any:
-        return self._current.sample_independent(study, trial, name, distribution)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        self._current.after_trial(study, trial, state, values)
 
 
 @dataclass(frozen=True)
@@ -279,17 +206,15 @@ SAMPLERS: dict[str, Callable[[Plan, int], BaseSampler]] = {
 }
 
 
-def make(name: str, plan: Plan) -> BaseSampler:
-    """The Optuna sampler of that name, as ``BudgetSampler`` takes it.
-
-    >>> make("tpe", Plan(seed=0, trials=48))
+def make(name: str, plan: Plan) -> Callable[[int], BaseSampler]:
+    """Builds the Optuna sampler of that name for a trial, as ``BudgetSampler`` takes it.
 
     Raises:
         UserError: no such sampler; the nearest name is given.
     """
     if name not in SAMPLERS:
         raise unknown("sampler", name, SAMPLERS)
-    return Anew(partial(_built, name, plan))
+    return partial(_built, name, plan)
 
 
 def _built(name: str, plan: Plan, number: int) -> BaseSampler:

@@ -1,11 +1,11 @@
 """The policies every search tries first: what a person would try without a search.
 
-Uniform widths, a global ranking of all channels for every criterion, and the widths that
-sensitivities set. Whatever a search finds has to beat them, and a sampler learns from them.
+Whatever a search finds has to beat them, and a sampler learns from them.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,9 +56,8 @@ def starts(
     >>> [start.origin for start in starts(space, scores, [Budget.parse("0.5")])]
     ['uniform', 'l1', 'second_order']
 
-    A criterion gives the policy that keeps the best channels of the whole network. Scores in one
-    unit (``criterion.comparable``) are ranked as they are; others are divided by their group's mean
-    first, because raw norms are not comparable across layers. A sensitivity sets widths by itself.
+    A criterion gives the policy that keeps the best channels of the whole network; a sensitivity
+    sets widths by itself.
 
     Args:
         criteria: those that are searched, if any. Uniform widths are then tried under each of
@@ -100,19 +99,21 @@ def _policy(name: str, space: Space, scores: Scores, budget: Budget) -> Policy:
 
 
 def global_ranking(space: Space, scores: Scores, budget: Budget, criterion: str) -> Policy:
-    """The policy that keeps every channel above the lowest threshold that meets the budget."""
+    """The policy that keeps every channel above the lowest threshold that meets the budget.
+
+    Scores in one unit (``criterion.comparable``) are ranked as they are; others are divided by
+    their group's mean first, because raw norms are not comparable across layers.
+    """
     scores = scores if CRITERIA[criterion].comparable else normalised(scores)
     ranked = {name: values.double().numpy() for name, values in scores.items()}
     thresholds = np.unique(np.concatenate([ranked[g.name] for g in space.groups]))
-    limit = budget.limit(space.full_flops)
-    low, high = 0, len(thresholds) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if space.flops(_above(space, ranked, thresholds[middle])) <= limit:
-            high = middle
-        else:
-            low = middle + 1
-    return space.policy(space.project(_above(space, ranked, thresholds[low]), budget))
+    limit = space.limit(budget)
+
+    def meets(threshold: float) -> bool:
+        return space.flops(_above(space, ranked, threshold)) <= limit
+
+    lowest = bisect_left(thresholds, True, hi=len(thresholds) - 1, key=meets)
+    return space.policy(space.project(_above(space, ranked, thresholds[lowest]), budget))
 
 
 def _above(space: Space, scores: Mapping[str, np.ndarray], threshold: float) -> np.ndarray:

@@ -45,8 +45,6 @@ def _repeated(operation: Callable[..., T]) -> Callable[..., T]:
 class WaitingStorage(RDBStorage):
     """Optuna's storage; an operation whose connection breaks is repeated on a new one.
 
-    >>> storage = connected("postgresql://ada@db.example/studies")
-
     Repeating is safe: attributes are set again, and a trial that was created twice is one that no
     process works on, and such trials are cleared away.
     """

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from results.record import TrialRecord
 from results.store import write_text
@@ -18,12 +18,6 @@ from search.study.peers import Outbox
 class FolderOutbox(Outbox):
     """One small file for each rung that was measured and is not yet in the study.
 
-    >>> outbox = FolderOutbox(Path("runs/mine/unsaved"))
-    >>> outbox.keep(record, result)                        # before it is stored in the study
-    >>> outbox.find(record, result.rung)
-    RungResult(rung=1, ...)
-    >>> outbox.drop(record, result.rung)                   # the study has it
-
     Files are named by policy, criterion, seed, mode and rung. So a result also serves when another
     process has requeued the trial under a new number.
     """
@@ -33,11 +27,6 @@ class FolderOutbox(Outbox):
         self._results = dict(self._read())
 
     def keep(self, record: TrialRecord, result: RungResult) -> None:
-        """Write the result of a rung.
-
-        Raises:
-            UserError: the disk is full or the folder cannot be written.
-        """
         self._folder.mkdir(exist_ok=True)
         name = _name(record, result.rung)
         self._results[name] = result
@@ -54,24 +43,17 @@ class FolderOutbox(Outbox):
 
     def clear(self) -> None:
         """Remove the folder; another process has measured what is left in it."""
-        if not self._folder.is_dir():
-            return
-        for path in self._folder.iterdir():
-            path.unlink()
-        self._folder.rmdir()
-        self._results.clear()
+        if self._folder.is_dir():
+            shutil.rmtree(self._folder)
+            self._results.clear()
 
     def _read(self) -> Iterator[tuple[str, RungResult]]:
         for path in sorted(self._folder.glob("*.json")):
-            with suppress(
-                OSError, ValueError, TypeError, KeyError
-            ):  # a damaged file counts as none
-                yield path.name, _result(json.loads(path.read_text()))
-
-
-def _result(raw: dict[str, Any]) -> RungResult:
-    failure = None if raw["failure"] is None else Failure(**raw["failure"])
-    return RungResult(**raw | {"failure": failure})
+            # A damaged file counts as none.
+            with suppress(OSError, ValueError, TypeError, KeyError):
+                raw = json.loads(path.read_text())
+                failure = None if raw["failure"] is None else Failure(**raw["failure"])
+                yield path.name, RungResult(**raw | {"failure": failure})
 
 
 def _name(record: TrialRecord, rung: int) -> str:

@@ -1,4 +1,4 @@
-"""The processes that share a study: each requeues the trials of dead ones."""
+"""The processes that share a study: each shows that it lives, and requeues trials of dead ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from threading import Event, Thread
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
@@ -23,7 +24,6 @@ from results.optuna_private import (
 )
 from results.store import RECORD, SUPERSEDES
 from search.sharing import timing
-from search.sharing.heartbeat import Heartbeat
 from search.sharing.lease import Lease
 from search.study.history import TrialHistory
 from search.study.peers import Outbox, Peers
@@ -33,18 +33,62 @@ OWNER = "owner"
 """Attribute of a trial: the process that works on it, named by its folder."""
 
 
-class SharedPeers(Peers):
-    """The other processes that may work on the study.
+class Heartbeat:
+    """Records every ``HEARTBEAT_S`` that this process is alive, in a thread of its own.
 
-    >>> peers = SharedPeers(study, connect, owner="db1:/runs/mine", outbox=outbox)
-    >>> with peers.alive():
-    ...     peers.take(trial_id)
+    Optuna's heartbeat is made for ``study.optimize`` and has a thread for each trial.
+
+    Attributes:
+        trials: ids of the trials that this process works on.
+        leases: those that this process holds.
+    """
+
+    def __init__(self, storage: RDBStorage) -> None:
+        self.trials: set[int] = set()
+        self.leases: set[Lease] = set()
+        self._database = storage
+        self._since: float | None = None
+        self._stop = Event()
+
+    @property
+    def seconds(self) -> float:
+        """For how long the heartbeat has had no gap."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Beat until the end of the block."""
+        thread = Thread(target=self._run, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join(timeout=timing.HEARTBEAT_S)
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._stop.wait(timing.HEARTBEAT_S):
+            try:
+                for trial_id in tuple(self.trials):
+                    self._database.record_heartbeat(trial_id)
+                for lease in tuple(self.leases):
+                    lease.renew()
+            except Exception:  # the main thread will meet the same error, and can report it
+                continue
+            now = time.monotonic()
+            if self._since is None or now - last > 3 * timing.HEARTBEAT_S:
+                self._since = now
+            last = now
+
+
+class SharedPeers(Peers):
+    """The other processes that may work on the study, while `alive`.
 
     Args:
         study: on the run's own storage.
         connect: opens another storage on the same database, with Optuna's heartbeat settings.
-        owner: names this run's folder among all machines.
-        outbox: where results wait while the database is away.
+        owner: names this run's folder among all machines: ``db1:/runs/mine``.
     """
 
     shared = True
@@ -83,10 +127,8 @@ class SharedPeers(Peers):
         self._heartbeat.trials.discard(trial_id)
 
     def requeue_dead(self, history: TrialHistory) -> None:
-        """Enqueue again the trials that dead processes left running; at most once a heartbeat.
-
-        While the database was away no process had a heartbeat. So none counts as dead before this
-        process has had its own for ``DEAD_AFTER_S``.
+        """At most once a heartbeat. While the database was away no process had one, so none counts
+        as dead before this process has had its own for ``DEAD_AFTER_S``.
         """
         now = time.monotonic()
         recently = now - self._requeued_at < timing.HEARTBEAT_S
@@ -118,8 +160,13 @@ class SharedPeers(Peers):
         while not done():
             if _took(lease):
                 self.is_leader = True
-                with self._renewed(lease):
+                self._heartbeat.leases.add(lease)
+                try:
                     yield not done()
+                finally:
+                    self._heartbeat.leases.discard(lease)
+                    with suppress(SQLAlchemyError):  # it expires by itself
+                        lease.drop()
                 return
             if lease.holder != named:
                 named = lease.holder
@@ -128,22 +175,10 @@ class SharedPeers(Peers):
         self.is_leader = False
         yield False
 
-    @contextmanager
-    def _renewed(self, lease: Lease) -> Iterator[None]:
-        self._heartbeat.leases.add(lease)
-        try:
-            yield
-        finally:
-            self._heartbeat.leases.discard(lease)
-            with suppress(SQLAlchemyError):  # it expires by itself
-                lease.drop()
-
     def until_ended(
         self, trials: int, work: Callable[[], None], say: Callable[[str], None]
     ) -> None:
-        """Call ``work`` until all ``trials`` have ended, those of other processes included.
-
-        A process that finds nothing more to begin waits: should another one die, its trials are
+        """A process that finds nothing more to begin waits: should another one die, its trials are
         requeued, and a live process has to take them.
         """
         history, said_so = TrialHistory(self._study, trials), False

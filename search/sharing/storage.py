@@ -10,16 +10,14 @@ from __future__ import annotations
 import base64
 import io
 import json
-import logging
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
 import torch
 from optuna.samplers import BaseSampler
 from optuna.study import Study
@@ -34,7 +32,7 @@ from search.sharing.outbox import FolderOutbox
 from search.sharing.peers import SharedPeers
 from search.study import network as identity
 from search.study.peers import OpenStudy
-from search.study.storage import DIRECTIONS, closing, enqueue
+from search.study.storage import closing, enqueue, study_in
 from spaces import UserError
 
 BEGUN, SCORES = "begun", "scores"
@@ -47,10 +45,6 @@ def share_study(
 ) -> Iterator[OpenStudy]:
     """Open the study of that name in the database at ``url``, or create it.
 
-    >>> with share_study(url, "mine", sampler, owner="db1:/runs/mine", outbox=folder) as opened:
-    ...     opened.peers.shared
-    True
-
     Args:
         owner: names this run's folder among all that share the study.
         outbox: where results wait while the database is away.
@@ -58,54 +52,30 @@ def share_study(
     Raises:
         UserError: the database cannot be used.
     """
-    optuna.logging.set_verbosity(logging.WARNING)
     storage = connected(url)
     with closing(storage):
-        study = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            directions=DIRECTIONS,
-            sampler=sampler,
-            load_if_exists=True,
-        )
+        study = study_in(storage, name, sampler)
         connect = partial(connected, url, waits=False)
         peers = SharedPeers(study, connect, owner, FolderOutbox(outbox))
         with peers.alive():
             yield OpenStudy(study, peers)
 
 
-def peek(url: str, name: str) -> dict[str, Any]:
-    """The attributes of the study of that name; empty if there is no such study.
-
-    Raises:
-        UserError: the database cannot be used.
-    """
-    storage = connected(url)
-    with closing(storage):
-        try:
-            return storage.get_study_user_attrs(storage.get_study_id_from_name(name))
-        except KeyError:
-            return {}
-
-
 @dataclass(frozen=True)
 class StudyDatabase:
-    """The study of a run in the database at ``url``; see ``search.study.open``."""
+    """The study of a run in the database at ``url``; as ``search.study.open.StudyFile``."""
 
     folder: Folder
     url: str
 
     def check(self) -> None:
-        """Refuse another run under this name, and a database that cannot be used."""
         if begun := self._begun():
             self._check_config(begun)
 
     def network(self) -> dict[str, Any]:
-        """The fingerprint that the run was begun with; empty where there is none."""
         return dict(self._begun().get("network", {}))
 
     def open(self, sampler: BaseSampler) -> AbstractContextManager[OpenStudy]:
-        """Open the study, or create it."""
         name, outbox = self.folder.config.run.name, self.folder.path / "unsaved"
         return share_study(self.url, name, sampler, self.folder.owner, outbox)
 
@@ -117,10 +87,9 @@ class StudyDatabase:
         starts: MakeStarts,
         say: Callable[[str], None],
     ) -> AllScores:
-        """As `search.study.open.begun`."""
         study = opened.study
-        done = partial(_is_begun, study)
-        with opened.peers.exclusively("begins the run", done, say) as is_first:
+        lease = opened.peers.exclusively("begins the run", lambda: BEGUN in study.user_attrs, say)
+        with lease as is_first:
             if is_first:
                 _check_ours(study)
                 scores = self.folder.scores(score)
@@ -132,7 +101,12 @@ class StudyDatabase:
         return _unpacked(storage_of(study).get_study_system_attrs(study_id_of(study))[SCORES])
 
     def _begun(self) -> dict[str, Any]:
-        return dict(peek(self.url, self.folder.config.run.name).get(BEGUN, {}))
+        """Config and fingerprint that the run was begun with; empty where there is none."""
+        storage = connected(self.url)
+        with closing(storage), suppress(KeyError):
+            study = storage.get_study_id_from_name(self.folder.config.run.name)
+            return dict(storage.get_study_user_attrs(study)[BEGUN])
+        return {}
 
     def _store(self, study: Study, network: dict[str, Any], scores: AllScores) -> None:
         begun = {"config": self.folder.config.to_dict(), "network": network}
@@ -150,14 +124,10 @@ class StudyDatabase:
             )
 
 
-def _is_begun(study: Study) -> bool:
-    return BEGUN in study.user_attrs
-
-
 def _check_ours(study: Study) -> None:
     """Refuse a foreign study. Trials before the begin are starts, of a process that then died."""
     foreign = [t for t in study.get_trials(deepcopy=False) if "origin" not in t.user_attrs]
-    if foreign and not _is_begun(study):
+    if foreign and BEGUN not in study.user_attrs:
         raise UserError(
             f"--name must be new to the database, but {study.study_name!r} is a study that no "
             "search began; choose another --name"
@@ -172,5 +142,4 @@ def _packed(scores: AllScores) -> str:
 
 def _unpacked(text: str) -> AllScores:
     buffer = io.BytesIO(zlib.decompress(base64.b64decode(text)))
-    scores: AllScores = torch.load(buffer, map_location="cpu", weights_only=True)
-    return scores
+    return torch.load(buffer, map_location="cpu", weights_only=True)

@@ -12,12 +12,6 @@ from results.store import RECORD, SUPERSEDES, record_of
 class TrialHistory:
     """The trials of a study; an update reads only open and new ones.
 
-    >>> history = TrialHistory(study, total=48)
-    >>> history.update()                                   # new or changed records
-    [TrialRecord(number=0, ...), ...]
-    >>> history.to_ask, history.ended
-    (12, False)
-
     The first ``total`` trials count, by number. One that was superseded does not count, nor one
     that failed before it had a policy: its process died, or it was in excess of ``total``.
 

@@ -19,7 +19,7 @@ from search.evaluation.jobs import RungResult
 from search.policies.sampler import CRITERION, distributions, drawn
 from search.policies.seeds import policy_seed
 from search.study.history import TrialHistory
-from search.study.peers import OpenStudy
+from search.study.peers import OpenStudy, Watch
 from search.study.rung_index import RungIndex, extended, result_at
 from spaces import Policy
 
@@ -34,8 +34,7 @@ class Ledger:
 
     >>> ledger = Ledger(opened, evaluator, trials=48, watch=print)
     >>> record = ledger.next()
-    >>> candidate = Candidate(record.policy, record.criterion)
-    >>> result = evaluator.evaluate_rung(candidate, next_rung(record), record.seed)
+    >>> result = evaluator.evaluate_rung(record.candidate, next_rung(record), record.seed)
     >>> ledger.add(record, result).state                   # "running" if it was promoted
     'stopped'
 
@@ -43,13 +42,7 @@ class Ledger:
     processes may have ledgers of the same study (``search.sharing``).
     """
 
-    def __init__(
-        self,
-        opened: OpenStudy,
-        evaluator: Evaluator,
-        trials: int,
-        watch: Callable[[TrialRecord], None],
-    ) -> None:
+    def __init__(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
         self._study, self._peers = opened.study, opened.peers
         self._evaluator, self._watch = evaluator, watch
         self._history = TrialHistory(opened.study, trials)
@@ -96,9 +89,8 @@ class Ledger:
                 trial = ask()
                 if self._history.counts(trial.number):
                     return self._begin(trial)
-                self._study.tell(
-                    trial.number, state=TrialState.FAIL
-                )  # other processes began enough
+                # Other processes began enough.
+                self._study.tell(trial.number, state=TrialState.FAIL)
                 self._read()
         return None
 
@@ -211,22 +203,19 @@ class Ledger:
     def _tell(self, record: TrialRecord) -> None:
         if record.state == "running":
             return
+        complete = record.state == "complete"
+        values = (record.val_accuracy, float(record.flops)) if complete else None
+        state = _OPTUNA_STATES.get(record.state)
         with plain_errors("the study"):
-            if record.state == "complete":
-                values = (record.val_accuracy, float(record.flops))
-                self._study.tell(record.number, values, skip_if_finished=True)
-            else:
-                self._study.tell(
-                    record.number, state=_OPTUNA_STATES[record.state], skip_if_finished=True
-                )
+            self._study.tell(record.number, values, state=state, skip_if_finished=True)
         self._peers.release(self._ids[record.number])
 
     def _check_failures(self, result: RungResult) -> None:
         kinds = self._failures.setdefault(result.rung, [])
-        if result.failure is None:
+        if (failure := result.failure) is None:
             kinds.clear()
             return
-        kinds.append(result.failure.kind)
-        if kinds[-PATIENCE:] == [result.failure.kind] * PATIENCE:
-            why = result.failure.reason
+        kinds.append(failure.kind)
+        if kinds[-PATIENCE:] == [failure.kind] * PATIENCE:
+            why = failure.reason
             raise SearchStopped(f"{PATIENCE} trials in a row failed at rung {result.rung}: {why}")

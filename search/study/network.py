@@ -1,7 +1,4 @@
-"""The fingerprint of a run's network, so that all trials of a run prune one network.
-
->>> check(study.user_attrs[NETWORK], fingerprint(task, space), folder)
-"""
+"""The fingerprint of a run's network, so that all trials of a run prune one network."""
 
 from __future__ import annotations
 
@@ -49,17 +46,17 @@ def of_code(space: Space) -> dict[str, Any]:
 
 
 def check(stored: Mapping[str, Any], current: Mapping[str, Any], folder: Folder) -> None:
-    """Refuse another network than that of the run.
+    """Refuse another network than that of the run, with a `UserError`.
 
     Args:
         stored: the fingerprint the run was begun with. What an older version did not store is not
             compared; graphs are only if one version of torch made both.
         current: the fingerprint, or a part of it.
-
-    Raises:
-        UserError: they differ.
     """
-    different = _different(stored, current)
+    comparable = set(current) & set(stored) - {"torch"}
+    if stored.get("torch") != current.get("torch"):
+        comparable -= {"graph"}
+    different = [n for n in current if n in comparable and current[n] != stored[n]]
     if not different:
         return
     named = [n if n != "graph" else "graph (another activation, say)" for n in different]
@@ -73,13 +70,6 @@ def check(stored: Mapping[str, Any], current: Mapping[str, Any], folder: Folder)
         f"processes that share study {run.name!r} must prune one network, but its "
         f"{' and '.join(named)} differ from those it was begun with; {_hint(different, folder)}"
     )
-
-
-def _different(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    comparable = set(current) & set(stored) - {"torch"}
-    if stored.get("torch") != current.get("torch"):
-        comparable -= {"graph"}
-    return [name for name in current if name in comparable and current[name] != stored[name]]
 
 
 def _remedy(different: list[str], folder: Folder) -> str:

@@ -1,4 +1,4 @@
-"""Opening a run's study and beginning the run, with the same config and network each time.
+"""A run's study: opened, and begun with the same config and network each time.
 
 Without ``--storage`` the config and the scores are in the run's folder; the network is in the
 study, so that a resumed run never mixes two. With it, see ``search.sharing.storage``.
@@ -32,74 +32,20 @@ ENDED = "ended"
 """Attribute of a study whose finals are done."""
 
 
-def opened(folder: Folder, sampler: BaseSampler) -> AbstractContextManager[OpenStudy]:
-    """Open the study of a run: in its folder, or in the database that its config names.
-
-    Raises:
-        UserError: it cannot be opened or written.
-    """
-    return _study_of(folder).open(sampler)
-
-
-def begun(
-    opened: OpenStudy,
-    folder: Folder,
-    network: dict[str, Any],
-    score: Callable[[], AllScores],
-    starts: MakeStarts,
-    say: Callable[[str], None],
-) -> AllScores:
-    """Begin the run, or join it; returns its scores.
-
-    Args:
-        network: the fingerprint; see `search.study.network`.
-        score: computes the scores; called by the first process only.
-        starts: the policies to try first, from the scores.
-
-    Raises:
-        UserError: the study was begun with another config or network, or not by a search.
-    """
-    return _study_of(folder).begin(opened, network, score, starts, say)
-
-
-def unchanged(folder: Folder) -> Check:
-    """A check that refuses another network than the run was begun with.
-
-    Raises:
-        UserError: the database cannot be used.
-    """
-    stored = _study_of(folder).network()
-    return lambda _model, space: identity.check(stored, identity.of_code(space), folder)
-
-
-def check_storage(folder: Folder) -> None:
-    """Refuse a database or study that cannot be used, before anything is trained.
-
-    Raises:
-        UserError: the database cannot be used, or holds another run under this name.
-    """
-    _study_of(folder).check()
-
-
-def end(study: Study) -> None:
-    """Record that the finals are done and nothing is left to do."""
-    with plain_errors("the study"):
-        study.set_user_attr(ENDED, True)
-
-
-def ended(study: Study) -> bool:
-    """Whether some process has done the finals."""
-    return bool(study.user_attrs.get(ENDED))
-
-
 @dataclass(frozen=True)
 class StudyFile:
-    """The study in a run's folder, for one process at a time."""
+    """The study in a run's folder, for one process at a time.
+
+    >>> study = study_of(folder)
+    >>> study.check()
+    >>> with study.open(sampler) as opened:
+    ...     scores = study.begin(opened, fingerprint(task, space), score, starts, say)
+    """
 
     folder: Folder
 
     def check(self) -> None:
-        """Do nothing: `search.folder` has compared the configs."""
+        """Refuse a database that cannot be used, or that holds another run under this name."""
 
     def network(self) -> dict[str, Any]:
         """The fingerprint that the run was begun with; empty where there is none."""
@@ -108,7 +54,11 @@ class StudyFile:
         return {}
 
     def open(self, sampler: BaseSampler) -> AbstractContextManager[OpenStudy]:
-        """Open the study, or create it."""
+        """Open the study, or create it.
+
+        Raises:
+            UserError: it cannot be opened or written.
+        """
         return open_study(self._path, sampler)
 
     def begin(
@@ -119,8 +69,17 @@ class StudyFile:
         starts: MakeStarts,
         _say: Callable[[str], None],
     ) -> AllScores:
-        """As `begun`; a study of an older version has no network yet."""
-        stored = opened.study.user_attrs.get(identity.NETWORK)
+        """Begin the run, or join it; returns its scores.
+
+        Args:
+            network: the fingerprint; see `search.study.network`.
+            score: computes the scores; called by the first process only.
+            starts: the policies to try first, from the scores.
+
+        Raises:
+            UserError: the study was begun with another config or network, or not by a search.
+        """
+        stored = opened.study.user_attrs.get(identity.NETWORK)  # None in one of an older version
         identity.check(stored or {}, network, self.folder)
         scores = self.folder.scores(score)
         if stored is None:  # after scoring: a network that fails in it can still be changed
@@ -134,10 +93,27 @@ class StudyFile:
         return self.folder.path / "study.db"
 
 
-def _study_of(folder: Folder) -> StudyFile | StudyDatabase:
+def study_of(folder: Folder) -> StudyFile | StudyDatabase:
     """Where the run's study is. The only place that imports `search.sharing` from outside."""
     if folder.config.run.storage is None:
         return StudyFile(folder)
     from search.sharing.storage import StudyDatabase
 
     return StudyDatabase(folder, folder.config.run.storage)
+
+
+def unchanged(folder: Folder) -> Check:
+    """A check that refuses another network than the run was begun with."""
+    stored = study_of(folder).network()
+    return lambda _model, space: identity.check(stored, identity.of_code(space), folder)
+
+
+def end(study: Study) -> None:
+    """Record that the finals are done and nothing is left to do."""
+    with plain_errors("the study"):
+        study.set_user_attr(ENDED, True)
+
+
+def ended(study: Study) -> bool:
+    """Whether some process has done the finals."""
+    return bool(study.user_attrs.get(ENDED))

@@ -18,9 +18,13 @@ class Outbox:
     """Results that wait for the study: none here; ``search.sharing.outbox`` keeps some."""
 
     def keep(self, record: TrialRecord, result: RungResult) -> None:
-        """Keep the result of a rung of that trial."""
+        """Keep the result of a rung of that trial.
 
-    def find(self, record: TrialRecord, rung: int) -> RungResult | None:  # noqa: ARG002
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
+
+    def find(self, record: TrialRecord, rung: int) -> RungResult | None:
         """The result that was kept for that rung."""
         return None
 
@@ -44,7 +48,7 @@ class Peers:
     is_leader: bool = True
     outbox: Outbox = Outbox()
 
-    def owns(self, trial: FrozenTrial) -> bool:  # noqa: ARG002
+    def owns(self, trial: FrozenTrial) -> bool:
         """Whether a running trial was left by an earlier process of this run."""
         return True
 
@@ -59,10 +63,7 @@ class Peers:
 
     @contextmanager
     def exclusively(
-        self,
-        what: str,  # noqa: ARG002
-        done: Callable[[], bool],  # noqa: ARG002
-        say: Callable[[str], None],  # noqa: ARG002
+        self, what: str, done: Callable[[], bool], say: Callable[[str], None]
     ) -> Iterator[bool]:
         """Block until this process holds the lease for ``what`` (yield True) or another has
         finished it (yield False).
@@ -75,10 +76,7 @@ class Peers:
         yield True
 
     def until_ended(
-        self,
-        trials: int,  # noqa: ARG002
-        work: Callable[[], None],
-        say: Callable[[str], None],  # noqa: ARG002
+        self, trials: int, work: Callable[[], None], say: Callable[[str], None]
     ) -> None:
         """Call ``work`` until all ``trials`` have ended, those of other processes included."""
         work()
@@ -93,3 +91,7 @@ class OpenStudy:
 
     study: Study
     peers: Peers = NO_PEERS
+
+
+Watch = Callable[[TrialRecord], None]
+"""Called with every record of a study as it is stored."""

@@ -19,13 +19,6 @@ from search.evaluation.rungs import Competitors, Point
 class RungIndex:
     """The rungs that were measured, by trial and by policy.
 
-    >>> index = RungIndex(evaluator)
-    >>> index.put(record)                                  # again after each of its rungs
-    >>> index.competitors(record.number, rung=1).scores    # for the promotion rule
-    array([0.91, ...])
-    >>> index.twin(duplicate).number                       # a trial to take the next rung from
-    12
-
     Args:
         without: numbers of trials that never compete: the superseded ones.
     """
@@ -36,7 +29,7 @@ class RungIndex:
         self._furthest: dict[Hashable, TrialRecord] = {}
 
     def put(self, record: TrialRecord) -> None:
-        """Add every rung that the record has."""
+        """Add every rung that the record has; again after each of its rungs."""
         reached = next_rung(record)
         for rung in range(reached):
             self._rungs[rung].put(record.number, self.point(record, rung))

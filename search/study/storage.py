@@ -13,7 +13,7 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
+from optuna.study import Study, StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
 
 from results.database import one_line
@@ -21,9 +21,6 @@ from results.store import plain_errors
 from search.policies.starts import Start
 from search.study.peers import OpenStudy
 from spaces import UserError
-
-NAME = "search"
-"""Name of the study in ``study.db``; in a shared database it is the run's."""
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 """Accuracy at the top rung, flops."""
@@ -33,25 +30,15 @@ DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 def open_study(path: Path, sampler: BaseSampler) -> Iterator[OpenStudy]:
     """Open the study in ``path``, or create it; for one process at a time.
 
-    >>> with open_study(Path("runs/mine/study.db"), sampler) as opened:
-    ...     opened.study.ask()
-
     Raises:
         UserError: the file cannot be written, or is no study.
     """
-    optuna.logging.set_verbosity(logging.WARNING)
     try:
         storage = RDBStorage(
             f"sqlite:///{path.resolve()}", engine_kwargs={"connect_args": {"timeout": 60}}
         )
         write_ahead(storage)
-        study = optuna.create_study(
-            storage=storage,
-            study_name=NAME,
-            directions=DIRECTIONS,
-            sampler=sampler,
-            load_if_exists=True,
-        )
+        study = study_in(storage, "search", sampler)
     except (SQLAlchemyError, StorageInternalError) as error:
         raise UserError(
             f"{path} must be a study that can be written, but got: {one_line(error)}"
@@ -60,7 +47,19 @@ def open_study(path: Path, sampler: BaseSampler) -> Iterator[OpenStudy]:
         yield OpenStudy(study)
 
 
-def enqueue(study: optuna.Study, starts: Iterable[Start]) -> None:
+def study_in(storage: RDBStorage, name: str, sampler: BaseSampler) -> Study:
+    """The study of that name, created if need be; Optuna's log is quiet from then on."""
+    optuna.logging.set_verbosity(logging.WARNING)
+    return optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=DIRECTIONS,
+        sampler=sampler,
+        load_if_exists=True,
+    )
+
+
+def enqueue(study: Study, starts: Iterable[Start]) -> None:
     """Enqueue the starts before all proposals of the sampler; those enqueued before are skipped."""
     with plain_errors("the study"):
         for start in starts:

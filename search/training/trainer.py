@@ -215,9 +215,10 @@ def carry_out(
     return plan.rows(trainer.known)
 
 
-def succeeded(record: TrainingRecord | None) -> bool:
-    """Whether a training is known and did not fail."""
-    return record is not None and not record.failure
+def successes(jobs: Iterable[TrainingJob], known: Known) -> list[TrainingRecord]:
+    """The records of those trainings that are known and did not fail."""
+    records = map(known, jobs)
+    return [record for record in records if record is not None and not record.failure]
 
 
 def failed(name: str, record: TrainingRecord | None) -> Iterator[str]:

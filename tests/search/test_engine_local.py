@@ -36,7 +36,7 @@ def test_a_killed_worker_fails_its_trial_and_is_replaced(
     study: optuna.Study, space: Space, tmp_path: Path
 ) -> None:
     evaluator = toy(space, trouble=DieOnce(tmp_path / "died"), explore=1.0)
-    Local(workers=2).run(OpenStudy(study), evaluator, 8)
+    Local(workers=2).run(OpenStudy(study), evaluator, 8, lambda _: None)
     records = load_records(study)
     failed = [record for record in records if record.state == "failed"]
     assert len(records) == 8
@@ -80,7 +80,7 @@ def test_workers_that_die_while_they_start_stop_the_search(
     evaluator = replace(toy(space), scores=large)
     jobs = [own_job(toy(space), space.uniform(0.5), seed) for seed in range(5)]
     with pytest.raises(SearchStopped, match=r"3 trials in a row .*: the worker process died"):
-        Local(workers=2).run(OpenStudy(study), evaluator, 8)
+        Local(workers=2).run(OpenStudy(study), evaluator, 8, lambda _: None)
     assert [record.state for record in load_records(study)].count("failed") == 3
     with pytest.raises(SearchStopped, match="3 final trainings in a row failed: the worker"):
         list(Local(workers=2).train(evaluator, jobs))
@@ -90,7 +90,7 @@ def test_one_worker_gives_the_same_study_every_time(space: Space, tmp_path: Path
     def records(name: str) -> list[object]:
         sampler = BudgetSampler(make("tpe", Plan(0, 20)), space, [Budget.parse("0.5")], seed=0)
         with open_study(tmp_path / name, sampler) as opened:
-            Local().run(opened, toy(space), 20)
+            Local().run(opened, toy(space), 20, lambda _: None)
             return load_records(opened.study)  # type: ignore[return-value]
 
     assert records("a.db") == records("b.db")

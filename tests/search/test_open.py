@@ -19,10 +19,10 @@ from search.folder import Folder
 from search.policies.sampler import BudgetSampler, Plan, make
 from search.policies.starts import Start
 from search.sharing import lease, timing
-from search.sharing.storage import BEGUN, peek, share_study
+from search.sharing.storage import share_study
 from search.study import network as identity
 from search.study.network import fingerprint
-from search.study.open import begun, check_storage, opened, unchanged
+from search.study.open import study_of, unchanged
 from search.task.building import build_task
 from spaces import Space, UserError
 
@@ -56,7 +56,8 @@ class Joining:
             folder.locked(),
             share_study(self.url, "mine", sampler, folder.owner, folder.path / "u") as opened_study,
         ):
-            scores = begun(opened_study, folder, network, self._score, self._starts, print)
+            study = study_of(folder)
+            scores = study.begin(opened_study, network, self._score, self._starts, print)
             return scores, [trial.user_attrs["origin"] for trial in opened_study.study.trials]
 
     def _score(self) -> Any:
@@ -153,9 +154,9 @@ def test_another_config_is_refused_before_anything_is_built(join: Joining) -> No
     join()
     config = SearchConfig.of(name="mine", storage=join.url, seed=1, workers=2)
     with pytest.raises(UserError, match=r"begun with another: --seed 0 there, 1 here; choose"):
-        check_storage(Folder(join.runs / "b", config))
-    check_storage(Folder(join.runs / "b", config.having(seed=0)))  # workers may differ
-    check_storage(Folder(join.runs / "b", config.having(name="new")))
+        study_of(Folder(join.runs / "b", config)).check()
+    study_of(Folder(join.runs / "b", config.having(seed=0))).check()  # workers may differ
+    study_of(Folder(join.runs / "b", config.having(name="new"))).check()
 
 
 def test_a_study_that_no_search_began_is_refused(join: Joining, space: Space) -> None:
@@ -164,7 +165,8 @@ def test_a_study_that_no_search_began_is_refused(join: Joining, space: Space) ->
         opened_study.study.ask()
     with pytest.raises(UserError, match="'mine' is a study that no search began"):
         join()
-    assert BEGUN not in peek(join.url, "mine")
+    config = SearchConfig.of(name="mine", storage=join.url)
+    assert study_of(Folder(join.runs, config)).network() == {}
 
 
 @dataclass
@@ -184,8 +186,9 @@ class Alone:
             self.scored += 1
             return SCORES
 
-        with self.folder.locked(), opened(self.folder, sampler) as opened_study:
-            begun(opened_study, self.folder, NETWORK | network, score, self._starts, print)
+        study = study_of(self.folder)
+        with self.folder.locked(), study.open(sampler) as opened_study:
+            study.begin(opened_study, NETWORK | network, score, self._starts, print)
             return [trial.user_attrs["origin"] for trial in opened_study.study.trials]
 
     def _starts(self, _scores: Any) -> list[Start]:

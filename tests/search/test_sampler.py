@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+import torch
 from optuna.trial import Trial, TrialState
+from torch import nn
 
+import spaces
 from results.optuna_private import trial_id_of
 from search.policies.sampler import (
     SAMPLERS,
@@ -182,6 +185,22 @@ def test_a_group_that_is_called_like_the_parameter_is_refused(space: Space) -> N
     with pytest.raises(ModelError, match="needs the name 'criterion' for itself"):
         parameters(Named(), CRITERIA)
     assert "criterion" in parameters(Named(), ())
+
+
+def test_its_widths_meet_the_budget_too_where_no_criterion_is_searched() -> None:
+    layers = {
+        "criterion": nn.Conv2d(1, 64, 3),
+        "act": nn.ReLU(),
+        "second": nn.Conv2d(64, 64, 3),
+        "flat": nn.Flatten(),
+        "head": nn.Linear(1024, 10),
+    }
+    model = nn.Sequential(OrderedDict(layers)).eval()
+    space = spaces.discover(model, (torch.zeros(1, 1, 8, 8),))
+    assert "criterion" in distributions(space)
+    seen = study(space, "random")
+    for _ in range(10):
+        assert space.flops(propose(seen, space)[1]) <= HALF[0].limit(space.full_flops)
 
 
 def test_what_was_drawn_at_random_is_known(space: Space) -> None:

@@ -30,7 +30,7 @@ def plan(
 
 @pytest.fixture
 def uniform(contenders: list[Finalist]) -> Structure:
-    return Structure("uniform", "predefined", "0.5", contenders[-1].candidate)
+    return Structure("uniform", contenders[-1].candidate, contenders[-1].budget)
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_all_structures_meet_the_budget_and_say_what_they_inherit(
 
 def test_only_those_asked_for(evaluator: Evaluator, contenders: list[Finalist]) -> None:
     assert structures(["searched"], [contenders[0], contenders[-1]], evaluator) == [
-        Structure("trial 7", "searched", "0.5", contenders[0].candidate, number=7, best=True)
+        Structure("trial 7", contenders[0].candidate, HALF, number=7, best=True, kind="searched")
     ]
 
 
