@@ -98,6 +98,7 @@ class RayTune:
 
     def __init__(self, demand: Demand, most: int | None = None) -> None:
         self._demand, self._most = demand, most
+        self._sender = ray_worker.Sender()
 
     @property
     def at_once(self) -> int:
@@ -112,8 +113,8 @@ class RayTune:
     def run(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
         """As ``Engine.run``; refuses a node that cannot read the data."""
         driver = _Driver(Ledger(opened, evaluator, trials, watch), evaluator)
+        sent = self._sender.send(evaluator)
         with (
-            ray_worker.sent(evaluator) as sent,
             tempfile.TemporaryDirectory() as folder,
             _environment(self.at_once),
             _ctrl_c(driver),
@@ -156,16 +157,15 @@ class RayTune:
         remote = ray.remote(
             num_cpus=self._demand.cpus, num_gpus=self._demand.gpus, max_retries=RESTARTS
         )(ray_worker.train_final)
-        with ray_worker.sent(evaluator) as sent:
-            threads, gpus = self.threads, self._demand.gpus
-            running = {remote.remote(sent, job, threads, gpus): job for job in jobs}
-            try:
-                while running:
-                    (done,), _ = ray.wait(list(running))
-                    yield running.pop(done), _fetched(done)
-            finally:
-                for task in running:
-                    ray.cancel(task, force=True)
+        sent, threads, gpus = self._sender.send(evaluator), self.threads, self._demand.gpus
+        running = {remote.remote(sent, job, threads, gpus): job for job in jobs}
+        try:
+            while running:
+                (done,), _ = ray.wait(list(running))
+                yield running.pop(done), _fetched(done)
+        finally:
+            for task in running:
+                ray.cancel(task, force=True)
 
 
 class _Driver(tune.Stopper):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -48,20 +47,6 @@ def train_final(
     return _placed(evaluator, threads, gpus).train_final(job)
 
 
-@contextmanager
-def sent(evaluator: Evaluator) -> Iterator[ray.ObjectRef]:
-    """The evaluator in the object store, on the CPU; its checkpoints are kept by the driver."""
-    keeper = (
-        ray.remote(_Keeper)
-        .options(num_cpus=0, max_restarts=-1, scheduling_strategy=ray_cluster.this_node())
-        .remote(evaluator.checkpoints)
-    )
-    try:
-        yield ray.put(replace(evaluator.on(torch.device("cpu")), checkpoints=_Remote(keeper)))
-    finally:
-        ray.kill(keeper)
-
-
 def _placed(evaluator: Evaluator, threads: int, gpus: float) -> Evaluator:
     """The evaluator on this node's device; torch gets ``threads`` threads."""
     torch.set_num_threads(threads)
@@ -95,6 +80,28 @@ class _Remote(Checkpoints):
 
     def drop(self, key: str) -> None:
         self._keeper.drop.remote(key)
+
+
+class Sender:
+    """Sends evaluators to the nodes; checkpoints stay with the driver, kept by one actor there."""
+
+    def __init__(self) -> None:
+        self._checkpoints: Checkpoints | None = None
+        self._keeper: Any = None
+
+    def send(self, evaluator: Evaluator) -> ray.ObjectRef:
+        """The evaluator in the object store, on the CPU."""
+        if self._checkpoints is not evaluator.checkpoints:
+            self._keep(evaluator.checkpoints)
+        remote = _Remote(self._keeper)
+        return ray.put(replace(evaluator.on(torch.device("cpu")), checkpoints=remote))
+
+    def _keep(self, checkpoints: Checkpoints) -> None:
+        if self._keeper is not None:
+            ray.kill(self._keeper)
+        here = ray_cluster.this_node()
+        actor = ray.remote(_Keeper).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
+        self._checkpoints, self._keeper = checkpoints, actor.remote(checkpoints)
 
 
 class _Keeper:
