@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from prune_ops import Scores
@@ -51,13 +52,15 @@ class Folder:
     def resume_command(self) -> str:
         """What to type to go on with this run."""
         run = self.config.run
-        where = "" if run.runs_dir == RunConfig().runs_dir else f" --runs-dir {run.runs_dir}"
+        where = ""
+        if run.runs_dir != RunConfig().runs_dir:
+            where = f" --runs-dir {quote(run.runs_dir)}"
         if run.storage is not None and database.has_password(run.storage):
             where += f" --storage '{database.shown(run.storage, password='PASSWORD')}'"
         if "ray" in (run.engine, _stored(self.path).run.engine):
             where += f" --engine {run.engine}"
             where += f" --address {run.address}" if run.address else ""
-        return f"python search.py --resume --name {self.path.name}{where}"
+        return f"python search.py --resume --name {quote(self.path.name)}{where}"
 
     @property
     def owner(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import results
@@ -42,7 +43,7 @@ def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
 
 def resume_command(folder: Folder, options: CompareConfig) -> str:
     """What to type to go on with this comparison."""
-    return f"python search.py compare {folder.path} {options.flags}".rstrip()
+    return f"python search.py compare {quote(str(folder.path))} {options.flags}".rstrip()
 
 
 def settled(options: CompareConfig, evaluator: Evaluator) -> CompareConfig:

@@ -220,12 +220,13 @@ def test_sparsity_without_batchnorm_is_refused_before_anything_is_trained(
 
 
 def test_a_run_goes_on_with_another_engine(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
+    runs = tmp_path / "my runs"
+    (runs / "mine").mkdir(parents=True)
     began = SearchConfig.of(engine="ray", address="10.0.0.1:6379", name="mine")
     about = {"config": began.to_dict(), "id": "0"}
-    (tmp_path / "mine" / "config.json").write_text(json.dumps(about))
-    options = {"resume": True, "name": "mine", "runs_dir": str(tmp_path)}
-    again = f"python search.py --resume --name mine --runs-dir {tmp_path} --engine"
+    (runs / "mine" / "config.json").write_text(json.dumps(about))
+    options = {"resume": True, "name": "mine", "runs_dir": str(runs)}
+    again = f"python search.py --resume --name mine --runs-dir '{runs}' --engine"
     assert resolve_folder(options).resume_command == f"{again} ray --address 10.0.0.1:6379"
     here = resolve_folder({**options, "engine": "local"})
     assert (here.config.run.engine, here.config.run.address) == ("local", None)
