@@ -20,9 +20,6 @@ from spaces.copies import copied
 from spaces.export import AUTOCAST, exported
 from spaces.inputs import arguments
 
-DEVICES = ("cpu", "cuda")
-"""What autocast regions call them."""
-
 
 def graph_fingerprint(model: nn.Module, example: Any) -> str:
     """The hash of what ``model``, which is left as it was, computes in eval mode.
@@ -95,5 +92,6 @@ def _plain(value: Any, positions: dict[fx.Node, int]) -> Any:
         return {str(key): _plain(each, positions) for key, each in value.items()}
     if isinstance(value, slice):
         return [_plain(each, positions) for each in (value.start, value.stop, value.step)]
-    is_device = isinstance(value, torch.device) or str(value) in DEVICES
+    # Autocast regions name their devices by strings.
+    is_device = isinstance(value, torch.device) or str(value) in ("cpu", "cuda")
     return "device" if is_device else str(value)

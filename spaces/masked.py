@@ -14,9 +14,8 @@ from torch.utils._pytree import tree_leaves
 from spaces.export import AUTOCAST
 from spaces.groups import Groups
 from spaces.inputs import tensors as outputs
-from spaces.labels import Place
 from spaces.nodes import operation
-from spaces.slicing import Selection, kept_positions
+from spaces.slicing import Selection, kept_masks
 from spaces.walk import Trace
 
 DROPOUTS = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"}
@@ -40,15 +39,13 @@ class MaskedReference(fx.Interpreter):
         super().__init__(trace.program.graph_module)
         self._trace = trace
         self._tensors = dict(tensors or trace.tensors)
-        self._drop: dict[Place, Tensor] = {}
-        removed = [torch.empty(0, dtype=torch.long)]
-        for place, keep in kept_positions(groups, selection, self._tensors).items():
-            name, dim = place
-            if len(keep) < (size := self._tensors[name].shape[dim]):
-                self._drop[place] = torch.from_numpy(np.setdiff1d(np.arange(size), keep))
-                if place in trace.axes:
-                    removed.append(trace.labels.find(trace.axes[place][self._drop[place]]))
-        self._removed = torch.cat(removed).unique()
+        self._drop = {
+            place: torch.from_numpy(np.flatnonzero(~mask))
+            for place, mask in kept_masks(groups, selection, self._tensors).items()
+            if not mask.all()
+        }
+        lost = [trace.axes[p][gone] for p, gone in self._drop.items() if p in trace.axes]
+        self._removed = trace.labels.find(torch.cat([torch.empty(0, dtype=torch.long), *lost]))
 
     def __call__(self, *inputs: Any) -> list[Tensor]:
         """The outputs as a flat list of tensors; ``inputs`` may be nested."""

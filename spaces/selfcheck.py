@@ -6,7 +6,7 @@ drawn for it alone, together with all others; several times, and once to the lea
 cut so that it runs forward and backward and computes what the masked original computes, in eval and
 in train mode, is offered less, or not at all:
 
-- a group that survives some of its widths keeps those (``narrowing``);
+- a group that survives some of its widths keeps those;
 - groups that survive together, but only at equal widths, become one (``in_step``);
 - the rest is frozen, with what went wrong as the reason.
 """

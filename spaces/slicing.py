@@ -53,6 +53,14 @@ def kept_positions(
     groups: Groups, selection: Selection, tensors: Mapping[str, Tensor]
 ) -> dict[Place, np.ndarray]:
     """Place → ascending positions that stay, for every place that a selection cuts."""
+    masks = kept_masks(groups, selection, tensors)
+    return {place: np.flatnonzero(mask) for place, mask in masks.items()}
+
+
+def kept_masks(
+    groups: Groups, selection: Selection, tensors: Mapping[str, Tensor]
+) -> dict[Place, np.ndarray]:
+    """Place → whether each position stays, for every place that a selection cuts."""
     masks: dict[Place, np.ndarray] = {}
     for group in (g for g in groups if g.name in selection):
         removed = np.ones(group.channels, dtype=bool)
@@ -61,7 +69,7 @@ def kept_positions(
             size = tensors[member.parameter].shape[member.dim]
             mask = masks.setdefault((member.parameter, member.dim), np.ones(size, dtype=bool))
             mask[member.index[removed].ravel()] = False
-    return {place: np.flatnonzero(mask) for place, mask in masks.items()}
+    return masks
 
 
 def cut(model: nn.Module, groups: Groups, selection: Selection) -> nn.Module:

@@ -39,7 +39,10 @@ def trace(model: nn.Module, inputs: Inputs) -> Trace:
         model.eval()
     program = exported(model, inputs)
     _check_apart(program, own)
-    result = Trace(program, named_tensors(model), _canonical(model))
+    tensors = named_tensors(model)
+    first = {id(tensor): name for name, tensor in tensors.items()}
+    names = {name: first[id(tensor)] for name, tensor in all_tensors(model).items()}
+    result = Trace(program, tensors, names)
     _walk(result)
     used = {name for name, _ in result.axes} | result.elements.keys()
     unused = [name for name, p in model.named_parameters() if name not in used and p.dim() > 0]
@@ -110,12 +113,6 @@ def _runs(model: nn.Module, inputs: Inputs) -> bool:
     except Exception:  # the model is anybody's, and so is what it raises
         return False
     return True
-
-
-def _canonical(model: nn.Module) -> dict[str, str]:
-    """Every name of every parameter and buffer → the first name of the same tensor."""
-    first = {id(tensor): name for name, tensor in named_tensors(model).items()}
-    return {name: first[id(tensor)] for name, tensor in all_tensors(model).items()}
 
 
 def _walk(result: Trace) -> None:

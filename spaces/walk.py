@@ -61,8 +61,7 @@ class Trace:
     Attributes:
         names: every name of a tensor → its first name; everything else here uses first names.
         met: parameter used in arithmetic → where it is first.
-        held: (module, reason) → channels, for layers that stay whole and have no labels of their
-            own.
+        held: (module, reason) → channels, for layers that stay whole and have no labels.
         activations: every use of an activation function, in order, with the labels of its output.
         statistics: node → the dim it takes a statistic over, and the labels along that dim.
         reads: node → where it reads channels.

@@ -1,9 +1,7 @@
 """What each operation does to labels: a table from the operation's name to its rule.
 
-Operations that only move data run on the labels as they are. Pointwise ones tie what meets. Layers
-with weights take labels on their input dim and make new ones on their output dim. Anything else
-freezes what enters it and says its own name, so an unknown operation never stops a search; what it
-costs is counted all the same, or it is named as uncounted.
+What has no rule freezes what enters it and says its own name, so an unknown operation never stops a
+search; what it costs is counted all the same, or it is named as uncounted.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from spaces.walk import CONSTANT, Walk, neutral
 
 
 @rule("hardswish", "relu6", "hardtanh", "silu", "gelu", "selu", "celu", "elu", "mish", "softplus")
-@rule("leaky_relu", "rrelu", "threshold", "hardshrink", "logsigmoid", "log_sigmoid", "where")
-@rule("clamp", "softsign", "copy", "hardsigmoid", "masked_fill", "fill", "square", "rsub", "clip")
+@rule("leaky_relu", "rrelu", "threshold", "hardshrink", "log_sigmoid", "where")
+@rule("clamp", "copy", "hardsigmoid", "masked_fill", "fill", "square", "rsub", "clip")
 @rule("multiply", "divide", "true_divide", "subtract", "absolute", "negative", "fix", "isfinite")
 @rule("arcsin", "arccos", "arctan", "arcsinh", "arctanh", "greater", "less", "not_equal")
 def pointwise(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Tensor:

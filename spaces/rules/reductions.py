@@ -57,8 +57,7 @@ def _over(walk: Walk, node: fx.Node, labels: Tensor, dims: list[int]) -> Tensor:
     return neutral(tuple(labels.shape))
 
 
-@rule("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin", "cumsum", "cumprod")
-@rule("logcumsumexp")
+@rule("softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "cumprod", "logcumsumexp")
 def _along(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     labels = walk.label(node.args[0])
     dim = args["dim"] % labels.dim()
@@ -70,8 +69,8 @@ def _along(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     return labels
 
 
-@rule("max_pool1d", "avg_pool1d", "adaptive_avg_pool1d", "adaptive_max_pool1d", "lp_pool1d")
-@rule("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "lp_pool2d")
+@rule("max_pool1d", "avg_pool1d", "adaptive_avg_pool1d", "adaptive_max_pool1d")
+@rule("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d")
 @rule("max_pool3d", "avg_pool3d", "adaptive_avg_pool3d", "adaptive_max_pool3d")
 @rule("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices")
 @rule("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_linear1d")
