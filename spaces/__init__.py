@@ -17,11 +17,11 @@ from spaces.errors import (
     UserError,
     unknown,
 )
-from spaces.fitting import fit_to_state
 from spaces.groups import ChannelGroup, Frozen, Member, module_of
 from spaces.policy import Policy
 from spaces.slicing import Selection
 from spaces.space import Space, discover, slice_model
+from spaces.state import fit_to_state
 
 __all__ = [
     "Activation",

@@ -11,12 +11,10 @@ from torch import Tensor
 from spaces.groups import ChannelGroup, positions
 from spaces.walk import Trace
 
-ACTIVATIONS = frozenset(
-    {
-        *("relu", "relu6", "hardtanh", "leaky_relu", "prelu", "elu", "selu", "celu"),
-        *("silu", "gelu", "mish", "softplus", "hardswish"),
-    }
-)
+ACTIVATIONS = {
+    *("relu", "relu6", "hardtanh", "leaky_relu", "prelu", "elu", "selu", "celu"),
+    *("silu", "gelu", "mish", "softplus", "hardswish"),
+}
 """Operations whose output is a feature map. Gates (sigmoid and its like) are none."""
 
 
@@ -43,17 +41,15 @@ class Activation:
 
 def find_activations(trace: Trace, groups: Sequence[ChannelGroup]) -> tuple[Activation, ...]:
     """Every use of an activation function in the eval-mode graph, and who passes it."""
-    roots = {g.name: _roots(trace, g) for g in groups}
+    roots = {group.name: _roots(trace, group) for group in groups}
     return tuple(_activation(trace, name, labels, roots) for name, labels in trace.activations)
 
 
 def _roots(trace: Trace, group: ChannelGroup) -> np.ndarray:
     """The class of every channel, ``(channels,)``."""
-    members = [m for m in group.members if (m.parameter, m.dim) in trace.axes]
-    if not members:
-        return np.empty(0, dtype=np.int64)
-    line = trace.labels.find(trace.axes[members[0].parameter, members[0].dim]).numpy()
-    roots: np.ndarray = line[members[0].index[:, 0]]
+    member = next(m for m in group.members if m.kind == "out")
+    line = trace.labels.find(trace.axes[member.parameter, member.dim]).numpy()
+    roots: np.ndarray = line[member.index[:, 0]]
     return roots
 
 
@@ -63,20 +59,7 @@ def _activation(
     dims = trace.labels.varying(labels)
     if len(dims) != 1:
         return Activation(function)
-    line = trace.labels.find(
-        labels.movedim(dims[0], 0).reshape(labels.shape[dims[0]], -1)[:, 0]
-    ).numpy()
-    found = {name: _positions(line, of_group) for name, of_group in roots.items()}
+    line = trace.labels.along(labels, dims[0]).numpy()
+    found = {name: positions(line, of_group) for name, of_group in roots.items()}
     whole = {name: index for name, index in found.items() if index is not None}
     return Activation(function, dims[0], whole)
-
-
-def _positions(line: np.ndarray, roots: np.ndarray) -> np.ndarray | None:
-    """``(channels, r)``: where each root lies on the line; None unless all lie there alike."""
-    if not len(roots):
-        return None
-    rank = np.full(1 + max(line.max(), roots.max()), -1, dtype=np.int64)
-    rank[roots] = np.arange(len(roots))
-    ranks = rank[line]
-    counts = np.bincount(ranks[ranks >= 0], minlength=len(roots))
-    return positions(ranks, int(counts[0])) if counts[0] and (counts == counts[0]).all() else None

@@ -44,8 +44,8 @@ class Budget:
         try:
             number, unit = float(found[1]), found[2].upper()  # type: ignore[index]
         except (TypeError, ValueError):
-            raise BudgetError(f"budget must be {_HINT}, but got {value!r}") from None
-        if number <= 0 or not math.isfinite(number) or (not unit and number > 1):
+            number, unit = math.nan, ""
+        if not 0 < number < math.inf or (not unit and number > 1):
             raise BudgetError(f"budget must be {_HINT}, but got {value!r}")
         return cls(number * _UNITS[unit], absolute=bool(unit))
 

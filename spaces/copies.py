@@ -16,15 +16,6 @@ from torch import Tensor, nn
 
 from spaces.errors import ModelError, brief
 
-HOOKS = (
-    *("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"),
-    *("_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
-)
-"""Where a module keeps its hooks, each by a number."""
-
-CONTAINERS = (dict, list, set, deque)
-"""What hooks that are plain functions keep things in."""
-
 CALLABLES = (types.FunctionType, types.MethodType, partial)
 """What ``copy.deepcopy`` leaves as it is, with whatever it closes over."""
 
@@ -37,16 +28,14 @@ def copied(
 ) -> nn.Module:
     """A deep copy that takes, for the tensors whose ids are given, those of ``instead``.
 
-    Outputs that a module keeps from its last forward (a hook's, say) belong to an autograd graph
-    and refuse to be copied; the copy gets their values.
-
-    ``copy.deepcopy`` leaves functions as they are, and so a copy's hooks would write into the
-    modules of ``model``. Here they are given the copies of whatever modules they close over.
+    Beyond ``copy.deepcopy``, outputs that a module keeps from its last forward are copied, by their
+    values, though they belong to an autograd graph; and hooks, functions as they are, do not write
+    into the modules of ``model``, but into the copies of those that they close over.
 
     Args:
-        apart: whether the hooks get copies of everything they write to, the user's own lists and
-            dicts too: for a copy that is run behind the user's back. Else only modules are
-            exchanged, for a network that the user is given.
+        apart: whether hooks get copies of everything they write to, the user's lists and dicts too,
+            for a copy that is run behind the user's back; else of modules only, for a network that
+            the user is given.
 
     Raises:
         ModelError: a module holds what cannot be copied, a lock say.
@@ -62,7 +51,8 @@ def copied(
             f"({brief(error)}); keep it outside the model, or give its class a __deepcopy__"
         ) from error
     for module in result.modules():
-        for table in (vars(module), *(vars(module).get(name) or {} for name in HOOKS)):
+        hooks = (x for name, x in vars(module).items() if name.endswith("_hooks"))
+        for table in (vars(module), *(x for x in hooks if isinstance(x, dict))):
             for key, value in list(table.items()):
                 if isinstance(value, CALLABLES):  # a hook, or a forward put in place of the class's
                     table[key] = _rebound(value, memo, apart)
@@ -119,50 +109,39 @@ def _uncopyable(model: nn.Module, memo: dict[int, Any]) -> tuple[str, str]:
 
 def _rebound(value: Any, memo: dict[int, Any], apart: bool) -> Any:
     """A function, method or partial over the copies of what it closes over."""
-    if id(value) not in memo:
-        memo[id(value)] = value  # one that closes over itself
-        memo[id(value)] = _bound_anew(value, memo, apart)
-    return memo[id(value)]
-
-
-def _bound_anew(value: Any, memo: dict[int, Any], apart: bool) -> Any:
+    if id(value) in memo:
+        return memo[id(value)]
+    new = memo[id(value)] = value  # one that closes over itself
     if isinstance(value, types.FunctionType):
-        torchs = (value.__module__ or "").partition(".")[0] == "torch"
-        return value if torchs else _function(value, memo, apart)
-    if isinstance(value, types.MethodType):
+        if (value.__module__ or "").partition(".")[0] != "torch":
+            new = _function(value, memo, apart)
+    elif isinstance(value, types.MethodType):
         owner = _other(value.__self__, memo, apart)
-        return value if owner is value.__self__ else types.MethodType(value.__func__, owner)
-    args = [_other(each, memo, apart) for each in value.args]
-    named = {name: _other(each, memo, apart) for name, each in value.keywords.items()}
-    return partial(_other(value.func, memo, apart), *args, **named)
+        if owner is not value.__self__:
+            new = types.MethodType(value.__func__, owner)
+    else:
+        args = [_other(each, memo, apart) for each in value.args]
+        named = {name: _other(each, memo, apart) for name, each in value.keywords.items()}
+        new = partial(_other(value.func, memo, apart), *args, **named)
+    memo[id(value)] = new
+    return new
 
 
 def _function(hook: types.FunctionType, memo: dict[int, Any], apart: bool) -> Callable[..., Any]:
-    cells = tuple(_cell(cell, memo, apart) for cell in hook.__closure__ or ())
-    given = tuple(_other(each, memo, apart) for each in hook.__defaults__ or ())
-    read = {name: hook.__globals__[name] for name in _globals(hook)}
-    own = {name: _other(value, memo, apart) for name, value in read.items()}
-    pairs = [
-        *zip(hook.__closure__ or (), cells, strict=True),
-        *zip(own.values(), read.values(), strict=True),
-    ]
-    pairs += zip(hook.__defaults__ or (), given, strict=True)
-    if all(new is old for old, new in pairs) and not (apart and _assigns(hook)):
+    code, scope = hook.__code__, hook.__globals__
+    closure, defaults = hook.__closure__ or (), hook.__defaults__ or ()
+    cells = tuple(_cell(cell, memo, apart) for cell in closure)
+    given = tuple(_other(each, memo, apart) for each in defaults)
+    read = [name for name in code.co_names if name in scope]
+    own = {name: _other(scope[name], memo, apart) for name in read}
+    old, new = (*closure, *defaults, *map(scope.get, own)), (*cells, *given, *own.values())
+    assigns = any(step.opname == "STORE_GLOBAL" for step in dis.get_instructions(hook))
+    if all(a is b for a, b in zip(old, new, strict=True)) and not (apart and assigns):
         return hook
-    scope = {**hook.__globals__, **own}
-    made = types.FunctionType(hook.__code__, scope, hook.__name__, given or None, cells or None)
+    made = types.FunctionType(code, scope | own, hook.__name__, given or None, cells or None)
     made.__kwdefaults__ = hook.__kwdefaults__
     made.__dict__.update(hook.__dict__)
     return made
-
-
-def _globals(hook: types.FunctionType) -> list[str]:
-    return [name for name in hook.__code__.co_names if name in hook.__globals__]
-
-
-def _assigns(hook: types.FunctionType) -> bool:
-    """Whether it has a ``global`` that it assigns to."""
-    return any(step.opname == "STORE_GLOBAL" for step in dis.get_instructions(hook))
 
 
 def _cell(cell: types.CellType, memo: dict[int, Any], apart: bool) -> types.CellType:
@@ -182,7 +161,7 @@ def _other(value: Any, memo: dict[int, Any], apart: bool) -> Any:
         return _rebound(value, memo, apart)
     if not apart or isinstance(value, nn.Module | types.ModuleType | type):
         return value
-    if isinstance(value, CONTAINERS) or hasattr(value, "__dict__"):
+    if isinstance(value, dict | list | set | deque) or hasattr(value, "__dict__"):
         memo |= {id(tensor): tensor.detach().clone() for tensor in _outputs_kept(value)}
         try:
             return copy.deepcopy(value, memo)

@@ -9,14 +9,15 @@ so float64 arithmetic is exact.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from spaces.groups import ChannelGroup
+from spaces.groups import Groups
 from spaces.labels import Place
 from spaces.slicing import named_tensors
 from spaces.walk import Cost
@@ -44,15 +45,12 @@ class Polynomial:
         return steps * (slope + steps * self.square.diagonal())
 
 
-def compile_flops(
-    costs: Iterable[Cost], groups: tuple[ChannelGroup, ...], tensors: dict[str, Tensor]
-) -> Polynomial:
+def compile_flops(costs: Iterable[Cost], groups: Groups, tensors: dict[str, Tensor]) -> Polynomial:
     """Multiply-adds of every convolution, linear and matmul, as fvcore counts them."""
     total: Counter[str | None] = Counter()
     for cost in costs:
         total[cost.parameter] += cost.constant
-    terms = [(count, name) for name, count in total.items()]
-    return _compile(terms, groups, tensors)
+    return _compile(total, groups, tensors)
 
 
 def layer_flops(costs: Iterable[Cost], model: nn.Module) -> dict[str, int]:
@@ -68,24 +66,21 @@ def layer_flops(costs: Iterable[Cost], model: nn.Module) -> dict[str, int]:
     return dict(total)
 
 
-def compile_params(groups: tuple[ChannelGroup, ...], model: nn.Module) -> Polynomial:
+def compile_params(groups: Groups, model: nn.Module) -> Polynomial:
     """Elements of every parameter, shared ones once, as ``sum(p.numel())`` counts them."""
     named: dict[str, Tensor] = dict(model.named_parameters())
-    return _compile([(1, name) for name in named], groups, named)
+    return _compile(dict.fromkeys(named, 1), groups, named)
 
 
-def _compile(
-    terms: list[tuple[int, str | None]],
-    groups: tuple[ChannelGroup, ...],
-    tensors: dict[str, Tensor],
-) -> Polynomial:
+def _compile(factors: Mapping[Any, int], groups: Groups, tensors: dict[str, Tensor]) -> Polynomial:
+    """The sum of factors, each times the size of its parameter, or of none."""
     forms = _linear_forms(groups, tensors)
     count = len(groups)
     constant, linear, square = 0.0, np.zeros(count), np.zeros((count, count))
-    for factor, name in terms:
-        shape = tuple(tensors[name].shape) if name is not None else ()
-        rest = factor * prod(n for d, n in enumerate(shape) if name and (name, d) not in forms)
-        axes = [forms[name, d] for d in range(len(shape)) if name and (name, d) in forms]
+    for name, factor in factors.items():
+        shape = tensors[name].shape if name is not None else ()
+        rest = factor * prod(n for d, n in enumerate(shape) if (name, d) not in forms)
+        axes = [forms[name, d] for d in range(len(shape)) if (name, d) in forms]
         (a0, a), (b0, b) = (axes + [(1, np.zeros(count))] * 2)[:2]
         constant += rest * a0 * b0
         linear += rest * (a0 * b + b0 * a)
@@ -94,15 +89,13 @@ def _compile(
 
 
 def _linear_forms(
-    groups: tuple[ChannelGroup, ...], tensors: dict[str, Tensor]
+    groups: Groups, tensors: dict[str, Tensor]
 ) -> dict[Place, tuple[int, np.ndarray]]:
     """Place → (positions that always stay, positions that each kept channel of a group adds)."""
     forms: dict[Place, tuple[int, np.ndarray]] = {}
     for g, group in enumerate(groups):
-        for member in group.members:
+        for member in (m for m in group.members if m.parameter in tensors):
             place = (member.parameter, member.dim)
-            if member.parameter not in tensors:
-                continue
             size = tensors[member.parameter].shape[member.dim]
             fixed, per_channel = forms.setdefault(place, (size, np.zeros(len(groups))))
             per_channel[g] = member.index.shape[1]

@@ -9,8 +9,6 @@ so neither the network nor what its hooks write to is touched.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.copies import copied
-from spaces.errors import ModelError, brief
+from spaces.errors import ModelError, brief, quiet
 from spaces.inputs import arguments, call
 
 MULTIPLIES = {"conv", "linear", "matmul", "bmm", "addmm", "mm", "einsum"}
@@ -94,7 +92,7 @@ def _fvcore(model: nn.Module, example: Any) -> Count:
     inputs = arguments(model, example)
     if isinstance(inputs, dict):
         raise ModelError("fvcore calls a network with inputs by position, but got names")
-    with _quiet():
+    with quiet("fvcore"):  # torch.jit, which it uses, is deprecated and warns of every branch
         from fvcore.nn import FlopCountAnalysis  # takes a second to import
 
         model._register_state_dict_hook(_tensors_only)
@@ -132,7 +130,7 @@ def _own(whole: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
 
 def _torch(model: nn.Module, example: Any) -> Count:
     counter = FlopCounterMode(display=False)
-    with _quiet(), _unfused(), torch.no_grad(), counter, _ByModule(model, counter) as found:
+    with quiet("torch"), _unfused(), torch.no_grad(), counter, _ByModule(model, counter) as found:
         call(model, example)
     skipped = {name: tuple(dict.fromkeys(ops)) for name, ops in found.skipped.items()}
     return Count("torch", dict(found.layers), skipped)
@@ -179,17 +177,3 @@ def _unfused() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("fvcore.nn.jit_analysis")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # torch.jit, which fvcore uses, is deprecated, and tracing warns of every branch.
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

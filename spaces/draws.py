@@ -34,23 +34,11 @@ class Draw:
     def selected(self, group: ChannelGroup) -> np.ndarray:
         """Which channels stay: the same for the same group, whoever else is cut."""
         rng = np.random.default_rng(zlib.crc32(f"{self.name} {group.name}".encode()))
-        return self.kept(group.channels, self.width(group, rng), rng)
+        return self.kept(group.channels, int(self.width(group, rng)), rng)
 
     def at(self, width: int) -> Draw:
         """The same with that width for every group."""
         return replace(self, width=lambda *_: width)
-
-
-def _any(group: ChannelGroup, rng: np.random.Generator) -> int:
-    return int(rng.choice(group.choices))
-
-
-def _less(group: ChannelGroup, rng: np.random.Generator) -> int:
-    return int(rng.choice(group.choices[:-1]))
-
-
-def _least(group: ChannelGroup, _: np.random.Generator) -> int:
-    return group.choices[0]
 
 
 def _scattered(channels: int, width: int, rng: np.random.Generator) -> np.ndarray:
@@ -64,8 +52,10 @@ def _shifted(channels: int, width: int, rng: np.random.Generator) -> np.ndarray:
     return np.sort([*inner, channels - 1, 0][:width])
 
 
-LESS = Draw("less", _less, _shifted, trained=True, compared=True)
-LEAST = Draw("least", _least, _scattered, trained=True)
+LESS = Draw(
+    "less", lambda g, rng: rng.choice(g.choices[:-1]), _shifted, trained=True, compared=True
+)
+LEAST = Draw("least", lambda g, _: g.choices[0], _scattered, trained=True)
 ALL_LEAST = replace(LEAST, trained=False)
 
 
@@ -91,7 +81,7 @@ def draws(groups: Sequence[ChannelGroup], more: int, sizes: Collection[int] = ()
         LESS,
         *(Draw(f"bit {bit}", partial(_by_bit, colours, bit), _scattered) for bit in bits),
         *(Draw(f"size {size}", partial(_of_size, size), _scattered) for size in common),
-        *(Draw(f"any {number}", _any, _scattered) for number in range(more)),
+        *(Draw(f"any {n}", lambda g, rng: rng.choice(g.choices), _scattered) for n in range(more)),
         LEAST,
     ]
 

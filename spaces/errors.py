@@ -1,17 +1,13 @@
-"""The errors a user can cause. Each message is one line: what must hold, what came, what to do.
-
-UserError                 the CLI prints the line and exits with 2
-├── BudgetError           not a budget, or one that no policy can meet
-├── ModelError            the model cannot be traced or sliced
-│   └── NothingToPruneError
-└── DataError             data or weights missing, damaged or of the wrong shape
-"""
+"""The errors a user can cause. Each message is one line: what must hold, what came, what to do."""
 
 from __future__ import annotations
 
 import difflib
+import io
+import logging
+import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 
 MANY = 12
 """Of more names than this only the nearest are listed."""
@@ -53,18 +49,14 @@ def unknown(kind: str, name: str, options: Iterable[str]) -> UserError:
 
 
 def brief(error: BaseException) -> str:
-    """An exception as one short line: its kind and the first line of its message.
-
-    >>> brief(ValueError("no\\nway"))
-    'ValueError: no'
-    """
+    """An exception as one short line: its kind and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 @contextmanager
 def in_one_line(
-    kind: type[UserError], must: str, hint: str, let: tuple[type[Exception], ...] = ()
+    kind: type[UserError], must: str, hint: str = "", let: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
     """Whatever the user's own code raises in the block comes out as one line of that kind.
 
@@ -77,11 +69,27 @@ def in_one_line(
         must: what must hold, up to the words before what came.
         let: passes as it is, as a ``UserError`` does.
     """
+    passed: tuple[type[Exception], ...] = (UserError, *let)
     try:
         yield
-    except UserError:
-        raise
-    except let:
+    except passed:
         raise
     except Exception as error:  # it is anybody's code, and so is what it raises
-        raise kind(f"{must} {brief(error)}; {hint}") from error
+        raise kind(f"{must} {brief(error)}" + (f"; {hint}" if hint else "")) from error
+
+
+@contextmanager
+def quiet(package: str) -> Iterator[None]:
+    """A library neither logs nor prints its own errors and warnings: ours say them in one line."""
+    below = [name for name in logging.root.manager.loggerDict if name.startswith(f"{package}.")]
+    loggers = [logging.getLogger(name) for name in (package, *below)]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

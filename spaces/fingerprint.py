@@ -1,17 +1,15 @@
 """A hash of what a network computes, whatever its weights are: another activation is another hash.
 
->>> graph_fingerprint(model, (torch.zeros(1, 3, 32, 32),))  # doctest: +SKIP
-'0c3fd2b1a7e94d58'
-
 It is taken of the graph that ``torch.export`` makes of the code, and so two hashes can be compared
-only if one version of torch made both. Names of nodes and lines of the source are not part of it,
-and neither is the device.
+only if one version of torch made both. Names of nodes, lines of the source and devices are not part
+of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -21,9 +19,6 @@ from torch.export.graph_signature import InputKind
 from spaces.copies import copied
 from spaces.export import AUTOCAST, exported
 from spaces.inputs import arguments
-
-DEVICES = ("cpu", "cuda")
-"""What autocast regions call them."""
 
 
 def graph_fingerprint(model: nn.Module, example: Any) -> str:
@@ -40,11 +35,8 @@ def graph_fingerprint(model: nn.Module, example: Any) -> str:
 
 def fingerprint(program: torch.export.ExportedProgram) -> str:
     """Sixteen hex digits that differ when operations, their arguments, shapes or constants do."""
-    digest = hashlib.sha256()
-    inputs = dict(_inputs(program))
-    for line in _lines(program.graph_module, inputs):
-        digest.update(line.encode())
-    return digest.hexdigest()[:16]
+    lines = _lines(program.graph_module, dict(_inputs(program)))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
 def content(tensor: Tensor) -> bytes:
@@ -69,7 +61,7 @@ def _lines(graph: fx.GraphModule, inputs: dict[str, str]) -> Iterator[str]:
     """
     positions = {node: position for position, node in enumerate(graph.graph.nodes)}
     for node in graph.graph.nodes:
-        held = _attribute(graph, str(node.target)) if node.op == "get_attr" else None
+        held = attrgetter(str(node.target))(graph) if node.op == "get_attr" else None
         target = _target(node) if node.op == "call_function" else inputs.get(str(node.target), "")
         values = (node.args, node.kwargs, node.meta.get(AUTOCAST, ()))
         given = [_plain(value, positions) for value in values]
@@ -78,13 +70,6 @@ def _lines(graph: fx.GraphModule, inputs: dict[str, str]) -> Iterator[str]:
             yield from _lines(held, {})
         elif isinstance(held, Tensor):
             yield hashlib.sha256(content(held)).hexdigest()
-
-
-def _attribute(graph: fx.GraphModule, path: str) -> Any:
-    value: Any = graph
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
 
 
 def _target(node: fx.Node) -> str:
@@ -107,5 +92,6 @@ def _plain(value: Any, positions: dict[fx.Node, int]) -> Any:
         return {str(key): _plain(each, positions) for key, each in value.items()}
     if isinstance(value, slice):
         return [_plain(each, positions) for each in (value.start, value.stop, value.step)]
-    is_device = isinstance(value, torch.device) or str(value) in DEVICES
+    # Autocast regions name their devices by strings.
+    is_device = isinstance(value, torch.device) or str(value) in ("cpu", "cuda")
     return "device" if is_device else str(value)

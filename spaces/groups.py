@@ -51,15 +51,12 @@ class ChannelGroup:
     bundled: tuple[str, ...] = ()
 
 
+Groups = tuple[ChannelGroup, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """Channels that must stay.
-
-    Attributes:
-        name: the module whose output they are.
-        channels: how many.
-        reason: why, in one clause.
-    """
+    """So many channels, outputs of the module ``name``, must stay; the reason is one clause."""
 
     name: str
     channels: int
@@ -109,7 +106,8 @@ def in_step(groups: Sequence[ChannelGroup]) -> ChannelGroup | None:
     Where one has k times the channels of another, k of its neighbours go with each of the other's.
     None if their numbers of channels are no multiples of the least.
     """
-    count = min(group.channels for group in groups)
+    narrowest = min(groups, key=lambda group: group.channels)
+    count = narrowest.channels
     if any(group.channels % count for group in groups):
         return None
     members: dict[tuple[str, int, Kind], list[np.ndarray]] = {}
@@ -121,14 +119,11 @@ def in_step(groups: Sequence[ChannelGroup]) -> ChannelGroup | None:
         Member(parameter, dim, np.concatenate(index, 1), kind)
         for (parameter, dim, kind), index in members.items()
     )
-    narrowest = min(groups, key=lambda group: group.channels)
     names = tuple(name for group in groups for name in group.bundled or (group.name,))
     return ChannelGroup(groups[0].name, count, together, narrowest.choices, names)
 
 
-def find_groups(
-    trace: Trace, round_to: int | None = None
-) -> tuple[tuple[ChannelGroup, ...], tuple[Frozen, ...]]:
+def find_groups(trace: Trace, round_to: int | None = None) -> tuple[Groups, tuple[Frozen, ...]]:
     """Channels with the same set of places form one group; what must stay comes with its reason."""
     alike = _alike(trace)
     frozen = trace.labels.frozen()
@@ -150,9 +145,8 @@ def find_groups(
 class _Kind:
     """Channels, by their representatives, that occupy the same places in the same numbers.
 
-    Attributes:
-        places: in the network's order, each with how many positions a channel has there and with
-            the representative of every position.
+    Places are in the network's order, each with how many positions a channel has there and with the
+    representative of every position.
     """
 
     roots: list[int]
@@ -223,23 +217,29 @@ def _obstacle(trace: Trace, kind: _Kind, count: int, round_to: int | None) -> st
 def _group(trace: Trace, kind: _Kind, roots: list[int], round_to: int | None) -> ChannelGroup:
     """Its channels are numbered as they lie where they are produced first."""
     produced, _, line = next(each for each in kind.places if trace.kinds[each[0]] == "out")
-    rank = np.full(int(max(each[2].max() for each in kind.places)) + 1, -1, dtype=np.int64)
-    rank[list(dict.fromkeys(line[np.isin(line, roots)].tolist()))] = np.arange(len(roots))
+    ordered = np.array(list(dict.fromkeys(line[np.isin(line, roots)].tolist())))
     members = tuple(
-        Member(*place, positions(rank[line], count), trace.kinds[place])
-        for place, count, line in kind.places
+        Member(*place, index, trace.kinds[place])
+        for place, _, line in kind.places
+        if (index := positions(line, ordered)) is not None
     )
     choices = lattice(len(roots), round_to)
     return ChannelGroup(module_of(produced[0]), len(roots), members, choices)
 
 
-def positions(ranks: np.ndarray, count: int) -> np.ndarray:
-    """``(channels, count)``: where every channel lies, of the channel at each position or -1."""
+def positions(line: np.ndarray, roots: np.ndarray) -> np.ndarray | None:
+    """``(channels, r)``: where on the line each root lies; None unless all lie there alike."""
+    rank = np.full(1 + max(line.max(), roots.max()), -1, dtype=np.int64)
+    rank[roots] = np.arange(len(roots))
+    ranks = rank[line]
     own = np.flatnonzero(ranks >= 0)
-    return own[np.argsort(ranks[own], kind="stable")].reshape(-1, count)
+    counts = np.bincount(ranks[own], minlength=len(roots))
+    if not counts[0] or (counts != counts[0]).any():
+        return None
+    return own[np.argsort(ranks[own], kind="stable")].reshape(len(roots), -1)
 
 
-def _named(groups: list[ChannelGroup]) -> tuple[ChannelGroup, ...]:
+def _named(groups: list[ChannelGroup]) -> Groups:
     """Two groups of one producer get distinct names: ``conv``, ``conv/2``."""
     seen: dict[str, int] = {}
     named = []

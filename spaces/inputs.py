@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 from spaces.copies import copied
 from spaces.errors import UserError
@@ -19,9 +19,6 @@ Inputs = tuple[Any, ...] | dict[str, Any]
 
 def arguments(model: nn.Module, given: Any) -> Inputs:
     """What ``model`` is to be called with, from a tensor, a tuple or list, or a dict.
-
-    >>> arguments(nn.Linear(2, 2), torch.zeros(1, 2))
-    (tensor([[0., 0.]]),)
 
     A dict is arguments by name; if the forward has no such names and takes one argument, it is that
     argument.
@@ -38,7 +35,8 @@ def arguments(model: nn.Module, given: Any) -> Inputs:
     else:
         raise UserError(
             "example_inputs must be a tensor, a tuple of positional inputs or a dict of inputs by "
-            f"name, but got {_kind(given)}; give what the model is called with"
+            f"name, but got {'None' if given is None else type(given).__name__}; give what the "
+            "model is called with"
         )
     if not tensors(found):
         raise UserError(
@@ -71,20 +69,14 @@ def one_item(model: nn.Module, inputs: Inputs) -> tuple[Inputs, bool]:
     item, or where the outputs cannot tell, a shared first dim is taken for a batch.
     """
     count = items(inputs)
-    alone = part(inputs, 0, 1)
     if count == 1:
-        return inputs, _shared(inputs)
-    whole, first, last = (
-        _outputs(model, given) for given in (inputs, alone, part(inputs, count - 1, count))
-    )
-    if not whole or not first or not last:
-        return (alone, True) if first else (inputs, False)
-    same = _alike(first, whole, slice(0, 1)) and _alike(last, whole, slice(count - 1, count))
-    return (alone, True) if same else (inputs, False)
-
-
-def _shared(inputs: Inputs) -> bool:
-    return {len(x) if x.dim() else 0 for x in tensors(inputs)} == {1}
+        return inputs, _first_sizes(inputs) == {1}
+    alone, end = part(inputs, 0, 1), part(inputs, count - 1, count)
+    whole, first, last = (_outputs(model, given) for given in (inputs, alone, end))
+    batched = bool(first)
+    if whole and first and last:
+        batched = _alike(first, part(whole, 0, 1)) and _alike(last, part(whole, count - 1, count))
+    return (alone, True) if batched else (inputs, False)
 
 
 def _outputs(model: nn.Module, inputs: Inputs) -> list[Tensor]:
@@ -96,10 +88,10 @@ def _outputs(model: nn.Module, inputs: Inputs) -> list[Tensor]:
         return []
 
 
-def _alike(own: Sequence[Tensor], whole: Sequence[Tensor], place: slice) -> bool:
-    return len(own) == len(whole) and all(
-        a.shape == b[place].shape and torch.allclose(a.float(), b[place].float(), 1e-2, 1e-3)
-        for a, b in zip(own, whole, strict=True)
+def _alike(own: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
+    return len(own) == len(wanted) and all(
+        a.shape == b.shape and torch.allclose(a.float(), b.float(), 1e-2, 1e-3)
+        for a, b in zip(own, wanted, strict=True)
         if b.dim()
     )
 
@@ -111,13 +103,17 @@ def tensors(value: Any) -> list[Tensor]:
 
 def items(inputs: Any) -> int:
     """How many items lie along the first dim: 1 where tensors do not share one."""
-    sizes = {len(tensor) if tensor.dim() else 0 for tensor in tensors(inputs)}
-    return sizes.pop() if len(sizes) == 1 and min(sizes) > 0 else 1
+    sizes = _first_sizes(inputs)
+    return max(1, *sizes) if len(sizes) == 1 else 1
+
+
+def _first_sizes(inputs: Any) -> set[int]:
+    return {len(tensor) if tensor.dim() else 0 for tensor in tensors(inputs)}
 
 
 def part(inputs: Any, start: int, stop: int) -> Any:
     """The same with only these items of the first dim of every tensor."""
-    return tree_map(lambda x: x[start:stop] if isinstance(x, Tensor) and x.dim() else x, inputs)
+    return tree_map_only(Tensor, lambda x: x[start:stop] if x.dim() else x, inputs)
 
 
 def joined(several: Sequence[Any]) -> Any:
@@ -134,12 +130,12 @@ def joined(several: Sequence[Any]) -> Any:
 
 def repeated(inputs: Any) -> Any:
     """The same with every item twice."""
-    return tree_map(lambda x: torch.cat([x, x]) if isinstance(x, Tensor) and x.dim() else x, inputs)
+    return tree_map_only(Tensor, lambda x: torch.cat([x, x]) if x.dim() else x, inputs)
 
 
 def moved(inputs: Any, device: torch.device) -> Any:
     """The same on another device."""
-    return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, inputs)
+    return tree_map_only(Tensor, lambda x: x.to(device), inputs)
 
 
 def _by_name(model: nn.Module, given: Mapping[Any, Any]) -> bool:
@@ -153,7 +149,3 @@ def _by_name(model: nn.Module, given: Mapping[Any, Any]) -> bool:
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return True
     return set(given) <= {p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY}
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else type(value).__name__

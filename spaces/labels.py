@@ -36,7 +36,7 @@ class Labels:
 
     def __init__(self) -> None:
         self._count = 1
-        self._room = np.zeros(1024, dtype=np.int64)  # NEUTRAL is its own parent
+        self._room = np.arange(1024)  # label → one of its class, at last the representative
         self._is_fixed = np.zeros(1024, dtype=bool)
         self._fixed: dict[str, int] = {}
         self._frozen: list[tuple[np.ndarray, str]] = []
@@ -46,12 +46,10 @@ class Labels:
         """``count`` new labels, tied to nothing."""
         first, self._count = self._count, self._count + count
         if self._count > len(self._room):
-            more = max(self._count, 2 * len(self._room)) - len(self._room)
-            self._room = np.concatenate([self._room, np.zeros(more, dtype=np.int64)])
-            self._is_fixed = np.concatenate([self._is_fixed, np.zeros(more, dtype=bool)])
-        new = np.arange(first, self._count, dtype=np.int64)
-        self._room[first : self._count] = new
-        return torch.from_numpy(new)
+            more = np.arange(len(self._room), max(self._count, 2 * len(self._room)))
+            self._room = np.concatenate([self._room, more])
+            self._is_fixed = np.concatenate([self._is_fixed, np.zeros(len(more), dtype=bool)])
+        return torch.arange(first, self._count)
 
     def fixed(self, reason: str) -> Tensor:
         """A 0-dim label that freezes, for ``reason``, whatever is tied to it."""
@@ -69,12 +67,12 @@ class Labels:
     def tie(self, a: Tensor, b: Tensor) -> None:
         """The labels that meet at one position, after broadcasting, become one class."""
         a, b = torch.broadcast_tensors(a, b)
-        a, b = _shrink(a, b)
+        a, b = shrink(a, b)
         self._union(a.reshape(-1).numpy(), b.reshape(-1).numpy())
 
     def freeze(self, labels: Tensor, reason: str) -> None:
         """These channels must stay; the first reason given is the one that is told."""
-        (small,) = _shrink(labels)
+        (small,) = shrink(labels)
         self._frozen.append((np.unique(small.numpy()), reason))
 
     def frozen(self) -> dict[int, str]:
@@ -88,7 +86,7 @@ class Labels:
 
     def varying(self, labels: Tensor) -> list[int]:
         """The dims along which the classes differ: where the channels lie."""
-        (small,) = _shrink(labels)
+        (small,) = shrink(labels)
         roots = self.find(small)
         return [
             dim
@@ -105,7 +103,7 @@ class Labels:
         Args:
             reason: where that is, in case that channels meet.
         """
-        (small,) = _shrink(labels, keep=dim % labels.dim())
+        (small,) = shrink(labels, keep=dim % labels.dim())
         flat = self.find(small).movedim(dim, 0).reshape(labels.shape[dim], -1)
         line = flat.amax(dim=1)
         differ = (flat != line[:, None]) & (flat != NEUTRAL)
@@ -138,9 +136,8 @@ class Labels:
     def _union(self, a: np.ndarray, b: np.ndarray) -> None:
         """All pairs at once: the classes become the connected components of what was tied.
 
-        One pass over the pairs, whatever their order: a chain or a star of ties, as in a
-        normalised weight whose every element meets one mean, costs no more than the same number
-        of pairs of its own.
+        So a chain or a star of ties (a normalised weight whose every element meets one mean) costs
+        no more than as many pairs apart.
         """
         a, b = self._find(a), self._find(b)
         differ = (a != b) & (a != NEUTRAL) & (b != NEUTRAL)
@@ -168,7 +165,7 @@ class Labels:
         return a[free], b[free]
 
 
-def _shrink(*tensors: Tensor, keep: int | None = None) -> tuple[Tensor, ...]:
+def shrink(*tensors: Tensor, keep: int | None = None) -> tuple[Tensor, ...]:
     """Drop to size 1 every dim that all of them merely repeat (stride 0)."""
     for dim in range(tensors[0].dim()):
         if dim != keep and all(t.shape[dim] > 1 and t.stride(dim) == 0 for t in tensors):

@@ -12,80 +12,64 @@ from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves
 
 from spaces.export import AUTOCAST
-from spaces.groups import ChannelGroup
+from spaces.groups import Groups
 from spaces.inputs import tensors as outputs
-from spaces.labels import Place
 from spaces.nodes import operation
-from spaces.slicing import Selection
+from spaces.slicing import Selection, kept_masks
 from spaces.walk import Trace
 
-DROPOUTS = frozenset({"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"})
+DROPOUTS = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"}
 """Operations that a check of training leaves out: what they draw depends on the widths."""
 
 
 class MaskedReference(fx.Interpreter):
-    """The unpruned network as if the unselected channels were gone: the oracle for surgery.
+    """Runs the graph of a trace, in its mode, without dropout and without the unselected channels.
 
-    Wherever an operation reads removed channels, the slice of its weight is set to zero, and a
-    statistic over channels (LayerNorm, say) is taken over the kept ones. Runs the graph of the
-    trace, in its mode, without dropout.
+    Wherever an operation reads these, the slice of its weight is set to zero, and a statistic over
+    channels (LayerNorm, say) is taken over the kept ones.
     """
 
     def __init__(
         self,
         trace: Trace,
-        groups: tuple[ChannelGroup, ...],
+        groups: Groups,
         selection: Selection,
         tensors: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(trace.program.graph_module)
         self._trace = trace
         self._tensors = dict(tensors or trace.tensors)
-        self._drop: dict[Place, Tensor] = {}
-        removed = [np.empty(0, dtype=np.int64)]
-        for group in groups:
-            gone = np.setdiff1d(np.arange(group.channels), selection.get(group.name, []))
-            if group.name not in selection or not len(gone):
-                continue
-            for member in group.members:
-                place = (member.parameter, member.dim)
-                positions = torch.from_numpy(member.index[gone].ravel())
-                before = self._drop.get(place, positions[:0])
-                self._drop[place] = torch.cat([before, positions])
-                if place in trace.axes:
-                    removed.append(trace.labels.find(trace.axes[place][positions]).numpy())
-        self._removed = torch.from_numpy(np.unique(np.concatenate(removed)))
+        self._drop = {
+            place: torch.from_numpy(np.flatnonzero(~mask))
+            for place, mask in kept_masks(groups, selection, self._tensors).items()
+            if not mask.all()
+        }
+        lost = [trace.axes[p][gone] for p, gone in self._drop.items() if p in trace.axes]
+        self._removed = trace.labels.find(torch.cat([torch.empty(0, dtype=torch.long), *lost]))
 
-    def __call__(self, *inputs: Any, **named: Any) -> list[Tensor]:
-        """The outputs as a flat list of tensors."""
-        program = self._trace.program
-        given = iter(tree_leaves((inputs, named)))
+    def __call__(self, *inputs: Any) -> list[Tensor]:
+        """The outputs as a flat list of tensors; ``inputs`` may be nested."""
+        program, own = self._trace.program, self._tensors
+        names = self._trace.names.items()
+        own = program.constants | {name: own[first] for name, first in names if first in own}
+        given = iter(tree_leaves(inputs))
         args = []
         for spec in program.graph_signature.input_specs:
-            name = spec.target
-            if name is None:
-                value = next(given)
-                args.append(value.clone() if isinstance(value, Tensor) else value)
-            else:
-                args.append(self._tensor(name))
+            value = next(given) if spec.target is None else own[spec.target]
+            # A copy: BatchNorm counts in train mode, and the network may write to its inputs.
+            args.append(value.detach().clone() if isinstance(value, Tensor) else value)
         with torch.no_grad():
             return outputs(self.run(*args))
 
-    def zeroed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def zeroed(self) -> dict[str, Tensor]:
         """Name → copy, without what is removed of what is read, of each tensor that loses some."""
         found: dict[str, Tensor] = {}
         for read in (read for reads in self._trace.reads.values() for read in reads):
             name, dim = read.place
             if (drop := self._drop.get(read.place)) is not None:
-                value = found.get(name, tensors[name].detach())
+                value = found.get(name, self._tensors[name].detach())
                 found[name] = value.index_fill(dim, drop.to(value.device), 0.0)
         return found
-
-    def _tensor(self, name: str) -> Any:
-        first = self._trace.names.get(name, name)
-        if first in self._tensors:
-            return self._tensors[first].detach().clone()  # BatchNorm counts in train mode
-        return self._trace.program.constants[name]
 
     def run_node(self, n: fx.Node) -> Any:
         """Run a node as its region asks: see the class."""
@@ -114,27 +98,19 @@ class MaskedReference(fx.Interpreter):
     def _statistic(self, n: fx.Node) -> Any:
         """Of a node that takes a statistic over channels: over those that are kept."""
         dim, labels = self._trace.statistics[n.name]
+        (source, *others), kwargs = self.fetch_args_kwargs_from_env(n)
         keep = torch.isin(self._trace.labels.find(labels), self._removed, invert=True)
-        kept = keep.nonzero().flatten()
-        found, kwargs = self.fetch_args_kwargs_from_env(n)
-        source = found[0]
-        kept = kept.to(source.device)
-        args = [_gather(a, dim, kept, len(labels), a is source) for a in found]
-        if len(args) > 1 and isinstance(args[1], (list, tuple)) and list(args[1]) == [len(labels)]:
-            args[1] = [len(kept)]  # layer_norm's normalized_shape
-        small = n.target(*args, **kwargs)  # type: ignore[operator]
+        kept = keep.nonzero().flatten().to(source.device)
+        if operation(n) in ("layer_norm", "rms_norm"):
+            others[0] = [len(kept)]  # the normalized_shape
+        others = [
+            x[kept] if isinstance(x, Tensor) and x.shape == labels.shape else x for x in others
+        ]
+        small = n.target(source.index_select(dim, kept), *others, **kwargs)  # type: ignore[operator]
         value = n.meta["val"]
         if not isinstance(value, Tensor) or value.shape != source.shape:
             return small
         return torch.zeros_like(source, dtype=small.dtype).index_copy(dim, kept, small)
-
-
-def _gather(value: Any, dim: int, kept: Tensor, size: int, is_source: bool) -> Any:
-    if is_source:
-        return value.index_select(dim, kept)
-    if isinstance(value, Tensor) and value.shape == (size,):
-        return value[kept]
-    return value
 
 
 def relative_error(got: Any, wanted: list[Tensor], scales: Sequence[float] | None = None) -> float:
@@ -147,12 +123,12 @@ def relative_error(got: Any, wanted: list[Tensor], scales: Sequence[float] | Non
         scales: for each output, the part of its size that counts; all of it by default.
     """
     triples = zip(outputs(got), wanted, scales or [1.0] * len(wanted), strict=True)
-    errors = (_error(a.detach(), b.detach()) / scale for a, b, scale in triples if _inexact(b))
+    errors = (
+        _error(a.detach(), b.detach()) / scale
+        for a, b, scale in triples
+        if b.is_floating_point() or b.is_complex()
+    )
     return max(errors, default=0.0)
-
-
-def _inexact(value: Tensor) -> bool:
-    return value.is_floating_point() or value.is_complex()
 
 
 def _error(got: Tensor, wanted: Tensor) -> float:

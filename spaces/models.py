@@ -30,12 +30,7 @@ def check_model(model: nn.Module) -> None:
                 raise ModelError(
                     f"the model must be {what}, but {where} a {type(module).__name__}; {hint}"
                 )
-    _check_tensors(model)
-
-
-def _check_tensors(model: nn.Module) -> None:
-    named = [*model.named_parameters(), *model.named_buffers()]
-    for name, tensor in named:
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if is_lazy(tensor):
             raise ModelError(
                 f"the shapes of the model must be known, but {name!r} is lazy and has none yet; "

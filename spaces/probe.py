@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_map_only
 
 from spaces.copies import copied
-from spaces.errors import ModelError, brief
+from spaces.errors import ModelError, in_one_line
 from spaces.groups import ChannelGroup
 from spaces.inputs import Inputs, call, repeated, tensors
 from spaces.slicing import named_tensors
@@ -42,16 +42,13 @@ class Probe:
         several: the inputs with every item twice, the second one changed.
     """
 
-    def __init__(
-        self, model: nn.Module, example: Inputs, groups: Iterable[ChannelGroup], generator: Any
-    ) -> None:
-        self._generator = generator
-        self.model = copied(model).eval()
+    def __init__(self, model: nn.Module, example: Inputs, groups: Iterable[ChannelGroup]) -> None:
+        self._generator = torch.Generator().manual_seed(0)
+        self.model = self._as_it_came = copied(model).eval()
         self._redraw(groups)
-        self._given = (tree_map(self._noise, example), example)
-        self.single = False
-        self._as_it_came = self.model
-        if not (coarse(self.model.parameters()) and self._in_single()):
+        self._given = (_of_floats(self._noise, example), example)
+        half = {p.dtype for p in self.model.parameters()} & {torch.float16, torch.bfloat16}
+        if not (half and self._in_single()):
             self.as_it_came()
 
     def as_it_came(self) -> None:
@@ -61,8 +58,15 @@ class Probe:
             ModelError: it does not run, or its outputs are no numbers.
         """
         self.model, self.single = self._as_it_came, False
-        self.inputs, self.whole = self._usable()
-        self._vary()
+        must = "the model must run on one example input in eval mode, but it fails with"
+        for inputs in self._given:
+            with in_one_line(ModelError, must):
+                whole = self.outputs(partial(call, self.model, inputs))
+            if not _has_nan(whole):
+                self.inputs, self.whole = inputs, whole
+                self._vary()
+                return
+        raise ModelError("the model's outputs must be numbers, but they are nan; check its weights")
 
     def doubled(self) -> Probe:
         """The same in double precision, in which rounding is too small to be taken for an error.
@@ -74,13 +78,13 @@ class Probe:
         vars(other).pop("training", None)  # what it keeps of before
         other.model = copied(self.model).double()
         other.inputs, other.others, other.several = (
-            _cast(given, torch.float64) for given in (self.inputs, self.others, self.several)
+            _of_floats(Tensor.double, x) for x in (self.inputs, self.others, self.several)
         )
         other.whole = other.outputs(lambda: call(other.model, other.inputs))
         return other
 
     def _in_single(self) -> bool:
-        model, inputs = copied(self.model).float(), _cast(self._given[0], torch.float32)
+        model, inputs = copied(self.model).float(), _of_floats(Tensor.float, self._given[0])
         try:
             whole = self.outputs(lambda: call(model, inputs))
         except Exception:  # a type fixed in the user's code
@@ -92,8 +96,10 @@ class Probe:
         return True
 
     def _vary(self) -> None:
-        self.others = tree_map(self._varied, self.inputs)
-        self.several = tree_map(self._varied, repeated(self.inputs))
+        self.others, self.several = (
+            _of_floats(lambda x: x + 0.5 * self._noise(x), given)
+            for given in (self.inputs, repeated(self.inputs))
+        )
 
     def _redraw(self, groups: Iterable[ChannelGroup]) -> None:
         members = [m for g in groups for m in g.members]
@@ -112,24 +118,8 @@ class Probe:
         fan_in = tensor[0].numel()
         return (noise - 0.5) * (12 / fan_in) ** 0.5
 
-    def _noise(self, value: Any) -> Any:
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            return value
+    def _noise(self, value: Tensor) -> Tensor:
         return torch.randn(value.shape, generator=self._generator).to(value)
-
-    def _usable(self) -> tuple[Inputs, list[Tensor]]:
-        """The first inputs for which the network's outputs are numbers, and these."""
-        for inputs in self._given:
-            try:
-                whole = self.outputs(partial(call, self.model, inputs))
-            except Exception as error:  # the model is anybody's, and so is what it raises
-                raise ModelError(
-                    f"the model must run on one example input in eval mode, but it fails with "
-                    f"{brief(error)}"
-                ) from error
-            if not _has_nan(whole):
-                return inputs, whole
-        raise ModelError("the model's outputs must be numbers, but they are nan; check its weights")
 
     @cached_property
     def training(self) -> Inputs | None:
@@ -137,11 +127,6 @@ class Probe:
         value a channel, and where the first dim is no batch there may be no second item."""
         works = (x for x in (self.several, self.inputs) if isinstance(self.uncut(x), list))
         return next(works, None)
-
-    def _varied(self, value: Any) -> Any:
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            return value
-        return value + 0.5 * self._noise(value)
 
     def uncut(self, inputs: Inputs, backward: bool = True) -> list[Tensor] | Exception:
         """A training step of the uncut network, or what it raised."""
@@ -182,9 +167,7 @@ class Probe:
 class NoDropout(TorchFunctionMode):
     """Calls of dropout give back what they are given: what they draw depends on the widths."""
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """As ever, but for dropout."""
         if func in _DROPOUTS:
             return args[0] if args else (kwargs or {})["input"]
@@ -196,11 +179,6 @@ _DROPOUTS = {
     *(nn.functional.dropout3d, nn.functional.alpha_dropout, nn.functional.feature_alpha_dropout),
     *(torch.dropout, torch.dropout_, torch.feature_dropout, torch.alpha_dropout),
 }
-
-
-def coarse(values: Iterable[Tensor]) -> bool:
-    """Whether some are of half precision."""
-    return any(x.dtype in (torch.float16, torch.bfloat16) for x in values)
 
 
 def tolerance(dtypes: Iterable[torch.dtype]) -> float:
@@ -227,13 +205,9 @@ def _hides(tensor: Tensor) -> bool:
     return is_weight and float(tensor.float().square().mean().sqrt()) < HIDES
 
 
-def _cast(inputs: Inputs, dtype: torch.dtype) -> Inputs:
-    def cast(value: Any) -> Any:
-        is_real = isinstance(value, Tensor) and value.is_floating_point()
-        return value.to(dtype) if is_real else value
-
-    found: Inputs = tree_map(cast, inputs)
-    return found
+def _of_floats(function: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
+    """The function of every tensor of real numbers; the rest as it is."""
+    return tree_map_only(Tensor, lambda x: function(x) if x.is_floating_point() else x, inputs)
 
 
 def _has_nan(values: Sequence[Tensor]) -> bool:

@@ -6,7 +6,7 @@ drawn for it alone, together with all others; several times, and once to the lea
 cut so that it runs forward and backward and computes what the masked original computes, in eval and
 in train mode, is offered less, or not at all:
 
-- a group that survives some of its widths keeps those (``narrowing``);
+- a group that survives some of its widths keeps those;
 - groups that survive together, but only at equal widths, become one (``in_step``);
 - the rest is frozen, with what went wrong as the reason.
 """
@@ -14,15 +14,15 @@ in train mode, is offered less, or not at all:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import replace
 
-import torch
 from torch import nn
 
 from spaces.cost import layer_flops
 from spaces.draws import ALL_LEAST, LESS, Draw, draws
-from spaces.groups import ChannelGroup, in_step, share_a_parameter, sublattice
+from spaces.groups import ChannelGroup, Groups, in_step, share_a_parameter, sublattice
 from spaces.inputs import Inputs
 from spaces.probe import Probe, full_precision
 from spaces.verdict import Verdict
@@ -36,8 +36,6 @@ MORE = ((20e6, 8), (200e6, 4), (1e9, 1), (math.inf, 0))
 
 UNSTEADY = "computes something else each time it is cut"
 
-Groups = tuple[ChannelGroup, ...]
-
 
 class SelfCheck:
     """Cuts groups on a probe of the model and says which survive, and at which widths.
@@ -48,19 +46,19 @@ class SelfCheck:
     """
 
     def __init__(self, model: nn.Module, trace: Trace, inputs: Inputs, groups: Groups) -> None:
-        generator = torch.Generator().manual_seed(0)
         self._groups = groups
         flops = sum(layer_flops(trace.costs, model).values())
         self._sizes = {len(line) for line in trace.axes.values()}
         self._more = next(more for limit, more in MORE if flops < limit)
-        self._verdict = Verdict(Probe(model, inputs, groups, generator), trace)
+        probe = Probe(model, inputs, groups)
+        self._verdict = Verdict(probe, trace)
+        if probe.single and self._verdict.unfit() is not None:  # types that the user's code fixes
+            probe.as_it_came()
+            self._verdict = Verdict(probe, trace)
 
+    @full_precision()
     def run(self) -> tuple[Groups, dict[str, str]]:
         """The groups that surgery survives, and name → reason of those that it would break."""
-        with full_precision():
-            return self._run()
-
-    def _run(self) -> tuple[Groups, dict[str, str]]:
         good, broken = self._groups, dict[str, str]()
         while good:
             several = draws(good, self._more, self._sizes)
@@ -100,26 +98,21 @@ class SelfCheck:
 
     def _blame(self, groups: Groups, draw: Draw) -> dict[str, str]:
         """Name → reason: those without which the others survive the draw."""
-        bad: dict[str, str] = {}
-        self._bisect(groups, draw, bad)
+        bad = self._bisect(groups, draw)
         good = tuple(g for g in groups if g.name not in bad)
         if bad and good and self._problem(good, draw) is not None:
             bad |= self._one_by_one(good, draw)
         return bad
 
-    def _bisect(self, groups: Groups, draw: Draw, bad: dict[str, str]) -> None:
-        problem = self._problem(groups, draw) if groups else None
+    def _bisect(self, groups: Groups, draw: Draw) -> dict[str, str]:
+        problem = self._problem(groups, draw)
         if problem is None:
-            return
+            return {}
         if len(groups) == 1:
-            bad[groups[0].name] = problem
-            return
+            return {groups[0].name: problem}
         middle = len(groups) // 2
-        before = len(bad)
-        self._bisect(groups[:middle], draw, bad)
-        self._bisect(groups[middle:], draw, bad)
-        if len(bad) == before:  # each half passes, only together they fail
-            bad |= self._one_by_one(groups, draw)
+        bad = self._bisect(groups[:middle], draw) | self._bisect(groups[middle:], draw)
+        return bad or self._one_by_one(groups, draw)  # each half passes, only together they fail
 
     def _one_by_one(self, groups: Groups, draw: Draw) -> dict[str, str]:
         accepted: Groups = ()
@@ -139,21 +132,12 @@ class SelfCheck:
             return None
         if len(below) <= MANY:
             passing = [width for width in below if not self._fails(group, width)]
-        else:
-            passing = list(below[self._first_passing(group, below) :])
+        else:  # as if all above the first that passes did too; the draws have the last word
+            last = len(below) - 1
+            first = bisect_left(below, True, hi=last, key=lambda w: not self._fails(group, w))
+            passing = list(below[first:])
         choices = sublattice(group.choices, passing)
         return None if choices in (None, group.choices) else replace(group, choices=choices)
-
-    def _first_passing(self, group: ChannelGroup, below: Sequence[int]) -> int:
-        """By bisection, as if all wider ones passed too; the draws have the last word."""
-        low, high = 0, len(below) - 1
-        while low < high:
-            middle = (low + high) // 2
-            if self._fails(group, below[middle]):
-                low = middle + 1
-            else:
-                high = middle
-        return low
 
     def _fails(self, group: ChannelGroup, width: int) -> bool:
         return self._problem((group,), LESS.at(width)) is not None

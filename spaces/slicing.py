@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from spaces.copies import copied
 from spaces.errors import ModelError
-from spaces.groups import ChannelGroup
+from spaces.groups import ChannelGroup, Groups
 from spaces.inputs import Inputs
 from spaces.labels import Place
 
@@ -50,23 +50,29 @@ _ORIGIN = "_pruned_from"
 
 
 def kept_positions(
-    groups: tuple[ChannelGroup, ...], selection: Selection, tensors: Mapping[str, Tensor]
+    groups: Groups, selection: Selection, tensors: Mapping[str, Tensor]
 ) -> dict[Place, np.ndarray]:
     """Place → ascending positions that stay, for every place that a selection cuts."""
+    masks = kept_masks(groups, selection, tensors)
+    return {place: np.flatnonzero(mask) for place, mask in masks.items()}
+
+
+def kept_masks(
+    groups: Groups, selection: Selection, tensors: Mapping[str, Tensor]
+) -> dict[Place, np.ndarray]:
+    """Place → whether each position stays, for every place that a selection cuts."""
     masks: dict[Place, np.ndarray] = {}
-    for group in groups:
-        if group.name not in selection:
-            continue
+    for group in (g for g in groups if g.name in selection):
         removed = np.ones(group.channels, dtype=bool)
         removed[selection[group.name]] = False
         for member in group.members:
             size = tensors[member.parameter].shape[member.dim]
             mask = masks.setdefault((member.parameter, member.dim), np.ones(size, dtype=bool))
             mask[member.index[removed].ravel()] = False
-    return {place: np.flatnonzero(mask) for place, mask in masks.items()}
+    return masks
 
 
-def cut(model: nn.Module, groups: tuple[ChannelGroup, ...], selection: Selection) -> nn.Module:
+def cut(model: nn.Module, groups: Groups, selection: Selection) -> nn.Module:
     """A new, smaller module; ``model`` is untouched, and shares no tensor with the result.
 
     The result remembers what stayed: see `origin`.
@@ -79,15 +85,15 @@ def cut(model: nn.Module, groups: tuple[ChannelGroup, ...], selection: Selection
         source = small.get(name, tensors[name].detach())
         small[name] = source.index_select(dim, torch.from_numpy(keep).to(source.device))
     # Through deepcopy's memo the copy takes the cut tensors where it would copy the large ones.
-    made = {id(tensors[name]): _like(tensors[name], tensor) for name, tensor in small.items()}
+    made = {id(tensors[name]): _like(tensors[name], values) for name, values in small.items()}
     result = copied(model, made, apart=False)
-    remember(result, _origin(origin(model), places))
+    remember(result, _further(origin(model) or Origin({}), places))
     reading = {m.parameter for group in groups for m in group.members if m.kind == "in"}
     follow(result, made.values(), {id(made[id(tensors[n])]) for n in reading & small.keys()})
     return result
 
 
-def _check_places(tensors: Mapping[str, Tensor], groups: tuple[ChannelGroup, ...]) -> None:
+def _check_places(tensors: Mapping[str, Tensor], groups: Groups) -> None:
     """Raises a ModelError where the model has not the channels of the groups."""
     for member in (m for group in groups for m in group.members):
         tensor = tensors.get(member.parameter)
@@ -100,19 +106,15 @@ def _check_places(tensors: Mapping[str, Tensor], groups: tuple[ChannelGroup, ...
             )
 
 
-def _origin(before: Origin | None, places: Mapping[Place, np.ndarray]) -> Origin:
+def _further(before: Origin, places: Mapping[Place, np.ndarray]) -> Origin:
     """Of a cut after others: positions as they were in the first network."""
-    if before is None:
-        return Origin(dict(places))
     kept = dict(before.kept)
     for place, keep in places.items():
         kept[place] = kept[place][keep] if place in kept else keep
     return replace(before, kept=kept)
 
 
-def narrowed(
-    groups: tuple[ChannelGroup, ...], selection: Selection, tensors: Mapping[str, Tensor]
-) -> tuple[ChannelGroup, ...]:
+def narrowed(groups: Groups, selection: Selection, tensors: Mapping[str, Tensor]) -> Groups:
     """The groups as they lie in the module that ``cut`` gives, so that it can be cut further.
 
     Widths keep their meaning: the choices are those that are still left.
@@ -155,58 +157,36 @@ def follow(
     ids = {id(tensor) for tensor in changed}
     for module in model.modules():
         own = (*module._parameters.values(), *module._buffers.values())
-        if any(id(tensor) in ids for tensor in own):
-            if isinstance(module, nn.modules.conv._ConvNd):
-                _conv(module, id(module.weight) not in reading)
-            for kind, update in _ATTRIBUTES.items():
-                if isinstance(module, kind):
-                    update(module)
+        if not any(id(tensor) in ids for tensor in own):
+            continue
+        if isinstance(module, nn.modules.conv._ConvNd):
+            _follow_conv(module, id(module.weight) not in reading)
+        if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+            module.normalized_shape = tuple(module.weight.shape)
+        for kind, attributes in _SIZES.items():
+            if isinstance(module, kind):
+                tensor = module.running_mean if module.weight is None else module.weight
+                sizes = () if tensor is None else tensor.shape
+                for attribute, size in zip(attributes, sizes, strict=False):
+                    setattr(module, attribute, size)
 
 
-def _conv(module: Any, may_be_depthwise: bool) -> None:
+_SIZES: dict[Any, tuple[str, ...]] = {
+    nn.Linear: ("out_features", "in_features"),
+    nn.Embedding: ("num_embeddings", "embedding_dim"),
+    nn.modules.batchnorm._NormBase: ("num_features",),
+    nn.GroupNorm: ("num_channels",),
+    nn.PReLU: ("num_parameters",),
+}
+"""Kind of module → its attributes that are the sizes of its weight's dims."""
+
+
+def _follow_conv(module: Any, may_be_depthwise: bool) -> None:
     rows, columns = module.weight.shape[:2]
     if may_be_depthwise and module.groups == module.in_channels > 1:
         each = module.out_channels // module.in_channels
         module.groups = rows if module.transposed else rows // each
     if module.transposed:
-        rows, columns = columns * module.groups, rows
-        module.in_channels, module.out_channels = columns, rows
+        module.in_channels, module.out_channels = rows, columns * module.groups
     else:
         module.in_channels, module.out_channels = columns * module.groups, rows
-
-
-def _linear(module: Any) -> None:
-    module.out_features, module.in_features = module.weight.shape
-
-
-def _batch_norm(module: Any) -> None:
-    tensor = module.weight if module.weight is not None else module.running_mean
-    if tensor is not None:
-        module.num_features = len(tensor)
-
-
-def _layer_norm(module: Any) -> None:
-    module.normalized_shape = tuple(module.weight.shape)
-
-
-def _group_norm(module: Any) -> None:
-    module.num_channels = len(module.weight)
-
-
-def _embedding(module: Any) -> None:
-    module.num_embeddings, module.embedding_dim = module.weight.shape
-
-
-def _prelu(module: Any) -> None:
-    module.num_parameters = module.weight.numel()
-
-
-_ATTRIBUTES: dict[Any, Callable[[Any], None]] = {
-    nn.Linear: _linear,
-    nn.modules.batchnorm._NormBase: _batch_norm,
-    nn.LayerNorm: _layer_norm,
-    nn.RMSNorm: _layer_norm,
-    nn.GroupNorm: _group_norm,
-    nn.Embedding: _embedding,
-    nn.PReLU: _prelu,
-}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from spaces.slicing import Selection, cut, origin, remember
 from spaces.trace import trace
 from spaces.walk import Cost, Uncounted
 
-Widths = Policy | np.ndarray
+Widths = TypeVar("Widths", Policy, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Space:
     def flops(self, widths: Policy) -> int: ...
     @overload
     def flops(self, widths: np.ndarray) -> Any: ...
-    def flops(self, widths: Widths) -> Any:
+    def flops(self, widths: Policy | np.ndarray) -> Any:
         """Multiply-adds at batch 1: an int for a policy or ``(G,)``, int64 ``(N,)`` for many."""
         return _evaluate(self.flops_of, self._array(widths))
 
@@ -70,7 +70,7 @@ class Space:
     def params(self, widths: Policy) -> int: ...
     @overload
     def params(self, widths: np.ndarray) -> Any: ...
-    def params(self, widths: Widths) -> Any:
+    def params(self, widths: Policy | np.ndarray) -> Any:
         """Parameters: an int for a policy or ``(G,)``, int64 ``(N,)`` for ``(N, G)``."""
         return _evaluate(self.params_of, self._array(widths))
 
@@ -157,10 +157,6 @@ class Space:
         top = sorted(shares, reverse=True)[:count]
         return [f"{name} ({share / max(self.floor_flops, 1):.0%})" for share, name in top]
 
-    @overload
-    def project(self, widths: Policy, budget: Budget | float | str) -> Policy: ...
-    @overload
-    def project(self, widths: np.ndarray, budget: Budget | float | str) -> np.ndarray: ...
     def project(self, widths: Widths, budget: Budget | float | str) -> Widths:
         """The nearest widths on the lattice that meet the budget and that no single step can grow.
 
@@ -175,15 +171,14 @@ class Space:
         """The same share of every group, as much as the budget allows."""
         return self.project(self.full, budget)
 
-    def _array(self, widths: Widths) -> np.ndarray:
+    def _array(self, widths: Policy | np.ndarray) -> np.ndarray:
         return self.widths(widths) if isinstance(widths, Policy) else np.asarray(widths)
 
 
 def discover(model: nn.Module, example_inputs: Any, round_to: int | None = None) -> Space:
     """Find what can be pruned in ``model`` and prove that it survives surgery.
 
-    >>> space = discover(model, (torch.zeros(1, 3, 224, 224),))  # doctest: +SKIP
-    >>> space = discover(model, {"ids": ids, "mask": mask})      # doctest: +SKIP
+    >>> space = discover(model, {"ids": ids, "mask": mask})  # doctest: +SKIP
 
     Args:
         model: any module that ``torch.export`` can trace; it is left as it was.

@@ -5,24 +5,22 @@ from __future__ import annotations
 import io
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from operator import gt
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from spaces.errors import DataError, ModelError, brief
+from spaces.errors import DataError, ModelError, in_one_line
 from spaces.inputs import moved, tensors
+from spaces.slicing import follow
 
 EXTRA = "_extra_state"
 """The last part of a state_dict's key for what ``Module.get_extra_state`` gives: anything."""
 
 
 def is_extra(key: str) -> bool:
-    """Whether a key of a ``state_dict`` stands for extra state.
-
-    >>> is_extra("encoder._extra_state")
-    True
-    """
+    """Whether a key of a ``state_dict``, ``encoder._extra_state`` say, stands for extra state."""
     return key.rpartition(".")[2] == EXTRA
 
 
@@ -45,13 +43,9 @@ def plain_state(model: nn.Module) -> dict[str, Any]:
         DataError: the extra state of a module is not of tensors and plain values.
         ModelError: the model's own code fails to give it.
     """
-    try:
+    must, hint = "a model's state_dict() must work", "mend it, or the network cannot be saved"
+    with in_one_line(ModelError, f"{must}, but it fails with", hint):
         state = dict(model.state_dict())
-    except Exception as error:  # get_extra_state and hooks are the user's own
-        raise ModelError(
-            f"a model's state_dict() must work, but it fails with {brief(error)}; mend it, or the "
-            "network cannot be saved"
-        ) from error
     for key, value in state.items():
         if not isinstance(value, Tensor) and not is_plain(value):
             where = key.removesuffix(EXTRA).rstrip(".") or type(model).__name__
@@ -65,21 +59,13 @@ def plain_state(model: nn.Module) -> dict[str, Any]:
 
 
 def unsaved(model: nn.Module, saved: Mapping[str, Any]) -> dict[str, Tensor | None]:
-    """The tensors by name that a ``state_dict`` has not, and the buffers that are None.
-
-    >>> net.register_buffer("table", torch.zeros(3), persistent=False)           # doctest: +SKIP
-    >>> unsaved(net, net.state_dict())                                           # doctest: +SKIP
-    {'table': tensor([0., 0., 0.])}
-    """
+    """The tensors by name that a ``state_dict`` has not, and the buffers that are None."""
     left_out = {name: t for name, t in all_tensors(model).items() if name not in saved}
     return {**left_out, **dict.fromkeys(empty(model))}
 
 
 def state_of(model: nn.Module) -> dict[str, Any]:
-    """The ``state_dict`` and, under their own names, the tensors that it leaves out.
-
-    Extra state is in it as it came: tensors or anything else.
-    """
+    """The ``state_dict`` and, under their own names, the tensors that it leaves out."""
     saved = dict(model.state_dict())
     return saved | {name: t for name, t in unsaved(model, saved).items() if t is not None}
 
@@ -95,7 +81,10 @@ def set_state(model: nn.Module, state: Mapping[str, Any]) -> None:
     named = all_tensors(model)
     with torch.no_grad():
         for name in (named.keys() & state.keys()) - saved.keys():
-            _put(named[name], state[name])
+            if takes(named[name], state[name]):
+                named[name].copy_(state[name])
+            else:
+                become(named[name], state[name])
     given = OrderedDict(
         (name, _beside(saved.get(name), value) if is_extra(name) else value)
         for name, value in state.items()
@@ -104,6 +93,65 @@ def set_state(model: nn.Module, state: Mapping[str, Any]) -> None:
     # Without it, modules that have changed their format take the state for one of the oldest.
     given._metadata = getattr(saved, "_metadata", None)  # type: ignore[attr-defined]
     model.load_state_dict(given, strict=False)  # what it does not know is in place by now
+
+
+def fit_to_state(model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Give every parameter and buffer of ``model`` shape, dtype and values of ``state``, in place.
+
+    >>> fit_to_state(fresh_model, torch.load("weights.pt", weights_only=True))  # doctest: +SKIP
+
+    Args:
+        state: a ``state_dict``; it may also hold, under their own names, tensors that a state_dict
+            leaves out (None for a buffer that is None). Of these, what it has not stays as it is.
+
+    Raises:
+        ModelError: the names differ, or a tensor has another number of dims or is larger.
+    """
+    saved = model.state_dict()
+    _check_names(model, saved, state)
+    _check_sizes(saved, state)
+    changed = {
+        name: old
+        for name, old in all_tensors(model).items()
+        if isinstance(state.get(name), Tensor) and not takes(old, state[name])
+    }
+    for name, old in changed.items():
+        become(old, state[name])
+    follow(model, changed.values())
+    try:
+        set_state(model, state)
+    except Exception as error:  # set_extra_state and hooks are the user's own
+        said = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"the state must be one that the model's load_state_dict takes, but it fails with "
+            f"{type(error).__name__}: {said}; build the model that was pruned"
+        ) from error
+
+
+def _check_names(model: nn.Module, saved: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    known = saved.keys() | all_tensors(model).keys() | set(empty(model))
+    strange = sorted((saved.keys() - state.keys()) | (state.keys() - known))
+    if strange:
+        raise ModelError(
+            f"the state must have the model's names, but {len(strange)} differ: "
+            f"{', '.join(strange[:3])}; build the model that was pruned"
+        )
+
+
+def _check_sizes(saved: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    larger = [
+        f"{name} {tuple(tensor.shape)} instead of {tuple(own.shape)}"
+        for name, own in saved.items()
+        if isinstance(own, Tensor)
+        and isinstance(tensor := state.get(name), Tensor)
+        and not is_extra(name)
+        and (len(tensor.shape) != len(own.shape) or any(map(gt, tensor.shape, own.shape)))
+    ]
+    if larger:
+        raise ModelError(
+            f"the state must be at most as large as the model, but {len(larger)} tensors are not: "
+            f"{'; '.join(larger[:3])}; build the model that was pruned"
+        )
 
 
 def buffers(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
@@ -137,13 +185,6 @@ def _beside(own: Any, value: Any) -> Any:
     """Extra state on the device of the model's own, if there are tensors in that."""
     device = next((tensor.device for tensor in tensors(own)), None)
     return value if device is None else moved(value, device)
-
-
-def _put(old: Tensor, value: Tensor) -> None:
-    if takes(old, value):
-        old.copy_(value)
-    else:
-        become(old, value)
 
 
 def takes(old: Tensor, value: Tensor) -> bool:

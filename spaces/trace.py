@@ -1,23 +1,24 @@
-"""Walks the exported graph of a model with labels in place of numbers.
+"""Walks the exported graph of a model with labels in place of numbers, by the ``spaces.rules``.
 
-``trace`` exports the model with ``torch.export`` and gives every activation a label tensor of its
-own shape. The rules for the operations are in ``spaces.rules``; what comes out says which label
-lies at which index of which parameter, and what each costed operation costs.
+What comes out says which label lies at which index of which parameter, and what operations cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from spaces.copies import copied
-from spaces.errors import ModelError, brief
+from spaces.errors import ModelError, in_one_line
 from spaces.export import exported
+from spaces.groups import module_of
 from spaces.inputs import Inputs, call, repeated
 from spaces.rules import apply
 from spaces.slicing import named_tensors
+from spaces.state import all_tensors
 from spaces.walk import Trace, Walk
 
 
@@ -33,22 +34,21 @@ def trace(model: nn.Module, inputs: Inputs) -> Trace:
     """
     own = named_tensors(model)
     model = copied(model)
-    program = exported(_evaluating(model), inputs)
+    must = "the model must go into eval mode, but eval() fails with"
+    with in_one_line(ModelError, must, "mend that"):  # the method may be the user's own
+        model.eval()
+    program = exported(model, inputs)
     _check_apart(program, own)
-    result = Trace(program, named_tensors(model), _canonical(model))
-    _walk(result, result.program)
-    if unused := _unused(result, model):
-        _walk_training(result, model.train(), inputs, unused)
+    tensors = named_tensors(model)
+    first = {id(tensor): name for name, tensor in tensors.items()}
+    names = {name: first[id(tensor)] for name, tensor in all_tensors(model).items()}
+    result = Trace(program, tensors, names)
+    _walk(result)
+    used = {name for name, _ in result.axes} | result.elements.keys()
+    unused = [name for name, p in model.named_parameters() if name not in used and p.dim() > 0]
+    if unused:
+        _walk_training(result, model, inputs, unused)
     return result
-
-
-def _evaluating(model: nn.Module) -> nn.Module:
-    try:
-        return model.eval()
-    except Exception as error:  # the user's own method
-        raise ModelError(
-            f"the model must go into eval mode, but eval() fails with {brief(error)}; mend that"
-        ) from error
 
 
 def _check_apart(program: torch.export.ExportedProgram, own: Mapping[str, Tensor]) -> None:
@@ -73,47 +73,37 @@ def train_trace(model: nn.Module, inputs: Inputs, like: Trace) -> Trace:
     Raises:
         ModelError: it cannot be traced.
     """
-    model = copied(model).train()
-    program = exported(model, inputs)
-    result = Trace(program, like.tensors, like.names, like.labels, like.axes, like.kinds)
-    result.elements, result.met = like.elements, like.met
-    _walk(result, program)
+    result = replace(like, program=exported(copied(model).train(), inputs))
+    _walk(result)
     return result
 
 
 def _walk_training(result: Trace, model: nn.Module, inputs: Inputs, unused: list[str]) -> None:
-    """Ties and freezes what training does; costs and activations are those of eval mode."""
     several = [repeated(inputs), inputs]  # BatchNorm cannot train on one value a channel
     reason = ""
     for given in several:
         try:
-            program = exported(model, given)
+            train_trace(model, given, result)
         except ModelError as error:
             reason = reason or str(error.__cause__).strip().partition("\n")[0][:200]
-            continue
-        training = Trace(program, result.tensors, result.names, result.labels)
-        training.axes, training.kinds = result.axes, result.kinds
-        training.elements, training.held, training.met = result.elements, result.held, result.met
-        _walk(training, program)
-        return
-    _hold_untraceable(result, model, several, unused, reason)
+        else:
+            return
+    _hold_untraceable(result, model.train(), several, unused, reason)
 
 
 def _hold_untraceable(
     result: Trace, model: nn.Module, several: list[Inputs], unused: list[str], reason: str
 ) -> None:
     """What only training uses is named; if it does not even run, nobody could tell what breaks."""
-    modules = sorted({name.rpartition(".")[0] or name for name in unused})
+    modules = sorted({module_of(name) for name in unused})
     if not any(_runs(model, given) for given in several):
         raise ModelError(
             f"what only training uses must run on the example inputs, but {', '.join(modules[:3])} "
             f"does not ({reason}); give larger example inputs, or a model without it"
         )
+    told = f"only training uses it, and the train-mode graph cannot be traced ({reason})"
     for name in unused:
-        owner = name.rpartition(".")[0] or name
-        shape = result.tensors[name].shape
-        told = f"only training uses it, and the train-mode graph cannot be traced ({reason})"
-        result.held.setdefault((owner, told), shape[0] if len(shape) else 1)
+        result.held.setdefault((module_of(name), told), len(result.tensors[name]))
 
 
 def _runs(model: nn.Module, inputs: Inputs) -> bool:
@@ -125,21 +115,9 @@ def _runs(model: nn.Module, inputs: Inputs) -> bool:
     return True
 
 
-def _unused(result: Trace, model: nn.Module) -> list[str]:
-    used = {name for name, _ in result.axes} | result.elements.keys()
-    return [name for name, p in model.named_parameters() if name not in used and p.dim() > 0]
-
-
-def _canonical(model: nn.Module) -> dict[str, str]:
-    """Every name of every parameter and buffer → the first name of the same tensor."""
-    first = {id(tensor): name for name, tensor in named_tensors(model).items()}
-    shared = [model.named_parameters, model.named_buffers]
-    return {name: first[id(t)] for each in shared for name, t in each(remove_duplicate=False)}
-
-
-def _walk(result: Trace, program: torch.export.ExportedProgram) -> None:
-    walk = Walk(result, program)
-    for node in program.graph_module.graph.nodes:
+def _walk(result: Trace) -> None:
+    walk = Walk(result)
+    for node in result.program.graph_module.graph.nodes:
         walk.node = node
         if node.op == "call_function":
             apply(walk, node)

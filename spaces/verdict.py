@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from spaces.copies import copied
 from spaces.errors import ModelError
 from spaces.export import AUTOCAST
-from spaces.groups import ChannelGroup
+from spaces.groups import Groups
 from spaces.inputs import Inputs, call
 from spaces.masked import MaskedReference, relative_error
 from spaces.probe import TOLERANCES, Probe, tolerance
@@ -25,8 +25,6 @@ OTHERWISE = "computes something else"
 LEAST = 1 / 30
 """Of an output that hardly depends on the input so much is taken for its size: rounding is as large
 as the whole of it asks for."""
-
-Groups = tuple[ChannelGroup, ...]
 
 TRAINING = 1e-3
 """Largest relative error in train mode: BatchNorm divides by the spread of a few values."""
@@ -42,11 +40,6 @@ class Verdict:
     def __init__(self, probe: Probe, trace: Trace, exact: bool = False) -> None:
         self._probe, self._trace, self._exact = probe, trace, exact
         self._graph: tuple[Trace | None] | None = None
-        self._tolerance = self._rounding()
-        if probe.single and self.unfit() is not None:
-            probe.as_it_came()  # types that the user's code fixes
-            vars(self).pop("_scales", None)
-            self._tolerance = self._rounding()
 
     def unfit(self) -> str | None:
         """Why no cut of this network can be judged, if that is so: the reference must compute what
@@ -55,15 +48,11 @@ class Verdict:
             got = self._masked(self._trace, (), {}, self._probe.inputs)
         except Exception as error:  # a graph with types of its own, run on others
             return f"cannot be checked ({_told(error)})"
-        problem = self._differs(got, self._probe.whole, self._tolerance, "")
+        problem = self._differs(got, self._probe.whole, self._tolerance)
         return problem and "gives other outputs each time, or depends on more than its inputs"
 
     def of(
-        self,
-        groups: Groups,
-        selection: Selection,
-        trained: bool = True,
-        compared: bool = True,
+        self, groups: Groups, selection: Selection, trained: bool = True, compared: bool = True
     ) -> str | None:
         """Why cutting these groups together fails, or None when it works.
 
@@ -81,7 +70,7 @@ class Verdict:
         except Exception as error:
             return f"breaks when cut ({_told(error)})"
         wanted = self._masked(self._trace, groups, selection, self._probe.inputs)
-        problem = self._differs(got, wanted, self._tolerance, "")
+        problem = self._differs(got, wanted, self._tolerance)
         if problem is None and trained:
             problem = self._in_training(small, groups, selection, compared)
         if problem is not None and problem.startswith(OTHERWISE) and self._in_double is not None:
@@ -123,7 +112,7 @@ class Verdict:
         """The uncut network without what reads the removed channels: quicker than a graph, and the
         same where nothing takes a statistic over channels."""
         own = named_tensors(self._probe.model)
-        zeros = MaskedReference(self._trace, groups, selection).zeroed(own)
+        zeros = MaskedReference(self._trace, groups, selection, own).zeroed()
         return copied(self._probe.model, {id(own[name]): value for name, value in zeros.items()})
 
     def _training_graph(self, inputs: Inputs) -> Trace | None:
@@ -141,18 +130,17 @@ class Verdict:
         if isinstance(wanted, Exception):
             return None
         got = self._masked(graph, (), {}, inputs)
-        return graph if self._differs(got, wanted, TRAINING, "") is None else None
+        return graph if self._differs(got, wanted, TRAINING) is None else None
 
     def _masked(
         self, trace: Trace, groups: Groups, selection: Selection, inputs: Inputs
     ) -> list[Tensor]:
         own = named_tensors(self._probe.model)
         reference = MaskedReference(trace, groups, selection, own)
-        args, named = ((), inputs) if isinstance(inputs, dict) else (inputs, {})
-        return self._probe.outputs(lambda: reference(*args, **named))
+        return self._probe.outputs(lambda: reference(inputs))
 
     def _differs(
-        self, got: list[Tensor], wanted: list[Tensor], allowed: float, mode: str
+        self, got: list[Tensor], wanted: list[Tensor], allowed: float, mode: str = ""
     ) -> str | None:
         if [x.shape for x in got] != [x.shape for x in wanted]:
             return f"changes the shape of the output{mode} when cut"
@@ -168,16 +156,16 @@ class Verdict:
         """How much of each output depends on the input, from `LEAST` to 1: the rest comes from
         biases, would be there whatever is cut, and so must not hide an error."""
         probe = self._probe
-        one = probe.whole
         try:
             other = probe.outputs(lambda: call(probe.model, probe.others))
         except Exception:  # the network is choosy: then all of each output counts
             other = []
-        pairs = zip(one, other, strict=True) if len(one) == len(other) else ()
+        pairs = zip(probe.whole, other, strict=True) if len(probe.whole) == len(other) else ()
         shares = [_share(a, b) for a, b in pairs]
         return [min(1.0, max(share, LEAST)) if share > 0 else 1.0 for share in shares]
 
-    def _rounding(self) -> float:
+    @cached_property
+    def _tolerance(self) -> float:
         if self._exact:
             return TOLERANCES[torch.float64]
         kinds = {p.dtype for p in self._probe.model.parameters()}
@@ -199,11 +187,11 @@ def _share(one: Tensor, other: Tensor) -> float:
 def _told(error: Exception) -> str:
     """The first line of what was raised, and the user's line that raised it."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if _users(f.filename)]
+    libraries = Path(__file__).parent, Path(torch.__file__).parent
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not any(Path(frame.filename).is_relative_to(folder) for folder in libraries)
+    ]
     where = f", {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{lines[0][:200]}{where}"
-
-
-def _users(file: str) -> bool:
-    ours, torchs = Path(__file__).parent, Path(torch.__file__).parent
-    return not any(Path(file).is_relative_to(folder) for folder in (ours, torchs))

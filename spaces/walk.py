@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 from torch.export.graph_signature import InputKind
+from torch.utils._pytree import tree_map
 
+from spaces.inputs import tensors
 from spaces.labels import NEUTRAL, Kind, Labels, Place
 from spaces.nodes import is_sized, module, operation, sizes, source
 
@@ -54,28 +56,32 @@ class Read:
 
 @dataclass(slots=True)
 class Trace:
-    """What a walk leaves behind."""
+    """What walks over the graphs of one network leave behind.
+
+    Attributes:
+        names: every name of a tensor → its first name; everything else here uses first names.
+        met: parameter used in arithmetic → where it is first.
+        held: (module, reason) → channels, for layers that stay whole and have no labels.
+        activations: every use of an activation function, in order, with the labels of its output.
+        statistics: node → the dim it takes a statistic over, and the labels along that dim.
+        reads: node → where it reads channels.
+    """
 
     program: torch.export.ExportedProgram
     tensors: dict[str, Tensor]
     names: dict[str, str]
-    """Every name of a tensor → its first name; everything else here uses first names."""
     labels: Labels = field(default_factory=Labels)
     axes: dict[Place, Tensor] = field(default_factory=dict)
     kinds: dict[Place, Kind] = field(default_factory=dict)
     elements: dict[str, Tensor] = field(default_factory=dict)
     met: dict[str, str] = field(default_factory=dict)
-    """Parameter used in arithmetic → where it is first."""
     held: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(module, reason) → channels, for layers that stay whole and have no labels of their own."""
-    costs: list[Cost] = field(default_factory=list)
-    uncounted: list[Uncounted] = field(default_factory=list)
-    activations: list[tuple[str, Tensor]] = field(default_factory=list)
-    """Every use of an activation function, in order, with the labels of its output."""
-    statistics: dict[str, tuple[int, Tensor]] = field(default_factory=dict)
-    """Node of the graph → the dim it takes a statistic over, and the labels along that dim."""
-    reads: dict[str, list[Read]] = field(default_factory=dict)
-    """Node of the graph → where it reads channels."""
+    # Of this one graph, and so not shared with the next:
+    costs: list[Cost] = field(default_factory=list, init=False)
+    uncounted: list[Uncounted] = field(default_factory=list, init=False)
+    activations: list[tuple[str, Tensor]] = field(default_factory=list, init=False)
+    statistics: dict[str, tuple[int, Tensor]] = field(default_factory=dict, init=False)
+    reads: dict[str, list[Read]] = field(default_factory=dict, init=False)
 
 
 class Walk:
@@ -87,19 +93,18 @@ class Walk:
     the walk has come to.
     """
 
-    def __init__(self, result: Trace, program: torch.export.ExportedProgram) -> None:
+    def __init__(self, result: Trace) -> None:
         self.result = result
         self.labels = result.labels
-        self.node: fx.Node | None = None
+        self.node: fx.Node
         self.values: dict[fx.Node, Any] = {}
         self.constants: dict[fx.Node, Any] = {}
         self.weights: dict[fx.Node, Weight] = {}
-        specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
-        for node in program.graph_module.graph.nodes:
-            if node.op == "placeholder":
-                self._place(node, specs[node.name], program)
+        specs = {spec.arg.name: spec for spec in result.program.graph_signature.input_specs}
+        for node in result.program.graph_module.graph.find_nodes(op="placeholder"):
+            self._place(node, specs[node.name])
 
-    def _place(self, node: fx.Node, spec: Any, program: torch.export.ExportedProgram) -> None:
+    def _place(self, node: fx.Node, spec: Any) -> None:
         value = node.meta.get("val")
         if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
             name = self.result.names[spec.target]
@@ -109,21 +114,11 @@ class Walk:
             else:
                 self.constants[node] = tensor.detach().cpu()
         elif spec.kind is InputKind.CONSTANT_TENSOR:
-            self.constants[node] = program.constants[spec.target].detach().cpu()
+            self.constants[node] = self.result.program.constants[spec.target].detach().cpu()
         elif isinstance(value, Tensor):
             self.values[node] = self.labels.fixed("network input").expand(sizes(value))
         else:
             self.values[node] = None
-
-    def weight(self, node: Any) -> Weight | None:
-        """The parameter that this node is, if it is one."""
-        return self.weights.get(node)
-
-    def parameter(self, node: Any) -> str | None:
-        """The name of the parameter that this node is, if it is one with its dims in order."""
-        weight = self.weights.get(node)
-        in_order = weight is not None and weight.dims == tuple(range(len(weight.dims)))
-        return weight.parameter if weight is not None and in_order else None
 
     def shape(self, node: Any) -> tuple[int, ...]:
         """The shape of the node's (first) tensor."""
@@ -157,11 +152,9 @@ class Walk:
         if node in self.values:
             found: Tensor = self.values[node]
             return found
-        if node in self.weights:
-            weight = self.weights[node]
+        if weight := self.weights.get(node):
             return self._label_elements(weight.parameter).permute(weight.dims)
-        constant = self.constants[node]
-        return self.labels.fixed(self.because(node, CONSTANT)).expand(constant.shape)
+        return self.labels.fixed(self.because(node, CONSTANT)).expand(self.constants[node].shape)
 
     def along(self, node: fx.Node, labels: Tensor, dim: int) -> Tensor:
         """The channels that the operation meets along a dim, ``(size,)``; see ``Labels.along``."""
@@ -169,12 +162,20 @@ class Walk:
 
     def freeze(self, node: Any, reason: str) -> None:
         """Whatever labels this node carries must stay."""
-        value = None if node in self.constants else self.values.get(node, node)
-        for one in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(one, fx.Node):
-                self.labels.freeze(self.label(one), reason)
-            elif isinstance(one, Tensor):
-                self.labels.freeze(one, reason)
+        if node not in self.constants:
+            value = self.label(node) if node in self.weights else self.values[node]
+            for labels in tensors(value):
+                self.labels.freeze(labels, reason)
+
+    def freeze_all(self, node: fx.Node, reason: str) -> Any:
+        """Freeze whatever enters the node, and what will meet its output; gives its labels."""
+        reason = self.because(node, reason)
+        for given in node.all_input_nodes:
+            self.freeze(given, reason)
+        fixed = self.labels.fixed(reason)
+        return tree_map(
+            lambda x: fixed.expand(sizes(x)) if isinstance(x, Tensor) else None, node.meta["val"]
+        )
 
     def because(self, node: fx.Node, reason: str) -> str:
         """The reason with where it arises: operation, module, the user's file and line."""
@@ -215,16 +216,15 @@ class Walk:
             # A single number belongs to no channel: it meets all of them alike.
             new = self.labels.fresh(prod(shape)) if prod(shape) > 1 else neutral((1,))
             self.result.elements[parameter] = new.view(shape)
-            self.result.met[parameter] = self._here(f"{parameter} is used in arithmetic")
+            where = self.because(self.node, f"{parameter} is used in arithmetic")
+            self.result.met[parameter] = where
             if any(name == parameter for name, _ in self.result.axes):
                 self._used_twice(parameter)
         return self.result.elements[parameter]
 
-    def _here(self, reason: str) -> str:
-        return reason if self.node is None else self.because(self.node, reason)
-
     def _used_twice(self, parameter: str) -> None:
-        reason = self._here(f"{parameter} is both a layer's weight and used in arithmetic")
+        twice = f"{parameter} is both a layer's weight and used in arithmetic"
+        reason = self.because(self.node, twice)
         self.labels.freeze(self.result.elements[parameter], reason)
         for (name, _), labels in self.result.axes.items():
             if name == parameter:

@@ -1,9 +1,7 @@
 """What each operation does to labels: a table from the operation's name to its rule.
 
-Operations that only move data run on the labels as they are. Pointwise ones tie what meets. Layers
-with weights take labels on their input dim and make new ones on their output dim. Anything else
-freezes what enters it and says its own name, so an unknown operation never stops a search; what it
-costs is counted all the same, or it is named as uncounted.
+What has no rule freezes what enters it and says its own name, so an unknown operation never stops a
+search; what it costs is counted all the same, or it is named as uncounted.
 """
 
 from __future__ import annotations
@@ -15,10 +13,11 @@ import torch
 from torch import Tensor, fx
 
 from spaces.activations import ACTIVATIONS
+from spaces.inputs import tensors
 from spaces.nodes import operation, sizes, written
 from spaces.rules import layers, moves, pointwise, products, reductions
 from spaces.rules.counting import count
-from spaces.rules.table import RULES, freeze_all
+from spaces.rules.table import RULES
 from spaces.walk import Walk
 
 __all__ = ["RULES", "apply", "layers", "moves", "pointwise", "products", "reductions"]
@@ -39,7 +38,7 @@ def apply(walk: Walk, node: fx.Node) -> None:
 
 
 def _label(walk: Walk, node: fx.Node) -> None:
-    if not _has_tensor(node):
+    if not tensors(node.meta.get("val")):
         walk.values[node] = None
         return
     labels = _labels(walk, node)
@@ -56,7 +55,7 @@ def _labels(walk: Walk, node: fx.Node) -> Any:
         known = pointwise.pointwise
     if known is None:
         count(walk, node)
-        return freeze_all(walk, node, "enters an operation without a rule")
+        return walk.freeze_all(node, "enters an operation without a rule")
     costs = len(walk.result.costs)
     try:
         value = known(walk, node, _arguments(node))
@@ -68,7 +67,7 @@ def _labels(walk: Walk, node: fx.Node) -> Any:
         del walk.result.costs[costs:]
         count(walk, node)
         line = str(error).partition("\n")[0]
-        return freeze_all(walk, node, f"enters an operation in a form without a rule: {line}")
+        return walk.freeze_all(node, f"enters an operation in a form without a rule: {line}")
     return value
 
 
@@ -82,8 +81,7 @@ def _fold(walk: Walk, node: fx.Node) -> bool:
     """Compute a node that depends on constants only; False when it does not, or cannot be."""
     if not all(source in walk.constants for source in node.all_input_nodes):
         return False
-    numbers = fx.map_arg((node.args, dict(node.kwargs)), lambda n: walk.constants[n])
-    args, kwargs = numbers
+    args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), lambda n: walk.constants[n])
     kwargs = {key: torch.device("cpu") if key == "device" else v for key, v in kwargs.items()}
     try:
         with torch.random.fork_rng(devices=[]):
@@ -99,13 +97,6 @@ def _arguments(node: fx.Node) -> dict[str, Any]:
     values = {a.name: a.default_value for a in schema if a.has_default_value()}
     values |= {a.name: value for a, value in zip(schema, node.args, strict=False)}
     return values | dict(node.kwargs)
-
-
-def _has_tensor(node: fx.Node) -> bool:
-    value = node.meta.get("val")
-    return isinstance(value, Tensor) or (
-        isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value)
-    )
 
 
 def _fits(labels: Any, value: Any) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor, fx
 
 from spaces.labels import Kind
 from spaces.nodes import operation
-from spaces.rules.table import freeze_all, rule
+from spaces.rules.table import rule
 from spaces.walk import Walk
 
 COMPUTED = "its weight is computed from others (a parametrization?)"
@@ -19,7 +19,7 @@ def _computed(walk: Walk, node: fx.Node, args: dict[str, Any], positions: int, o
     """A layer whose weight is no parameter is counted whole and stays whole."""
     walk.cost(node, positions * prod(walk.shape(args["weight"])))
     walk.hold(node, walk.shape(node)[out], walk.because(node, COMPUTED))
-    return freeze_all(walk, node, f"meets a layer that stays whole: {COMPUTED}")
+    return walk.freeze_all(node, f"meets a layer that stays whole: {COMPUTED}")
 
 
 def attach(walk: Walk, node: Any, labels: Tensor, kind: Kind) -> None:
@@ -29,9 +29,9 @@ def attach(walk: Walk, node: Any, labels: Tensor, kind: Kind) -> None:
     """
     if node is None:
         return
-    name = walk.parameter(node)
-    if name is not None:
-        walk.labels.tie(walk.axis(name, 0, kind), labels)
+    weight = walk.weights.get(node)
+    if weight is not None and weight.dims == tuple(range(len(weight.dims))):
+        walk.labels.tie(walk.axis(weight.parameter, 0, kind), labels)
     elif node in walk.constants:
         walk.labels.freeze(labels, walk.because(node, "meets a bias or statistic of a fixed size"))
     else:
@@ -40,7 +40,7 @@ def attach(walk: Walk, node: Any, labels: Tensor, kind: Kind) -> None:
 
 @rule("linear")
 def _linear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
-    shape, weight = walk.shape(node), walk.weight(args["weight"])
+    shape, weight = walk.shape(node), walk.weights.get(args["weight"])
     if weight is None:
         return _computed(walk, node, args, prod(shape[:-1]), -1)
     if len(weight.dims) != 2:
@@ -60,7 +60,7 @@ def _conv(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     space = len(walk.shape(args["weight"])) - 2
     channels = source.dim() - space - 1  # 0 where there is no batch
     positions = prod(shape[:channels]) * prod((source.shape if transposed else shape)[-space:])
-    weight = walk.weight(args["weight"])
+    weight = walk.weights.get(args["weight"])
     if weight is None:
         return _computed(walk, node, args, positions, channels)
     line, groups = walk.along(node, source, channels), args["groups"]
@@ -79,9 +79,8 @@ def _plain_conv(
     if groups == len(line) > 1:
         walk.labels.tie(out, line.repeat_interleave(outputs // groups))
         return out
-    parts = line.view(groups, -1)
-    walk.labels.tie(parts, parts[:1])
-    walk.reads(node, weight, 1, parts[0])
+    _tie_groups(walk, line, groups)
+    walk.reads(node, weight, 1, line[: len(line) // groups])
     _tie_groups(walk, out, groups)
     return out
 
@@ -106,7 +105,7 @@ def _tie_groups(walk: Walk, line: Tensor, groups: int) -> None:
 
 @rule("embedding")
 def _embedding(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
-    if walk.weight(args["weight"]) is None:
+    if walk.weights.get(args["weight"]) is None:
         raise ValueError(COMPUTED)
     return walk.writes(args["weight"], 1).expand(walk.shape(node))
 
@@ -153,41 +152,38 @@ def _group_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
 
 @rule("lstm", "gru", "rnn_tanh", "rnn_relu")
 def _recurrent(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
-    """Every weight matrix is used once at every step of the sequence; nothing is pruned."""
+    """Every weight matrix is used once at every step of the sequence."""
     if "input" not in args:
         raise ValueError("a packed sequence")
-    steps = prod(walk.shape(args["input"])[:-1])
-    for weight in args["params"]:
-        if len(walk.shape(weight)) == 2:
-            walk.cost(node, steps * prod(walk.shape(weight)))
-    return _whole(walk, node, walk.shape(node)[-1])
+    matrices = [weight for weight in args["params"] if len(walk.shape(weight)) == 2]
+    return _whole(walk, node, prod(walk.shape(args["input"])[:-1]), matrices)
 
 
 @rule("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
 def _cell(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
-    """One step of a recurrent layer; nothing is pruned."""
-    for weight in (args["w_ih"], args["w_hh"]):
-        walk.cost(node, prod(walk.shape(args["input"])[:-1]) * prod(walk.shape(weight)))
-    return _whole(walk, node, walk.shape(node)[-1])
+    """One step of a recurrent layer."""
+    return _whole(walk, node, prod(walk.shape(args["input"])[:-1]), [args["w_ih"], args["w_hh"]])
 
 
 @rule("deform_conv2d")
 def _deform_conv(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
-    """torchvision's: a convolution at positions that are computed; nothing is pruned."""
-    shape = walk.shape(node)
-    walk.cost(node, shape[0] * prod(shape[2:]) * prod(walk.shape(args["weight"])))
-    return _whole(walk, node, shape[1])
+    """torchvision's: a convolution at positions that are computed."""
+    count, _, *space = walk.shape(node)
+    return _whole(walk, node, count * prod(space), [args["weight"]], channels=1)
 
 
 @rule("bilinear")
 def _bilinear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
-    """x·W_o·y for every output o; nothing is pruned."""
-    shape = walk.shape(node)
-    walk.cost(node, prod(shape[:-1]) * prod(walk.shape(args["weight"])))
-    return _whole(walk, node, shape[-1])
+    """x·W_o·y for every output o."""
+    return _whole(walk, node, prod(walk.shape(node)[:-1]), [args["weight"]])
 
 
-def _whole(walk: Walk, node: fx.Node, channels: int) -> Any:
+def _whole(
+    walk: Walk, node: fx.Node, positions: int, weights: list[Any], channels: int = -1
+) -> Any:
+    """A layer that uses all of its weights at every position, and of which nothing is pruned."""
     name = operation(node)
-    walk.hold(node, channels, walk.because(node, f"{name} stays whole"))
-    return freeze_all(walk, node, f"enters {name}, which stays whole")
+    for weight in weights:
+        walk.cost(node, positions * prod(walk.shape(weight)))
+    walk.hold(node, walk.shape(node)[channels], walk.because(node, f"{name} stays whole"))
+    return walk.freeze_all(node, f"enters {name}, which stays whole")

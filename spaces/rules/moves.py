@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_map
 
 from spaces.nodes import is_sized
 from spaces.rules.table import rule
@@ -16,7 +17,7 @@ from spaces.walk import Walk, Weight
 @rule("moveaxis")
 def _transpose(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     """Of a parameter a layer may still take it as its weight."""
-    weight = walk.weight(node.args[0])
+    weight = walk.weights.get(args["self"])
     if weight is None:
         return _move(walk, node, args)
     sizes = torch.empty(*range(2, 2 + len(weight.dims)), device="meta")
@@ -90,8 +91,7 @@ def _expand_as(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Tensor:
 @rule("dropout", "feature_dropout", "alpha_dropout", "native_dropout", "bernoulli")
 def _same(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     labels = walk.label(node.args[0])
-    value = node.meta["val"]
-    return labels if isinstance(value, Tensor) else [labels for _ in value]
+    return tree_map(lambda _: labels, node.meta["val"])
 
 
 @rule("view", "reshape", "_unsafe_view", "flatten", "ravel", "unflatten", "view_as", "reshape_as")
@@ -149,14 +149,10 @@ def _pad(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     for k in range(len(amounts) // 2):
         low, high = amounts[2 * k], amounts[2 * k + 1]
         dim = labels.dim() - 1 - k
-        size = labels.shape[dim]
-        source = torch.arange(-low, size + high)
-        if dim not in channels:
+        if dim in channels:
+            labels = nn.functional.pad(labels, [0, 0] * k + [low, high], value=int(zeros))
+        else:
             shape = list(labels.shape)
-            shape[dim] = len(source)
+            shape[dim] += low + high
             labels = labels.narrow(dim, 0, 1).expand(shape)
-            continue
-        labels = labels.index_select(dim, source.clamp(0, size - 1))
-        outside = ((source < 0) | (source >= size)).nonzero().flatten()
-        labels[(slice(None),) * dim + (outside,)] = zeros
     return labels

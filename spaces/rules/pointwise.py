@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from spaces.labels import NEUTRAL, shrink
 from spaces.rules.table import rule
 from spaces.walk import CONSTANT, Walk, neutral
 
 
 @rule("hardswish", "relu6", "hardtanh", "silu", "gelu", "selu", "celu", "elu", "mish", "softplus")
-@rule("leaky_relu", "rrelu", "threshold", "hardshrink", "logsigmoid", "log_sigmoid", "where")
-@rule("clamp", "softsign", "copy", "hardsigmoid", "masked_fill", "fill", "square", "rsub", "clip")
+@rule("leaky_relu", "rrelu", "threshold", "hardshrink", "log_sigmoid", "where")
+@rule("clamp", "copy", "hardsigmoid", "masked_fill", "fill", "square", "rsub", "clip")
 @rule("multiply", "divide", "true_divide", "subtract", "absolute", "negative", "fix", "isfinite")
 @rule("arcsin", "arccos", "arctan", "arcsinh", "arctanh", "greater", "less", "not_equal")
 def pointwise(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Tensor:
@@ -48,19 +49,11 @@ def _meet(walk: Walk, node: fx.Node, a: Tensor, b: Tensor) -> Tensor:
     if repeats_a or repeats_b:
         return (b if repeats_a else a).expand(shape)
     walk.labels.tie(a, b)
-    if bool((a == 0).all()) or bool((b == 0).all()):  # keeps stride 0 where one is neutral
-        return (b if bool((a == 0).all()) else a).expand(shape)
-    return _larger(a, b).expand(shape)
-
-
-def _larger(a: Tensor, b: Tensor) -> Tensor:
-    """Elementwise maximum (a label wins over NEUTRAL), repeated dims still stored once."""
-    a, b = torch.broadcast_tensors(a, b)
-    shape = a.shape
-    for dim in range(a.dim()):
-        if a.stride(dim) == 0 and b.stride(dim) == 0 and a.shape[dim] > 1:
-            a, b = a.narrow(dim, 0, 1), b.narrow(dim, 0, 1)
-    return torch.maximum(a, b).expand(shape)
+    for one, other in ((a, b), (b, a)):
+        if bool((one == NEUTRAL).all()):  # what the other repeats is still stored once
+            return other.expand(shape)
+    small = shrink(*torch.broadcast_tensors(a, b))
+    return torch.maximum(*small).expand(shape)  # a label wins over NEUTRAL
 
 
 def _meet_constant(walk: Walk, node: fx.Node, labels: Tensor, constant: Tensor) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, fx
 from spaces.nodes import operation
 from spaces.rules.counting import count
 from spaces.rules.layers import attach
-from spaces.rules.table import freeze_all, rule
+from spaces.rules.table import rule
 from spaces.walk import Walk, neutral
 
 
@@ -18,18 +18,19 @@ from spaces.walk import Walk, neutral
 def _matmul(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Any:
     left, right = _factors(node)
     if _matrix(walk, right) and not _matrix(walk, left):
-        return _times_weight(walk, node, left, right)
-    if _matrix(walk, left) and walk.weight(right) is None:
-        return _weight_times(walk, node, left, right)
+        return _contracted(walk, node, left, right, -1, 0)
+    if _matrix(walk, left) and walk.weights.get(right) is None:
+        column, behind = len(walk.shape(left)) - 1, int(len(walk.shape(right)) > 1)
+        return _contracted(walk, node, right, left, -1 - behind, column, behind)
     return _of_activations(walk, node, walk.shape(left))
 
 
 @rule("addmm", "addmv")
 def _addmm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     left, right = _factors(node)
-    if not _matrix(walk, right) or walk.weight(left) is not None:
+    if not _matrix(walk, right) or walk.weights.get(left) is not None:
         return _of_activations(walk, node, walk.shape(left))
-    labels = _times_weight(walk, node, left, right)
+    labels = _contracted(walk, node, left, right, -1, 0)
     if len(walk.shape(args["self"])) != 1:
         raise ValueError("adds more than a bias")
     attach(walk, args["self"], walk.along(node, labels, -1), "out")
@@ -45,20 +46,23 @@ def _dot(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Any:
 def _attention(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     query, key, value = (walk.shape(args[name]) for name in ("query", "key", "value"))
     walk.cost(node, prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))
-    return freeze_all(walk, node, "enters attention, whose heads have a fixed size")
+    return walk.freeze_all(node, "enters attention, whose heads have a fixed size")
 
 
 @rule("einsum")
 def _einsum(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     """A contraction of one dim of an activation with a matrix is a linear layer."""
-    operands = args["tensors"]
-    if len(operands) == 2 and (plan := _contraction(args["equation"])):
+    operands, terms = args["tensors"], _terms(args["equation"])
+    reason = "enters a product of activations"
+    if len(operands) == 2 and terms:
         for number in (0, 1):
             given, weight = operands[1 - number], operands[number]
-            if _matrix(walk, weight, 2) and walk.weight(given) is None:
-                return _contracted(walk, node, given, weight, plan[number])
+            if _matrix(walk, weight, 2) and walk.weights.get(given) is None:
+                if plan := _contraction(terms[1 - number], terms[number], terms[2]):
+                    return _contracted(walk, node, given, weight, *plan)
+                reason = "enters a product of more than one dim"
     count(walk, node)
-    return freeze_all(walk, node, "enters a product of activations")
+    return walk.freeze_all(node, reason)
 
 
 def _factors(node: fx.Node) -> tuple[Any, Any]:
@@ -69,80 +73,51 @@ def _factors(node: fx.Node) -> tuple[Any, Any]:
 
 
 def _matrix(walk: Walk, node: Any, dims: int | None = None) -> bool:
-    weight = walk.weight(node)
+    weight = walk.weights.get(node)
     return weight is not None and len(weight.dims) in ((dims,) if dims else (1, 2))
 
 
-def _times_weight(walk: Walk, node: fx.Node, given: Any, weight: Any) -> Tensor:
-    """``x @ W`` with W of shape (I, O), or (I,)."""
+def _contracted(
+    walk: Walk, node: fx.Node, given: Any, weight: Any, read: int, column: int, behind: int = 0
+) -> Tensor:
+    """A product over one dim of what is given, ``read``, and one of the weight, ``column``.
+
+    The weight's other dim, if it has one, has so many dims behind it in the output.
+    """
     shape, parameter = walk.shape(node), walk.weights[weight].parameter
-    walk.reads(node, weight, 0, walk.along(node, walk.label(given), -1))
+    walk.reads(node, weight, column, walk.along(node, walk.label(given), read))
     if len(walk.shape(weight)) == 1:
         walk.cost(node, prod(shape), parameter)
         return neutral(shape)
-    walk.cost(node, prod(shape[:-1]), parameter)
-    return walk.writes(weight, 1).expand(shape)
-
-
-def _weight_times(walk: Walk, node: fx.Node, weight: Any, given: Any) -> Tensor:
-    """``W @ x`` with W of shape (O, I), or (I,), and x of shape (…, I, N), or (I,)."""
-    shape, parameter = walk.shape(node), walk.weights[weight].parameter
-    labels = walk.label(given)
-    vector = labels.dim() == 1
-    walk.reads(node, weight, -1, walk.along(node, labels, -1 if vector else -2))
-    if len(walk.shape(weight)) == 1:
-        walk.cost(node, prod(shape), parameter)
-        return neutral(shape)
-    out = walk.writes(weight, 0)
+    out = walk.writes(weight, 1 - column)
     walk.cost(node, prod(shape) // len(out), parameter)
-    return (out if vector else out.view(-1, 1)).expand(shape)
+    return out.view(-1, *(1 for _ in range(behind))).expand(shape)
 
 
 def _of_activations(walk: Walk, node: fx.Node, left: tuple[int, ...]) -> Any:
     walk.cost(node, prod(walk.shape(node)) * left[-1])
-    return freeze_all(walk, node, "enters a product of activations")
+    return walk.freeze_all(node, "enters a product of activations")
 
 
-def _contraction(equation: str) -> list[tuple[int, int, int, int]] | None:
-    """For each operand as the weight: the contracted dim of the other operand and of the weight,
-    the free dim of the weight, and where that lies in the output.
-
-    >>> _contraction("bnc,dc->bnd")[1]
-    (2, 1, 0, 2)
-
-    None where it is no contraction of one dim with a matrix.
-    """
+def _terms(equation: str) -> list[str]:
+    """The letters of the operands and of the output; none where one is not one dim of each."""
     inputs, arrow, output = equation.replace(" ", "").partition("->")
-    terms = inputs.split(",")
-    if not arrow or "." in equation or any(len(set(t)) < len(t) for t in terms):
-        return None
-    return [_roles(terms[1 - number], terms[number], output) for number in (0, 1)]
+    terms = [*inputs.split(","), output]
+    plain = arrow and "." not in equation and all(len(set(t)) == len(t) for t in terms)
+    return terms if plain else []
 
 
-def _roles(other: str, weight: str, output: str) -> tuple[int, int, int, int]:
-    gone = [c for c in weight if c in other and c not in output]
-    free = [c for c in weight if c in output and c not in other]
-    stays = all(c in output for c in other if c not in gone)
+def _contraction(given: str, weight: str, output: str) -> tuple[int, int, int] | None:
+    """The dims that are contracted, of what is given and of the weight, and how many dims of the
+    output are behind the other one of the weight; None if it is no contraction with a matrix.
+
+    >>> _contraction("bnc", "dc", "bnd")
+    (2, 1, 0)
+    """
+    gone = [c for c in weight if c in given and c not in output]
+    free = [c for c in weight if c in output and c not in given]
+    stays = all(c in output for c in given if c not in gone)
     if len(weight) != 2 or len(gone) != 1 or len(free) != 1 or not stays:
-        return (-1, -1, -1, -1)
-    return (
-        other.index(gone[0]),
-        weight.index(gone[0]),
-        weight.index(free[0]),
-        output.index(free[0]),
-    )
-
-
-def _contracted(
-    walk: Walk, node: fx.Node, given: Any, weight: Any, plan: tuple[int, int, int, int]
-) -> Tensor:
-    read, column, row, place = plan
-    if read < 0:
-        count(walk, node)
-        frozen: Tensor = freeze_all(walk, node, "enters a product of more than one dim")
-        return frozen
-    shape = walk.shape(node)
-    walk.reads(node, weight, column, walk.along(node, walk.label(given), read))
-    out = walk.writes(weight, row)
-    walk.cost(node, prod(shape) // len(out), walk.weights[weight].parameter)
-    return out.view(-1, *(1 for _ in shape[place + 1 :])).expand(shape)
+        return None
+    behind = len(output) - 1 - output.index(free[0])
+    return given.index(gone[0]), weight.index(gone[0]), behind

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, fx
+from torch.utils._pytree import tree_map
 
 from spaces.nodes import operation
 from spaces.rules.pointwise import pointwise
@@ -27,8 +28,7 @@ def _reduce(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
         labels = _over(walk, node, labels, channels)
     for dim in sorted(dims, reverse=True):
         labels = labels.narrow(dim, 0, 1) if args.get("keepdim") else labels.select(dim, 0)
-    value = node.meta["val"]
-    return labels if isinstance(value, Tensor) else [labels for _ in value]
+    return tree_map(lambda _: labels, node.meta["val"])
 
 
 def _dims(given: Any, count: int) -> list[int]:
@@ -57,8 +57,7 @@ def _over(walk: Walk, node: fx.Node, labels: Tensor, dims: list[int]) -> Tensor:
     return neutral(tuple(labels.shape))
 
 
-@rule("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin", "cumsum", "cumprod")
-@rule("logcumsumexp")
+@rule("softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "cumprod", "logcumsumexp")
 def _along(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     labels = walk.label(node.args[0])
     dim = args["dim"] % labels.dim()
@@ -70,24 +69,17 @@ def _along(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     return labels
 
 
-_SPATIAL = {
-    1: "max_pool1d avg_pool1d adaptive_avg_pool1d adaptive_max_pool1d upsample_nearest1d "
-    "upsample_linear1d lp_pool1d max_pool1d_with_indices",
-    2: "max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d upsample_nearest2d "
-    "upsample_bilinear2d upsample_bicubic2d lp_pool2d max_pool2d_with_indices "
-    "_upsample_nearest_exact2d _upsample_bilinear2d_aa",
-    3: "max_pool3d avg_pool3d adaptive_avg_pool3d adaptive_max_pool3d upsample_nearest3d "
-    "upsample_trilinear3d max_pool3d_with_indices",
-}
-"""How many dims of space an operation has → those that look at each channel for itself."""
-
-_SPACE = {name: space for space, names in _SPATIAL.items() for name in names.split()}
-
-
-@rule(*_SPACE)
+@rule("max_pool1d", "avg_pool1d", "adaptive_avg_pool1d", "adaptive_max_pool1d")
+@rule("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d")
+@rule("max_pool3d", "avg_pool3d", "adaptive_avg_pool3d", "adaptive_max_pool3d")
+@rule("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices")
+@rule("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_linear1d")
+@rule("upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d")
+@rule("_upsample_nearest_exact2d", "_upsample_bilinear2d_aa")
 def _spatial(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Any:
-    labels, shape, space = walk.label(node.args[0]), walk.shape(node), _SPACE[operation(node)]
+    """What looks at each channel for itself; how many dims of space there are is in its name."""
+    labels, shape = walk.label(node.args[0]), walk.shape(node)
+    space = next(int(c) for c in operation(node) if c.isdigit())
     line = walk.along(node, labels, -space - 1)  # channels; before them there may be no batch
     pooled = line.view(-1, *(1 for _ in range(space))).expand(shape)
-    value = node.meta["val"]
-    return pooled if isinstance(value, Tensor) else [pooled for _ in value]
+    return tree_map(lambda _: pooled, node.meta["val"])

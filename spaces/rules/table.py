@@ -1,13 +1,12 @@
-"""The table from an operation's name to its rule, and what every rule file needs to join it."""
+"""The table from an operation's name to its rule."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, fx
+from torch import fx
 
-from spaces.nodes import sizes
 from spaces.walk import Walk
 
 Rule = Callable[[Walk, fx.Node, dict[str, Any]], Any]
@@ -22,15 +21,3 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
         return function
 
     return enter
-
-
-def freeze_all(walk: Walk, node: fx.Node, reason: str) -> Any:
-    """Freeze whatever enters the node, and what will meet its output."""
-    reason = walk.because(node, reason)
-    for source in node.all_input_nodes:
-        walk.freeze(source, reason)
-    fixed = walk.labels.fixed(reason)
-    value = node.meta["val"]
-    if isinstance(value, Tensor):
-        return fixed.expand(sizes(value))
-    return [fixed.expand(sizes(v)) if isinstance(v, Tensor) else None for v in value]
