@@ -51,6 +51,21 @@ def test_groups_that_survive_only_in_step_are_one():
     assert filters.index.tolist() == [[c, c + 8] for c in range(8)]
 
 
+class TwoAveraged(nn.Module):
+    """A mean over two channels, in dimension 2: its dims look like a normalized_shape of two."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.head = nn.Conv2d(3, 2, 3, padding=1), nn.Linear(64, 4)
+
+    def forward(self, x):
+        return self.head(self.a(x).flatten(2).transpose(1, 2).mean([2]))
+
+
+def test_a_mean_over_two_channels_may_be_over_one():
+    assert offered(TwoAveraged)[0] == {"a": (1, 2)}
+
+
 class Unequal(Stem):
     """A reshape to another tensor's channels: 16 and 8 of them must keep to two to one."""
 
