@@ -46,7 +46,8 @@ OTHER = "127.0.0.3"
 
 
 def start(runs: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
-    options = ["--trials", "10", "--final-epochs", "1", "--train-images", "400"]
+    options = ["--trials", "10", "--rungs", "1", "--train-images", "400", "--repeats", "2"]
+    options += ["--final-epochs", "1", "--final-seeds", "1"]
     return subprocess.Popen(
         [sys.executable, "search.py", *options, "--runs-dir", str(runs), *arguments],
         cwd=ROOT,
@@ -467,7 +468,8 @@ def test_a_users_own_modules_travel_from_where_the_user_is(
         "               nn.BatchNorm2d(16), nn.ReLU(), pool, nn.Linear(16, num_classes))\n"
     )
     options = ["--model", "theirs.nets:build", "--trials", "3", "--train-images", "300"]
-    options += ["--final-epochs", "1", "--final-seeds", "1", "--name", "own"]
+    options += ["--final-epochs", "1", "--final-seeds", "1", "--repeats", "0", "--name", "own"]
+    options += ["--rungs", "1"]
     options += ["--engine", "ray", "--address", cluster.address]
     done = subprocess.run(
         [sys.executable, str(ROOT / "search.py"), *options],
