@@ -80,10 +80,10 @@ def sampled(layer: Layer, count: int, generator: torch.Generator) -> Sample:
 
 
 def by_input(layer: Layer, sample: Sample) -> Tensor:
-    """What each position of the weight's input dim adds to each sampled output, less its bias.
+    """What each position of the weight's input dim adds to each sampled output.
 
-    ``(n, I/groups)``, transposed ``(n, I)``. In a grouped layer position ``i`` is channel ``i`` of
-    the sampled output's own group.
+    ``(n, I/groups)``, transposed ``(n, I)``: rows sum to the output without its bias. In a
+    grouped layer position ``i`` is channel ``i`` of the sampled output's own group.
     """
     outputs = layer.outputs // layer.groups
     size = layer.inputs.shape[1] // layer.groups

@@ -44,7 +44,11 @@ def weight_change(equations: Equations, layer: Layer) -> Tensor:
 
 
 def least_squares(normal: Tensor, right: Tensor) -> Tensor:
-    """The s of smallest norm that minimises ‖y − X s‖², for finite XᵀX and Xᵀy."""
+    """The s of smallest norm that minimises ‖y − X s‖², from XᵀX and Xᵀy.
+
+    Raises:
+        UserError: one of them is not finite.
+    """
     return torch.linalg.pinv(finite(normal), rtol=RTOL, hermitian=True) @ finite(right)
 
 

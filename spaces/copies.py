@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dis
+import re
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from spaces.errors import ModelError, brief
+
+_HOOKS = re.compile("_.*_hooks")
+"""torch's tables of hooks: ``_forward_hooks``, say."""
 
 CALLABLES = (types.FunctionType, types.MethodType, partial)
 """What ``copy.deepcopy`` leaves as it is, with whatever it closes over."""
@@ -51,7 +55,7 @@ def copied(
             f"({brief(error)}); keep it outside the model, or give its class a __deepcopy__"
         ) from error
     for module in result.modules():
-        hooks = (x for name, x in vars(module).items() if name.endswith("_hooks"))
+        hooks = (x for name, x in vars(module).items() if _HOOKS.fullmatch(name))
         for table in (vars(module), *(x for x in hooks if isinstance(x, dict))):
             for key, value in list(table.items()):
                 if isinstance(value, CALLABLES):  # a hook, or a forward put in place of the class's

@@ -218,13 +218,13 @@ def _group(trace: Trace, kind: _Kind, roots: list[int], round_to: int | None) ->
     """Its channels are numbered as they lie where they are produced first."""
     produced, _, line = next(each for each in kind.places if trace.kinds[each[0]] == "out")
     ordered = np.array(list(dict.fromkeys(line[np.isin(line, roots)].tolist())))
-    members = tuple(
-        Member(*place, index, trace.kinds[place])
-        for place, _, line in kind.places
-        if (index := positions(line, ordered)) is not None
-    )
+    members = []
+    for place, _, line in kind.places:
+        index = positions(line, ordered)
+        assert index is not None, place  # of one kind are places where all its roots lie alike
+        members.append(Member(*place, index, trace.kinds[place]))
     choices = lattice(len(roots), round_to)
-    return ChannelGroup(module_of(produced[0]), len(roots), members, choices)
+    return ChannelGroup(module_of(produced[0]), len(roots), tuple(members), choices)
 
 
 def positions(line: np.ndarray, roots: np.ndarray) -> np.ndarray | None:

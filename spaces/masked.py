@@ -47,12 +47,12 @@ class MaskedReference(fx.Interpreter):
         lost = [trace.axes[p][gone] for p, gone in self._drop.items() if p in trace.axes]
         self._removed = trace.labels.find(torch.cat([torch.empty(0, dtype=torch.long), *lost]))
 
-    def __call__(self, *inputs: Any) -> list[Tensor]:
+    def __call__(self, *inputs: Any, **named: Any) -> list[Tensor]:
         """The outputs as a flat list of tensors; ``inputs`` may be nested."""
         program, own = self._trace.program, self._tensors
         names = self._trace.names.items()
         own = program.constants | {name: own[first] for name, first in names if first in own}
-        given = iter(tree_leaves(inputs))
+        given = iter(tree_leaves((inputs, named)))
         args = []
         for spec in program.graph_signature.input_specs:
             value = next(given) if spec.target is None else own[spec.target]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.copies import copied
-from spaces.errors import ModelError, in_one_line
+from spaces.errors import ModelError, UserError, in_one_line
 from spaces.export import exported
 from spaces.groups import module_of
 from spaces.inputs import Inputs, call, repeated
@@ -36,7 +36,12 @@ def trace(model: nn.Module, inputs: Inputs) -> Trace:
     model = copied(model)
     must = "the model must go into eval mode, but eval() fails with"
     with in_one_line(ModelError, must, "mend that"):  # the method may be the user's own
-        model.eval()
+        returned = model.eval()
+    if returned is not model:
+        raise ModelError(
+            "the model's eval() must return the model itself, but it returned "
+            f"{type(returned).__name__}; end eval() and train() with return self"
+        )
     program = exported(model, inputs)
     _check_apart(program, own)
     tensors = named_tensors(model)
@@ -84,7 +89,7 @@ def _walk_training(result: Trace, model: nn.Module, inputs: Inputs, unused: list
     for given in several:
         try:
             train_trace(model, given, result)
-        except ModelError as error:
+        except UserError as error:
             reason = reason or str(error.__cause__).strip().partition("\n")[0][:200]
         else:
             return

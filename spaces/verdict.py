@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.copies import copied
-from spaces.errors import ModelError
+from spaces.errors import UserError
 from spaces.export import AUTOCAST
 from spaces.groups import Groups
 from spaces.inputs import Inputs, call
@@ -124,7 +124,7 @@ class Verdict:
     def _traced_training(self, inputs: Inputs) -> Trace | None:
         try:
             graph = train_trace(self._probe.model, inputs, self._trace)
-        except ModelError:
+        except UserError:
             return None
         wanted = self._probe.uncut(inputs, backward=False)
         if isinstance(wanted, Exception):

@@ -85,7 +85,8 @@ class Saliencies(MapCollector):
         values = output.detach()
 
         def hook(gradient: Tensor) -> None:
-            add(of_channels(activation, group, values * gradient).mean(1).abs().double())
+            own = [of_channels(activation, group, each) for each in (values, gradient)]
+            add((own[0] * own[1]).mean(1).abs().double())
 
         if output.requires_grad:
             output.register_hook(hook)

@@ -21,7 +21,7 @@ from spaces.groups import Member
 
 
 class FilterNorm(Criterion):
-    """S_c = Σ|w| (l1) or √Σw² (l2) over the filters that produce channel c.
+    """S_c = Σ|w| (l1) or √Σw² (l2) over the filters that produce channel c, without their biases.
 
     The greedy variants also leave out the kernels of input channels that are already pruned. That
     depends on the policy, so their scores are :class:`GreedyScores`: as a mapping they are the

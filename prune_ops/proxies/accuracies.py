@@ -23,7 +23,7 @@ IMAGES = 256
 
 
 class AdaptiveBN(Proxy):
-    """The pruned network's accuracy (0..1), its BatchNorm statistics adapted.
+    """The pruned network's accuracy (0..1) on held-out training data, its BatchNorm adapted.
 
     The inherited running statistics are those of the unpruned network, with which accuracy is
     nearly meaningless. So they are reset and estimated from at most ``MAX_BATCHES`` calibration

@@ -22,7 +22,8 @@ from prune_ops.running import logits, repeatable
 
 
 class Snip(Proxy):
-    """Σ |g ⊙ w| over all weights, g the gradient of the mean loss over the images.
+    """Σ |g ⊙ w| over the weights of convolutions and linear layers, g the gradient of the mean
+    cross-entropy over the images.
 
     |g w| is the first-order change of the loss when the weight is removed; the larger its sum over
     the kept weights, the better the network is said to train.
@@ -41,7 +42,8 @@ class Snip(Proxy):
 
 
 class GraSP(Proxy):
-    """-Σ w ⊙ (H g) over all weights, g and H gradient and Hessian of the mean loss by all of them.
+    """-Σ w ⊙ (H g) over the weights of convolutions and linear layers, g and H gradient and Hessian
+    of the mean cross-entropy by all of them.
 
     H g comes from a double backward pass; there is no temperature. It is the sum of the paper's
     S(-w), to first order the increase of ½ g·g as all weights shrink. It may be negative, and need

@@ -49,12 +49,12 @@ def ablation(group: ChannelGroup, order: np.ndarray, width: int) -> Ablation:
 class Sensitivity(ABC):
     """Measures groups and sets widths.
 
-    By default from a table, group × width: by how much this one change raises the cost, made
-    monotone. The lowest-ranked channels are removed; the network is evaluated untrained, with the
-    unpruned network's BatchNorm statistics. In a group with more than eight widths on the lattice
-    eight are measured and the rest interpolated linearly. Once measured, the table serves every
-    budget: at one common damage every group takes its smallest width that does at most that, and
-    bisection finds the least damage that meets the budget. Interactions are not seen.
+    By default both rest on a table, group × width: by how much this one change raises the cost,
+    made monotone. The lowest-ranked channels are removed; the network is evaluated untrained, with
+    the unpruned network's BatchNorm statistics. In a group with more than eight widths on the
+    lattice eight are measured and the rest interpolated linearly. Once measured, the table serves
+    every budget: at one common damage every group takes its smallest width that does at most that,
+    and bisection finds the least damage that meets the budget. Interactions are not seen.
 
     Attributes:
         name: its key in ``SENSITIVITIES``, on the command line and in every table.

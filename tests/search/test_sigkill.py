@@ -33,8 +33,9 @@ SEARCH = (
     *("--train-images", "200", "--final-epochs", "1", "--final-seeds", "2"),
     *("--repeats", "2", "--compression-baselines", "magnitude"),
 )
+COMPARE = (sys.executable, "search.py", "compare")
 COMPARISON = (
-    *("--seeds", "2", "--front", "1", "--structures", "searched", "slimming"),
+    *("--seeds", "1", "--front", "1", "--structures", "searched", "slimming"),
     *("--base-epochs", "1", "--rates", "0.01", "0.003"),
 )
 
@@ -63,10 +64,11 @@ class Attempts:
 
     def start(self, workers: int) -> subprocess.Popen[bytes]:
         name, runs = self.folder.name, self.folder.parent
-        where = ["--name", name, "--runs-dir", str(runs), "--workers", str(workers)]
+        begin = [*SEARCH, "--name", name, "--runs-dir", str(runs)]
+        run = [str(self.folder)] if (self.folder / "finished").is_file() else begin
         with open(runs / f"{name}.errors", "ab") as errors:
             return subprocess.Popen(
-                [sys.executable, "search.py", "compare", *SEARCH, *COMPARISON, *where],
+                [*COMPARE, *run, *COMPARISON, "--workers", str(workers)],
                 cwd=ROOT,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -106,7 +108,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(runs: Path) -> tuple[results.Run, float]:
     """What nobody disturbed, and how many seconds it takes."""
-    Attempts(runs / "trains-the-baseline").end()
     began = time.monotonic()
     Attempts(runs / "whole").end()
     return results.load(runs / "whole"), time.monotonic() - began

@@ -167,6 +167,13 @@ def on_meta(net):
     return net.to("meta")
 
 
+class Forgetful(Plain):
+    """A common slip: ``eval`` calls it, and returns what it returns."""
+
+    def train(self, mode=True):
+        super().train(mode)
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 @pytest.mark.parametrize(
     ("kind", "message"),
@@ -176,6 +183,7 @@ def on_meta(net):
         (parallel, "must be on one device, but it is a DataParallel; give the network inside"),
         (lazy, "'b.0.weight' is lazy and has none yet; run the model once on an example"),
         (on_meta, "is on the meta device; load them first"),
+        (lambda _: Forgetful(), "must return the model itself, but it returned NoneType; end"),
         (lambda net: net.forward, "must be a torch.nn.Module, but got method"),
     ],
 )
