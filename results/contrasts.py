@@ -183,15 +183,15 @@ def _planned(
     board: Board,
     name: str,
     said: tuple[str, str],
-    sides: tuple[By, By],
+    pair: tuple[By, By],
     note: str,
     where: str,
     **words: Any,
 ) -> Contrast:
-    """With the difference of the sides, or with the note why there is none."""
+    """With the difference of the two, or with the note why there is none."""
     if note:
         return Contrast(board.budget, "planned", name, *said, paired({}, {}), note=note, **words)
-    return Contrast(board.budget, "planned", name, *said, paired(*sides), where=where, **words)
+    return Contrast(board.budget, "planned", name, *said, paired(*pair), where=where, **words)
 
 
 def _no_verdict(subject: str, why: str) -> str:

@@ -59,7 +59,8 @@ def terminal_comparison(comparison: Comparison) -> RenderableType:
     before = ("", "")
     for mean in means(comparison):
         training, place = mean.first, (mean.first.budget, mean.first.structure)
-        named, before = ("", "") if place == before else place, place
+        named = ("", "") if place == before else place
+        before = place
         accuracy = f"{text.mean_spread(mean.accuracy)} ({len(mean.accuracy)})"
         cost = text.count(training.total_flops), text.multiple(mean.total_relative)
         cells = (*named, training.arm, training.epochs, accuracy, *cost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -63,23 +63,23 @@ def unreadable(evaluator: Evaluator) -> str:
     return ""
 
 
+@dataclass(frozen=True)
 class _Remote(Checkpoints):
     """Checkpoints in the driver's run folder, for use on any node."""
 
-    def __init__(self, keeper: Any) -> None:
-        self._keeper = keeper
+    keeper: Any
 
     def load(self, key: str) -> State | None:
         with suppress(RayError):  # the training then starts again
-            return ray.get(self._keeper.load.remote(key))
+            return ray.get(self.keeper.load.remote(key))
         return None
 
     def save(self, key: str, state: State) -> None:
         with suppress(RayError):
-            ray.get(self._keeper.save.remote(key, state))
+            ray.get(self.keeper.save.remote(key, state))
 
     def drop(self, key: str) -> None:
-        self._keeper.drop.remote(key)
+        self.keeper.drop.remote(key)
 
 
 class Sender:

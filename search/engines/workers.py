@@ -94,6 +94,7 @@ class Processes(Pool[Job, Result]):
     ) -> None:
         # Plain pickle copies the tensors. torch's own would share them through /dev/shm, which
         # containers keep at 64 MB.
+        super().__init__(run)
         self._payload, self._failed = pickle.dumps(run), failed
         self._workers = [_Worker[Job, Result](self._payload) for _ in range(workers)]
 

@@ -112,6 +112,8 @@ def best(trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
     while len(chosen) < count and remaining:
         points = [(t.values[1], t.values[0]) for t in remaining]
         front = [remaining[i] for i in pareto.front(points)]
+        if not front:  # NaN is on no front
+            break
         picks = np.linspace(0, len(front) - 1, min(len(front), count - len(chosen)))
         chosen += [front[i] for i in picks.round().astype(int)]
         on_front = {t.number for t in front}

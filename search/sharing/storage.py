@@ -69,6 +69,7 @@ class StudyDatabase:
     url: str
 
     def check(self) -> None:
+        """Refuse a database that cannot be used, or that holds another run under this name."""
         if begun := self._begun():
             self._check_config(begun)
 

@@ -26,7 +26,11 @@ from spaces import Policy
 PATIENCE = 3
 """This many failures of one kind in a row at one rung stop the search."""
 
-_OPTUNA_STATES = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+_OPTUNA_STATES = {
+    "complete": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
 
 
 class Ledger:
@@ -205,7 +209,7 @@ class Ledger:
             return
         complete = record.state == "complete"
         values = (record.val_accuracy, float(record.flops)) if complete else None
-        state = _OPTUNA_STATES.get(record.state)
+        state = _OPTUNA_STATES[record.state]
         with plain_errors("the study"):
             self._study.tell(record.number, values, state=state, skip_if_finished=True)
         self._peers.release(self._ids[record.number])

@@ -45,7 +45,7 @@ class StudyFile:
     folder: Folder
 
     def check(self) -> None:
-        """Refuse a database that cannot be used, or that holds another run under this name."""
+        """Nothing: `search.folder` has compared the configs."""
 
     def network(self) -> dict[str, Any]:
         """The fingerprint that the run was begun with; empty where there is none."""

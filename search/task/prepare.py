@@ -52,6 +52,7 @@ def prepare(
     baseline, where no weights are given.
 
     Args:
+        given: the user's; None to build it.
         checks: further checks of network and space.
 
     Raises:

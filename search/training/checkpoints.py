@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from search import cache
-from spaces.state import all_tensors, set_state, state_of
+from spaces.state import set_state, state_of
 
 EVERY_SECONDS = 60.0
 """How often a training is saved, at the end of an epoch; a shorter one never is."""
@@ -149,7 +149,8 @@ class Saver:
             self.checkpoint.checkpoints.drop(self.checkpoint.key)
 
     def _fingerprint(self) -> str:
-        shapes = [(name, tuple(tensor.shape)) for name, tensor in all_tensors(self.model).items()]
+        named = [*self.model.named_parameters(), *self.model.named_buffers()]
+        shapes = [(name, tuple(tensor.shape)) for name, tensor in named]
         return cache.key(shapes, self.recipe, self.steps, self.device.type)
 
 

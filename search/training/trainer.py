@@ -114,7 +114,8 @@ class Trainer:
     ) -> Iterator[TrainingJob]:
         """Yield every training of the jobs once: first the known ones, then each as it is done."""
         missing = self.missing(jobs, weights)
-        yield from (job for job in self._distinct(jobs) if job not in missing)
+        undone = {self._key(job) for job in missing}
+        yield from (job for job in self._distinct(jobs) if self._key(job) not in undone)
         for job, result in self._engine.train(self._evaluator, missing):
             record = self._record(purpose, job, result)
             log.trained(record)

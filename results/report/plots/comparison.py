@@ -37,8 +37,8 @@ def arms(name: str, lines: Sequence[Line]) -> str:
             if accuracy:
                 seeds(axes, height, accuracy, 0.36, 2.5, linewidth=1, **_look(arm))
         middles = [
-            statistics.fmean(y for y, line in zip(heights, lines, strict=True) if line[0] == name)
-            for name in structures
+            statistics.fmean(y for y, line in zip(heights, lines, strict=True) if line[0] == own)
+            for own in structures
         ]
         axes.set_yticks(middles, [shorten(structure, 16) for structure in structures])
         axes.tick_params(axis="y", length=0)

@@ -81,8 +81,8 @@ def _blamed(run: RunData) -> Iterator[str]:
         costs = {name: groups[name].at(width) for name, width in policy.items()}
         worst = sorted(costs, key=lambda name: -costs[name])[:NAMED]
         if cut := [_cut(groups[name], policy[name]) for name in worst if costs[name] > 0]:
-            by, at = run.measured[0].sensitivity, f" at {budget}" if budget else ""
-            cuts = f"the cuts of {what_name(best)}{at}"
+            cuts = f"the cuts of {what_name(best)}" + (f" at {budget}" if budget else "")
+            by = run.measured[0].sensitivity
             yield f"By {by}, of {cuts} these cost most alone: {', '.join(cut)}."
 
 
