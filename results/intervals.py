@@ -10,8 +10,6 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from scipy.special import ndtri, stdtrit
-
 CONFIDENCE = 0.95
 
 
@@ -26,6 +24,8 @@ def half_width(values: Sequence[float], confidence: float = CONFIDENCE) -> float
     deviation = statistics.stdev(values)
     if deviation < 1e-9:
         return None
+    from scipy.special import stdtrit  # slow to import, and workers compare nothing
+
     quantile = float(stdtrit(len(values) - 1, (1 + confidence) / 2))
     return quantile * deviation / math.sqrt(len(values))
 
@@ -37,6 +37,8 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     """
     if n == 0:
         return 0.0, 1.0
+    from scipy.special import ndtri
+
     z = float(ndtri((1 + CONFIDENCE) / 2))
     centre = (hits + z**2 / 2) / (n + z**2)
     reach = z / (n + z**2) * math.sqrt(hits * (n - hits) / n + z**2 / 4)

@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy.special import gammaln, stdtr
-
 from results import text
 from results.intervals import CONFIDENCE, half_width
 
@@ -150,6 +148,8 @@ def paired(
     deviation = statistics.stdev(values) if n > 1 else math.nan
     if n < 2 or deviation < 1e-9:
         return Paired(mean, math.nan, math.nan, n, deviation, confidence=confidence)
+    from scipy.special import stdtr  # slow to import, and workers compare nothing
+
     error = deviation / math.sqrt(n)
     reach = half_width(values, confidence) or math.nan
     p_value = 2 * float(stdtr(n - 1, -abs(mean) / error))
@@ -161,6 +161,8 @@ def hedges(n: int) -> float:
     """Hedges' correction of Cohen's d_z over ``n`` seeds; ``nan`` for fewer than three."""
     if n < 3:
         return math.nan
+    from scipy.special import gammaln
+
     f = n - 1
     return math.exp(gammaln(f / 2) - gammaln((f - 1) / 2)) / math.sqrt(f / 2)
 

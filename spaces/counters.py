@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.copies import copied
 from spaces.errors import ModelError, brief, quiet
@@ -129,6 +128,8 @@ def _own(whole: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
 
 
 def _torch(model: nn.Module, example: Any) -> Count:
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton, where there is one
+
     counter = FlopCounterMode(display=False)
     with quiet("torch"), _unfused(), torch.no_grad(), counter, _ByModule(model, counter) as found:
         call(model, example)
@@ -141,7 +142,7 @@ class _ByModule(TorchDispatchMode):
 
     supports_higher_order_operators = True
 
-    def __init__(self, model: nn.Module, counter: FlopCounterMode) -> None:
+    def __init__(self, model: nn.Module, counter: Any) -> None:
         super().__init__()
         self.layers: Counter[str] = Counter()
         self.skipped: defaultdict[str, list[str]] = defaultdict(list)

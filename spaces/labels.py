@@ -11,8 +11,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 NEUTRAL = 0
@@ -139,6 +137,9 @@ class Labels:
         So a chain or a star of ties (a normalised weight whose every element meets one mean) costs
         no more than as many pairs apart.
         """
+        from scipy.sparse import coo_array  # slow to import, and workers look for no groups
+        from scipy.sparse.csgraph import connected_components
+
         a, b = self._find(a), self._find(b)
         differ = (a != b) & (a != NEUTRAL) & (b != NEUTRAL)
         a, b = self._meet_fixed(a[differ], b[differ])

@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from spaces.errors import DataError, brief
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 REPORT_EVERY = 1000
@@ -89,14 +92,16 @@ def size_of(path: str) -> tuple[int, int]:
         return image.height, image.width
 
 
-def read_rgb(path: str) -> Image.Image:
+def read_rgb(path: str) -> Image:
     """The decoded image in three channels; a DataError names it if it is none or damaged."""
     with _opened(path) as image:
         return image.convert("RGB")
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Image.Image]:
+def _opened(path: str) -> Iterator[Image]:
+    from PIL import Image  # slow to import, and most data are no files
+
     try:
         with Image.open(path) as image:
             yield image

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.utils.flop_counter import FlopCounterMode
 
 from spaces.inputs import tensors
 from spaces.nodes import operation
@@ -59,6 +58,8 @@ def _flops_of(body: fx.GraphModule) -> int:
 
 def _flops(node: fx.Node) -> int:
     """Half of what torch's own counter finds, which counts a multiply-add as two."""
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton, where there is one
+
     try:
         args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), lambda n: n.meta["val"])
         fake: Any = tensors(node.meta["val"])[0]
