@@ -30,7 +30,7 @@ settings.load_profile("house")
 RAY = ("search/test_engine_ray.py", "contracts/test_engines.py")
 """Left to one process: clusters have fixed addresses, and find each other."""
 
-ALONE = ("fuzz/test_random_networks.py",)
+ALONE = ("fuzz/test_random_networks.py", "spaces/test_torchvision.py")
 """Files whose tests share nothing: any process runs any of them."""
 
 FIRST = (*RAY, "fuzz/test_random_commands.py", "search/test_sigkill.py")
