@@ -1,16 +1,15 @@
 """One process of several that share a study, with an evaluator that only sleeps.
 
-``python tests/sharer.py URL FOLDER SPACE TRIALS SECONDS`` ends like a run does: when every trial of
-the study has ended. It writes ``<policy> <rung>`` to FOLDER/measured for every rung it measures.
+``main([URL, FOLDER, SPACE, TRIALS, SECONDS])`` ends like a run does: when every trial of the study
+has ended. It writes ``<policy> <rung>`` to FOLDER/measured for every rung it measures.
 """
 
 from __future__ import annotations
 
 import pickle
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -74,8 +73,10 @@ def work(opened: OpenStudy, evaluator: ToyEvaluator, trials: int) -> None:
     opened.peers.until_ended(trials, run, print)
 
 
-if __name__ == "__main__":
-    url, folder, pickled, trials, seconds = sys.argv[1:]
+def main(arguments: Sequence[str]) -> int:
+    """On the study at URL, in FOLDER; SPACE is the file of a pickled space."""
+    url, folder, pickled, trials, seconds = arguments
     space = pickle.loads(Path(pickled).read_bytes())
     with shared(url, Path(folder), space) as opened:
         work(opened, toy(space, Slow(Path(folder), float(seconds)), explore=1.0), int(trials))
+    return 0

@@ -1,11 +1,12 @@
-"""Waiting for a run that another process is at work on."""
+"""Waiting for what another process does."""
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from commands import Command
 
 import results
 from spaces import UserError
@@ -14,28 +15,41 @@ PATIENCE = 900.0
 """Seconds after which a process that was started hangs, however busy the machine is."""
 
 
+def wait_for(condition: Callable[[], bool], process: Command | None = None) -> None:
+    """Return as soon as it holds; the process, if one is given, must live until then."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        over = process is not None and process.poll() is not None
+        if condition():
+            return
+        if over and process is not None:
+            raise AssertionError(f"it ended with {process.returncode} before: {process.errors}")
+        time.sleep(0.02)
+    raise AssertionError("never came true")
+
+
 def wait_until(
     folder: Path,
     reached: Callable[[results.Run], bool],
-    process: subprocess.Popen[str] | None = None,
+    process: Command | None = None,
+    storage: str | None = None,
 ) -> None:
-    """Return as soon as the run in the folder has got there; its process must live until then."""
-    end, seen = time.monotonic() + PATIENCE, None
-    while time.monotonic() < end:
-        over = process is not None and process.poll() is not None
+    """Return as soon as the run in the folder, or in a database, has got there."""
+    seen = None
+
+    def there() -> bool:
+        nonlocal seen
         written = _written(folder)
-        if written != seen:  # reading it all the time would take a core from who writes it
-            seen = written
-            try:
-                if reached(results.load(folder)):
-                    return
-            except UserError:
-                seen = None  # not there yet
-        if over and process is not None:
-            code, (_, errors) = process.returncode, process.communicate()
-            raise AssertionError(f"{folder} ended with {code} before it got there: {errors}")
-        time.sleep(0.02)
-    raise AssertionError(f"{folder} never got there")
+        if storage is None and written == seen:
+            return False  # reading it all the time would take a core from who writes it
+        seen = written
+        try:
+            return reached(results.load(folder, storage))
+        except UserError:
+            seen = None  # there is no run yet
+            return False
+
+    wait_for(there, process)
 
 
 def _written(folder: Path) -> dict[str, tuple[int, int]]:

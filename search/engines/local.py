@@ -11,7 +11,7 @@ import torch
 from results.record import TrialRecord
 from results.rules import next_rung
 from search import log
-from search.engines.workers import DIED, Job, Pool, Processes, Result
+from search.engines.workers import DIED, Job, Pool, Processes, Result, warm_up
 from search.errors import SearchStopped
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import Failure, RungResult, TrainingJob, TrainingResult
@@ -29,6 +29,8 @@ class Local:
 
     def __init__(self, workers: int = 1) -> None:
         self.at_once = workers
+        if workers > 1:
+            warm_up()
 
     @property
     def threads(self) -> int:

@@ -9,12 +9,14 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any, Generic, Self, TypeVar
 
 import torch
@@ -130,9 +132,10 @@ class Processes(Pool[Job, Result]):
 
 class _Worker(Generic[Job, Result]):
     def __init__(self, payload: bytes) -> None:
-        context = multiprocessing.get_context("spawn")  # forking a process that uses torch hangs
+        context = _context()
         self.pipe, child_end = context.Pipe()
-        self.process = context.Process(target=_serve, args=(child_end,), daemon=True)
+        arguments = (child_end, dict(os.environ))
+        self.process = context.Process(target=_serve, args=arguments, daemon=True)
         with _ctrl_c_waits():
             self.process.start()
         child_end.close()  # so that its death ends the pipe
@@ -170,6 +173,23 @@ class _Worker(Generic[Job, Result]):
         return Failure(DIED, f"the worker process died: {cause}{hint}")
 
 
+def warm_up() -> None:
+    """Let what workers need be imported beside what this process does next."""
+    if _context().get_start_method() == "forkserver":
+        with _ctrl_c_waits():
+            forkserver.ensure_running()
+
+
+def _context() -> SpawnContext | ForkServerContext:
+    """How workers start: on Linux as forks of a server that has imported what they need, and done
+    nothing else, so that it takes no time. To fork this process, which uses torch, would hang."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["search.evaluation.evaluator", __name__])
+    return context
+
+
 @contextmanager
 def _ctrl_c_waits() -> Iterator[None]:
     """Put off Ctrl-C to the end of the block; a worker that starts in it never receives it.
@@ -192,9 +212,11 @@ def _ctrl_c_waits() -> Iterator[None]:
         before(signal.SIGINT, None)
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, environment: dict[str, str]) -> None:
     """A worker: run the jobs that come down the pipe until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    os.environ.clear()  # the server's is as old as the server
+    os.environ.update(environment)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     with suppress(EOFError, OSError):

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
-from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
 import torch
-from evaluators import FINAL, DieOnce, own_job, toy
+from evaluators import FINAL, DieOnce, die, own_job, toy
 
 from results import load_records
+from search.engines import workers
 from search.engines.local import Local
 from search.errors import SearchStopped
 from search.policies.sampler import BudgetSampler, Plan, make
@@ -60,16 +56,8 @@ def test_a_worker_killed_in_a_final_training_fails_that_one_alone(
 
 @pytest.fixture
 def stillborn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system kills every worker before it has read a byte."""
-    resource_tracker.ensure_running()  # that one is to live
-    spawn = multiprocessing.util.spawnv_passfds
-
-    def spawn_and_kill(*arguments: Any) -> int:
-        pid: int = spawn(*arguments)
-        os.kill(pid, signal.SIGKILL)
-        return pid
-
-    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", spawn_and_kill)
+    """The system kills every worker before it has read a byte of its task."""
+    monkeypatch.setattr(workers, "_serve", die)
 
 
 @pytest.mark.usefixtures("stillborn")

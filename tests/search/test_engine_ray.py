@@ -17,6 +17,7 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+from commands import Command
 from evaluators import DieOnce, ToyEvaluator, own_job, toy
 from waiting import PATIENCE, wait_until
 
@@ -45,21 +46,13 @@ HALF = Budget.parse("0.5")
 OTHER = "127.0.0.3"
 
 
-def start(runs: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
+def start(runs: Path, *arguments: str, **more: str) -> Command:
     options = ["--trials", "6", "--rungs", "1", "--train-images", "400", "--repeats", "2"]
     options += ["--final-epochs", "1", "--final-seeds", "1"]
-    return subprocess.Popen(
-        [sys.executable, "search.py", *options, "--runs-dir", str(runs), *arguments],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": "1", **more},
-        start_new_session=True,
-    )
+    return Command([*options, "--runs-dir", str(runs), *arguments], {**ENVIRONMENT, **more})
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finish(process: Command) -> tuple[int | None, str]:
     _, errors = process.communicate(timeout=PATIENCE)
     return process.returncode, errors
 
@@ -423,7 +416,7 @@ def test_ctrl_c_ends_with_the_command_to_go_on(cluster: Cluster, tmp_path: Path)
         tmp_path, "--name", "c", "--engine", "ray", "--address", cluster.address, "--trials", "40"
     )
     wait_until(tmp_path / "c", lambda run: any(r.state != "running" for r in run.records), process)
-    os.killpg(process.pid, signal.SIGINT)
+    process.send_group(signal.SIGINT)
     code, errors = finish(process)
     assert code == 130
     assert errors.splitlines()[-1].startswith("interrupted; go on with: python search.py --resume")

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from commands import Command
 from untimed import untimed
 from waiting import PATIENCE, wait_until
 
 import results
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -25,31 +21,23 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(tmp_path_factory.mktemp("runs"))
 
 
-def start(runs: Path, *arguments: str) -> subprocess.Popen[str]:
-    options = ["--trials", "10", "--final-epochs", "1", "--train-images", "400"]
-    return subprocess.Popen(
-        [sys.executable, "search.py", *options, "--runs-dir", str(runs), *arguments],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,  # a terminal sends Ctrl-C to the whole group
-    )
+def start(runs: Path, *arguments: str) -> Command:
+    options = ["--trials", "6", "--final-epochs", "1"]
+    return Command([*options, "--train-images", "400", "--runs-dir", str(runs), *arguments])
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finish(process: Command) -> tuple[int | None, str]:
     _, errors = process.communicate(timeout=PATIENCE)
     return process.returncode, errors
 
 
-def interrupt(process: subprocess.Popen[str]) -> tuple[int, str]:
+def interrupt(process: Command) -> tuple[int | None, str]:
     """Ctrl-C in a terminal."""
-    os.killpg(process.pid, signal.SIGINT)
+    process.send_group(signal.SIGINT)
     return finish(process)
 
 
-def kill(process: subprocess.Popen[str]) -> tuple[int, str]:
+def kill(process: Command) -> tuple[int | None, str]:
     """Of the parent alone; its workers have to notice."""
     process.kill()
     return finish(process)
@@ -101,7 +89,7 @@ def test_ctrl_c_keeps_the_record_and_says_how_to_go_on(runs: Path, whole: Path) 
     command = f"python search.py --resume --name interrupted --runs-dir {runs}"
     assert errors.splitlines()[-1] == f"interrupted; go on with: {command}"
     assert "Traceback" not in errors
-    assert len(pd.read_csv(runs / "interrupted" / "trials.csv")) < 10
+    assert len(pd.read_csv(runs / "interrupted" / "trials.csv")) < 6
     assert finish(start(runs, "--resume", "--name", "interrupted"))[0] == 0
     pd.testing.assert_frame_equal(without_times(runs / "interrupted"), without_times(whole))
 
@@ -110,7 +98,7 @@ def test_a_disturbed_run_with_workers_loses_no_trial(runs: Path, whole: Path) ->
     assert whole.is_dir()  # its baseline is in the cache by now
     folder = runs / "workers"
     ended: list[results.TrialRecord] = []
-    for number, disturb in ((1, interrupt), (4, kill)):
+    for number, disturb in ((1, interrupt), (2, kill)):
         process = start(runs, "--name", "workers", "--workers", "2")
         wait_until(folder, trained(number), process)
         code, errors = disturb(process)
@@ -120,6 +108,6 @@ def test_a_disturbed_run_with_workers_loses_no_trial(runs: Path, whole: Path) ->
     code, errors = finish(start(runs, "--resume", "--name", "workers", "--workers", "2"))
     assert code == 0, errors
     records = results.load(folder).records
-    assert [r.number for r in records] == list(range(10))
+    assert [r.number for r in records] == list(range(6))
     assert {r.state for r in records} <= {"complete", "stopped"}
     assert [records[r.number] for r in ended] == ended

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -17,11 +14,12 @@ from threading import Event, Thread, current_thread
 import optuna
 import pytest
 import sqlalchemy
+from commands import Command
 from evaluators import toy
 from optuna.trial import TrialState
 from postgres import Server
 from sharer import Slow, measured, shared, work
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_for
 
 from results import TrialRecord, load_records
 from results.database import engine_options, optuna_url
@@ -34,7 +32,6 @@ from search.study.peers import OpenStudy
 from search.study.storage import closing
 from spaces import Space
 
-ROOT = Path(__file__).parents[2]
 HEARTBEAT_S = 0.2
 
 
@@ -67,7 +64,7 @@ def lease_of(opened: OpenStudy, engine: sqlalchemy.Engine, owner: str) -> Lease:
     return Lease(engine, study_id_of(opened.study), "trains", owner)
 
 
-Start = Callable[[str, Path, int, float], subprocess.Popen[str]]
+Start = Callable[[str, Path, int, float], Command]
 
 
 @pytest.fixture
@@ -76,31 +73,18 @@ def start(space: Space, tmp_path: Path) -> Iterator[Start]:
     pickled, begun = tmp_path / "space", []
     pickled.write_bytes(pickle.dumps(space))
 
-    def start(url: str, folder: Path, trials: int, seconds: float) -> subprocess.Popen[str]:
+    def start(url: str, folder: Path, trials: int, seconds: float) -> Command:
         arguments = [url, str(folder), str(pickled), str(trials), str(seconds)]
-        process = subprocess.Popen(
-            [sys.executable, "tests/sharer.py", *arguments],
-            cwd=ROOT,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": "1",
-                "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
-                "PRUNING_SEARCH_BEAT": str(HEARTBEAT_S),
-            },
-        )
-        begun.append(process)
-        return process
+        beat = {"PRUNING_SEARCH_BEAT": str(HEARTBEAT_S)}
+        begun.append(Command(arguments, beat, "sharer.main"))
+        return begun[-1]
 
     yield start
     for process in begun:
         process.kill()
-        process.communicate()
 
 
-def ends(process: subprocess.Popen[str]) -> None:
+def ends(process: Command) -> None:
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
 
@@ -111,15 +95,6 @@ def records(url: str) -> list[TrialRecord]:
         return load_records(optuna.load_study(study_name="toys", storage=storage))
     finally:
         storage.engine.dispose()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("never came true")
 
 
 def test_three_processes_share_the_trials(url: str, tmp_path: Path, start: Start) -> None:

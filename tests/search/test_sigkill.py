@@ -1,51 +1,43 @@
-"""SIGKILL at twenty random moments of a real search and its comparison: the study is readable after
-each, nothing that had ended is lost, and what is resumed to the end is what nobody disturbed.
+"""SIGKILL at random moments of every stage of a real search and its comparison: the study is
+readable after each, nothing that had ended is lost, and what is resumed to the end is what nobody
+disturbed.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from commands import Command
 from untimed import untimed
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_for
 
 import results
 from results import TrialRecord
+from results.training import BASELINES, COMPARISON, FINALS, REPEATS, SPARSE, SWEEP
 from spaces import UserError
 
-ROOT = Path(__file__).parents[2]
-KILLS = 20
+RUNS = 3
+"""So many runs are killed once in each stage."""
+
+TRIALS = 8
 # With random proposals and every trial promoted by --explore, no trial depends on another: one
 # worker and two give the same table.
-SEARCH = (
-    *("--trials", "8", "--rungs", "1", "--sampler", "random", "--explore", "1"),
+OF_SEARCH = (
+    *("--trials", str(TRIALS), "--rungs", "1", "--sampler", "random", "--explore", "1"),
     *("--train-images", "200", "--final-epochs", "1", "--final-seeds", "2"),
     *("--repeats", "2", "--compression-baselines", "magnitude"),
 )
-COMPARE = (sys.executable, "search.py", "compare")
-COMPARISON = (
+OF_COMPARISON = (
     *("--seeds", "1", "--front", "1", "--structures", "searched", "slimming"),
     *("--base-epochs", "1", "--rates", "0.01", "0.003"),
-)
-
-# A worker whose parent is killed before it has said what the worker is for: spawned that moment,
-# it runs no code but the interpreter's own, and nobody can keep it from saying so.
-ORPHAN = re.compile(
-    r'Traceback \(most recent call last\):\n  File "<string>", line 1, in <module>\n'
-    r'(?: .*\n)*?  File ".*multiprocessing/spawn\.py", line \d+, in spawn_main\n'
-    r"(?: .*\n)*?    preparation_data = reduction\.pickle\.load\(from_parent\)\n"
-    r"(?: .*\n)*?EOFError: Ran out of input\n"
 )
 
 
@@ -62,41 +54,78 @@ class Attempts:
     ended: dict[int, TrialRecord] = field(default_factory=dict)
     trained: frozenset[str] = frozenset()
 
-    def start(self, workers: int) -> subprocess.Popen[bytes]:
+    def start(self, workers: int) -> Command:
         name, runs = self.folder.name, self.folder.parent
-        begin = [*SEARCH, "--name", name, "--runs-dir", str(runs)]
+        begin = [*OF_SEARCH, "--name", name, "--runs-dir", str(runs)]
         run = [str(self.folder)] if (self.folder / "finished").is_file() else begin
-        with open(runs / f"{name}.errors", "ab") as errors:
-            return subprocess.Popen(
-                [*COMPARE, *run, *COMPARISON, "--workers", str(workers)],
-                cwd=ROOT,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                start_new_session=True,
-            )
+        return Command(["compare", *run, *OF_COMPARISON, "--workers", str(workers)])
 
-    def look(self) -> bool:
-        """Whether there is a study; it must hold whatever was seen to have ended."""
+    def look(self, whole: results.Run) -> str:
+        """The stage it is in; the study must hold whatever was seen to have ended."""
         try:
             run = results.load(self.folder)
         except UserError:
             assert not self.ended
-            return False
+            return START
         records = {record.number: record for record in run.records}
         assert {number: records[number] for number in self.ended} == self.ended
         trained = frozenset(record.to_json() for record in run.training_records)
         assert self.trained <= trained
         self.trained = trained
         self.ended = {n: record for n, record in records.items() if record.state != "running"}
-        return True
+        return stage_of(run, whole)
 
     def end(self) -> None:
         process = self.start(workers=1)
-        assert process.wait(timeout=PATIENCE) == 0, self.errors()
+        _, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, errors
 
-    def errors(self) -> str:
-        return self.folder.with_name(f"{self.folder.name}.errors").read_text()
+
+STAGES = ("trials", REPEATS, FINALS, BASELINES, SPARSE, SWEEP, COMPARISON)
+"""In their order. A stage begins when the one before it has all its results."""
+
+START = "start"
+"""Before any result: imports, discovery, scores."""
+
+RESULT = re.compile(r" trial \d+ rung |trained .*? for (?P<purpose>[a-z ]+), ")
+
+
+def logged(folder: Path) -> Counter[str]:
+    """How many results of each stage a run's log tells of; one whose record was lost comes twice.
+
+    To read it takes no time, so that a kill strikes where it is meant to.
+    """
+    log = folder / "log.txt"
+    lines = log.read_text().splitlines() if log.exists() else ()
+    found = filter(None, map(RESULT.search, lines))
+    return Counter(match["purpose"] or "trials" for match in found)
+
+
+def wait_for_stage(stage: str, draw: random.Random, folder: Path, process: Command) -> None:
+    """Until a random moment of it."""
+    if stage == START:
+        time.sleep(draw.uniform(0, 3))
+        return
+    place = STAGES.index(stage)
+    whole = logged(folder.with_name("whole"))
+    count = draw.randrange(whole[stage])
+    awaited = STAGES[place - 1] if not count and place else stage
+    enough = count or whole[awaited] * bool(place)
+    wait_for(lambda: logged(folder)[awaited] >= enough, process)
+    time.sleep(draw.uniform(0, 0.1))
+
+
+def stage_of(run: results.Run, whole: results.Run) -> str:
+    """The stage that is under way."""
+    if not run.records:
+        return START
+    done, all_of_them = recorded(run), recorded(whole)
+    return next((stage for stage in STAGES if done[stage] < all_of_them[stage]), "report")
+
+
+def recorded(run: results.Run) -> Counter[str]:
+    ended = sum(record.state != "running" for record in run.records)
+    return Counter(trials=ended) + Counter(record.purpose for record in run.training_records)
 
 
 @pytest.fixture(scope="module")
@@ -106,33 +135,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(runs: Path) -> tuple[results.Run, float]:
-    """What nobody disturbed, and how many seconds it takes."""
-    began = time.monotonic()
+def whole(runs: Path) -> results.Run:
+    """What nobody disturbed."""
     Attempts(runs / "whole").end()
-    return results.load(runs / "whole"), time.monotonic() - began
+    return results.load(runs / "whole")
 
 
-def kill(process: subprocess.Popen[bytes], *, alone: bool) -> None:
+def kill(process: Command, *, alone: bool) -> None:
     """The whole group at once, or the parent alone: then its workers have to notice."""
     if alone:
         process.kill()
     else:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def disturbed(attempts: Attempts, after: float, *, workers: int, alone: bool) -> bool:
-    """Go on and kill it after so many seconds; whether it was still at work."""
-    process = attempts.start(workers)
-    try:
-        assert process.wait(timeout=after) == 0, attempts.errors()
-        return False
-    except subprocess.TimeoutExpired:
-        there = attempts.look()
-        kill(process, alone=alone)
-        assert attempts.look() or not there
-        return True
+        process.send_group(signal.SIGKILL)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL, errors
+    assert "Traceback" not in errors
 
 
 def tables(run: results.Run) -> dict[str, pd.DataFrame]:
@@ -143,33 +160,27 @@ def tables(run: results.Run) -> dict[str, pd.DataFrame]:
 
 
 def check(attempts: Attempts, whole: results.Run) -> None:
-    assert attempts.look()
+    attempts.look(whole)
     run = results.load(attempts.folder)
-    assert [record.number for record in run.records] == list(range(8))
+    assert [record.number for record in run.records] == list(range(TRIALS))
     assert {record.state for record in run.records} == {"complete"}
     expected = tables(whole)
     for name, found in tables(run).items():
         pd.testing.assert_frame_equal(found, expected[name], obj=name)
     assert len(run.front) > 0
     assert not list(run.folder.glob("checkpoints*"))
-    assert "Traceback" not in ORPHAN.sub("", attempts.errors())
 
 
-def test_a_run_killed_at_random_moments_loses_nothing(
-    runs: Path, whole: tuple[results.Run, float]
-) -> None:
-    run, seconds = whole
-    draw, kills = random.Random(0), 0
-    for number in count():
+def test_a_run_killed_in_every_stage_loses_nothing(runs: Path, whole: results.Run) -> None:
+    draw, struck = random.Random(0), Counter[str]()
+    for number in range(RUNS):
         attempts = Attempts(runs / f"killed-{number}")
-        at_work = True
-        while kills < KILLS and at_work:
+        for stage in (START, *STAGES):
             workers, alone = draw.choice([(1, False), (1, False), (2, False), (2, True)])
-            after = draw.uniform(0, seconds)
-            at_work = disturbed(attempts, after, workers=workers, alone=alone)
-            kills += at_work
-        if at_work:
-            attempts.end()
-        check(attempts, run)
-        if kills == KILLS:
-            return
+            process = attempts.start(workers)
+            wait_for_stage(stage, draw, attempts.folder, process)
+            kill(process, alone=alone)
+            struck[attempts.look(whole)] += 1
+        attempts.end()
+        check(attempts, whole)
+    assert struck.keys() >= {START, *STAGES}

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +12,9 @@ import pandas as pd
 import postgres as real
 import pytest
 import torch
+from commands import Command
 from postgres import Server
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_for, wait_until
 
 import results
 from search import models
@@ -25,7 +22,6 @@ from search.cli import INTERRUPTED, USER_ERROR, main
 from search.sharing.connection import connected
 from search.sharing.lease import Lease
 from search.study.storage import DIRECTIONS
-from spaces import UserError
 
 ROOT = Path(__file__).parents[2]
 TRIALS = 6
@@ -56,7 +52,7 @@ def command(weights: Path) -> list[str]:
     return [*options, *shared]
 
 
-Start = Callable[..., subprocess.Popen[str]]
+Start = Callable[..., Command]
 
 
 @pytest.fixture
@@ -64,34 +60,18 @@ def start(command: list[str]) -> Iterator[Start]:
     """Starts a search in a folder of its own."""
     begun = []
 
-    def start(runs: Path, *arguments: str, beat: str = "0.3") -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "search.py", *command, "--runs-dir", str(runs), *arguments],
-            cwd=ROOT,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PRUNING_SEARCH_BEAT": beat},
-        )
-        begun.append(process)
-        return process
+    def start(runs: Path, *arguments: str, beat: str = "0.3") -> Command:
+        arguments = (*command, "--runs-dir", str(runs), *arguments)
+        begun.append(Command(arguments, {"PRUNING_SEARCH_BEAT": beat}))
+        return begun[-1]
 
     yield start
     for process in begun:
         process.kill()
-        process.communicate()
 
 
-def wait_until(folder: Path, url: str, reached: Callable[[results.Run], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        try:
-            if reached(results.load(folder, url)):
-                return
-        except UserError:
-            pass  # not there yet
-        time.sleep(0.1)
-    raise AssertionError(f"{folder} never got there")
+def one_complete(run: results.Run) -> bool:
+    return any(record.state == "complete" for record in run.records)
 
 
 def table(folder: Path) -> pd.DataFrame:
@@ -104,7 +84,7 @@ def test_a_killed_machine_costs_nothing_and_both_folders_have_the_report(
     url = postgres.create(uuid.uuid4().hex)
     dies, lives = tmp_path / "dies", tmp_path / "lives"
     killed = start(dies, "--storage", url)
-    wait_until(dies / "mine", url, lambda run: any(r.rung for r in run.records))
+    wait_until(dies / "mine", lambda run: any(r.rung for r in run.records), killed, url)
     before = {r.policy for r in results.load(dies / "mine", url).records}
     other = start(lives, "--storage", url)
     killed.send_signal(signal.SIGKILL)
@@ -136,7 +116,7 @@ def test_a_lost_database_is_one_line_with_the_command_that_goes_on(
     with real.server(bin) as server:
         folder, url = tmp_path / "mine", server.url()
         process = start(tmp_path, "--storage", url)
-        wait_until(folder, url, lambda run: any(r.state == "complete" for r in run.records))
+        wait_until(folder, one_complete, process, url)
         before = [r for r in results.load(folder, url).records if r.state == "complete"]
         server.stop()
         _, errors = process.communicate(timeout=PATIENCE)
@@ -180,13 +160,13 @@ def test_ctrl_c_ends_the_waiting(postgres: Server, tmp_path: Path, start: Start)
     assert Lease(storage.engine, study_id, "begins the run", "db1:/runs/mine#1").take()
     storage.engine.dispose()
     process = start(tmp_path, "--storage", url, beat="15")
-    assert process.stderr is not None
-    lines = iter(process.stderr.readline, "")
-    assert "waiting for db1:/runs/mine, which begins the run\n" in lines
+    waits = "waiting for db1:/runs/mine, which begins the run\n"
+    wait_for(lambda: waits in process.errors, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == INTERRUPTED
-    assert errors.startswith("interrupted; go on with: python search.py --resume --name mine ")
+    _, last = errors.splitlines()
+    assert last.startswith("interrupted; go on with: python search.py --resume --name mine ")
 
 
 def test_a_run_stays_in_the_storage_it_began_in(

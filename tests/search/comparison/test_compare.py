@@ -6,12 +6,11 @@ import json
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Command
 from waiting import PATIENCE, wait_until
 
 import results
@@ -181,10 +180,7 @@ def test_a_search_comes_first_where_no_run_is_named(
 
 
 def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(folder: Path) -> None:
-    flags = [*FLAGS, "--seeds", "5"]
-    command = [sys.executable, "search.py", "compare", str(folder), *flags]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
+    process = Command(["compare", str(folder), *FLAGS, "--seeds", "5"])
     wait_until(folder, lambda run: len(run.compared.arms) >= 5, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=PATIENCE)
