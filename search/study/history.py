@@ -12,8 +12,9 @@ from results.store import RECORD, SUPERSEDES, record_of
 class TrialHistory:
     """The trials of a study; an update reads only open and new ones.
 
-    The first ``total`` trials count, by number. One that was superseded does not count, nor one
-    that failed before it had a policy: its process died, or it was in excess of ``total``.
+    The first ``total`` trials count, by number; one that supersedes another has that one's place.
+    One that was superseded does not count, nor one that failed before it had a policy: its process
+    died, or it was in excess of ``total``.
 
     Attributes:
         records: of all trials that have one, by number.
@@ -26,6 +27,7 @@ class TrialHistory:
         self.records: dict[int, TrialRecord] = {}
         self.open: dict[int, FrozenTrial] = {}
         self.gone: set[int] = set()
+        self._places: dict[int, int] = {}  # of those that supersede others
         self._length = 0
 
     def update(self) -> list[TrialRecord]:
@@ -42,7 +44,9 @@ class TrialHistory:
         elif trial.state == TrialState.FAIL and RECORD not in trial.user_attrs:
             self.gone.add(trial.number)
         if SUPERSEDES in trial.user_attrs:
-            self.gone.add(trial.user_attrs[SUPERSEDES])
+            superseded = trial.user_attrs[SUPERSEDES]
+            self.gone.add(superseded)
+            self._places[trial.number] = self._places.get(superseded, superseded)
         record = record_of(trial)
         if record is None or record == self.records.get(trial.number):
             return []
@@ -51,14 +55,21 @@ class TrialHistory:
 
     def counts(self, number: int) -> bool:
         """Whether the trial is among the first ``total`` of those that count."""
-        before = sum(gone < number for gone in self.gone)
-        return number not in self.gone and number - before < self._total
+        place = self._places.get(number, number)
+        before = place - sum(other < place for other in self._no_places)
+        return number not in self.gone and before < self._total
+
+    @property
+    def _no_places(self) -> set[int]:
+        """Numbers whose place is another one's, or nobody's."""
+        taken = {place for number, place in self._places.items() if number not in self.gone}
+        return (self.gone - taken) | self._places.keys()
 
     @property
     def to_ask(self) -> int:
         """How many trials are still to begin, waiting and new ones."""
         waiting = [n for n, t in self.open.items() if t.state == TrialState.WAITING]
-        new = self._total - (self._length - len(self.gone))
+        new = self._total - (self._length - len(self._no_places))
         return max(0, new) + sum(map(self.counts, waiting))
 
     @property

@@ -14,6 +14,11 @@ from waiting import PATIENCE, wait_until
 
 import results
 
+OPTIONS = (
+    *("--trials", "6", "--rungs", "1", "--repeats", "2", "--final-epochs", "1"),
+    *("--train-images", "200"),
+)
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -22,8 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(runs: Path, *arguments: str) -> Command:
-    options = ["--trials", "6", "--final-epochs", "1"]
-    return Command([*options, "--train-images", "400", "--runs-dir", str(runs), *arguments])
+    return Command([*OPTIONS, "--runs-dir", str(runs), *arguments])
 
 
 def finish(process: Command) -> tuple[int | None, str]:

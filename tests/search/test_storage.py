@@ -24,7 +24,7 @@ from search.sharing.lease import Lease
 from search.study.storage import DIRECTIONS
 
 ROOT = Path(__file__).parents[2]
-TRIALS = 6
+TRIALS = 4
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +38,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def command(weights: Path) -> list[str]:
-    options = ["--trials", str(TRIALS), "--final-epochs", "1", "--final-seeds", "1"]
-    shared = [
-        "--name",
-        "mine",
-        "--weights",
-        str(weights),
-        "--train-images",
-        "400",
-        "--explore",
-        "1",
-    ]
-    return [*options, *shared]
+    options = ["--trials", str(TRIALS), "--rungs", "1", "--explore", "1", "--train-images", "200"]
+    options += ["--repeats", "0", "--final-epochs", "1", "--final-seeds", "1"]
+    return [*options, "--name", "mine", "--weights", str(weights)]
 
 
 Start = Callable[..., Command]
