@@ -42,6 +42,7 @@ class Command:
         environment: what it has beyond this process's variables.
         main: what runs there, as ``module.function``; its result is the exit code. It is imported
             when the variables are set.
+        where: the folder that it works in.
     """
 
     def __init__(
@@ -49,11 +50,12 @@ class Command:
         arguments: Sequence[str],
         environment: Mapping[str, str] | None = None,
         main: str = "search.cli.main",
+        where: Path = ROOT,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._written = [Path(self._folder.name) / name for name in ("output", "errors")]
         variables = {**os.environ, **(environment or {})}
-        given = (main, list(arguments), variables, self._written)
+        given = (main, list(arguments), variables, where, self._written)
         for path in self._written:
             path.touch()
         self._process = _CONTEXT.Process(target=_run, args=given)
@@ -108,8 +110,25 @@ class Command:
         self.send_signal(signal.SIGKILL)
 
 
+def program(
+    code: str, *arguments: str, where: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> Command:
+    """What ``python -c code arguments`` would run."""
+    return Command([code, *arguments], environment, f"{__name__}.{_execute.__name__}", where)
+
+
+def _execute(arguments: Sequence[str]) -> int:
+    code, *sys.argv[1:] = arguments
+    exec(compile(code, "<program>", "exec"), {"__name__": "__main__"})
+    return 0
+
+
 def _run(
-    main: str, arguments: Sequence[str], variables: Mapping[str, str], written: Sequence[Path]
+    main: str,
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    where: Path,
+    written: Sequence[Path],
 ) -> None:
     os.setsid()
     tqdm.set_lock(RLock())  # its own is a semaphore that is left if the process is killed
@@ -118,7 +137,7 @@ def _run(
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(opened, stream)
         os.close(opened)
-    os.chdir(ROOT)
+    os.chdir(where)
     os.environ.clear()
     os.environ.update(variables)
     sys.argv = ["search.py", *arguments]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pickle
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from commands import program
 from torch import Tensor, nn
+from waiting import PATIENCE
 
 from search.data.splits import Augment, TensorSplit
 from search.training import checkpoints
@@ -269,9 +269,9 @@ tests.trained(DieAfter(Path(sys.argv[1])))
 @pytest.mark.usefixtures("always")
 def test_a_killed_process_is_gone_on_with_by_another(folder: InFolder) -> None:
     for epoch in ("1", "3"):
-        command = [sys.executable, "-c", KILLED, str(folder.path), epoch]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        ended = program(KILLED, str(folder.path), epoch)
+        _, errors = ended.communicate(timeout=PATIENCE)
+        assert ended.returncode == -signal.SIGKILL, errors
     resumed, made = trained(folder)
     assert made[0] == 3 * STEPS + 1
     assert same(resumed, trained(NOWHERE)[0])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from commands import program
+from waiting import PATIENCE
 
 PROGRAM = """
 import sys
@@ -28,14 +26,8 @@ print(*sorted(name for name in sys.modules if name.startswith("search.sharing"))
 
 
 def test_a_single_process_never_imports_the_package_of_sharing(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == ""
+    done = program(PROGRAM, str(tmp_path))
+    output, errors = done.communicate(timeout=PATIENCE)
+    assert done.returncode == 0, errors
+    assert output.splitlines()[-1] == ""
     assert (tmp_path / "mine" / "report.html").is_file()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from commands import program
 from torch import Tensor, nn
+from waiting import PATIENCE
 
 from search.data.splits import TensorSplit
 from search.training.loop import FINETUNE, MODES, Diverged, Recipe, evaluate, train
@@ -276,6 +276,5 @@ print("survived")
 
 def test_training_many_widths_leaves_the_heap_whole() -> None:
     """With channels_last weights on the CPU, torch 2.15 aborts within these policies."""
-    command = [sys.executable, "-c", MANY_WIDTHS]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
-    assert ended.stdout == "survived\n", ended.stderr
+    output, errors = program(MANY_WIDTHS).communicate(timeout=PATIENCE)
+    assert output == "survived\n", errors

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from networks import Residual
 from torch import Tensor, fx, nn
 
 import spaces
@@ -150,18 +151,15 @@ def test_it_is_the_same_in_every_process() -> None:
         "print(graph_fingerprint(Residual(), torch.zeros(1, 3, 8, 8)))"
     )
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in ("1", "2")
-    }
-    assert len(said) == 1
-    assert len(said.pop()) == 16
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "1"},  # here it is another
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == graph_fingerprint(Residual(), torch.zeros(1, 3, 8, 8))
+    assert len(done.stdout.strip()) == 16
 
 
 def test_a_network_that_cannot_be_traced_is_told_in_one_line() -> None:
