@@ -24,7 +24,7 @@ from search.training.checkpoints import InFolder, Saver, State
 from spaces import Budget, UserError, fvcore_flops
 
 PROXIES = ("predicted_damage", "adaptive_bn", "iso_damage")
-OPTIONS = {"trials": 8, "rungs": (1,), "final_epochs": 1, "final_seeds": 2}
+OPTIONS = {"trials": 8, "rungs": (1,), "repeats": 2, "final_epochs": 1, "final_seeds": 2}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def task(runs: Path) -> Task:
-    return build_task(baseline_epochs=4, cache=runs / ".cache", device="cpu")
+    return build_task(train_images=400, baseline_epochs=4, cache=runs / ".cache", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -140,11 +140,11 @@ def test_a_finished_run_is_reported_again_but_not_run_again(
         search(task, [0.5, 0.2], runs_dir=str(runs), name="two", **OPTIONS)
 
 
-def test_the_same_seed_gives_the_same_table(task: Task, runs: Path) -> None:
-    tables = [
-        search(task, 0.5, runs_dir=str(runs), name=name, **OPTIONS).trials for name in ("a", "b")
-    ]
-    pd.testing.assert_frame_equal(*(untimed(table) for table in tables))
+def test_the_same_seed_gives_the_same_table(run: results.Run, task: Task, runs: Path) -> None:
+    where = {"runs_dir": str(runs), "name": "again"}
+    again = search(task, budget=[0.5, 0.2], proxies=PROXIES, **where, **OPTIONS)
+    pd.testing.assert_frame_equal(untimed(again.trials), untimed(run.trials))
+    assert again.finals == run.finals
 
 
 def test_a_final_training_cut_short_goes_on_from_its_checkpoint(
