@@ -6,10 +6,10 @@ import copy
 import dis
 import re
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -20,11 +20,16 @@ from spaces.errors import ModelError, brief
 _HOOKS = re.compile("_.*_hooks")
 """torch's tables of hooks: ``_forward_hooks``, say."""
 
+_TABLES = [name for name, x in vars(nn.Module()).items() if isinstance(x, (OrderedDict, set))]
+"""All tables that every module has: of hooks, and of what belongs to them."""
+
 CALLABLES = (types.FunctionType, types.MethodType, partial)
 """What ``copy.deepcopy`` leaves as it is, with whatever it closes over."""
 
 ATOMS = (str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device)
 """What a copy shares."""
+
+_EXACT_ATOMS = frozenset(ATOMS)
 
 
 def copied(
@@ -46,6 +51,7 @@ def copied(
     """
     memo: dict[int, Any] = dict(instead or {})
     memo = {id(tensor): tensor.detach().clone() for tensor in _outputs_kept(model)} | memo
+    memo |= {id(value): type(value)() for value in _empty_tables(model)}
     try:
         result: nn.Module = copy.deepcopy(model, memo)
     except Exception as error:  # whatever the user's classes raise
@@ -55,8 +61,8 @@ def copied(
             f"({brief(error)}); keep it outside the model, or give its class a __deepcopy__"
         ) from error
     for module in result.modules():
-        hooks = (x for name, x in vars(module).items() if _HOOKS.fullmatch(name))
-        for table in (vars(module), *(x for x in hooks if isinstance(x, dict))):
+        held = [(name, x) for name, x in vars(module).items() if isinstance(x, dict) and x]
+        for table in (vars(module), *(x for name, x in held if _HOOKS.fullmatch(name))):
             for key, value in list(table.items()):
                 if isinstance(value, CALLABLES):  # a hook, or a forward put in place of the class's
                     table[key] = _rebound(value, memo, apart)
@@ -76,22 +82,31 @@ def untouched(model: nn.Module) -> Iterator[None]:
                 buffer.data.copy_(value)
 
 
+def _empty_tables(model: nn.Module) -> Iterator[Any]:
+    """Tables of torch's that are empty, as most are: for ``copy.deepcopy`` most of the work."""
+    for module in model.modules():
+        for name in _TABLES:
+            value = vars(module).get(name)
+            if type(value) in (OrderedDict, set) and not value:
+                yield value
+
+
 def _outputs_kept(root: Any) -> Iterator[Tensor]:
     """The tensors of some autograd graph that are held anywhere below."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:
         value = waiting.pop()
-        if id(value) in seen or isinstance(value, ATOMS):
+        if type(value) in _EXACT_ATOMS or id(value) in seen:
             continue
         seen.add(id(value))
-        if isinstance(value, Tensor):
-            if not value.is_leaf:
-                yield value
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             waiting += value.values()
         elif isinstance(value, (list, tuple, set, frozenset, deque)):
             waiting += value
+        elif isinstance(value, Tensor):
+            if not value.is_leaf:
+                yield value
         elif isinstance(value, types.MethodType):
             waiting.append(value.__self__)
         elif not isinstance(value, types.ModuleType | type | types.FunctionType):
@@ -139,13 +154,18 @@ def _function(hook: types.FunctionType, memo: dict[int, Any], apart: bool) -> Ca
     read = [name for name in code.co_names if name in scope]
     own = {name: _other(scope[name], memo, apart) for name in read}
     old, new = (*closure, *defaults, *map(scope.get, own)), (*cells, *given, *own.values())
-    assigns = any(step.opname == "STORE_GLOBAL" for step in dis.get_instructions(hook))
-    if all(a is b for a, b in zip(old, new, strict=True)) and not (apart and assigns):
+    if all(a is b for a, b in zip(old, new, strict=True)) and not (apart and _assigns(code)):
         return hook
     made = types.FunctionType(code, scope | own, hook.__name__, given or None, cells or None)
     made.__kwdefaults__ = hook.__kwdefaults__
     made.__dict__.update(hook.__dict__)
     return made
+
+
+@lru_cache
+def _assigns(code: types.CodeType) -> bool:
+    """Whether it has a ``global`` that it assigns."""
+    return any(step.opname == "STORE_GLOBAL" for step in dis.get_instructions(code))
 
 
 def _cell(cell: types.CellType, memo: dict[int, Any], apart: bool) -> types.CellType:

@@ -82,7 +82,9 @@ def in_one_line(
 def quiet(package: str) -> Iterator[None]:
     """A library neither logs nor prints its own errors and warnings: ours say them in one line."""
     below = [name for name in logging.root.manager.loggerDict if name.startswith(f"{package}.")]
-    loggers = [logging.getLogger(name) for name in (package, *below)]
+    # A logger without a level of its own has that of the next above; to set one takes long.
+    own = [logger for logger in map(logging.getLogger, below) if logger.level]
+    loggers = [logging.getLogger(package), *own]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

@@ -219,5 +219,7 @@ def _same_draws() -> Iterator[None]:
     """Random numbers begin anew in the block, and go on as before after it, on GPUs too."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices):
-        torch.manual_seed(0)
+        torch.random.default_generator.manual_seed(0)
+        if devices:
+            torch.cuda.manual_seed_all(0)
         yield

@@ -124,7 +124,7 @@ def _costs(space: Space, widths: np.ndarray, small: nn.Module) -> None:
         return
     # torch's counter has no entry for the fused attention of a CPU
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        forms.call(copy.deepcopy(small).eval(), space.example)
+        forms.call(small.eval(), space.example)
     counted, ours = counter.get_total_flops() // 2, space.flops(widths)
     if BLIND & set(small.names):
         assert ours >= counted, f"flops {ours}, torch counts at least {counted}"
