@@ -6,10 +6,12 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 RAY = Path(sysconfig.get_path("scripts")) / "ray"
 ENVIRONMENT = {
@@ -18,8 +20,16 @@ ENVIRONMENT = {
     "RAY_num_workers_soft_limit": "6",  # idle ones are kept: each imports torch for seconds
     "RAY_worker_niceness": "0",  # not behind the other tests
     "RAY_AUTH_MODE": "disabled",  # what a plain `ray start` does, unless a token lies in the home
+    "RAY_RUNTIME_ENV_HOOK": "cluster.forked",
 }
 """For every process of the cluster and for those that connect to it."""
+
+FORK = Path(__file__).with_name("ray_worker_fork.py")
+
+
+def forked(runtime_env: dict[str, Any] | None) -> dict[str, Any]:
+    """Ray's hook: what a driver asks for, and that its workers are forks of the node's server."""
+    return {**(runtime_env or {}), "py_executable": f"{sys.executable} -IS {FORK} $WORKER_FORKS"}
 
 
 class Cluster:
@@ -34,6 +44,8 @@ class Cluster:
     def __init__(self, cpus: int, head: str = "127.0.0.2") -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp")  # sockets: short paths
         self.head, self.port = head, _free_port()
+        self._forks = str(Path(self._folder.name) / "forks")
+        self._server = _server(self._forks)
         try:
             self._start(
                 head,
@@ -62,6 +74,7 @@ class Cluster:
 
     def stop(self) -> None:
         _kill_all(self._folder.name)
+        self._server.wait()
         self._folder.cleanup()
 
     def _start(self, node: str, cpus: int, *arguments: str) -> None:
@@ -71,7 +84,7 @@ class Cluster:
             capture_output=True,
             text=True,
             timeout=120,
-            env={**os.environ, **ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT, "WORKER_FORKS": self._forks},
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -80,6 +93,14 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _server(where: str) -> subprocess.Popen[bytes]:
+    """Forks workers for all nodes; it may be asked at once, and answers when it is ready."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(where)
+        listening.listen(64)
+        return subprocess.Popen([sys.executable, "-I", str(FORK), where], stdin=listening)
 
 
 def command_lines() -> dict[str, int]:
