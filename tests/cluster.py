@@ -74,6 +74,7 @@ class Cluster:
 
     def stop(self) -> None:
         _kill_all(self._folder.name)
+        self._server.kill()
         self._server.wait()
         self._folder.cleanup()
 
@@ -103,18 +104,18 @@ def _server(where: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-I", str(FORK), where], stdin=listening)
 
 
-def command_lines() -> dict[str, int]:
-    """Of every process on this machine, with its number."""
+def command_lines() -> dict[int, str]:
+    """Of every process on this machine, by its number."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            found[(folder / "cmdline").read_text(errors="replace")] = int(folder.name)
+            found[int(folder.name)] = (folder / "cmdline").read_text(errors="replace")
     return found
 
 
 def _kill_all(*marks: str) -> None:
     """Every process with one of these in its command line."""
-    for line, process in command_lines().items():
+    for process, line in command_lines().items():
         if any(mark in line for mark in marks):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)

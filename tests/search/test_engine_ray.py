@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 from evaluators import DieOnce, ToyEvaluator, own_job, toy
+from waiting import wait_for
 
 import results
 from results import load_records
@@ -62,10 +62,7 @@ class Together:
 
         node = ray.util.get_node_ip_address()
         (self.meeting / node).touch()
-        for _ in range(1200):
-            if len(list(self.meeting.iterdir())) == 2:
-                break
-            time.sleep(0.1)
+        wait_for(lambda: len(list(self.meeting.iterdir())) == 2)
         return Failure(str(seed), f"{node} {search.__file__}")
 
 
@@ -89,11 +86,8 @@ class Sharing:
 
     def __call__(self, _policy: Policy, _rung: int, seed: int) -> Failure | None:
         (self.meeting / str(os.getpid())).touch()
-        for _ in range(600):
-            if len(list(self.meeting.iterdir())) == self.many:
-                return Failure(str(seed), f"GPU {os.environ['CUDA_VISIBLE_DEVICES']}")
-            time.sleep(0.1)
-        return Failure(str(seed), "alone")
+        wait_for(lambda: len(list(self.meeting.iterdir())) == self.many)
+        return Failure(str(seed), f"GPU {os.environ['CUDA_VISIBLE_DEVICES']}")
 
 
 def test_trials_share_a_gpu(
@@ -109,6 +103,7 @@ def test_trials_share_a_gpu(
         thirds.run(OpenStudy(study), toy(space, trouble=Sharing(meeting, 3)), 3, lambda _: None)
     finally:
         cluster.kill("127.0.0.5")
+    wait_for(lambda: engine.at_once == 2)
     assert [record.reason for record in load_records(study)] == ["GPU 0"] * 3
 
 
@@ -200,32 +195,36 @@ def _enough(record: results.TrialRecord) -> None:
 
 
 @dataclass(frozen=True)
-class Slow:
-    """Takes a while at every rung, and notes on which nodes."""
+class BusyUntilItDies:
+    """One node begins a rung and never ends it; the others go on when it has begun."""
 
-    notes: Path
+    begun: Path
 
     def __call__(self, _policy: Policy, _rung: int, _seed: int) -> Failure | None:
-        (self.notes / ray.util.get_node_ip_address()).touch()
-        time.sleep(0.2)
+        if ray.util.get_node_ip_address() == "127.0.0.4":
+            self.begun.touch()
+            wait_for(lambda: False)
+        wait_for(self.begun.exists)
         return None
 
 
 def test_a_node_that_dies_takes_no_trial_with_it(
     cluster: Cluster, engine: RayTune, study: optuna.Study, space: Space, tmp_path: Path
 ) -> None:
+    begun = tmp_path / "begun"
     cluster.add("127.0.0.4", cpus=2)
 
     def kill_once_it_works(_record: results.TrialRecord) -> None:
-        if (tmp_path / "127.0.0.4").exists():
+        if begun.exists():
             cluster.kill("127.0.0.4")
 
-    engine.run(OpenStudy(study), toy(space, trouble=Slow(tmp_path)), 12, kill_once_it_works)
+    evaluator = toy(space, trouble=BusyUntilItDies(begun))
+    engine.run(OpenStudy(study), evaluator, 12, kill_once_it_works)
     records = load_records(study)
     assert [record.number for record in records] == list(range(12))
     assert {record.state for record in records} <= {"complete", "stopped"}
-    assert (tmp_path / "127.0.0.4").exists()
-    assert engine.at_once == 2
+    assert begun.exists()
+    wait_for(lambda: engine.at_once == 2)
 
 
 @pytest.mark.usefixtures("engine")

@@ -92,7 +92,7 @@ def _answer_as_a_web_server(server: socket.socket) -> None:
 
 
 def test_no_cluster_to_be_found(tmp_path: Path) -> None:
-    if any("gcs_server" in line for line in command_lines()):
+    if any("gcs_server" in line for line in command_lines().values()):
         pytest.skip("somebody else's Ray runs on this machine; --address auto would find it")
     line = refused(tmp_path, "--address", "auto", RAY_TMPDIR=str(tmp_path))
     assert "no Ray cluster was found" in line
