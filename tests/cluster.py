@@ -18,6 +18,7 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_num_workers_soft_limit": "6",  # idle ones are kept: each imports torch for seconds
+    "RAY_health_check_period_ms": "200",  # five that nobody answers, and a node is known to be dead
     "RAY_worker_niceness": "0",  # not behind the other tests
     "RAY_AUTH_MODE": "disabled",  # what a plain `ray start` does, unless a token lies in the home
     "RAY_RUNTIME_ENV_HOOK": "cluster.forked",
@@ -30,6 +31,14 @@ FORK = Path(__file__).with_name("ray_worker_fork.py")
 def forked(runtime_env: dict[str, Any] | None) -> dict[str, Any]:
     """Ray's hook: what a driver asks for, and that its workers are forks of the node's server."""
     return {**(runtime_env or {}), "py_executable": f"{sys.executable} -IS {FORK} $WORKER_FORKS"}
+
+
+def search_without_ray(arguments: list[str]) -> int:
+    """The command line where Ray is not installed."""
+    sys.modules["ray"] = None  # type: ignore[assignment]
+    from search.cli import main
+
+    return main(arguments)
 
 
 class Cluster:
