@@ -27,8 +27,13 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
 
-RAY = ("search/test_engine_ray.py", "contracts/test_engines.py")
-"""Left to one process: clusters have fixed addresses, and find each other."""
+RAY = (
+    "search/test_engine_ray_commands.py",
+    "search/test_engine_ray.py",
+    "contracts/test_engines.py",
+)
+"""Left to one process, one after another: they share a cluster. The first wants none to be there,
+when it begins."""
 
 ALONE = ("fuzz/test_random_networks.py", "spaces/test_torchvision.py")
 """Files whose tests share nothing: any process runs any of them."""
@@ -77,17 +82,32 @@ def postgres() -> Iterator[real.Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
+SHARED = ExitStack()
+"""What tests of Ray share, until the last of them is done."""
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """A cluster that nobody needs any more would take its share of the cores from other tests."""
+    if _of_ray(item) and not _of_ray(nextitem):
+        SHARED.close()
+
+
+def _of_ray(item: pytest.Item | None) -> bool:
+    return item is not None and str(item.path).endswith(RAY)
+
+
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """Two Ray nodes of one CPU each, on 127.0.0.2 and 127.0.0.3."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[tune]'")
-    with Cluster(cpus=1) as started:
+    with SHARED:
+        started = SHARED.enter_context(Cluster(cpus=1))
         started.add("127.0.0.3", cpus=1)
         yield started
 
 
-@pytest.fixture(scope="module")
-def ray_engine(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+@pytest.fixture(scope="session")
+def ray_engine(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """The Ray engine, this process connected to the cluster as its driver."""
     from search.engines import ray_cluster
     from search.engines.ray_tune import RayTune
@@ -95,16 +115,16 @@ def ray_engine(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
     modules = ("cluster", "evaluators", "waiting")
     for name in modules:
         import_module(name)  # before they cannot be found any more
-    with pytest.MonkeyPatch.context() as patched, ExitStack() as connection:
-        for name, value in ENVIRONMENT.items():
-            patched.setenv(name, value)
-        with patched.context() as elsewhere:
-            # Workers look for modules where the driver does. On this machine they would find them
-            # there, on others they have only what travels.
-            elsewhere.chdir(tmp_path_factory.mktemp("elsewhere"))
-            elsewhere.setattr(sys, "path", [path for path in sys.path if not _ours(path)])
-            connection.enter_context(ray_cluster.connected(cluster.address, modules))
-        yield RayTune(ray_cluster.Demand(cpus=1, gpus=0))
+    patched = SHARED.enter_context(pytest.MonkeyPatch.context())
+    for name, value in ENVIRONMENT.items():
+        patched.setenv(name, value)
+    with patched.context() as elsewhere:
+        # Workers look for modules where the driver does. On this machine they would find them
+        # there, on others they have only what travels.
+        elsewhere.chdir(tmp_path_factory.mktemp("elsewhere"))
+        elsewhere.setattr(sys, "path", [path for path in sys.path if not _ours(path)])
+        SHARED.enter_context(ray_cluster.connected(cluster.address, modules))
+    return RayTune(ray_cluster.Demand(cpus=1, gpus=0))
 
 
 def _ours(path: str) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-from commands import Command
+from typing import TYPE_CHECKING
 
 import results
 from spaces import UserError
+
+if TYPE_CHECKING:
+    from commands import Command
 
 PATIENCE = 900.0
 """Seconds after which a process that was started hangs, however busy the machine is."""

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import socket
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-import pandas as pd
 import pytest
-from commands import Command
 from evaluators import DieOnce, ToyEvaluator, own_job, toy
-from waiting import PATIENCE, wait_until
+from waiting import wait_for
 
 import results
 from results import load_records
 from results.record import Candidate
-from search.cli import USER_ERROR, main
 from search.evaluation.jobs import Failure, RungResult
 from search.policies.sampler import BudgetSampler, Plan, make
 from search.study.peers import OpenStudy
@@ -35,7 +27,7 @@ from spaces import Budget, Policy, Space, UserError
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[tune]'")
 
 import ray
-from cluster import ENVIRONMENT, Cluster, command_lines
+from cluster import Cluster
 
 from search.engines import ray_cluster
 from search.engines.ray_cluster import Demand
@@ -44,96 +36,6 @@ from search.engines.ray_tune import RayTune
 ROOT = Path(__file__).parents[2]
 HALF = Budget.parse("0.5")
 OTHER = "127.0.0.3"
-
-
-def start(runs: Path, *arguments: str, **more: str) -> Command:
-    options = ["--trials", "6", "--rungs", "1", "--train-images", "400", "--repeats", "2"]
-    options += ["--final-epochs", "1", "--final-seeds", "1"]
-    return Command([*options, "--runs-dir", str(runs), *arguments], {**ENVIRONMENT, **more})
-
-
-def finish(process: Command) -> tuple[int | None, str]:
-    _, errors = process.communicate(timeout=PATIENCE)
-    return process.returncode, errors
-
-
-# ---- without a cluster; these come first
-
-
-def closed_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
-
-
-def refused(tmp_path: Path, *arguments: str, **more: str) -> str:
-    """What is said; in one line, with exit code 2."""
-    code, errors = finish(start(tmp_path, "--engine", "ray", *arguments, **more))
-    (line,) = errors.splitlines()
-    assert (code, line[:7]) == (2, "error: ")
-    return line
-
-
-@pytest.fixture
-def refused_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
-    """As ``refused``, in this process: of an address that Ray itself never gets to see."""
-
-    def refused_here(address: str) -> str:
-        arguments = ["--engine", "ray", "--address", address, "--runs-dir", str(tmp_path)]
-        assert main(arguments) == USER_ERROR
-        (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("error: ")
-        return line
-
-    return refused_here
-
-
-def test_an_address_nobody_answers_at(refused_here: Callable[[str], str]) -> None:
-    where = closed_port()
-    assert f"but at {where}: Connection refused" in refused_here(where)
-
-
-def test_an_address_that_is_something_else(refused_here: Callable[[str], str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=_answer_as_a_web_server, args=(server,), daemon=True).start()
-        where = f"127.0.0.1:{server.getsockname()[1]}"
-        assert "what answers is not Ray" in refused_here(where)
-
-
-def _answer_as_a_web_server(server: socket.socket) -> None:
-    line, _ = server.accept()
-    with line:
-        line.recv(100)
-        line.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-
-def test_no_cluster_to_be_found(tmp_path: Path) -> None:
-    if any("gcs_server" in line for line in command_lines()):
-        pytest.skip("somebody else's Ray runs on this machine; --address auto would find it")
-    line = refused(tmp_path, "--address", "auto", RAY_TMPDIR=str(tmp_path))
-    assert "no Ray cluster was found" in line
-
-
-def test_an_address_that_is_none(refused_here: Callable[[str], str]) -> None:
-    assert "must be auto or HOST:PORT, but got 'here'" in refused_here("here")
-
-
-def test_without_ray_it_says_what_to_install(tmp_path: Path) -> None:
-    hidden = "import sys; sys.modules['ray'] = None; from search.cli import main; sys.exit(main())"
-    done = subprocess.run(
-        [sys.executable, "-c", hidden, "--engine", "ray", "--runs-dir", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr == (
-        "error: --engine ray needs Ray Tune, which is not installed; pip install 'ray[tune]'\n"
-    )
-
-
-# ---- in this process, with trials that cost nothing
 
 
 @pytest.fixture
@@ -160,10 +62,7 @@ class Together:
 
         node = ray.util.get_node_ip_address()
         (self.meeting / node).touch()
-        for _ in range(1200):
-            if len(list(self.meeting.iterdir())) == 2:
-                break
-            time.sleep(0.1)
+        wait_for(lambda: len(list(self.meeting.iterdir())) == 2)
         return Failure(str(seed), f"{node} {search.__file__}")
 
 
@@ -187,11 +86,8 @@ class Sharing:
 
     def __call__(self, _policy: Policy, _rung: int, seed: int) -> Failure | None:
         (self.meeting / str(os.getpid())).touch()
-        for _ in range(600):
-            if len(list(self.meeting.iterdir())) == self.many:
-                return Failure(str(seed), f"GPU {os.environ['CUDA_VISIBLE_DEVICES']}")
-            time.sleep(0.1)
-        return Failure(str(seed), "alone")
+        wait_for(lambda: len(list(self.meeting.iterdir())) == self.many)
+        return Failure(str(seed), f"GPU {os.environ['CUDA_VISIBLE_DEVICES']}")
 
 
 def test_trials_share_a_gpu(
@@ -207,6 +103,7 @@ def test_trials_share_a_gpu(
         thirds.run(OpenStudy(study), toy(space, trouble=Sharing(meeting, 3)), 3, lambda _: None)
     finally:
         cluster.kill("127.0.0.5")
+    wait_for(lambda: engine.at_once == 2)
     assert [record.reason for record in load_records(study)] == ["GPU 0"] * 3
 
 
@@ -298,32 +195,36 @@ def _enough(record: results.TrialRecord) -> None:
 
 
 @dataclass(frozen=True)
-class Slow:
-    """Takes a while at every rung, and notes on which nodes."""
+class BusyUntilItDies:
+    """One node begins a rung and never ends it; the others go on when it has begun."""
 
-    notes: Path
+    begun: Path
 
     def __call__(self, _policy: Policy, _rung: int, _seed: int) -> Failure | None:
-        (self.notes / ray.util.get_node_ip_address()).touch()
-        time.sleep(0.2)
+        if ray.util.get_node_ip_address() == "127.0.0.4":
+            self.begun.touch()
+            wait_for(lambda: False)
+        wait_for(self.begun.exists)
         return None
 
 
 def test_a_node_that_dies_takes_no_trial_with_it(
     cluster: Cluster, engine: RayTune, study: optuna.Study, space: Space, tmp_path: Path
 ) -> None:
+    begun = tmp_path / "begun"
     cluster.add("127.0.0.4", cpus=2)
 
     def kill_once_it_works(_record: results.TrialRecord) -> None:
-        if (tmp_path / "127.0.0.4").exists():
+        if begun.exists():
             cluster.kill("127.0.0.4")
 
-    engine.run(OpenStudy(study), toy(space, trouble=Slow(tmp_path)), 12, kill_once_it_works)
+    evaluator = toy(space, trouble=BusyUntilItDies(begun))
+    engine.run(OpenStudy(study), evaluator, 12, kill_once_it_works)
     records = load_records(study)
     assert [record.number for record in records] == list(range(12))
     assert {record.state for record in records} <= {"complete", "stopped"}
-    assert (tmp_path / "127.0.0.4").exists()
-    assert engine.at_once == 2
+    assert begun.exists()
+    wait_for(lambda: engine.at_once == 2)
 
 
 @pytest.mark.usefixtures("engine")
@@ -380,100 +281,3 @@ def test_how_many_trials_a_node_holds(
     demand: Demand, resources: dict[str, float], fitting: int
 ) -> None:
     assert demand.fitting(resources) == fitting
-
-
-# ---- the command line
-
-
-def test_a_killed_driver_resumes_with_every_finished_trial(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    arguments = ["--name", "r", "--engine", "ray", "--address", cluster.address]
-    process = start(tmp_path, *arguments)
-    enough = lambda run: sum(r.state != "running" for r in run.records) >= 2  # noqa: E731
-    wait_until(tmp_path / "r", enough, process)
-    process.kill()
-    assert finish(process)[0] == -signal.SIGKILL
-    before = [r for r in results.load(tmp_path / "r").records if r.state != "running"]
-    assert len(before) >= 2
-    code, errors = finish(start(tmp_path, *arguments, "--resume"))
-    assert code == 0, errors
-    run = results.load(tmp_path / "r")
-    assert [r.number for r in run.records] == list(range(6))
-    assert {r.state for r in run.records} <= {"complete", "stopped"}
-    assert [run.records[r.number] for r in before] == before
-    assert len(run.front) >= 1
-    assert len(pd.read_csv(tmp_path / "r" / "trials.csv")) == 6
-    log = (tmp_path / "r" / "log.txt").read_text()
-    nodes = set(re.findall(r" rung 0 on (\S+) \(process \d+\): ", log))
-    assert nodes
-    assert nodes <= {cluster.head, OTHER}
-    assert f"policy {run.records[0].policy.to_json()}" in log
-
-
-def test_ctrl_c_ends_with_the_command_to_go_on(cluster: Cluster, tmp_path: Path) -> None:
-    process = start(
-        tmp_path, "--name", "c", "--engine", "ray", "--address", cluster.address, "--trials", "40"
-    )
-    wait_until(tmp_path / "c", lambda run: any(r.state != "running" for r in run.records), process)
-    process.send_group(signal.SIGINT)
-    code, errors = finish(process)
-    assert code == 130
-    assert errors.splitlines()[-1].startswith("interrupted; go on with: python search.py --resume")
-    assert "Traceback" not in errors
-
-
-def test_a_trial_that_asks_for_too_much(cluster: Cluster, tmp_path: Path) -> None:
-    arguments = ["--address", cluster.address, "--cpus-per-trial", "64"]
-    assert "a trial takes 64 CPU and 0 GPU, but no node" in refused(tmp_path, *arguments)
-
-
-@pytest.mark.usefixtures("engine")
-def test_another_python_than_the_cluster_has(cluster: Cluster, tmp_path: Path) -> None:
-    """The cluster's own note of its versions, which every driver reads, tells of another one."""
-    from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
-
-    key, namespace = b"CLUSTER_METADATA", "cluster"
-    noted = _internal_kv_get(key, namespace=namespace)
-    other = noted.replace(sys.version.split()[0].encode(), b"3.9.1")
-    assert other != noted
-    try:
-        _internal_kv_put(key, other, overwrite=True, namespace=namespace)
-        line = refused(tmp_path, "--address", cluster.address)
-    finally:
-        _internal_kv_put(key, noted, overwrite=True, namespace=namespace)
-    assert "must run the same Ray and Python, but the cluster has" in line
-    assert "Python: 3.9.1" in line
-
-
-def test_a_users_own_modules_travel_from_where_the_user_is(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    package = tmp_path / "theirs"
-    package.mkdir()
-    (package / "nets.py").write_text(
-        "from torch import nn\n"
-        "class Net(nn.Sequential):\n"
-        "    pass\n"
-        "def build(num_classes):\n"
-        "    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
-        "    return Net(nn.Conv2d(1, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3),\n"
-        "               nn.BatchNorm2d(16), nn.ReLU(), pool, nn.Linear(16, num_classes))\n"
-    )
-    options = ["--model", "theirs.nets:build", "--trials", "3", "--train-images", "300"]
-    options += ["--final-epochs", "1", "--final-seeds", "1", "--repeats", "0", "--name", "own"]
-    options += ["--rungs", "1"]
-    options += ["--engine", "ray", "--address", cluster.address]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "search.py"), *options],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert {r.state for r in results.load(tmp_path / "runs" / "own").records} <= {
-        "complete",
-        "stopped",
-    }
