@@ -79,10 +79,10 @@ def cut(model: nn.Module, groups: Groups, selection: Selection) -> nn.Module:
     """
     tensors = named_tensors(model)
     _check_places(tensors, groups)
-    small: dict[str, Tensor] = {}
     places = kept_positions(groups, selection, tensors)
-    for (name, dim), keep in places.items():
-        source = small.get(name, tensors[name].detach())
+    small = {name: tensors[name].detach() for name, _ in places}
+    for (name, dim), keep in sorted(places.items(), key=_dim):  # rows first: they lie together
+        source = small[name]
         small[name] = source.index_select(dim, torch.from_numpy(keep).to(source.device))
     # Through deepcopy's memo the copy takes the cut tensors where it would copy the large ones.
     made = {id(tensors[name]): _like(tensors[name], values) for name, values in small.items()}
@@ -91,6 +91,10 @@ def cut(model: nn.Module, groups: Groups, selection: Selection) -> nn.Module:
     reading = {m.parameter for group in groups for m in group.members if m.kind == "in"}
     follow(result, made.values(), {id(made[id(tensors[n])]) for n in reading & small.keys()})
     return result
+
+
+def _dim(item: tuple[Place, np.ndarray]) -> int:
+    return item[0][1]
 
 
 def _check_places(tensors: Mapping[str, Tensor], groups: Groups) -> None:
