@@ -117,6 +117,8 @@ def resolve_folder(options: Mapping[str, Any]) -> Folder:
             config than the run began with, naming the differences.
     """
     config = SearchConfig.of(**options)
+    if options.get("name") == "":
+        raise UserError("--name must name a folder in --runs-dir, but got ''; leave it out")
     runs = Path(config.run.runs_dir)
     _check_writable(runs)
     if config.run.storage is not None:
@@ -214,6 +216,7 @@ def _latest(runs: Path) -> str:
 def _new_name(config: SearchConfig, runs: Path) -> str:
     """A name of model and budgets, with a number from the second such run on."""
     stem = re.sub(r"[^\w.-]+", "-", "-".join([config.task.model, *config.policies.budget]))
+    stem = stem.lstrip(".")
     number = 1
     while (runs / (name := stem if number == 1 else f"{stem}-{number}")).exists():
         number += 1

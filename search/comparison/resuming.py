@@ -36,7 +36,7 @@ def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
     path = Path(run)
     if not (path / "config.json").is_file():
         raise UserError(f"RUN must be the folder of a run, but {path} is none")
-    path = path if path.name else path.resolve()
+    path = path.resolve() if path.name in ("", "..") else path
     where = {"name": path.name, "runs_dir": str(path.parent)}
     return resolve_folder({"resume": True, **options, **where})
 

@@ -49,6 +49,8 @@ def test_help_fits_80_columns_names_every_flag_and_shows_an_example_first(
         (["--budget", "0.001"], "error: budget must be reachable, between 0.011 and 1"),
         (["--resume", "--name", "none"], "--resume needs a run to go on with"),
         (["--resume"], "--resume needs a run that is not finished"),
+        (["--name", ""], "--name must name a folder in --runs-dir, but got ''; leave it out"),
+        (["--name", ".."], "--name must name a folder in --runs-dir, without a dot before it"),
         (["--device", "tpu"], "unknown device 'tpu'"),
         (["--rank-by", "synflow"], "--rank-by must be one of the --proxies (predicted_damage adap"),
         (
