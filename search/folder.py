@@ -187,6 +187,11 @@ def _config_file(path: Path) -> Path:
 def _stored(path: Path) -> SearchConfig:
     try:
         return SearchConfig.from_dict(json.loads(_config_file(path).read_text())["config"])
+    except UserError as error:
+        raise UserError(
+            f"{_config_file(path)} must have options that this version knows, but has others: "
+            f"{error}; use the version that began the run, or begin another one"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{_config_file(path)} must be what a run wrote, but it is not; choose another --name"

@@ -25,10 +25,24 @@ UNKNOWN_EPOCHS = 20
 
 def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
     """These options, completed by those of an earlier comparison of the run."""
-    if options.get("anew"):
-        return CompareConfig.of(**options)
+    given = CompareConfig.of(**options)  # first, so that what the user mistyped is told as such
+    if given.anew:
+        return given
     before = results.load(folder.path, folder.config.run.storage).compared.options
-    return CompareConfig.from_dict(before).having(**options)
+    return _completed(options, before, folder)
+
+
+def _completed(
+    options: Mapping[str, Any], before: Mapping[str, Any], folder: Folder
+) -> CompareConfig:
+    try:
+        return CompareConfig.from_dict({**before, **options})
+    except UserError as error:
+        raise UserError(
+            f"the comparison of {folder.path} must have options that this version knows, but it "
+            f"began with others: {error}; use the version that began it, or --anew to throw away "
+            "what it measured"
+        ) from error
 
 
 def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
@@ -86,7 +100,8 @@ def check_options(earlier: Comparison, options: CompareConfig, folder: Folder) -
     """Refuse to go on with a comparison under options that change what its accuracies mean."""
     if not earlier.options:
         return
-    began = CompareConfig.from_dict(earlier.options)
+    free = {f.name: options.values[f.name] for _, f in options.leaves() if f.metadata["free"]}
+    began = _completed(free, earlier.options, folder)
     if not any(record.structure == SLIMMING for record in earlier.arms):
         began = replace(began, slimming_sparsity=options.slimming_sparsity)
     different = began.differences(options)

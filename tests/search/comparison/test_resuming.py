@@ -1,0 +1,88 @@
+"""What a comparison goes on from, and what is refused, of runs in which nothing was trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from results import Comparison, Provenance, store
+from search.cli import main
+from search.comparison.config import CompareConfig
+from search.comparison.resuming import check_options, folder_of, options_of
+from search.config import SearchConfig
+from spaces import UserError
+
+HALF_TUNED = {"arms": ["finetune-half", "scratch-e"], "seeds": 2, "base_epochs": 7}
+"""Stored options of a comparison that another version began."""
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Makes the folder of a run whose search has ended, with these options of its comparison."""
+
+    def made(compared: dict[str, Any] | None = None, **config: Any) -> Path:
+        folder = tmp_path / "one"
+        folder.mkdir()
+        about = {"config": SearchConfig.of(name="one").to_dict(), "id": "0"}
+        for part in about["config"].values():
+            part.update({name: value for name, value in config.items() if name in part})
+        (folder / "config.json").write_text(json.dumps(about))
+        study = optuna.create_study(study_name="one", storage=f"sqlite:///{folder / 'study.db'}")
+        store.save(study, store.PROVENANCE, Provenance(run="one"))
+        store.save(study, store.COMPARISON, Comparison(options=compared or {}))
+        (folder / "finished").touch()
+        return folder
+
+    return made
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["compare", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
+
+
+def test_an_arm_that_this_version_does_not_know_is_said_to_be_the_runs(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make(HALF_TUNED)
+    assert refused(capsys, str(run)) == (
+        f"error: the comparison of {run} must have options that this version knows, but it began "
+        "with others: unknown arms 'finetune-half', did you mean 'finetune-small'? Known: "
+        "finetune, finetune-small, random-channels, scratch-b, scratch-b+, scratch-e; use the "
+        "version that began it, or --anew to throw away what it measured\n"
+    )
+    assert refused(capsys, str(run), "--arms", "scrath-e").startswith("error: unknown arms 'scrath")
+    given = options_of(folder_of(run, {}), {"anew": True})
+    assert given.arms == CompareConfig().arms
+
+
+def test_options_that_are_given_stand_in_the_place_of_stored_ones(make: Make) -> None:
+    folder = folder_of(make(HALF_TUNED), {})
+    asked = options_of(folder, {"arms": ["scratch-e"]})
+    assert (asked.arms, asked.seeds, asked.base_epochs) == (("scratch-e",), 2, 7)
+    check_options(Comparison(options=HALF_TUNED), asked, folder)
+    with pytest.raises(UserError, match="differs: --base-epochs 7 there, 8 here"):
+        check_options(Comparison(options=HALF_TUNED), asked.having(base_epochs=8), folder)
+
+
+def test_a_way_to_compress_that_this_version_does_not_know_is_named(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make(compression_baselines=["magnitude", "lottery"])
+    said = refused(capsys, str(run))
+    assert said.startswith(
+        f"error: {run}/config.json must have options that this version knows, but has others: "
+        "unknown compression-baselines 'lottery'"
+    )
+    assert said.endswith("; use the version that began the run, or begin another one\n")
+    assert main(["--resume", "--name", "one", "--runs-dir", str(run.parent)]) == 2
+    assert capsys.readouterr().err == said
