@@ -48,7 +48,7 @@ def compare(run: str | Path | None = None, task: Task | None = None, **options: 
         options: every flag of ``python search.py compare --help`` under its name.
 
     Raises:
-        UserError: the run has no finished trials or another network, or an option is invalid.
+        UserError: the run is not finished or has another network, or an option is invalid.
         SearchStopped: three trainings in a row died.
     """
     own, rest = CompareConfig.split(options)

@@ -17,6 +17,7 @@ from search.comparison.config import CompareConfig
 from search.comparison.structures import SLIMMING
 from search.evaluation.evaluator import Evaluator
 from search.folder import Folder, resolve_folder
+from search.study.open import search_ended
 from spaces import Space, UserError
 
 UNKNOWN_EPOCHS = 20
@@ -74,11 +75,16 @@ def settled(options: CompareConfig, evaluator: Evaluator) -> CompareConfig:
 
 
 def check_finished(run: Run, folder: Folder) -> None:
-    """Refuse a run of which no trial was trained to the top rung."""
+    """Refuse a run of which no trial was trained to the top rung, or whose search goes on."""
     if not results.trial_front(run.records):
         raise UserError(
             f"compare needs a run with finished trials, but {folder.path} has none of "
             f"{len(run.records)}; finish it with: {folder.resume_command}"
+        )
+    if not search_ended(folder):
+        raise UserError(
+            f"compare needs a run whose search has ended, but that of {folder.path} has not; "
+            f"finish it with: {folder.resume_command}"
         )
 
 

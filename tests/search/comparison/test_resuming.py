@@ -10,15 +10,30 @@ from typing import Any
 import optuna
 import pytest
 
-from results import Comparison, Provenance, store
+import results
+from results import Comparison, Provenance, TrialRecord, opening, store
 from search.cli import main
 from search.comparison.config import CompareConfig
-from search.comparison.resuming import check_options, folder_of, options_of
+from search.comparison.resuming import check_finished, check_options, folder_of, options_of
 from search.config import SearchConfig
-from spaces import UserError
+from search.study.open import end
+from spaces import Policy, UserError
 
 HALF_TUNED = {"arms": ["finetune-half", "scratch-e"], "seeds": 2, "base_epochs": 7}
 """Stored options of a comparison that another version began."""
+
+TRIAL = TrialRecord(
+    number=0,
+    policy=Policy({"stem": 8}),
+    origin="uniform",
+    criterion="second_order",
+    flops=500,
+    flops_fraction=0.5,
+    params=80,
+    accuracy=(0.5, 0.6),
+    epochs=(1, 3),
+    state="complete",
+)
 
 Make = Callable[..., Path]
 
@@ -37,6 +52,8 @@ def make(tmp_path: Path) -> Make:
         study = optuna.create_study(study_name="one", storage=f"sqlite:///{folder / 'study.db'}")
         store.save(study, store.PROVENANCE, Provenance(run="one"))
         store.save(study, store.COMPARISON, Comparison(options=compared or {}))
+        attributes = {"record": TRIAL.to_json()}
+        study.add_trial(optuna.create_trial(value=0.6, user_attrs=attributes))
         (folder / "finished").touch()
         return folder
 
@@ -86,3 +103,23 @@ def test_a_way_to_compress_that_this_version_does_not_know_is_named(
     assert said.endswith("; use the version that began the run, or begin another one\n")
     assert main(["--resume", "--name", "one", "--runs-dir", str(run.parent)]) == 2
     assert capsys.readouterr().err == said
+
+
+def test_a_search_that_was_interrupted_is_finished_first(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make()
+    (run / "finished").unlink()
+    assert refused(capsys, str(run)) == (
+        f"error: compare needs a run whose search has ended, but that of {run} has not; finish it "
+        f"with: python search.py --resume --name one --runs-dir {run.parent}\n"
+    )
+
+
+def test_a_search_has_ended_where_its_folder_or_its_study_says_so(make: Make) -> None:
+    run = make()
+    check_finished(results.load(run), folder_of(run, {}))
+    (run / "finished").unlink()  # as where the finals were another process's
+    with opening.open_run(run) as study:
+        end(study)
+    check_finished(results.load(run), folder_of(run, {}))
