@@ -51,16 +51,22 @@ class Folder:
     @property
     def resume_command(self) -> str:
         """What to type to go on with this run."""
-        run = self.config.run
-        where = ""
-        if run.runs_dir != RunConfig().runs_dir:
-            where = f" --runs-dir {quote(run.runs_dir)}"
+        runs_dir, where = self.config.run.runs_dir, ""
+        if runs_dir != RunConfig().runs_dir:
+            where = f" --runs-dir {quote(runs_dir)}"
+        name = quote(self.path.name)
+        return f"python search.py --resume --name {name}{where}{self.connection}"
+
+    @property
+    def connection(self) -> str:
+        """The flags of database and cluster that are typed again to go on; empty without any."""
+        run, flags = self.config.run, ""
         if run.storage is not None and database.has_password(run.storage):
-            where += f" --storage '{database.shown(run.storage, password='PASSWORD')}'"
+            flags += f" --storage '{database.shown(run.storage, password='PASSWORD')}'"
         if "ray" in (run.engine, _stored(self.path).run.engine):
-            where += f" --engine {run.engine}"
-            where += f" --address {run.address}" if run.address else ""
-        return f"python search.py --resume --name {quote(self.path.name)}{where}"
+            flags += f" --engine {run.engine}"
+            flags += f" --address {run.address}" if run.address else ""
+        return flags
 
     @property
     def owner(self) -> str:

@@ -58,7 +58,8 @@ def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
 
 def resume_command(folder: Folder, options: CompareConfig) -> str:
     """What to type to go on with this comparison."""
-    return f"python search.py compare {quote(str(folder.path))} {options.flags}".rstrip()
+    flags = f" {options.flags}".rstrip()
+    return f"python search.py compare {quote(str(folder.path))}{flags}{folder.connection}"
 
 
 def settled(options: CompareConfig, evaluator: Evaluator) -> CompareConfig:

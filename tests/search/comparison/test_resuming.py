@@ -14,7 +14,13 @@ import results
 from results import Comparison, Provenance, TrialRecord, opening, store
 from search.cli import main
 from search.comparison.config import CompareConfig
-from search.comparison.resuming import check_finished, check_options, folder_of, options_of
+from search.comparison.resuming import (
+    check_finished,
+    check_options,
+    folder_of,
+    options_of,
+    resume_command,
+)
 from search.config import SearchConfig
 from search.study.open import end
 from spaces import Policy, UserError
@@ -123,3 +129,15 @@ def test_a_search_has_ended_where_its_folder_or_its_study_says_so(make: Make) ->
     with opening.open_run(run) as study:
         end(study)
     check_finished(results.load(run), folder_of(run, {}))
+
+
+def test_the_command_to_go_on_has_cluster_and_database(make: Make) -> None:
+    url = "postgresql://me:secret@db/studies"
+    run = make(storage="postgresql://me@db/studies")
+    cluster = {"engine": "ray", "address": "10.0.0.1:6379", "storage": url}
+    options = CompareConfig.of(seeds=5, rates=[0.1, 0.01])
+    assert resume_command(folder_of(run, cluster), options) == (
+        f"python search.py compare {run} --seeds 5 --rates 0.1 0.01 "
+        "--storage 'postgresql://me:PASSWORD@db/studies' --engine ray --address 10.0.0.1:6379"
+    )
+    assert resume_command(folder_of(run, {}), CompareConfig()) == f"python search.py compare {run}"
