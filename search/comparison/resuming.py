@@ -17,6 +17,7 @@ from search.comparison.config import CompareConfig
 from search.comparison.structures import SLIMMING
 from search.evaluation.evaluator import Evaluator
 from search.folder import Folder, resolve_folder
+from search.options import flag
 from search.study.open import search_ended
 from spaces import Space, UserError
 
@@ -53,6 +54,9 @@ def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
         raise UserError(f"RUN must be the folder of a run, but {path} is none")
     path = path.resolve() if path.name in ("", "..") else path
     where = {"name": path.name, "runs_dir": str(path.parent)}
+    if other := [name for name in where if str(options.get(name, where[name])) != where[name]]:
+        given = " ".join(f"{flag(name)} {options[name]}" for name in other)
+        raise UserError(f"RUN must say alone which run it is, but got {given} too; leave that out")
     return resolve_folder({"resume": True, **options, **where})
 
 

@@ -141,3 +141,21 @@ def test_the_command_to_go_on_has_cluster_and_database(make: Make) -> None:
         "--storage 'postgresql://me:PASSWORD@db/studies' --engine ray --address 10.0.0.1:6379"
     )
     assert resume_command(folder_of(run, {}), CompareConfig()) == f"python search.py compare {run}"
+
+
+@pytest.mark.parametrize(
+    "other", ["--name other", "--runs-dir other", "--name other --runs-dir there"]
+)
+def test_a_run_has_no_other_name_or_place(
+    other: str, make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capsys, str(make()), *other.split(), "--resume") == (
+        f"error: RUN must say alone which run it is, but got {other} too; leave that out\n"
+    )
+
+
+def test_a_run_may_be_named_from_inside(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make()
+    (run / "models").mkdir()
+    monkeypatch.chdir(run / "models")
+    assert folder_of("..", {"name": "one"}).path == run.resolve()
