@@ -111,12 +111,15 @@ class Folder:
         return stored
 
 
-def resolve_folder(options: Mapping[str, Any]) -> Folder:
+def resolve_folder(options: Mapping[str, Any], also_finished: bool = False) -> Folder:
     """The folder that these options mean; nothing is created yet.
 
     With ``resume`` it is the named run, or the latest unfinished one, and options that are not
     given are those of that run. Otherwise it is a new folder, or that of the named run if it has
     the same config and is not finished.
+
+    Args:
+        also_finished: the latest run to resume may be finished.
 
     Raises:
         UserError: nothing to resume, a finished run or another folder of that name, or another
@@ -129,7 +132,9 @@ def resolve_folder(options: Mapping[str, Any]) -> Folder:
     _check_writable(runs)
     if config.run.storage is not None:
         database.parsed(config.run.storage)
-    name = config.run.name or (_latest(runs) if config.run.resume else _new_name(config, runs))
+    name = config.run.name
+    if not name:
+        name = _latest(runs, also_finished) if config.run.resume else _new_name(config, runs)
     path = runs / name
     if not _config_file(path).is_file():
         return Folder(_vacant(path, config.run), config.having(name=name))
@@ -214,8 +219,9 @@ def _vacant(path: Path, run: RunConfig) -> Path:
     return path
 
 
-def _latest(runs: Path) -> str:
-    begun = [file for file in runs.glob("*/config.json") if not finished(file.parent)]
+def _latest(runs: Path, also_finished: bool) -> str:
+    begun = list(runs.glob("*/config.json"))
+    begun = [file for file in begun if also_finished or not finished(file.parent)]
     if not begun:
         raise UserError(
             f"--resume needs a run that is not finished, but {runs} holds none; name one with "

@@ -28,7 +28,7 @@ UNKNOWN_EPOCHS = 20
 def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
     """These options, completed by those of an earlier comparison of the run."""
     given = CompareConfig.of(**options)  # first, so that what the user mistyped is told as such
-    if given.anew:
+    if given.anew or not search_ended(folder):
         return given
     before = results.load(folder.path, folder.config.run.storage).compared.options
     return _completed(options, before, folder)
@@ -47,8 +47,13 @@ def _completed(
         ) from error
 
 
-def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
-    """The folder of a run, with options that may change: workers, engine, address."""
+def folder_of(run: str | Path | None, options: Mapping[str, Any]) -> Folder:
+    """The folder of a run, with options that may change: workers, engine, address.
+
+    Without a run it is the one that these options mean; with ``resume`` its search may have ended.
+    """
+    if run is None:
+        return resolve_folder(options, also_finished=True)
     path = Path(run)
     if not (path / "config.json").is_file():
         raise UserError(f"RUN must be the folder of a run, but {path} is none")

@@ -12,6 +12,7 @@ import pytest
 
 import results
 from results import Comparison, Provenance, TrialRecord, opening, store
+from search import cli
 from search.cli import main
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import (
@@ -22,6 +23,7 @@ from search.comparison.resuming import (
     resume_command,
 )
 from search.config import SearchConfig
+from search.folder import Folder
 from search.study.open import end
 from spaces import Policy, UserError
 
@@ -159,3 +161,33 @@ def test_a_run_may_be_named_from_inside(make: Make, monkeypatch: pytest.MonkeyPa
     (run / "models").mkdir()
     monkeypatch.chdir(run / "models")
     assert folder_of("..", {"name": "one"}).path == run.resolve()
+
+
+@pytest.mark.parametrize("named", [[], ["--name", "one"]])
+def test_without_a_run_a_finished_search_goes_on_with_its_comparison(
+    named: list[str], make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, compared = make({"seeds": 2, "base_epochs": 7}), []
+
+    def execute(folder: Folder, config: CompareConfig, progress: object) -> results.Run:  # noqa: ARG001
+        compared.append((folder.path, config.seeds, config.base_epochs))
+        return results.load(folder.path)
+
+    monkeypatch.setattr(cli, "execute", lambda *_, **__: pytest.fail("searched again"))
+    monkeypatch.setattr(cli, "execute_comparison", execute)
+    resumed = ["--resume", *named, "--runs-dir", str(run.parent)]
+    assert main(["compare", *resumed, "--seeds", "3"]) == 0
+    assert compared == [(run, 3, 7)]
+
+
+def test_without_a_run_an_interrupted_search_is_finished_first(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, done = make(), []
+    (run / "finished").unlink()
+    monkeypatch.setattr(cli, "execute", lambda folder, **_: done.append(folder.path))
+    monkeypatch.setattr(
+        cli, "execute_comparison", lambda folder, *_, **__: results.load(folder.path)
+    )
+    assert main(["compare", "--resume", "--runs-dir", str(run.parent)]) == 0
+    assert done == [run]
