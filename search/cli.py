@@ -148,6 +148,8 @@ def _report(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     for name, text in (*(("RUN", run) for run in options.runs), ("--out", options.out or "")):
         check_plain(name, text)
+    if options.out == "":
+        raise UserError("--out must name a file or a folder, but got ''; leave it out")
     runs = [results.load(run, options.storage) for run in options.runs]
     if len(runs) == 1:
         (run,) = runs

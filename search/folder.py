@@ -148,9 +148,10 @@ def resolve_folder(options: Mapping[str, Any], also_finished: bool = False) -> F
             "the folder"
         )
     if differences := stored.differences(config):
+        hint = "" if config.run.resume else " (with --resume), or choose another --name"
         raise UserError(
             f"a run is resumed with the config it began with, but {path} differs: "
-            f"{'; '.join(differences)}; leave these out (with --resume), or choose another --name"
+            f"{'; '.join(differences)}; leave these out{hint}"
         )
     return Folder(path, config.having(name=name))
 

@@ -191,3 +191,10 @@ def test_without_a_run_an_interrupted_search_is_finished_first(
     )
     assert main(["compare", "--resume", "--runs-dir", str(run.parent)]) == 0
     assert done == [run]
+
+
+def test_an_option_that_the_run_did_not_begin_with_is_to_be_left_out(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, str(make()), "--trials", "5")
+    assert said.endswith("differs: --trials 48 there, 5 here; leave these out\n")
