@@ -23,6 +23,7 @@ from search.folder import Folder, resolve_folder
 from search.options import check_plain
 from search.progress import Progress
 from search.run import execute
+from search.study.open import search_ended
 from search.task.inspect import built, inspect
 from spaces import UserError
 from spaces.errors import unknown
@@ -57,6 +58,8 @@ and say what can be said.
       of the front of a finished run; goes on where it was cut short
   python search.py compare --budget 0.5
       search first, then compare; takes the options of a search too
+  python search.py compare --resume
+      goes on with the latest run: with its search, then with the comparison
 """
 ABOUT_INSPECT = """\
 Print what of a model can be pruned, what is frozen and why, and which budgets
@@ -116,13 +119,11 @@ def _compare(arguments: Sequence[str]) -> int:
     path = options.pop("run", None)
     check_plain("RUN", path or "")
     own, rest = CompareConfig.split(options)
-    if path is None:
-        config, folder = CompareConfig.of(**own), resolve_folder(rest)
+    folder = folder_of(path, rest)
+    config = options_of(folder, own)
+    if path is None and not search_ended(folder):
         with _resumable(folder, lambda: _search_command(folder, config)) as progress:
             execute(folder, progress=progress, checks=[structure_check(config, folder)])
-    else:
-        folder = folder_of(path, rest)
-        config = options_of(folder, own)
     with _resumable(folder, lambda: resume_command(folder, config)) as progress:
         run = execute_comparison(folder, config, progress=progress)
     Console().print(results.terminal_comparison(run.compared))
@@ -147,6 +148,8 @@ def _report(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     for name, text in (*(("RUN", run) for run in options.runs), ("--out", options.out or "")):
         check_plain(name, text)
+    if options.out == "":
+        raise UserError("--out must name a file or a folder, but got ''; leave it out")
     runs = [results.load(run, options.storage) for run in options.runs]
     if len(runs) == 1:
         (run,) = runs

@@ -22,12 +22,12 @@ from search.comparison.resuming import (
 )
 from search.comparison.structures import SLIMMING, inside_blocks
 from search.engines import Engine
-from search.folder import Folder, resolve_folder
+from search.folder import Folder
 from search.policies.sampler import BudgetSampler, Plan, make
 from search.progress import Progress
 from search.run import execute
 from search.session import engine_of, session
-from search.study.open import unchanged
+from search.study.open import search_ended, unchanged
 from search.task.fit import Check
 from search.task.prepare import prepare, reachable
 from search.task.task import Task
@@ -48,15 +48,14 @@ def compare(run: str | Path | None = None, task: Task | None = None, **options: 
         options: every flag of ``python search.py compare --help`` under its name.
 
     Raises:
-        UserError: the run has no finished trials or another network, or an option is invalid.
+        UserError: the run is not finished or has another network, or an option is invalid.
         SearchStopped: three trainings in a row died.
     """
     own, rest = CompareConfig.split(options)
-    if run is not None:
-        folder = folder_of(run, rest)
-        return execute_comparison(folder, options_of(folder, own), task)
-    config, folder = CompareConfig.of(**own), resolve_folder(rest)
-    execute(folder, task, checks=[structure_check(config, folder)])
+    folder = folder_of(run, rest)
+    config = options_of(folder, own)
+    if run is None and not search_ended(folder):
+        execute(folder, task, checks=[structure_check(config, folder)])
     return execute_comparison(folder, config, task)
 
 

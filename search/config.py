@@ -216,8 +216,11 @@ class RunConfig(Options):
     )
 
     def rules(self) -> Iterator[str]:
-        if Path(self.name).name != self.name:
-            yield f"--name must name a folder in --runs-dir, but got {self.name!r}"
+        if Path(self.name).name != self.name or self.name.startswith("."):
+            yield (
+                "--name must name a folder in --runs-dir, without a dot before it, "
+                f"but got {self.name!r}; choose another name"
+            )
         if self.cpus_per_trial == 0:
             yield "--cpus-per-trial must be above 0, but got 0; a half of a core is 0.5"
         if self.engine == "ray":

@@ -51,16 +51,22 @@ class Folder:
     @property
     def resume_command(self) -> str:
         """What to type to go on with this run."""
-        run = self.config.run
-        where = ""
-        if run.runs_dir != RunConfig().runs_dir:
-            where = f" --runs-dir {quote(run.runs_dir)}"
+        runs_dir, where = self.config.run.runs_dir, ""
+        if runs_dir != RunConfig().runs_dir:
+            where = f" --runs-dir {quote(runs_dir)}"
+        name = quote(self.path.name)
+        return f"python search.py --resume --name {name}{where}{self.connection}"
+
+    @property
+    def connection(self) -> str:
+        """The flags of database and cluster that are typed again to go on; empty without any."""
+        run, flags = self.config.run, ""
         if run.storage is not None and database.has_password(run.storage):
-            where += f" --storage '{database.shown(run.storage, password='PASSWORD')}'"
+            flags += f" --storage '{database.shown(run.storage, password='PASSWORD')}'"
         if "ray" in (run.engine, _stored(self.path).run.engine):
-            where += f" --engine {run.engine}"
-            where += f" --address {run.address}" if run.address else ""
-        return f"python search.py --resume --name {quote(self.path.name)}{where}"
+            flags += f" --engine {run.engine}"
+            flags += f" --address {run.address}" if run.address else ""
+        return flags
 
     @property
     def owner(self) -> str:
@@ -105,23 +111,30 @@ class Folder:
         return stored
 
 
-def resolve_folder(options: Mapping[str, Any]) -> Folder:
+def resolve_folder(options: Mapping[str, Any], also_finished: bool = False) -> Folder:
     """The folder that these options mean; nothing is created yet.
 
     With ``resume`` it is the named run, or the latest unfinished one, and options that are not
     given are those of that run. Otherwise it is a new folder, or that of the named run if it has
     the same config and is not finished.
 
+    Args:
+        also_finished: the latest run to resume may be finished.
+
     Raises:
         UserError: nothing to resume, a finished run or another folder of that name, or another
             config than the run began with, naming the differences.
     """
     config = SearchConfig.of(**options)
+    if options.get("name") == "":
+        raise UserError("--name must name a folder in --runs-dir, but got ''; leave it out")
     runs = Path(config.run.runs_dir)
     _check_writable(runs)
     if config.run.storage is not None:
         database.parsed(config.run.storage)
-    name = config.run.name or (_latest(runs) if config.run.resume else _new_name(config, runs))
+    name = config.run.name
+    if not name:
+        name = _latest(runs, also_finished) if config.run.resume else _new_name(config, runs)
     path = runs / name
     if not _config_file(path).is_file():
         return Folder(_vacant(path, config.run), config.having(name=name))
@@ -135,9 +148,10 @@ def resolve_folder(options: Mapping[str, Any]) -> Folder:
             "the folder"
         )
     if differences := stored.differences(config):
+        hint = "" if config.run.resume else " (with --resume), or choose another --name"
         raise UserError(
             f"a run is resumed with the config it began with, but {path} differs: "
-            f"{'; '.join(differences)}; leave these out (with --resume), or choose another --name"
+            f"{'; '.join(differences)}; leave these out{hint}"
         )
     return Folder(path, config.having(name=name))
 
@@ -185,6 +199,11 @@ def _config_file(path: Path) -> Path:
 def _stored(path: Path) -> SearchConfig:
     try:
         return SearchConfig.from_dict(json.loads(_config_file(path).read_text())["config"])
+    except UserError as error:
+        raise UserError(
+            f"{_config_file(path)} must have options that this version knows, but has others: "
+            f"{error}; use the version that began the run, or begin another one"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{_config_file(path)} must be what a run wrote, but it is not; choose another --name"
@@ -201,8 +220,9 @@ def _vacant(path: Path, run: RunConfig) -> Path:
     return path
 
 
-def _latest(runs: Path) -> str:
-    begun = [file for file in runs.glob("*/config.json") if not finished(file.parent)]
+def _latest(runs: Path, also_finished: bool) -> str:
+    begun = list(runs.glob("*/config.json"))
+    begun = [file for file in begun if also_finished or not finished(file.parent)]
     if not begun:
         raise UserError(
             f"--resume needs a run that is not finished, but {runs} holds none; name one with "
@@ -214,6 +234,7 @@ def _latest(runs: Path) -> str:
 def _new_name(config: SearchConfig, runs: Path) -> str:
     """A name of model and budgets, with a number from the second such run on."""
     stem = re.sub(r"[^\w.-]+", "-", "-".join([config.task.model, *config.policies.budget]))
+    stem = stem.lstrip(".")
     number = 1
     while (runs / (name := stem if number == 1 else f"{stem}-{number}")).exists():
         number += 1

@@ -88,7 +88,7 @@ def _search(
     run = prepare(folder, engine, task, progress, unchanged(folder), savable, *checks)
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
     with (
-        session(run, _sampler(run), "checkpoints", partial(_starts, run)) as s,
+        session(run, _sampler(run), "checkpoints", partial(_told_starts, run)) as s,
         _provenance_kept(s, replace(about, command="" if task else folder.config.command)) as keep,
     ):
         _forecast(s)
@@ -169,9 +169,7 @@ def _train(s: Session) -> list[str]:
 def _caveats(s: Session) -> Iterator[str]:
     """What a reader should know before believing the figures."""
     config = s.run.config
-    origins = {"uniform", *config.policies.starts}
-    start_trials = sum(r.origin in origins for r in load_records(s.opened.study))
-    if warning := start_budget_warning(start_trials, config):
+    if warning := start_budget_warning(len(_starts(s.run, s.scores)), config):
         yield warning
     if config.task.weights is not None:
         yield (
@@ -190,7 +188,11 @@ def _sampler(run: Prepared) -> BudgetSampler:
 
 def _starts(run: Prepared, scores: AllScores) -> list[Start]:
     ranked = {name: scores[name] for name in run.config.policies.starts}
-    chosen = starts(run.space, ranked, run.budgets, run.config.searched)
+    return starts(run.space, ranked, run.budgets, run.config.searched)
+
+
+def _told_starts(run: Prepared, scores: AllScores) -> list[Start]:
+    chosen = _starts(run, scores)
     if warning := start_budget_warning(len(chosen), run.config):
         run.progress.say(warning)
     return chosen

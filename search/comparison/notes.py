@@ -20,8 +20,9 @@ def notes(
         "swept; the rate of fine-tuning was"
     )
     yield from _of_search(points, evaluator)
+    ends = {min(options.rates), max(options.rates)} if len(options.rates) > 1 else ()
     for point in points:
-        if point.chosen and point.lr in (min(options.rates), max(options.rates)):
+        if point.chosen and point.lr in ends:
             yield (
                 f"at budget {point.budget} the sweep chose {point.lr:g}, an end of its range: "
                 "a rate beyond it may be better for fine-tuning (--rates)"

@@ -17,6 +17,8 @@ from search.comparison.config import CompareConfig
 from search.comparison.structures import SLIMMING
 from search.evaluation.evaluator import Evaluator
 from search.folder import Folder, resolve_folder
+from search.options import flag
+from search.study.open import search_ended
 from spaces import Space, UserError
 
 UNKNOWN_EPOCHS = 20
@@ -25,25 +27,48 @@ UNKNOWN_EPOCHS = 20
 
 def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
     """These options, completed by those of an earlier comparison of the run."""
-    if options.get("anew"):
-        return CompareConfig.of(**options)
+    given = CompareConfig.of(**options)  # first, so that what the user mistyped is told as such
+    if given.anew or not search_ended(folder):
+        return given
     before = results.load(folder.path, folder.config.run.storage).compared.options
-    return CompareConfig.from_dict(before).having(**options)
+    return _completed(options, before, folder)
 
 
-def folder_of(run: str | Path, options: Mapping[str, Any]) -> Folder:
-    """The folder of a run, with options that may change: workers, engine, address."""
+def _completed(
+    options: Mapping[str, Any], before: Mapping[str, Any], folder: Folder
+) -> CompareConfig:
+    try:
+        return CompareConfig.from_dict({**before, **options})
+    except UserError as error:
+        raise UserError(
+            f"the comparison of {folder.path} must have options that this version knows, but it "
+            f"began with others: {error}; use the version that began it, or --anew to throw away "
+            "what it measured"
+        ) from error
+
+
+def folder_of(run: str | Path | None, options: Mapping[str, Any]) -> Folder:
+    """The folder of a run, with options that may change: workers, engine, address.
+
+    Without a run it is the one that these options mean; with ``resume`` its search may have ended.
+    """
+    if run is None:
+        return resolve_folder(options, also_finished=True)
     path = Path(run)
     if not (path / "config.json").is_file():
         raise UserError(f"RUN must be the folder of a run, but {path} is none")
-    path = path if path.name else path.resolve()
+    path = path.resolve() if path.name in ("", "..") else path
     where = {"name": path.name, "runs_dir": str(path.parent)}
+    if other := [name for name in where if str(options.get(name, where[name])) != where[name]]:
+        given = " ".join(f"{flag(name)} {options[name]}" for name in other)
+        raise UserError(f"RUN must say alone which run it is, but got {given} too; leave that out")
     return resolve_folder({"resume": True, **options, **where})
 
 
 def resume_command(folder: Folder, options: CompareConfig) -> str:
     """What to type to go on with this comparison."""
-    return f"python search.py compare {quote(str(folder.path))} {options.flags}".rstrip()
+    flags = f" {options.flags}".rstrip()
+    return f"python search.py compare {quote(str(folder.path))}{flags}{folder.connection}"
 
 
 def settled(options: CompareConfig, evaluator: Evaluator) -> CompareConfig:
@@ -60,11 +85,16 @@ def settled(options: CompareConfig, evaluator: Evaluator) -> CompareConfig:
 
 
 def check_finished(run: Run, folder: Folder) -> None:
-    """Refuse a run of which no trial was trained to the top rung."""
+    """Refuse a run of which no trial was trained to the top rung, or whose search goes on."""
     if not results.trial_front(run.records):
         raise UserError(
             f"compare needs a run with finished trials, but {folder.path} has none of "
             f"{len(run.records)}; finish it with: {folder.resume_command}"
+        )
+    if not search_ended(folder):
+        raise UserError(
+            f"compare needs a run whose search has ended, but that of {folder.path} has not; "
+            f"finish it with: {folder.resume_command}"
         )
 
 
@@ -86,7 +116,8 @@ def check_options(earlier: Comparison, options: CompareConfig, folder: Folder) -
     """Refuse to go on with a comparison under options that change what its accuracies mean."""
     if not earlier.options:
         return
-    began = CompareConfig.from_dict(earlier.options)
+    free = {f.name: options.values[f.name] for _, f in options.leaves() if f.metadata["free"]}
+    began = _completed(free, earlier.options, folder)
     if not any(record.structure == SLIMMING for record in earlier.arms):
         began = replace(began, slimming_sparsity=options.slimming_sparsity)
     different = began.differences(options)

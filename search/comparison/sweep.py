@@ -66,12 +66,12 @@ def best_rate(points: Sequence[SweepPoint], budget: str, usual: float) -> float:
     Raises:
         ModelError: every rate failed.
     """
-    measured = [p for p in points if p.budget == budget and not math.isnan(p.val_accuracy)]
+    tried = [p for p in points if p.budget == budget]
+    measured = [p for p in tried if not math.isnan(p.val_accuracy)]
     if not measured:
         raise ModelError(
             f"fine-tuning at budget {budget} must succeed, but it failed at every rate of "
-            f"{', '.join(f'{p.lr:g}' for p in points if p.budget == budget)} "
-            f"({points[-1].reason}); try other --rates"
+            f"{', '.join(f'{p.lr:g}' for p in tried)} ({tried[-1].reason}); try other --rates"
         )
     best = max(p.val_accuracy for p in measured)
     equals = [p.lr for p in measured if p.val_accuracy == best]

@@ -84,10 +84,11 @@ def start_budget_warning(starts: int, config: SearchConfig) -> str:
     left = max(0, trials - starts)
     if 3 * left >= trials:
         return ""
-    untried = f", and {starts - trials} of them are not tried" if starts > trials else ""
+    over, leave = starts - trials, "leaves" if starts == 1 else "leave"
+    untried = f", and {over} of them {'is' if over == 1 else 'are'} not tried" if over > 0 else ""
     fewer = "--criteria or --starts" if config.searched else "--starts"
     return (
-        f"{plural(starts, 'start')} leave {config.policies.sampler} {left} of "
+        f"{plural(starts, 'start')} {leave} {config.policies.sampler} {left} of "
         f"{plural(trials, 'trial')}{untried}; give more --trials or fewer {fewer}"
     )
 

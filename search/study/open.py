@@ -17,7 +17,7 @@ from optuna.study import Study
 
 from results import opening
 from results.store import plain_errors
-from search.folder import Folder
+from search.folder import Folder, finished
 from search.policies.starts import AllScores, MakeStarts
 from search.study import network as identity
 from search.study.peers import OpenStudy
@@ -117,3 +117,12 @@ def end(study: Study) -> None:
 def ended(study: Study) -> bool:
     """Whether some process has done the finals."""
     return bool(study.user_attrs.get(ENDED))
+
+
+def search_ended(folder: Folder) -> bool:
+    """Whether nothing is left to search: the folder says so, or its study, which others share."""
+    if finished(folder.path) or not folder.begun:
+        return finished(folder.path)
+    with suppress(UserError), opening.open_run(folder.path, folder.config.run.storage) as study:
+        return ended(study)
+    return False

@@ -106,8 +106,12 @@ class Trainer:
         self, jobs: Iterable[TrainingJob], weights: Weights = NO_WEIGHTS
     ) -> list[TrainingJob]:
         """The jobs that are still to be done, each training once."""
-        distinct = self._distinct(jobs)
-        return [job for job in distinct if self.known(job) is None or not weights.has(job)]
+        return [job for job in self._distinct(jobs) if not self._is_done(job, weights)]
+
+    def _is_done(self, job: TrainingJob, weights: Weights) -> bool:
+        """Whether there is a record, and what it should leave; a failed one leaves nothing."""
+        record = self.known(job)
+        return record is not None and (bool(record.failure) or weights.has(job))
 
     def train(
         self, purpose: str, jobs: Sequence[TrainingJob], weights: Weights

@@ -136,7 +136,7 @@ def test_on_the_command_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> 
     )
     assert crowded in printed.err.splitlines()
     checks = results.load(runs / "cli").provenance["checks"]
-    assert "6 starts leave tpe 0 of 6 trials; give more --trials or fewer --c" in checks[-1]
+    assert crowded in checks  # the report says what the terminal said
     assert main(["--criteria", "l1", "l2"]) == 2
     assert capsys.readouterr().err.startswith("error: --criteria are those of --criterion search")
 

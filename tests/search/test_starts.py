@@ -65,6 +65,12 @@ def test_where_criteria_are_searched_uniform_widths_are_tried_under_each(space: 
         (20, {}, ""),  # a third of 30 is left
         (21, {}, "21 starts leave nsga2 9 of 30 trials; give more --trials or fewer --starts"),
         (
+            31,
+            {},
+            "31 starts leave nsga2 0 of 30 trials, and 1 of them is not tried; give more --trials "
+            "or fewer --starts",
+        ),
+        (
             32,
             {"criterion": "search"},
             "32 starts leave nsga2 0 of 30 trials, and 2 of them are not tried; give more "

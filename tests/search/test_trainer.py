@@ -120,6 +120,17 @@ def test_weights_that_are_wanted_and_not_there_are_trained_again(space: Space) -
     assert engine.asked == [*asked, asked[2]]
 
 
+def test_what_diverged_has_no_weights_to_train_it_again_for(space: Space) -> None:
+    asked, store = jobs(space)[:1], Store()
+    failing = Remembering(fails=lambda _: Failure(DIVERGED, "diverged: nan"))
+    list(store.trainer(toy(space), failing).train("finals", asked, Folder()))
+    again = Remembering()
+    trainer = store.trainer(toy(space), again)
+    assert trainer.missing(asked, Folder()) == []
+    assert list(trainer.train("finals", asked, Folder())) == asked
+    assert again.asked == []
+
+
 def test_the_computation_of_stages_counts_too(space: Space) -> None:
     evaluator = toy(space, schedule="layerwise", layer_epochs=2, final_epochs=3)
     policy = space.uniform(0.5)

@@ -15,10 +15,11 @@ from optuna.trial import TrialState
 from runs import make_run
 from trainings import Killed
 
-from results import ARMS, Comparison, TrialRecord, store
+from results import ARMS, Comparison, SweepPoint, TrialRecord, store
 from results.spending import times_tested
 from search.comparison.comparer import Comparer
 from search.comparison.config import CompareConfig
+from search.comparison.notes import notes
 from search.engines.local import Local
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
@@ -242,6 +243,13 @@ def test_weights_of_unknown_training_are_said_to_be(evaluator: Evaluator, tmp_pa
     given = replace(evaluator, task=replace(evaluator.task, base_epochs=None))
     notes = brief(given, tmp_path)[0].notes
     assert any("is not known: its training is counted as 1 epoch " in note for note in notes)
+
+
+def test_a_rate_that_was_tried_alone_is_no_end_of_a_range(evaluator: Evaluator) -> None:
+    for rates, said in (((0.01,), False), ((0.01, 0.03), True)):
+        points = [SweepPoint("0.5", rate, 1, 3, 0.9, rate == 0.01) for rate in rates]
+        told = notes(points, replace(ASKED, rates=rates), 1, evaluator)
+        assert any("an end of its range" in note for note in told) == said
 
 
 def test_another_surgery_and_schedule_of_the_search_are_said(

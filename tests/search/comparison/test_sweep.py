@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from trainings import Store
@@ -86,6 +87,13 @@ def test_a_rate_that_diverges_is_not_chosen_and_if_all_do_it_is_said(evaluator: 
     hopeless = Judge({0.1: DIVERGED, 0.01: DIVERGED})
     with pytest.raises(ModelError, match=r"at budget 0.5 must succeed.* 0.1, 0.01 \(diverged"):
         sweep(evaluator, hopeless, Store(), BUDGETS[:1])
+
+
+def test_a_failed_sweep_has_a_reason_of_its_own_budget() -> None:
+    failed = replace(point(0.1, math.nan), reason="diverged: nan")
+    other = replace(point(0.1, math.nan, "0.3"), reason="the worker died")
+    with pytest.raises(ModelError, match=r"at budget 0.5 .* of 0.1 \(diverged: nan\); try"):
+        best_rate([failed, point(0.1, 0.9, "0.3"), other], "0.5", usual=0.01)
 
 
 def test_a_rate_whose_worker_died_is_tried_again_and_one_that_diverged_is_not(
