@@ -2,7 +2,11 @@
 
 import sys
 
-from pruning_search import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from search.cli import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:  # in the seconds that imports take; later it is main's business
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
