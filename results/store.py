@@ -64,13 +64,18 @@ class RecordKind:
 
 
 def kinds(run: type[RunData]) -> dict[str, RecordKind]:
-    """The kinds of record that a class of runs holds, by their attributes."""
+    """The kinds of record that a class of runs holds, by their attributes.
+
+    Raises:
+        TypeError: one has a field of a type that cannot be stored.
+    """
     hints = codec.hints_of(typing.cast(Hashable, run))
     every = {}
     for f in fields(run):
         if attribute := f.metadata.get("attribute"):
             inner = typing.get_args(hints[f.name])
             record = (*inner, hints[f.name])[0]
+            codec.check(record)
             every[attribute] = RecordKind(
                 attribute, f.name, record, f.metadata["label"], several=bool(inner)
             )
