@@ -38,7 +38,7 @@ class Stored:
         Raises:
             TypeError: a field has a type that could not be read back.
         """
-        check(type(self))
+        check(typing.cast(Hashable, type(self)))
         return json.dumps(plain(self))
 
     @classmethod
@@ -57,7 +57,7 @@ def was(name: str) -> dict[str, str]:
 
 
 @cache
-def check(kind: type) -> None:
+def check(kind: Any) -> None:
     """Refuse a class with a field that `Stored` does not take.
 
     Raises:
@@ -82,7 +82,7 @@ def _storable(hint: Any) -> bool:
     if origin is dict:
         return inner[0] is str and _storable(inner[1])
     if is_dataclass(hint):
-        check(typing.cast(type, hint))
+        check(typing.cast(Hashable, hint))
         return True
     return origin is Literal or hint in (bool, int, float, str, Policy, Any)
 

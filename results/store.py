@@ -48,6 +48,10 @@ class RecordKind:
         record: its class.
         label: of one record, or of all where there is only one, in messages about damage.
         several: whether there is a list of them.
+        table: the table with a column for each field and a row for each record; empty where
+            `results.tables.TABLES` says how it is made, or there is none.
+        caption: what stands over that table in the report; empty where a section of its own shows
+            the records.
     """
 
     attribute: str
@@ -55,6 +59,8 @@ class RecordKind:
     record: type[codec.Stored]
     label: str
     several: bool
+    table: str = ""
+    caption: str = ""
 
     def parts(self, study: optuna.Study) -> list[Any]:
         """Every record that the study has, ``None`` for one that is damaged."""
@@ -77,7 +83,7 @@ def kinds(run: type[RunData]) -> dict[str, RecordKind]:
             record = (*inner, hints[f.name])[0]
             codec.check(record)
             every[attribute] = RecordKind(
-                attribute, f.name, record, f.metadata["label"], several=bool(inner)
+                field=f.name, record=record, several=bool(inner), **f.metadata
             )
     return every
 

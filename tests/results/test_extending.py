@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,11 @@ from results import ARMS, TABLES, Arm, Run, TrainingRecord, TrainingSpec, store
 from results.board import means
 from results.codec import Stored
 from results.contrasts import contrasts
-from results.data import RunData, kept
-from results.frames import columns
+from results.data import kept
 from results.report import document, sections
 from results.report.blocks import Bullets, Column, Figure, Table
 from results.spending import spent
+from results.text import NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +34,20 @@ class EnergyRecord(Stored):
     device: str = "cpu"
 
 
+DREW = "What each trial drew from the wall, in joules."
+
+
 @dataclass(frozen=True, slots=True)
 class RunWithEnergy(Run):
-    """One field says where the study keeps them."""
+    """One field says where the study keeps them, what their table is called, and what it shows."""
 
     energy: tuple[EnergyRecord, ...] = field(
-        default=(), kw_only=True, metadata=kept("energy", "energy")
+        default=(), kw_only=True, metadata=kept("energy", "energy", "energy", DREW)
     )
 
 
-def blocks(run: RunData) -> Iterator[Table]:
-    """Of the section in the report."""
-    if rows := [[str(r.number), f"{r.joules:g}"] for r in getattr(run, "energy", ())]:
-        yield Table([Column("trial", label=True), Column("joules", numeric=True)], rows)
-
-
-def table(run: Any) -> pd.DataFrame:
-    """Of the run."""
-    return pd.DataFrame(columns(EnergyRecord, run.energy))
-
-
-def test_a_kind_of_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TABLES, "energy", table)
-    monkeypatch.setitem(sections.SECTIONS, "energy", ("What it drew", blocks))
+def test_a_kind_of_record(tmp_path: Path) -> None:
+    """Its class and one field of the run: study, tables, report and notebooks have it."""
     study = optuna.create_study()
     drawn = (EnergyRecord(0, 2.5), EnergyRecord(1, float("nan"), "gpu"))
     store.save(study, store.kinds(RunWithEnergy)["energy"], drawn)
@@ -70,7 +60,14 @@ def test_a_kind_of_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "joules": "float64",
         "device": "string",
     }
-    assert "What it drew" in (tmp_path / "report.html").read_text()
+    pd.testing.assert_frame_equal(run.table("energy"), written)
+    assert DREW in (tmp_path / "report.html").read_text()
+    _, table = sections.section("records", run).blocks
+    assert table == Table(
+        [Column("number", True, label=True), Column("joules", True), Column("device")],
+        [["0", "2.5", "cpu"], ["1", NONE, "gpu"]],
+    )
+    assert not sections.section("records", make_run())
     study.set_user_attr("energy", ['{"number": 3'])
     assert store.left_out(study, RunWithEnergy) == [
         "the record of energy 0 is damaged and was left out"
