@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
-from comparisons import full_comparison
+from comparisons import SIX, full_comparison
 from rich.console import Console
 from runs import make_run
 
@@ -17,7 +17,7 @@ import results
 from results import ARMS, TABLES, Arm, Run, TrainingRecord, TrainingSpec, store
 from results.board import means
 from results.codec import Stored
-from results.contrasts import contrasts
+from results.contrasts import contrasts, verdict
 from results.data import kept
 from results.report import document, sections
 from results.report.blocks import Bullets, Column, Figure, Table
@@ -79,20 +79,35 @@ FROZEN = Arm(
     "inherited weights, of which only the classifier is trained",
     "training the classifier alone",
     lambda schedule: TrainingSpec(schedule.rate, epochs=1),
+    swept=True,
+    against="finetune",
 )
 
 
 def test_an_arm(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = full_comparison()
     monkeypatch.setitem(ARMS, "frozen", FROZEN)
-    new = (replace(r, arm="frozen", epochs=1) for r in usual.arms if r.arm == "finetune")
+    new = (
+        replace(r, arm="frozen", epochs=1, test_accuracy=r.test_accuracy - 0.02 - r.seed / 1000)
+        for r in usual.arms
+        if r.arm == "finetune"
+    )
     compared = replace(usual, arms=(*usual.arms, *new))
-    assert [mean.first.arm for mean in means(compared)] == [*ARMS] * 2
+    assert [mean.first.arm for mean in means(compared)] == [*SIX, "frozen"] * 2
     assert {r.weights for r in compared.arms if r.arm == "frozen"} == {"inherited"}
     found = {c.name: c for c in contrasts(compared)}
     assert found["uniform: finetune - frozen"].right == "training the classifier alone"
     assert "frozen: trial 12 - uniform" in found
+    (planned,) = (c for c in contrasts(compared) if c.name == "finetune - frozen")
+    assert planned.comparisons == 4
+    assert planned.sentence.startswith(
+        "At budget 0.5, inside the searched widths, fine-tuning inherited weights is better than "
+        "training the classifier alone: +2.1"
+    )
+    assert planned.sentence in verdict(compared)
     made = sections.section("comparison", make_run(compared=compared)).blocks
+    said = [getattr(block, "text", "") for block in made]
+    assert any("The learning rate of finetune and random-channels and frozen" in s for s in said)
     (arms,) = (block.lines for block in made if isinstance(block, Bullets))
     assert arms[-1] == "frozen: inherited weights, of which only the classifier is trained."
     (figure,) = (block for block in made if isinstance(block, Figure))

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from comparisons import SIX
 from trainings import Measured, Store
 
-from results import ARMS, ArmRecord
+from results import ArmRecord
 from results.training import TrainingRecord
 from search.comparison.arms import Arms, Epochs
 from search.comparison.structures import Structure
@@ -25,7 +26,7 @@ FRESH = ("scratch-e", "scratch-b", "scratch-b+")
 def plan(
     evaluator: Evaluator, structures: Sequence[Structure], seeds: Sequence[int] = (5,), **more: Any
 ) -> Arms:
-    return Arms(structures, ARMS, seeds, more.pop("epochs", EPOCHS), evaluator, **more)
+    return Arms(structures, SIX, seeds, more.pop("epochs", EPOCHS), evaluator, **more)
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_batches_and_all_but_the_rate_are_the_same_in_every_arm(
 def test_first_everybody_with_the_first_seed(evaluator: Evaluator, uniform: Structure) -> None:
     rows = plan(evaluator, [uniform], seeds=(5, 6)).planned
     assert [row.job.seed for row in rows] == [5] * 6 + [6] * 6
-    assert [row.arm for row in rows] == [*ARMS, *ARMS]
+    assert [row.arm for row in rows] == [*SIX, *SIX]
     drawn = [row.job.candidate.criterion for row in rows if row.arm == "random-channels"]
     assert drawn == ["random 5", "random 6"]  # anew for every seed
 
