@@ -69,15 +69,15 @@ class Arm:
         """Whether it starts from weights of the unpruned network."""
         return not self.spec(_ANY).scratch
 
-    def source(self, usual: str, seed: int) -> str:
+    def source(self, criterion: str, seed: int) -> str:
         """The source of the weights that a training with that seed inherits; empty for none.
 
         Args:
-            usual: the source of the structure itself: its candidate's criterion.
+            criterion: of the structure's candidate.
         """
         if self.drawn:
             return random_source(seed)
-        return usual if self.inherits else ""
+        return criterion if self.inherits else ""
 
     def criterion(self, source: str) -> str:
         """The criterion in the records of trainings from that source; empty for fresh weights.

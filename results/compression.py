@@ -54,7 +54,8 @@ class CompressionBaseline(Stored):
         way: see the table above.
         budget: the one that the searched network competes at, also for the ``magnitude`` that has
             as many weights; None where it belongs to none.
-        sparsity: share of the layer weights that ``magnitude`` made zero, else 0.
+        sparsity: share of the layer weights that ``magnitude`` made zero, else 0; ``zeros`` in
+            `TrainingSpec`, whose ``sparsity`` is something else.
         flops, flops_fraction: multiply-adds at batch 1; zeros count like other weights.
         nonzero: parameters, the zeros among layer weights apart.
         bytes: that storing the network takes.

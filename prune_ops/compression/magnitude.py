@@ -30,10 +30,10 @@ class Magnitude(Way):
         "as many as the searched network of that budget has parameters, and keeps the others "
         "zero through the fine-tuning."
     )
-    needs_sparsity = True
+    needs_zeros = True
 
-    def compressed(self, model: nn.Module, sparsity: float) -> nn.Module:
-        return sparsified(model, sparsity)
+    def compressed(self, model: nn.Module, zeros: float) -> nn.Module:
+        return sparsified(model, zeros)
 
     def stored_bytes(self, weight: Tensor) -> int:
         """Of non-zero float32 values and their positions, or of all values if that is smaller.

@@ -26,7 +26,7 @@ class Ternary(Way):
         "and the last layer too. They were fine-tuned by the straight-through estimator."
     )
 
-    def compressed(self, model: nn.Module, sparsity: float) -> nn.Module:  # noqa: ARG002
+    def compressed(self, model: nn.Module, zeros: float) -> nn.Module:  # noqa: ARG002
         return ternarised(model)
 
     def stored_bytes(self, weight: Tensor) -> int:

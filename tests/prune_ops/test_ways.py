@@ -24,7 +24,7 @@ class Binary(Way):
     label = "two values for each weight"
     note = "Binary weights are -1 or 1."
 
-    def compressed(self, model, sparsity):  # noqa: ARG002
+    def compressed(self, model, zeros):  # noqa: ARG002
         return reweighted(model, lambda weights: [Sign() for _ in weights])
 
     def stored_bytes(self, weight):
@@ -65,5 +65,5 @@ def test_every_way_has_the_words_that_the_report_needs(name):
     assert way.note.endswith(".")
 
 
-def test_which_ways_take_a_sparsity():
-    assert {name for name, way in WAYS.items() if way.needs_sparsity} == {"magnitude"}
+def test_which_ways_take_a_share_of_zeros():
+    assert {name for name, way in WAYS.items() if way.needs_zeros} == {"magnitude"}

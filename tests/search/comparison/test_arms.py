@@ -12,14 +12,14 @@ from trainings import Measured, Store
 
 from results import ArmRecord
 from results.training import TrainingRecord
-from search.comparison.arms import Arms, Epochs
+from search.comparison.arms import Arms, EpochsAndRates
 from search.comparison.structures import Structure
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import DIVERGED, Failure, TrainingJob
 from search.plans.finals import Finalist
 from search.training.loop import FINETUNE, FROM_SCRATCH
 
-EPOCHS = Epochs(base=4, finetune=3, rates={"0.5": 0.03})
+EPOCHS = EpochsAndRates(base=4, finetune=3, rates={"0.5": 0.03})
 FRESH = ("scratch-e", "scratch-b", "scratch-b+")
 
 
@@ -84,7 +84,7 @@ def test_inherited_weights_cost_what_their_own_training_did(
     evaluator: Evaluator, uniform: Structure
 ) -> None:
     full, images = evaluator.space.full_flops, len(evaluator.task.train)
-    longer = Epochs(base=9, finetune=3, rates={"0.5": 0.03})
+    longer = EpochsAndRates(base=9, finetune=3, rates={"0.5": 0.03})
     sparse = dataclasses.replace(uniform.candidate, criterion="slimming")
     slim = dataclasses.replace(uniform, name="slimming", candidate=sparse)
     task = dataclasses.replace(evaluator.task, base_epochs=None)
