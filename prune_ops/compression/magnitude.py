@@ -28,7 +28,8 @@ class Magnitude(Way):
     note = (
         "Magnitude pruning (Han et al. 2015) leaves the largest weights of the whole network, "
         "as many as the searched network of that budget has parameters, and keeps the others "
-        "zero through the fine-tuning."
+        "zero through the fine-tuning. A weight that is not zero takes 4 bytes; a bitmap or "
+        "the indices of CSR, whichever is smaller in that layer, say where they are."
     )
     needs_zeros = True
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import prune_ops
+import results
 from prune_ops import WAYS, Compression, Size, Way
 from prune_ops.weights import WeightTransform, reweighted
 from spaces import UserError
@@ -63,6 +64,13 @@ def test_every_way_has_the_words_that_the_report_needs(name):
     assert way.label
     assert "\n" not in way.label
     assert way.note.endswith(".")
+
+
+def test_the_report_says_the_same_of_runs_that_do_not_quote_the_words():
+    for name, way in WAYS.items():
+        assert (said := results.compression.WAYS.get(name)) is None or (
+            (said.label, said.note) == (way.label, way.note)
+        ), name
 
 
 def test_which_ways_take_a_share_of_zeros():
