@@ -38,6 +38,9 @@ class Schedule:
     scratch_rate: float
 
 
+_ANY = Schedule(base=1, equal=1, finetune=1, rate=1.0, scratch_rate=1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One way to train a structure; a new one is an entry in `ARMS`.
@@ -47,24 +50,34 @@ class Arm:
         explained: what it is, in the report's list of arms.
         meaning: as it stands in a sentence: ``fine-tuning inherited weights``.
         spec: how a structure is trained.
-        inherits: whether it starts from weights of the unpruned network.
         swept: whether it needs the rate that the sweep finds.
         drawn: whether it draws its channels at random, anew for every seed.
+        against: the arm that the verdict sets it against, in the best searched structure; empty
+            where the verdict is not about it.
     """
 
     name: str
     explained: str
     meaning: str
     spec: Callable[[Schedule], TrainingSpec]
-    inherits: bool = True
     swept: bool = False
     drawn: bool = False
+    against: str = ""
 
-    def source(self, structure: str, seed: int) -> str:
-        """The source of the weights that a training with that seed inherits; empty for none."""
+    @property
+    def inherits(self) -> bool:
+        """Whether it starts from weights of the unpruned network."""
+        return not self.spec(_ANY).scratch
+
+    def source(self, criterion: str, seed: int) -> str:
+        """The source of the weights that a training with that seed inherits; empty for none.
+
+        Args:
+            criterion: of the structure's candidate.
+        """
         if self.drawn:
             return random_source(seed)
-        return structure if self.inherits else ""
+        return criterion if self.inherits else ""
 
     def criterion(self, source: str) -> str:
         """The criterion in the records of trainings from that source; empty for fresh weights.
@@ -105,14 +118,12 @@ ARMS: dict[str, Arm] = {
             "fresh weights, trained for the unpruned network's epochs",
             "training fresh weights for the unpruned network's epochs",
             lambda schedule: _fresh(schedule, schedule.base),
-            inherits=False,
         ),
         Arm(
             "scratch-b",
             "fresh weights, trained for the unpruned network's computation",
             "training fresh weights for the unpruned network's computation",
             lambda schedule: _fresh(schedule, schedule.equal),
-            inherits=False,
         ),
         Arm(
             "scratch-b+",
@@ -120,7 +131,6 @@ ARMS: dict[str, Arm] = {
             "training fresh weights for the unpruned network's computation and the fine-tuning "
             "epochs",
             lambda schedule: _fresh(schedule, schedule.equal + schedule.finetune),
-            inherits=False,
         ),
     )
 }

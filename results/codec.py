@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import numbers
 import types
 import typing
 from collections.abc import Hashable, Mapping
@@ -16,18 +15,30 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, Self, TypeVar, Union
 
+import numpy as np
+
 from spaces import Policy
 
 T = TypeVar("T")
 
 
 class Stored:
-    """A record that is kept as text."""
+    """A record that is kept as text.
+
+    A field is a ``bool``, ``int``, ``float``, ``str``, ``Literal`` or `Policy`, a dataclass of such
+    fields, or ``X | None``, ``tuple[X, ...]`` or ``dict[str, X]`` of one of these. ``Any`` stands
+    for what JSON gives back as it was.
+    """
 
     __slots__ = ()
 
     def to_json(self) -> str:
-        """One JSON object; values that are not finite become strings, as JSON has none."""
+        """One JSON object; values that are not finite become strings, as JSON has none.
+
+        Raises:
+            TypeError: a field has a type that could not be read back.
+        """
+        check(typing.cast(Hashable, type(self)))
         return json.dumps(plain(self))
 
     @classmethod
@@ -45,6 +56,37 @@ def was(name: str) -> dict[str, str]:
     return {"was": name}
 
 
+@cache
+def check(kind: Any) -> None:
+    """Refuse a class with a field that `Stored` does not take.
+
+    Raises:
+        TypeError: it names the field.
+    """
+    for f in fields(kind):
+        hint = hints_of(kind)[f.name]
+        if f.init and not _storable(hint):
+            raise TypeError(
+                f"{kind.__name__}.{f.name} must be of a type that results.codec.Stored names, as "
+                f"tuple[float, ...] or dict[str, int] is, but is {f.type}"
+            )
+
+
+def _storable(hint: Any) -> bool:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        inner = tuple(member for member in inner if member is not types.NoneType)
+        return len(inner) == 1 and _storable(inner[0])
+    if origin is tuple:
+        return inner[1:] == (Ellipsis,) and _storable(inner[0])
+    if origin is dict:
+        return inner[0] is str and _storable(inner[1])
+    if is_dataclass(hint):
+        check(typing.cast(Hashable, hint))
+        return True
+    return origin is Literal or hint in (bool, int, float, str, Policy, Any)
+
+
 def plain(value: Any) -> Any:
     """The same value in JSON's own types; NumPy scalars are common where records are made."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -53,10 +95,10 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
-    if value is None or isinstance(value, bool | str):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, numbers.Integral):
-        return int(value)
     number = float(value)
     return number if math.isfinite(number) else str(number)
 

@@ -28,21 +28,23 @@ class Way:
 WAYS = {
     "unpruned": Way(text.NONE),
     "channels": Way("removing channels"),
-    # Runs say this themselves; here for those of older versions.
+    # As in `prune_ops.compression`, which runs of older versions do not quote.
     "magnitude": Way(
         "zeros for the smallest weights",
         "Magnitude pruning (Han et al. 2015) leaves the largest weights of the whole network, "
         "as many as the searched network of that budget has parameters, and keeps the others "
-        "zero through the fine-tuning.",
+        "zero through the fine-tuning. A weight that is not zero takes 4 bytes; a bitmap or "
+        "the indices of CSR, whichever is smaller in that layer, say where they are.",
     ),
     "ternary": Way(
         "three values for each layer's weights",
         "Ternary weights (Li and Liu 2016) are \N{MINUS SIGN}\N{GREEK SMALL LETTER ALPHA}, 0 "
         "or \N{GREEK SMALL LETTER ALPHA}, one \N{GREEK SMALL LETTER ALPHA} a layer, the first "
-        "and the last layer too. They were fine-tuned by the straight-through estimator.",
+        "and the last layer too. They were fine-tuned by the straight-through estimator. A weight "
+        "takes 2 bits, an \N{GREEK SMALL LETTER ALPHA} 4 bytes.",
     ),
 }
-"""Besides those that a run's provenance names."""
+"""A run's provenance names others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class CompressionBaseline(Stored):
         way: see the table above.
         budget: the one that the searched network competes at, also for the ``magnitude`` that has
             as many weights; None where it belongs to none.
-        sparsity: share of the layer weights that ``magnitude`` made zero, else 0.
+        sparsity: share of the layer weights that ``magnitude`` made zero, else 0; ``zeros`` in
+            `TrainingSpec`, whose ``sparsity`` is something else.
         flops, flops_fraction: multiply-adds at batch 1; zeros count like other weights.
         nonzero: parameters, the zeros among layer weights apart.
         bytes: that storing the network takes.

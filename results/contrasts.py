@@ -10,7 +10,8 @@ in all. Where it is not as much, sentences say how much it is.
 
 | family | contrasts of all budgets, corrected together (Holm) |
 |---|---|
-| ``planned`` | weights, widths and channels: what the verdict is about |
+| ``planned`` | weights, widths and channels, and what arms have in `Arm.against`: what the |
+| | verdict is about |
 | ``further`` | the interaction of weights and widths; fine-tuning against every other arm; |
 | | the best searched structure against every predefined or discovered one |
 """
@@ -45,8 +46,9 @@ class Contrast:
     """One paired difference of two ways to a network.
 
     Attributes:
-        name: ``weights``, ``widths`` and ``channels`` are planned; ``interaction``,
-            ``trial 12: finetune - scratch-e``, ``finetune: trial 12 - l1``.
+        name: ``weights``, ``widths``, ``channels`` and names of arms, ``finetune - mine``, are
+            planned; ``interaction``, ``trial 12: finetune - scratch-e``,
+            ``finetune: trial 12 - l1``.
         left, right: the two sides; ``paired`` is left minus right.
         comparisons: how many the family has, over all budgets.
         adjusted: p-value with all of these allowed for; ``nan`` where there is none.
@@ -102,7 +104,7 @@ def contrasts(comparison: Comparison) -> list[Contrast]:
     """
     budgets = comparison.budgets
     boards = [Board(comparison, budget) for budget in budgets]
-    planned = _corrected([c for b in boards for c in (_weights(b), _widths(b), _channels(b))])
+    planned = _corrected([c for b in boards for c in _all_planned(b)])
     further = _corrected([c for b in boards for c in _further(b)])
     return sorted([*planned, *further], key=lambda c: budgets.index(c.budget))
 
@@ -134,6 +136,10 @@ def _corrected(family: Sequence[Contrast]) -> list[Contrast]:
     adjusted = holm([c.paired.p_value for c in family])
     m = sum(not math.isnan(p) for p in adjusted)
     return [replace(c, adjusted=p, comparisons=m) for c, p in zip(family, adjusted, strict=True)]
+
+
+def _all_planned(board: Board) -> list[Contrast]:
+    return [_weights(board), _widths(board), _channels(board), *_asked(board)]
 
 
 def two_by_two(board: Board) -> tuple[By, By, By, By]:
@@ -177,6 +183,20 @@ def _channels(board: Board) -> Contrast:
         said = f"the channels chosen by {board.criterion(*chosen)}", "ones drawn at random"
     both = board.accuracy(*chosen), board.accuracy(*drawn)
     return _planned(board, "channels", said, both, note, "inside the searched widths", plural=True)
+
+
+def _asked(board: Board) -> Iterator[Contrast]:
+    """Of the arms that say what they are set against, as far as they were trained."""
+    best = board.best
+    for arm in ARMS.values():
+        pair = arm.against, arm.name
+        ways = [board.ways(best, each) for each in pair]
+        if arm.against and ways[1] and ways[0] != ways[1]:
+            note = _no_verdict(arm.meaning, _lacking(board, [("searched", each) for each in pair]))
+            left, right = (_meaning(each, board, best) for each in pair)
+            both = board.accuracy(best, arm.against), board.accuracy(best, arm.name)
+            where = "inside the searched widths"
+            yield _planned(board, " - ".join(pair), (left, right), both, note, where)
 
 
 def _planned(
@@ -263,7 +283,8 @@ def _between_arms(board: Board) -> Iterator[Pair]:
     for structure in board.structures:
         where = "uniform widths" if structure == "uniform" else f"the widths of {structure}"
         for arm in ARMS:
-            planned = structure == board.best and arm == DRAWN
+            asked = arm == DRAWN or ARMS[arm].against == INHERITED
+            planned = structure == board.best and asked
             if arm != INHERITED and not planned:
                 name = f"{structure}: {INHERITED} - {arm}"
                 said = ARMS[INHERITED].meaning, _meaning(arm, board, structure)

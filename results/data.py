@@ -20,9 +20,9 @@ from results.sensitivity import SensitivityRecord
 from results.training import TrainingRecord
 
 
-def kept(attribute: str, label: str) -> dict[str, str]:
+def kept(attribute: str, label: str, table: str = "", caption: str = "") -> dict[str, str]:
     """Metadata of a field that a study keeps; see `results.store.RecordKind`."""
-    return {"attribute": attribute, "label": label}
+    return {"attribute": attribute, "label": label, "table": table, "caption": caption}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class RunData:
         default=(), metadata=kept("sensitivity", "sensitivity")
     )
     compressed: tuple[CompressionBaseline, ...] = field(
-        default=(), metadata=kept("beside", "compression baseline")
+        default=(), metadata=kept("beside", "compression baseline", "compression_baselines")
     )
     training_records: tuple[TrainingRecord, ...] = field(
         default=(), metadata=kept("trainings", "training")

@@ -174,7 +174,7 @@ class Provenance(codec.Stored, Mapping[str, Any]):
 
     def way(self, name: str) -> Way:
         """What is said of a way to compress."""
-        return self.ways.get(name) or WAYS.get(name) or Way(name)
+        return WAYS.get(name) or self.ways.get(name) or Way(name)
 
     def __getitem__(self, name: str) -> Any:
         return self.to_dict()[name]

@@ -22,7 +22,8 @@ from results.opening import open_run
 from results.pareto import trial_front
 from results.record import TrialRecord
 from results.report import report
-from results.tables import TABLES
+from results.tables import tables_of
+from spaces import unknown
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +34,16 @@ class Frame:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, run: RunData, _: type[RunData]) -> pd.DataFrame:
-        return TABLES[self.name](run)
+    def __get__(self, run: Run, _: type[Run]) -> pd.DataFrame:
+        return run.table(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Run(RunData):
-    """A run as records, see `RunData`, and as tables; docs/tables.md has their columns."""
+    """A run as records, see `RunData`, and as tables; docs/tables.md has their columns.
+
+    Some tables have an attribute besides; `table` has all of them.
+    """
 
     trials = Frame("trials")
     """One row a trial."""
@@ -63,6 +67,17 @@ class Run(RunData):
     """One row for each learning rate that the comparison tried."""
     sensitivity = Frame("sensitivity")
     """One row for each sensitivity, group and width."""
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table by the name of its file.
+
+        Raises:
+            UserError: there is none of that name.
+        """
+        tables = tables_of(self)
+        if name not in tables:
+            raise unknown("table", name, tables)
+        return tables[name](self)
 
     @property
     def others(self) -> tuple[CompressionBaseline, ...]:

@@ -48,6 +48,10 @@ class RecordKind:
         record: its class.
         label: of one record, or of all where there is only one, in messages about damage.
         several: whether there is a list of them.
+        table: the table with a column for each field and a row for each record; empty where
+            `results.tables.TABLES` says how it is made, or there is none.
+        caption: what stands over that table in the report; empty where a section of its own shows
+            the records.
     """
 
     attribute: str
@@ -55,6 +59,8 @@ class RecordKind:
     record: type[codec.Stored]
     label: str
     several: bool
+    table: str = ""
+    caption: str = ""
 
     def parts(self, study: optuna.Study) -> list[Any]:
         """Every record that the study has, ``None`` for one that is damaged."""
@@ -64,15 +70,20 @@ class RecordKind:
 
 
 def kinds(run: type[RunData]) -> dict[str, RecordKind]:
-    """The kinds of record that a class of runs holds, by their attributes."""
+    """The kinds of record that a class of runs holds, by their attributes.
+
+    Raises:
+        TypeError: one has a field of a type that cannot be stored.
+    """
     hints = codec.hints_of(typing.cast(Hashable, run))
     every = {}
     for f in fields(run):
         if attribute := f.metadata.get("attribute"):
             inner = typing.get_args(hints[f.name])
             record = (*inner, hints[f.name])[0]
+            codec.check(record)
             every[attribute] = RecordKind(
-                attribute, f.name, record, f.metadata["label"], several=bool(inner)
+                field=f.name, record=record, several=bool(inner), **f.metadata
             )
     return every
 

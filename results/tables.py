@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +24,7 @@ from results.data import RunData
 from results.frames import columns, named, numbered, widths
 from results.record import FinalRecord, TrialRecord
 from results.sensitivity import SensitivityRecord
-from results.store import plain_errors, write_bytes, write_text
+from results.store import RecordKind, kinds, plain_errors, write_bytes, write_text
 from results.training import TrainingRecord
 from results.trust import trust_table
 
@@ -47,6 +48,8 @@ SENSITIVITY = "importance=sensitivity unit group channels width=widths damage=da
 """Orders of columns, see `frames.columns`; fields that are new come after these."""
 
 AGAIN = "make the report again"
+
+MakeTable = Callable[[RunData], pd.DataFrame]
 
 
 def table(records: Sequence[TrialRecord]) -> pd.DataFrame:
@@ -81,7 +84,16 @@ def front_table(records: Sequence[TrialRecord], finals: Sequence[FinalRecord]) -
     return front.assign(test_accuracy=pd.Series(means, dtype="float64"))
 
 
-TABLES: dict[str, Callable[[RunData], pd.DataFrame]] = {
+def plain_tables(run: type[RunData]) -> dict[str, MakeTable]:
+    """The tables that kinds of record name themselves, with a column for each field."""
+    return {kind.table: partial(_plain, kind) for kind in kinds(run).values() if kind.table}
+
+
+def _plain(kind: RecordKind, run: RunData) -> pd.DataFrame:
+    return pd.DataFrame(columns(kind.record, getattr(run, kind.field)))
+
+
+TABLES: dict[str, MakeTable] = {
     "trials": lambda run: table(run.records),
     "pareto": lambda run: front_table(run.records, run.finals),
     "finals": lambda run: pd.DataFrame(
@@ -89,7 +101,6 @@ TABLES: dict[str, Callable[[RunData], pd.DataFrame]] = {
         | widths(final.policy for final in run.finals for _ in final.seeds)
     ),
     "trust": lambda run: trust_table(run.records, run.repeats),
-    "compression_baselines": lambda run: pd.DataFrame(columns(CompressionBaseline, run.compressed)),
     "beside": lambda run: pd.DataFrame(  # its older name, for one more version
         columns(CompressionBaseline, run.compressed)
     ),
@@ -105,22 +116,27 @@ TABLES: dict[str, Callable[[RunData], pd.DataFrame]] = {
         columns(TrainingRecord, run.training_records)
         | widths(r.candidate.policy for r in run.training_records)
     ),
-}
+} | plain_tables(RunData)
 """The name of each file to what makes its table."""
 
 ALWAYS = ("trials", "pareto")
 """The tables that are written even without a row."""
 
 
+def tables_of(run: RunData) -> dict[str, MakeTable]:
+    """Every table of a run, also of a class of runs with kinds of record of its own."""
+    return TABLES | plain_tables(type(run))
+
+
 def write_tables(folder: str | Path, run: RunData) -> None:
-    """Write every table of `TABLES` into ``folder`` as CSV and as Parquet, each file in one step.
+    """Write every table into ``folder`` as CSV and as Parquet, each file in one step.
 
     ``trials`` and ``pareto`` are always there, of the others those that have a row.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    for name, table_of in TABLES.items():
+    for name, table_of in tables_of(run).items():
         path, frame = Path(folder) / name, table_of(run)
         if len(frame) or name in ALWAYS:
             write_text(path.with_suffix(".csv"), frame.to_csv(index=False), AGAIN)

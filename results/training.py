@@ -46,7 +46,7 @@ class TrainingRecord(Stored):
     """One training to the end. It counts for the purpose that it was made for, and only there.
 
     Attributes:
-        purpose: one of `PURPOSES`.
+        purpose: one of `PURPOSES`, or that of another plan.
         candidate: its ``criterion`` chose the channels, or names another source of weights, or is
             empty.
         spec: how it was trained.

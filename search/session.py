@@ -32,7 +32,7 @@ from spaces import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A run whose folder is locked, whose log is open and whose study is begun.
+    """A run that this process works on: folder locked, log and study open.
 
     ``scores`` are of criteria and sensitivities, as they were when the run began.
     """
@@ -50,7 +50,8 @@ class Session:
     def trainer(self) -> Trainer:
         """A trainer that knows all trainings of which the study has a record now.
 
-        Only a process that trains exclusively may have one: it saves all records at once.
+        It saves all records at once, those of other processes too, so only one process at a time
+        may use one; see `Peers.exclusively`.
         """
         known = left_behind(self.opened.study, self.run.folder.path).training_records
         keep = partial(store.save, self.opened.study, store.TRAININGS)

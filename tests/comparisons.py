@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from results import ARMS, Arm, ArmRecord, Comparison, SweepPoint
+from results import Arm, ArmRecord, Comparison, SweepPoint
 from spaces import Policy
 
 FULL_FLOPS, IMAGES, BASE_EPOCHS, TUNING_EPOCHS = 1_000_000, 1000, 20, 5
@@ -20,6 +20,8 @@ EPOCHS: dict[Arm, int] = {
     "scratch-b": 2 * BASE_EPOCHS,
     "scratch-b+": 2 * BASE_EPOCHS + TUNING_EPOCHS,
 }
+SIX = tuple(EPOCHS)
+"""The arms that the project began with; its table may have more."""
 RATES: dict[Arm, float] = {"finetune": 0.03, "finetune-small": 1e-3, "random-channels": 0.03}
 POLICIES = {
     "trial 12": Policy({"stem": 6, "layer1": 20}),
@@ -83,7 +85,7 @@ def make_comparison(
 def full_comparison(
     structures: Sequence[str] = ("trial 12", "uniform"), seeds: int = 3
 ) -> Comparison:
-    """Every arm; what inherited weights, searched widths and chosen channels bring differs."""
+    """Each of `SIX`; what inherited weights, searched widths and chosen channels bring differs."""
     bonus: dict[Arm, float] = {
         "finetune": 0.010,
         "finetune-small": -0.030,
@@ -92,11 +94,11 @@ def full_comparison(
         "scratch-b": 0.006,
         "scratch-b+": 0.009,
     }
-    noise = np.random.default_rng(0).normal(scale=0.002, size=(len(structures), len(ARMS), seeds))
+    noise = np.random.default_rng(0).normal(scale=0.002, size=(len(structures), len(SIX), seeds))
     accuracies = {
         (structure, arm): [float(round(0.9 - 0.006 * i + bonus[arm] + e, 4)) for e in noise[i, j]]
         for i, structure in enumerate(structures)
-        for j, arm in enumerate(ARMS)
+        for j, arm in enumerate(SIX)
     }
     sweep = tuple(
         SweepPoint(

@@ -17,18 +17,18 @@ WAYS: dict[str, Way] = {way.name: way for way in (Magnitude(), Ternary())}
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """A way by name and its sparsity; can be pickled, hashed and compared.
+    """A way by name and its share of zeros; can be pickled, hashed and compared.
 
-    >>> half = Compression("magnitude", sparsity=0.5)
+    >>> half = Compression("magnitude", zeros=0.5)
     >>> sparse = half.of(model)                                                  # doctest: +SKIP
 
     Attributes:
         way: a name in ``WAYS``.
-        sparsity: share of the layer weights that become zero, if the way ``needs_sparsity``.
+        zeros: share of the layer weights that become zero, if the way ``needs_zeros``.
     """
 
     way: str
-    sparsity: float = 0.0
+    zeros: float = 0.0
 
     def __post_init__(self) -> None:
         if self.way not in WAYS:
@@ -36,7 +36,7 @@ class Compression:
 
     def of(self, model: nn.Module) -> nn.Module:
         """A compressed copy of the network, still to be trained."""
-        return WAYS[self.way].compressed(model, self.sparsity)
+        return WAYS[self.way].compressed(model, self.zeros)
 
     def size(self, model: nn.Module) -> Size:
         """The size of a network that was compressed in this way."""

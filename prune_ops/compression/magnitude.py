@@ -28,12 +28,13 @@ class Magnitude(Way):
     note = (
         "Magnitude pruning (Han et al. 2015) leaves the largest weights of the whole network, "
         "as many as the searched network of that budget has parameters, and keeps the others "
-        "zero through the fine-tuning."
+        "zero through the fine-tuning. A weight that is not zero takes 4 bytes; a bitmap or "
+        "the indices of CSR, whichever is smaller in that layer, say where they are."
     )
-    needs_sparsity = True
+    needs_zeros = True
 
-    def compressed(self, model: nn.Module, sparsity: float) -> nn.Module:
-        return sparsified(model, sparsity)
+    def compressed(self, model: nn.Module, zeros: float) -> nn.Module:
+        return sparsified(model, zeros)
 
     def stored_bytes(self, weight: Tensor) -> int:
         """Of non-zero float32 values and their positions, or of all values if that is smaller.

@@ -23,10 +23,11 @@ class Ternary(Way):
     note = (
         "Ternary weights (Li and Liu 2016) are \N{MINUS SIGN}\N{GREEK SMALL LETTER ALPHA}, 0 "
         "or \N{GREEK SMALL LETTER ALPHA}, one \N{GREEK SMALL LETTER ALPHA} a layer, the first "
-        "and the last layer too. They were fine-tuned by the straight-through estimator."
+        "and the last layer too. They were fine-tuned by the straight-through estimator. A weight "
+        "takes 2 bits, an \N{GREEK SMALL LETTER ALPHA} 4 bytes."
     )
 
-    def compressed(self, model: nn.Module, sparsity: float) -> nn.Module:  # noqa: ARG002
+    def compressed(self, model: nn.Module, zeros: float) -> nn.Module:  # noqa: ARG002
         return ternarised(model)
 
     def stored_bytes(self, weight: Tensor) -> int:

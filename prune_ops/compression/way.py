@@ -60,16 +60,16 @@ class Way(ABC):
         name: its key in ``WAYS``, on the command line and in every table.
         label: what it does to the weights, in a few words, for the report's table.
         note: a sentence or two on its definition, for the report.
-        needs_sparsity: whether it takes a share of zeros; others ignore ``sparsity``.
+        needs_zeros: whether it takes a share of zeros; others ignore ``zeros``.
     """
 
     name: str
     label: str
     note: str
-    needs_sparsity: bool = False
+    needs_zeros: bool = False
 
     @abstractmethod
-    def compressed(self, model: nn.Module, sparsity: float) -> nn.Module:
+    def compressed(self, model: nn.Module, zeros: float) -> nn.Module:
         """A copy with compressed weights, as `prune_ops.weights.reweighted` makes it, to train."""
 
     @abstractmethod

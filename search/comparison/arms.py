@@ -18,12 +18,13 @@ from search.training.trainer import Known
 
 
 @dataclass(frozen=True, slots=True)
-class Epochs:
+class EpochsAndRates:
     """The epochs of the comparison, and the rate of fine-tuning at each budget.
 
     Attributes:
-        base: of the unpruned network's training and of Scratch-E.
-        rates: budget → learning rate that the sweep chose.
+        base: epochs of the unpruned network's training and of Scratch-E.
+        finetune: epochs of fine-tuning.
+        rates: budget → learning rate of fine-tuning that the sweep chose.
     """
 
     base: int
@@ -47,7 +48,8 @@ class Arms:
     """The plan of the arms: every structure in every arm with every seed.
 
     Args:
-        earlier: rows of an earlier comparison; unplanned ones are kept, at the end.
+        earlier: rows of an earlier comparison. Those that this plan does not have, of another
+            structure say, stay after its own.
     """
 
     purpose = COMPARISON
@@ -57,7 +59,7 @@ class Arms:
         structures: Sequence[Structure],
         arms: Sequence[str],
         seeds: Sequence[int],
-        epochs: Epochs,
+        epochs: EpochsAndRates,
         evaluator: Evaluator,
         earlier: Sequence[ArmRecord] = (),
     ) -> None:

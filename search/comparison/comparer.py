@@ -12,7 +12,7 @@ from torch import nn
 from results import ARMS, Comparison, load_records, store
 from results.text import duration, plural
 from results.training import COMPARISON, SWEEP, TrainingSpec
-from search.comparison.arms import Arms, Epochs
+from search.comparison.arms import Arms, EpochsAndRates
 from search.comparison.config import CompareConfig
 from search.comparison.notes import notes
 from search.comparison.resuming import check_options
@@ -94,7 +94,9 @@ class Comparer:
         usual = evaluator.specs.usual_rate(scratch=False)
         rates = {str(budget): usual for budget in self._s.run.budgets}
         rates |= {point.budget: point.lr for point in self._so_far.sweep if point.chosen}
-        epochs = Epochs(_number(options.base_epochs), _number(options.finetune_epochs), rates)
+        epochs = EpochsAndRates(
+            _number(options.base_epochs), _number(options.finetune_epochs), rates
+        )
         return Arms(compared, options.arms, self._seeds, epochs, evaluator, self._so_far.arms)
 
     def _forecast(self, compared: Sequence[Structure]) -> None:

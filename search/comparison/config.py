@@ -70,7 +70,7 @@ class CompareConfig(Options):
         return cls.of(**{name: value for name, value in options.items() if name != "interval"})
 
     def having(self, **options: Any) -> Self:
-        """``interval``, which has one value left, is accepted once more."""
+        """``interval`` of an older version may be among them, as ``t``; it changes nothing."""
         interval = options.pop("interval", "t")
         if interval != "t":
             raise UserError(

@@ -118,7 +118,7 @@ class Processes(Pool[Job, Result]):
         job, result = worker.finish()
         if result is None:
             seconds = time.perf_counter() - worker.since
-            result = self._failed(job, worker.death_reason(), seconds)
+            result = self._failed(job, worker.reap(), seconds)
             self._workers[self._workers.index(worker)] = _Worker(self._payload)
         return job, result
 
@@ -164,7 +164,8 @@ class _Worker(Generic[Job, Result]):
         except (EOFError, OSError):  # the latter if it died while it sent the result
             return job, None
 
-    def death_reason(self) -> Failure:
+    def reap(self) -> Failure:
+        """Release what the dead process leaves behind; why it died."""
         self.pipe.close()
         self.process.join()
         code = self.process.exitcode or 0
@@ -174,15 +175,16 @@ class _Worker(Generic[Job, Result]):
 
 
 def warm_up() -> None:
-    """Let what workers need be imported beside what this process does next."""
+    """Begin to import what workers need, in another process, while this one goes on."""
     if _context().get_start_method() == "forkserver":
         with _ctrl_c_waits():
             forkserver.ensure_running()
 
 
 def _context() -> SpawnContext | ForkServerContext:
-    """How workers start: on Linux as forks of a server that has imported what they need, and done
-    nothing else, so that it takes no time. To fork this process, which uses torch, would hang."""
+    """How workers start. On Linux they are forks of a server process that has imported what they
+    need and done nothing else, so starting one takes no time. Forks of this process would hang, as
+    it uses torch."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

@@ -1,6 +1,6 @@
 """Other ways to compress the same network, trained for comparison with the searched networks.
 
-A way that takes a sparsity has one network a budget, with as many parameters left as the best
+A way that takes a share of zeros has one network a budget, with as many parameters left as the best
 searched network; any other way has one. They save bytes, but no FLOPs.
 """
 
@@ -83,9 +83,9 @@ class CompressionBaselines:
                 yield self._of(final)
             if final.best:
                 for way in ways:
-                    if way.needs_sparsity:
+                    if way.needs_zeros:
                         yield from self._as_large_as(final, way)
-        yield from (Baseline(way.name, way.name, None) for way in ways if not way.needs_sparsity)
+        yield from (Baseline(way.name, way.name, None) for way in ways if not way.needs_zeros)
 
     def _of(self, final: FinalRecord) -> list[CompressionBaseline]:
         """Rows of a network of the finals, which is not trained or tested again."""
@@ -137,7 +137,7 @@ def expected(evaluator: Evaluator) -> list[TrainingJob]:
     """The jobs there will be, as far as known before the search."""
     config = evaluator.config
     ways = config.training.compression_baselines
-    networks = sum(len(config.policies.budget) if WAYS[w].needs_sparsity else 1 for w in ways)
+    networks = sum(len(config.policies.budget) if WAYS[w].needs_zeros else 1 for w in ways)
     full, spec = Candidate(evaluator.space.full), evaluator.specs.finetuning()
     return [TrainingJob(full, spec, seed) for seed in config.final_seeds] * networks
 

@@ -29,14 +29,14 @@ Known = Callable[[TrainingJob], TrainingRecord | None]
 
 
 class Weights:
-    """Stores trained weights that are needed after the training; this one needs none."""
+    """Where the weights of trainings are kept; this one is for plans that need none."""
 
     def has(self, job: TrainingJob) -> bool:  # noqa: ARG002
-        """Whether the weights of the job are stored."""
+        """Whether the weights of the job's training are there, or not needed."""
         return True
 
     def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
-        """Store them; ``known`` has the record of this training already."""
+        """Keep the weights in the result; called once ``known`` has the record of the training."""
 
 
 NO_WEIGHTS = Weights()
@@ -56,7 +56,7 @@ class Plan(Protocol[Row]):
     def jobs(self) -> Sequence[TrainingJob]: ...
 
     def rows(self, known: Known) -> list[Row]:
-        """A row for every network, or training, known so far, in the order of the plan."""
+        """The rows of those networks, or trainings, that have a record, in the plan's order."""
         ...
 
 
@@ -73,7 +73,7 @@ class Trainer:
 
     Args:
         known: the records of earlier processes.
-        keep: called with all records after every training.
+        keep: called with all records after every training, and when some are discarded.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Trainer:
     ) -> None:
         self._evaluator, self._engine, self._keep = evaluator, engine, keep
         self._records = {record.key: record for record in known}
-        self._own: set[Hashable] = set()
+        self._done_here: set[Hashable] = set()
 
     @property
     def records(self) -> list[TrainingRecord]:
@@ -99,7 +99,8 @@ class Trainer:
         if record is None:
             return None
         if record.failure:
-            return record if record.failure == DIVERGED or key in self._own else None
+            final = record.failure == DIVERGED or key in self._done_here
+            return record if final else None
         return record if record.tested or not job.tested else None
 
     def missing(
@@ -124,7 +125,7 @@ class Trainer:
             record = self._record(purpose, job, result)
             log.trained(record)
             self._records[record.key] = record
-            self._own.add(record.key)
+            self._done_here.add(record.key)
             if result.failure is None:
                 weights.save(job, result, self.known)
             self._keep(self.records)
@@ -179,8 +180,8 @@ class Trainer:
 
 
 def adopted(records: Iterable[TrainingRecord], evaluator: Evaluator) -> list[TrainingRecord]:
-    """The records with learning rate and criterion filled in: an older version left out those that
-    were the run's own."""
+    """The records with learning rate and criterion filled in where an older version left them out,
+    as they were the run's own."""
     specs, reference = evaluator.specs, evaluator.config.reference
     usual = specs.in_mode(evaluator.space.full, 1).lr
     own = {FINALS: usual, REPEATS: usual, BASELINES: specs.finetuning().lr}
@@ -189,7 +190,7 @@ def adopted(records: Iterable[TrainingRecord], evaluator: Evaluator) -> list[Tra
     for record in records:
         spec = record.spec
         if math.isnan(spec.lr):
-            spec = replace(spec, lr=own[record.purpose])
+            spec = replace(spec, lr=own.get(record.purpose, math.nan))
         candidate = _normal(record.candidate, spec, reference)
         complete.append(replace(record, candidate=candidate, spec=spec))
     return complete

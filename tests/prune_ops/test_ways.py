@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import prune_ops
+import results
 from prune_ops import WAYS, Compression, Size, Way
 from prune_ops.weights import WeightTransform, reweighted
 from spaces import UserError
@@ -24,7 +25,7 @@ class Binary(Way):
     label = "two values for each weight"
     note = "Binary weights are -1 or 1."
 
-    def compressed(self, model, sparsity):  # noqa: ARG002
+    def compressed(self, model, zeros):  # noqa: ARG002
         return reweighted(model, lambda weights: [Sign() for _ in weights])
 
     def stored_bytes(self, weight):
@@ -65,5 +66,12 @@ def test_every_way_has_the_words_that_the_report_needs(name):
     assert way.note.endswith(".")
 
 
-def test_which_ways_take_a_sparsity():
-    assert {name for name, way in WAYS.items() if way.needs_sparsity} == {"magnitude"}
+def test_the_report_says_the_same_of_runs_that_do_not_quote_the_words():
+    for name, way in WAYS.items():
+        assert (said := results.compression.WAYS.get(name)) is None or (
+            (said.label, said.note) == (way.label, way.note)
+        ), name
+
+
+def test_which_ways_take_a_share_of_zeros():
+    assert {name for name, way in WAYS.items() if way.needs_zeros} == {"magnitude"}

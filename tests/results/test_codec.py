@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from dataclasses import dataclass, make_dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from results import (
     TrainingRecord,
     TrialRecord,
 )
+from results.codec import Stored
 from spaces import Policy
 
 KINDS = (
@@ -119,6 +121,12 @@ WRITTEN: list[tuple[Any, str]] = [
 ]
 
 
+REFUSED = (
+    *("dict[int, float]", "tuple[float, str]", "int | str | None", "set[int]", "list[int]"),
+    *("bytes", "complex", "tuple[dict[int, int], ...]", "None", "object"),
+)
+
+
 @pytest.mark.parametrize(("record", "text"), WRITTEN)
 def test_what_older_versions_wrote_is_read(record: Any, text: str) -> None:
     back = type(record).from_json(text)
@@ -141,6 +149,37 @@ def test_numpy_scalars_become_plain_numbers(record) -> None:
     again = TrialRecord.from_json(made.to_json())
     assert (again.number, again.accuracy, again.params) == (4, (0.5,), 7)
     assert type(again.proxies["a"]) is float
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_field_that_could_not_be_read_back_is_refused(text: str) -> None:
+    kind = make_dataclass("Odd", [("fine", int), ("odd", eval(text))], bases=(Stored,))
+    with pytest.raises(TypeError, match=r"^Odd.odd must be of a type that .*Stored names, as "):
+        kind(1, None).to_json()
+
+
+@dataclass(frozen=True, slots=True)
+class Everything(Stored):
+    """A field of every type that can be stored."""
+
+    yes: bool
+    word: Literal["a", "b"]
+    policy: Policy | None
+    nested: dict[str, tuple[Candidate, ...]]
+    anything: Any
+    rate: float | None = None
+
+
+def test_a_field_of_every_type_comes_back() -> None:
+    for made in (
+        Everything(True, "a", None, {}, [1, "x"]),
+        Everything(False, "b", POLICY, {"x": (Candidate(POLICY, "l1"),)}, None, math.inf),
+    ):
+        assert Everything.from_json(made.to_json()) == made
+    numpys: Any = (np.bool_(True), np.str_("a"))
+    assert Everything(*numpys, None, {}, None).to_json() == (
+        '{"yes": true, "word": "a", "policy": null, "nested": {}, "anything": null, "rate": null}'
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from io import StringIO
 from xml.etree import ElementTree
 
 import pytest
-from comparisons import full_comparison, make_comparison
+from comparisons import SIX, full_comparison, make_comparison
 from rich.console import Console
 from runs import make_run
 
-from results import ARMS, Comparison, terminal_comparison
+from results import Comparison, terminal_comparison
 from results.contrasts import verdict
 from results.report.blocks import Bullets, Figure, Paragraph, Section, Table
 from results.report.plots.comparison import arms
@@ -53,7 +53,7 @@ def test_tables_by_hand() -> None:
     assert [row[0] for row in four.rows] == ["searched (trial 12)", "uniform"]
     assert all("(3)" in cell for row in four.rows for cell in row[1:])
     costs = found["× unpruned"]
-    assert [row[1] for row in costs.rows] == [*ARMS] * 3
+    assert [row[1] for row in costs.rows] == [*SIX] * 3
     assert [row[-1] for row in costs.rows[:6]] == ["1.12", "1.12", "1.12", "0.50", "1.00", "1.12"]
     assert costs.rows[0][-4:-1] == ["7.50 G", "60.0 G", "67.5 G"]
     assert [row[0] for row in found["shown"].rows] == ["weights", "widths", "channels"]
@@ -111,7 +111,7 @@ def test_every_table_is_rectangular_and_every_picture_has_one() -> None:
     figures = [b for b in made.blocks if isinstance(b, Figure)]
     assert [f.name for f in figures] == ["comparison-0"]
     assert figures[0].table is not None
-    assert len(figures[0].table.rows) == 5 * len(ARMS)
+    assert len(figures[0].table.rows) == 5 * len(SIX)
     for table in [figures[0].table, *(b for b in made.blocks if isinstance(b, Table))]:
         assert {len(row) for row in table.rows} == {len(table.columns)}
 
@@ -120,7 +120,7 @@ def test_the_picture_names_structures_and_arms() -> None:
     made = shown(full_comparison())
     svg = next(b.svg for b in made.blocks if isinstance(b, Figure))
     found = {"".join(e.itertext()).strip() for e in ElementTree.fromstring(svg).iter()}
-    assert {"trial 12", "uniform", "test accuracy, %", *ARMS} <= found
+    assert {"trial 12", "uniform", "test accuracy, %", *SIX} <= found
 
 
 def test_the_picture_is_the_same_every_time_and_bears_failures() -> None:
@@ -168,7 +168,7 @@ def test_states_of_a_comparison_that_runs() -> None:
 
 
 def test_failures_alone() -> None:
-    cells = {("uniform", arm): [math.nan, math.nan] for arm in ARMS}
+    cells = {("uniform", arm): [math.nan, math.nan] for arm in SIX}
     made = shown(make_comparison(cells))
     assert "12 trainings failed and are left out" in " ".join(words(made))
     assert {row[4] for row in tables(made)["× unpruned"].rows} == {"2"}

@@ -133,7 +133,8 @@ def test_the_section_says_sizes_flops_and_accuracy(others: list[CompressionBasel
     said = "\n".join(note.text for note in notes if isinstance(note, Paragraph))
     assert "Han et al. 2015" in said
     assert "straight-through estimator" in said
-    assert "a bitmap, or the indices of CSR, whichever is smaller" in said
+    assert "a bitmap or the indices of CSR, whichever is smaller" in said
+    assert "A weight takes 2 bits" in said
 
 
 def test_the_section_speaks_of_what_is_there_and_of_nothing_before(
@@ -142,7 +143,13 @@ def test_the_section_speaks_of_what_is_there_and_of_nothing_before(
     assert not section("compression", make_run(compressed=others[:4]))
     assert not section("compression", make_run())
     sparse = section("compression", make_run(compressed=others[:7]))
-    assert "Ternary" not in "".join(b.text for b in sparse.blocks if isinstance(b, Paragraph))
+    said = "".join(b.text for b in sparse.blocks if isinstance(b, Paragraph)).lower()
+    assert "ternary" not in said
+    assert "2 bits" not in said
+    without = section("compression", make_run(compressed=[*others[:4], *others[7:]]))
+    said = "".join(b.text for b in without.blocks if isinstance(b, Paragraph)).lower()
+    assert "zero" not in said
+    assert "bitmap" not in said
 
 
 def test_it_says_whose_training_had_more_epochs(records, finals, others) -> None:

@@ -6,12 +6,12 @@ import math
 from dataclasses import replace
 
 import pytest
-from comparisons import POLICIES, UNPRUNED, full_comparison, make_arm, make_comparison
+from comparisons import POLICIES, SIX, UNPRUNED, full_comparison, make_arm, make_comparison
 from hypothesis import given
 from hypothesis import strategies as st
 from runs import make_run
 
-from results import ARMS, TABLES, Comparison, tables
+from results import TABLES, Comparison, tables
 from results.board import Board, means, unpruned_flops
 from results.contrasts import Contrast, contrasts, two_by_two, verdict
 from results.paired import holm
@@ -242,9 +242,9 @@ def test_the_two_by_two() -> None:
 
 
 def test_means_and_computation_of_every_arm() -> None:
-    cells = {("uniform", arm): [0.9, 0.92, NAN] for arm in ARMS}
+    cells = {("uniform", arm): [0.9, 0.92, NAN] for arm in SIX}
     by_arm = {mean.first.arm: mean for mean in means(make_comparison(cells))}
-    assert list(by_arm) == list(ARMS)
+    assert list(by_arm) == list(SIX)
     assert [(mean.accuracy, mean.failed) for mean in by_arm.values()] == [((0.9, 0.92), 1)] * 6
     # Half the flops: fine-tuning for 5 of 20 epochs is an eighth of the unpruned training.
     relative = [1.125, 1.125, 1.125, 0.5, 1.0, 1.125]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
-from comparisons import full_comparison
+from comparisons import SIX, full_comparison
 from rich.console import Console
 from runs import make_run
 
@@ -18,12 +17,12 @@ import results
 from results import ARMS, TABLES, Arm, Run, TrainingRecord, TrainingSpec, store
 from results.board import means
 from results.codec import Stored
-from results.contrasts import contrasts
-from results.data import RunData, kept
-from results.frames import columns
+from results.contrasts import contrasts, verdict
+from results.data import kept
 from results.report import document, sections
 from results.report.blocks import Bullets, Column, Figure, Table
 from results.spending import spent
+from results.text import NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +34,20 @@ class EnergyRecord(Stored):
     device: str = "cpu"
 
 
+DREW = "What each trial drew from the wall, in joules."
+
+
 @dataclass(frozen=True, slots=True)
 class RunWithEnergy(Run):
-    """One field says where the study keeps them."""
+    """One field says where the study keeps them, what their table is called, and what it shows."""
 
     energy: tuple[EnergyRecord, ...] = field(
-        default=(), kw_only=True, metadata=kept("energy", "energy")
+        default=(), kw_only=True, metadata=kept("energy", "energy", "energy", DREW)
     )
 
 
-def blocks(run: RunData) -> Iterator[Table]:
-    """Of the section in the report."""
-    if rows := [[str(r.number), f"{r.joules:g}"] for r in getattr(run, "energy", ())]:
-        yield Table([Column("trial", label=True), Column("joules", numeric=True)], rows)
-
-
-def table(run: Any) -> pd.DataFrame:
-    """Of the run."""
-    return pd.DataFrame(columns(EnergyRecord, run.energy))
-
-
-def test_a_kind_of_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TABLES, "energy", table)
-    monkeypatch.setitem(sections.SECTIONS, "energy", ("What it drew", blocks))
+def test_a_kind_of_record(tmp_path: Path) -> None:
+    """Its class and one field of the run: study, tables, report and notebooks have it."""
     study = optuna.create_study()
     drawn = (EnergyRecord(0, 2.5), EnergyRecord(1, float("nan"), "gpu"))
     store.save(study, store.kinds(RunWithEnergy)["energy"], drawn)
@@ -70,7 +60,14 @@ def test_a_kind_of_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "joules": "float64",
         "device": "string",
     }
-    assert "What it drew" in (tmp_path / "report.html").read_text()
+    pd.testing.assert_frame_equal(run.table("energy"), written)
+    assert DREW in (tmp_path / "report.html").read_text()
+    _, table = sections.section("records", run).blocks
+    assert table == Table(
+        [Column("number", True, label=True), Column("joules", True), Column("device")],
+        [["0", "2.5", "cpu"], ["1", NONE, "gpu"]],
+    )
+    assert not sections.section("records", make_run())
     study.set_user_attr("energy", ['{"number": 3'])
     assert store.left_out(study, RunWithEnergy) == [
         "the record of energy 0 is damaged and was left out"
@@ -82,20 +79,35 @@ FROZEN = Arm(
     "inherited weights, of which only the classifier is trained",
     "training the classifier alone",
     lambda schedule: TrainingSpec(schedule.rate, epochs=1),
+    swept=True,
+    against="finetune",
 )
 
 
 def test_an_arm(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = full_comparison()
     monkeypatch.setitem(ARMS, "frozen", FROZEN)
-    new = (replace(r, arm="frozen", epochs=1) for r in usual.arms if r.arm == "finetune")
+    new = (
+        replace(r, arm="frozen", epochs=1, test_accuracy=r.test_accuracy - 0.02 - r.seed / 1000)
+        for r in usual.arms
+        if r.arm == "finetune"
+    )
     compared = replace(usual, arms=(*usual.arms, *new))
-    assert [mean.first.arm for mean in means(compared)] == [*ARMS] * 2
+    assert [mean.first.arm for mean in means(compared)] == [*SIX, "frozen"] * 2
     assert {r.weights for r in compared.arms if r.arm == "frozen"} == {"inherited"}
     found = {c.name: c for c in contrasts(compared)}
     assert found["uniform: finetune - frozen"].right == "training the classifier alone"
     assert "frozen: trial 12 - uniform" in found
+    (planned,) = (c for c in contrasts(compared) if c.name == "finetune - frozen")
+    assert planned.comparisons == 4
+    assert planned.sentence.startswith(
+        "At budget 0.5, inside the searched widths, fine-tuning inherited weights is better than "
+        "training the classifier alone: +2.1"
+    )
+    assert planned.sentence in verdict(compared)
     made = sections.section("comparison", make_run(compared=compared)).blocks
+    said = [getattr(block, "text", "") for block in made]
+    assert any("The learning rate of finetune and random-channels and frozen" in s for s in said)
     (arms,) = (block.lines for block in made if isinstance(block, Bullets))
     assert arms[-1] == "frozen: inherited weights, of which only the classifier is trained."
     (figure,) = (block for block in made if isinstance(block, Figure))

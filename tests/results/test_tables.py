@@ -11,8 +11,9 @@ import pytest
 from runs import make_run
 
 import results
+from results.run import Frame
 from results.tables import TABLES, front_table, table
-from spaces import Policy
+from spaces import Policy, UserError
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
 COLUMNS = (
@@ -121,15 +122,22 @@ def test_half_written_tables_are_made_again(tmp_path, records, finals, provenanc
 
 def test_a_run_offers_every_table(tmp_path, records, finals, provenance) -> None:
     run = make_run(records, finals, provenance, tmp_path)
-    names = {"pareto": "front", "finals": "final_trainings"}
     for name, made in TABLES.items():
-        pd.testing.assert_frame_equal(made(run), getattr(run, names.get(name, name)))
+        pd.testing.assert_frame_equal(run.table(name), made(run))
+    frames = {name: each.name for name, each in vars(results.Run).items() if type(each) is Frame}
+    assert frames.pop("front") == "pareto"
+    assert frames.pop("final_trainings") == "finals"
+    assert list(frames) == list(frames.values())
+    with pytest.raises(UserError, match="unknown table 'trails', did you mean 'trials'"):
+        run.table("trails")
 
 
 def documented(name: str) -> list[str]:
     """The first column of the table under the heading ``name``."""
     name = {"beside": "compression_baselines"}.get(name, name)
-    section = DOCS.read_text().split(f"## {name}")[1].split("\n## ")[0]
+    _, found, after = DOCS.read_text().partition(f"\n## {name}\n")
+    assert found, f"docs/tables.md must have a heading `## {name}` and under it every column"
+    section = after.split("\n## ")[0]
     return [
         column
         for row in re.findall(r"^\| (`[^|]*) \|", section, flags=re.MULTILINE)
@@ -149,4 +157,6 @@ def test_the_documentation_names_every_column_in_order(timed, finals) -> None:
             said = [*documented("trials"), *said]
         kinds = dict.fromkeys(re.sub(r":.*", ":", column) for column in made(run).columns)
         wanted = dict.fromkeys(re.sub(r":.*", ":", column) for column in said)
-        assert list(wanted) == list(kinds), name
+        columns = ", ".join(kinds)
+        assert list(wanted) == list(kinds), f"docs/tables.md, {name}: the columns are {columns}"
+        assert f"\n| `{name}` |" in DOCS.read_text(), f"docs/tables.md must list {name} at its top"

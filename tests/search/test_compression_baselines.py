@@ -199,7 +199,7 @@ def test_the_weights_stay_compressed_through_training_and_the_task_is_untouched(
     evaluator: Evaluator, compression: Compression
 ) -> None:
     before = {name: value.clone() for name, value in evaluator.task.model.state_dict().items()}
-    how = TrainingSpec(0.05, 2, way=compression.way, zeros=compression.sparsity)
+    how = TrainingSpec(0.05, 2, way=compression.way, zeros=compression.zeros)
     network = evaluator.trained(Candidate(evaluator.space.full), how, seed=0)
     assert all(
         torch.equal(value, before[n]) for n, value in evaluator.task.model.state_dict().items()
@@ -220,7 +220,7 @@ def test_the_weights_stay_compressed_through_training_and_the_task_is_untouched(
 def test_a_training_cut_short_goes_on_from_its_checkpoint(
     evaluator: Evaluator, compression: Compression, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    how = TrainingSpec(0.05, 2, way=compression.way, zeros=compression.sparsity)
+    how = TrainingSpec(0.05, 2, way=compression.way, zeros=compression.zeros)
     whole = evaluator.trained(Candidate(evaluator.space.full), how, seed=0)
     save = InFolder.save
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from results.training import TrainingSpec
 from search import models
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import DIVERGED, Failure, TrainingJob, TrainingResult
-from search.training.trainer import NO_WEIGHTS, Known
+from search.training.trainer import NO_WEIGHTS, Known, adopted
 from spaces import Space
 
 
@@ -52,6 +53,14 @@ def test_fresh_weights_are_the_same_under_every_criterion(space: Space) -> None:
     assert len(list(trainer.train("arms", several, NO_WEIGHTS))) == 1
     inherited = [replace(job, spec=replace(spec, scratch=False)) for job in several]
     assert len(trainer.missing(inherited)) == 3
+
+
+def test_a_record_of_an_unknown_purpose_without_a_rate_is_no_error(space: Space) -> None:
+    asked = replace(jobs(space)[0], spec=TrainingSpec(math.nan, 3))
+    store, engine = Store(), Remembering()
+    list(store.trainer(toy(space), engine).train("distillation", [asked], NO_WEIGHTS))
+    (record,) = adopted(store.trainings, toy(space))
+    assert math.isnan(record.spec.lr)
 
 
 @pytest.mark.parametrize("cut", range(4))

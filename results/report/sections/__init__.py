@@ -16,6 +16,7 @@ from results.report.sections import (
     criteria,
     front,
     provenance,
+    records,
     search,
     sensitivity,
     spending,
@@ -34,6 +35,7 @@ SECTIONS: dict[str, tuple[str, Callable[[RunData], Iterable[Block]]]] = {
     "sensitivity": ("Which layers bear cuts", sensitivity.blocks),
     "search": ("The search", search.blocks),
     "trust": ("Can the proxies be trusted?", trust.blocks),
+    "records": ("Also measured", records.blocks),
     "spending": ("What it cost", spending.blocks),
     "provenance": ("Where this comes from", provenance.blocks),
 }

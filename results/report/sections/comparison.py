@@ -89,11 +89,17 @@ def blocks(run: RunData) -> Iterator[Block]:
             yield from _budget(compared, board, f"comparison-{place}", at_budget)
     if compared.sweep:
         yield Paragraph(
-            "The learning rate of finetune and random-channels comes from a short sweep over "
+            f"The learning rate of {_swept(compared)} comes from a short sweep over "
             "uniform widths, judged on the validation split with a seed of its own:"
         )
         yield tabulate(compared.sweep, SWEEP, marked=lambda p: p.chosen)
     yield from _method(compared, times_tested(run)[1])
+
+
+def _swept(compared: Comparison) -> str:
+    """The arms trained at a rate that the sweep found; before one was, all that are to be."""
+    swept, trained = [a for a in ARMS if ARMS[a].swept], {r.arm for r in compared.arms}
+    return " and ".join([arm for arm in swept if arm in trained] or swept)
 
 
 def _budget(

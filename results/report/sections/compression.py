@@ -1,4 +1,4 @@
-"""Other ways to compress: what zeros among the weights, and ternary weights, come to."""
+"""Other ways to compress: what they save, and how accurate the networks are."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def blocks(run: RunData) -> Iterator[Block]:
     for record in run.compressed:
         networks.setdefault((record.way, record.name), []).append(record)
     yield Paragraph(
-        "Only removing channels saves FLOPs. A network with zeros among its weights, or with "
-        "ternary ones, computes all FLOPs of the unpruned network, unless a device of its own "
-        "makes use of them; what it saves is bytes."
+        "Only removing channels saves FLOPs. A network whose weights are compressed computes all "
+        "FLOPs of the unpruned network, unless a device of its own makes use of that; what it "
+        "saves is bytes."
     )
     yield tabulate(networks.values(), _cells(run), marked=lambda rs: rs[0].way == "channels")
     yield from (Paragraph(line, "soft") for line in _notes(run, networks))
@@ -49,11 +49,10 @@ def _notes(run: RunData, networks: Collection[tuple[str, str]]) -> Iterator[str]
     yield from filter(None, notes)
     yield (
         "Bytes are those of the weights of convolutions and linear layers, and 4 for each bias, "
-        "scale and running statistic. Weights take 4; where some are zero, 4 for each that is not "
-        "and a bitmap, or the indices of CSR, whichever is smaller in that layer; ternary ones 2 "
-        "bits. Accuracy is the mean over seeds with its 95 % Student-t interval; all were "
-        "fine-tuned with the same seeds and epochs, but for the unpruned network, and the searched "
-        f"one where the run trains from scratch{_gradual(run, networks)}."
+        "scale and running statistic. Weights take 4 where nothing else is said above. Accuracy is "
+        "the mean over seeds with its 95 % Student-t interval; all were fine-tuned with the same "
+        "seeds and epochs, but for the unpruned network, and the searched one where the run trains "
+        f"from scratch{_gradual(run, networks)}."
     )
 
 

@@ -7,25 +7,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from comparisons import SIX
 from trainings import Measured, Store
 
-from results import ARMS, ArmRecord
+from results import ArmRecord
 from results.training import TrainingRecord
-from search.comparison.arms import Arms, Epochs
+from search.comparison.arms import Arms, EpochsAndRates
 from search.comparison.structures import Structure
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import DIVERGED, Failure, TrainingJob
 from search.plans.finals import Finalist
 from search.training.loop import FINETUNE, FROM_SCRATCH
 
-EPOCHS = Epochs(base=4, finetune=3, rates={"0.5": 0.03})
+EPOCHS = EpochsAndRates(base=4, finetune=3, rates={"0.5": 0.03})
 FRESH = ("scratch-e", "scratch-b", "scratch-b+")
 
 
 def plan(
     evaluator: Evaluator, structures: Sequence[Structure], seeds: Sequence[int] = (5,), **more: Any
 ) -> Arms:
-    return Arms(structures, ARMS, seeds, more.pop("epochs", EPOCHS), evaluator, **more)
+    return Arms(structures, SIX, seeds, more.pop("epochs", EPOCHS), evaluator, **more)
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_inherited_weights_cost_what_their_own_training_did(
     evaluator: Evaluator, uniform: Structure
 ) -> None:
     full, images = evaluator.space.full_flops, len(evaluator.task.train)
-    longer = Epochs(base=9, finetune=3, rates={"0.5": 0.03})
+    longer = EpochsAndRates(base=9, finetune=3, rates={"0.5": 0.03})
     sparse = dataclasses.replace(uniform.candidate, criterion="slimming")
     slim = dataclasses.replace(uniform, name="slimming", candidate=sparse)
     task = dataclasses.replace(evaluator.task, base_epochs=None)
@@ -112,7 +113,7 @@ def test_batches_and_all_but_the_rate_are_the_same_in_every_arm(
 def test_first_everybody_with_the_first_seed(evaluator: Evaluator, uniform: Structure) -> None:
     rows = plan(evaluator, [uniform], seeds=(5, 6)).planned
     assert [row.job.seed for row in rows] == [5] * 6 + [6] * 6
-    assert [row.arm for row in rows] == [*ARMS, *ARMS]
+    assert [row.arm for row in rows] == [*SIX, *SIX]
     drawn = [row.job.candidate.criterion for row in rows if row.arm == "random-channels"]
     assert drawn == ["random 5", "random 6"]  # anew for every seed
 
