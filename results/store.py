@@ -70,11 +70,7 @@ class RecordKind:
 
 
 def kinds(run: type[RunData]) -> dict[str, RecordKind]:
-    """The kinds of record that a class of runs holds, by their attributes.
-
-    Raises:
-        TypeError: one has a field of a type that cannot be stored.
-    """
+    """The kinds of record that a class of runs holds, by their attributes."""
     hints = codec.hints_of(typing.cast(Hashable, run))
     every = {}
     for f in fields(run):
