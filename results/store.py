@@ -48,8 +48,8 @@ class RecordKind:
         record: its class.
         label: of one record, or of all where there is only one, in messages about damage.
         several: whether there is a list of them.
-        table: the table with a column for each field and a row for each record; empty where
-            `results.tables.TABLES` says how it is made, or there is none.
+        table: the table with a column for each field and a row for each record, unless
+            `results.tables.TABLES` has others for that name; empty for none.
         caption: what stands over that table in the report; empty where a section of its own shows
             the records.
     """
