@@ -33,11 +33,7 @@ class Stored:
     __slots__ = ()
 
     def to_json(self) -> str:
-        """One JSON object; values that are not finite become strings, as JSON has none.
-
-        Raises:
-            TypeError: a field has a type that could not be read back.
-        """
+        """One JSON object; values that are not finite become strings, as JSON has none."""
         check(typing.cast(Hashable, type(self)))
         return json.dumps(plain(self))
 
@@ -58,18 +54,11 @@ def was(name: str) -> dict[str, str]:
 
 @cache
 def check(kind: Any) -> None:
-    """Refuse a class with a field that `Stored` does not take.
-
-    Raises:
-        TypeError: it names the field.
-    """
+    """Refuse a class with a field of a type that `Stored` does not name, by a `TypeError`."""
     for f in fields(kind):
-        hint = hints_of(kind)[f.name]
-        if f.init and not _storable(hint):
-            raise TypeError(
-                f"{kind.__name__}.{f.name} must be of a type that results.codec.Stored names, as "
-                f"tuple[float, ...] or dict[str, int] is, but is {f.type}"
-            )
+        if f.init and not _storable(hints_of(kind)[f.name]):
+            name = f"{kind.__name__}.{f.name}"
+            raise TypeError(f"{name} must be of a type that `Stored` names, but is {f.type}")
 
 
 def _storable(hint: Any) -> bool:

@@ -10,8 +10,7 @@ in all. Where it is not as much, sentences say how much it is.
 
 | family | contrasts of all budgets, corrected together (Holm) |
 |---|---|
-| ``planned`` | weights, widths and channels, and what arms have in `Arm.against`: what the |
-| | verdict is about |
+| ``planned`` | weights, widths, channels, `Arm.against`: what the verdict is about |
 | ``further`` | the interaction of weights and widths; fine-tuning against every other arm; |
 | | the best searched structure against every predefined or discovered one |
 """
@@ -46,9 +45,8 @@ class Contrast:
     """One paired difference of two ways to a network.
 
     Attributes:
-        name: ``weights``, ``widths``, ``channels`` and names of arms, ``finetune - mine``, are
-            planned; ``interaction``, ``trial 12: finetune - scratch-e``,
-            ``finetune: trial 12 - l1``.
+        name: ``weights``, ``widths``, ``channels`` and two arms, ``finetune - mine``, are planned;
+            ``interaction``, ``trial 12: finetune - scratch-e``, ``finetune: trial 12 - l1``.
         left, right: the two sides; ``paired`` is left minus right.
         comparisons: how many the family has, over all budgets.
         adjusted: p-value with all of these allowed for; ``nan`` where there is none.
@@ -104,7 +102,8 @@ def contrasts(comparison: Comparison) -> list[Contrast]:
     """
     budgets = comparison.budgets
     boards = [Board(comparison, budget) for budget in budgets]
-    planned = _corrected([c for b in boards for c in _all_planned(b)])
+    asked = (c for b in boards for c in (_weights(b), _widths(b), _channels(b), *_asked(b)))
+    planned = _corrected([*asked])
     further = _corrected([c for b in boards for c in _further(b)])
     return sorted([*planned, *further], key=lambda c: budgets.index(c.budget))
 
@@ -136,10 +135,6 @@ def _corrected(family: Sequence[Contrast]) -> list[Contrast]:
     adjusted = holm([c.paired.p_value for c in family])
     m = sum(not math.isnan(p) for p in adjusted)
     return [replace(c, adjusted=p, comparisons=m) for c, p in zip(family, adjusted, strict=True)]
-
-
-def _all_planned(board: Board) -> list[Contrast]:
-    return [_weights(board), _widths(board), _channels(board), *_asked(board)]
 
 
 def two_by_two(board: Board) -> tuple[By, By, By, By]:
@@ -190,13 +185,12 @@ def _asked(board: Board) -> Iterator[Contrast]:
     best = board.best
     for arm in ARMS.values():
         pair = arm.against, arm.name
-        ways = [board.ways(best, each) for each in pair]
-        if arm.against and ways[1] and ways[0] != ways[1]:
+        one, other = (board.ways(best, each) for each in pair)
+        if arm.against and other and one != other:
             note = _no_verdict(arm.meaning, _lacking(board, [("searched", each) for each in pair]))
-            left, right = (_meaning(each, board, best) for each in pair)
+            said = _meaning(arm.against, board, best), _meaning(arm.name, board, best)
             both = board.accuracy(best, arm.against), board.accuracy(best, arm.name)
-            where = "inside the searched widths"
-            yield _planned(board, " - ".join(pair), (left, right), both, note, where)
+            yield _planned(board, " - ".join(pair), said, both, note, "inside the searched widths")
 
 
 def _planned(

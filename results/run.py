@@ -40,10 +40,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Run(RunData):
-    """A run as records, see `RunData`, and as tables; docs/tables.md has their columns.
-
-    Some tables have an attribute besides; `table` has all of them.
-    """
+    """A run as records, see `RunData`, and as tables; docs/tables.md has their columns."""
 
     trials = Frame("trials")
     """One row a trial."""
@@ -69,13 +66,8 @@ class Run(RunData):
     """One row for each sensitivity, group and width."""
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table by the name of its file.
-
-        Raises:
-            UserError: there is none of that name.
-        """
-        tables = tables_of(self)
-        if name not in tables:
+        """Any table, also one without an attribute, by the name of its file."""
+        if name not in (tables := tables_of(self)):
             raise unknown("table", name, tables)
         return tables[name](self)
 

@@ -48,8 +48,8 @@ class RecordKind:
         record: its class.
         label: of one record, or of all where there is only one, in messages about damage.
         several: whether there is a list of them.
-        table: the table with a column for each field and a row for each record; empty where
-            `results.tables.TABLES` says how it is made, or there is none.
+        table: the table with a column for each field and a row for each record, unless
+            `results.tables.TABLES` has others for that name; empty for none.
         caption: what stands over that table in the report; empty where a section of its own shows
             the records.
     """
@@ -70,11 +70,7 @@ class RecordKind:
 
 
 def kinds(run: type[RunData]) -> dict[str, RecordKind]:
-    """The kinds of record that a class of runs holds, by their attributes.
-
-    Raises:
-        TypeError: one has a field of a type that cannot be stored.
-    """
+    """The kinds of record that a class of runs holds, by their attributes."""
     hints = codec.hints_of(typing.cast(Hashable, run))
     every = {}
     for f in fields(run):

@@ -93,7 +93,7 @@ def _plain(kind: RecordKind, run: RunData) -> pd.DataFrame:
     return pd.DataFrame(columns(kind.record, getattr(run, kind.field)))
 
 
-TABLES: dict[str, MakeTable] = {
+TABLES: dict[str, MakeTable] = plain_tables(RunData) | {
     "trials": lambda run: table(run.records),
     "pareto": lambda run: front_table(run.records, run.finals),
     "finals": lambda run: pd.DataFrame(
@@ -116,7 +116,7 @@ TABLES: dict[str, MakeTable] = {
         columns(TrainingRecord, run.training_records)
         | widths(r.candidate.policy for r in run.training_records)
     ),
-} | plain_tables(RunData)
+}
 """The name of each file to what makes its table."""
 
 ALWAYS = ("trials", "pareto")
@@ -125,7 +125,7 @@ ALWAYS = ("trials", "pareto")
 
 def tables_of(run: RunData) -> dict[str, MakeTable]:
     """Every table of a run, also of a class of runs with kinds of record of its own."""
-    return TABLES | plain_tables(type(run))
+    return plain_tables(type(run)) | TABLES
 
 
 def write_tables(folder: str | Path, run: RunData) -> None:

@@ -19,15 +19,11 @@ def blocks(run: RunData) -> Iterator[Block]:
     for kind in kinds(type(run)).values():
         if kind.caption and getattr(run, kind.field):
             yield Paragraph(kind.caption)
-            yield _shown(tables_of(run)[kind.table](run))
-
-
-def _shown(frame: pd.DataFrame) -> Table:
-    columns = [
-        Column(str(name), numeric=pd.api.types.is_numeric_dtype(frame[name]), label=i == 0)
-        for i, name in enumerate(frame)
-    ]
-    return Table(columns, [[*map(_cell, row)] for row in frame.itertuples(index=False)])
+            frame = tables_of(run)[kind.table](run)
+            numeric = map(pd.api.types.is_numeric_dtype, frame.dtypes)
+            shown = zip(frame, numeric, strict=True)
+            head = [Column(str(n), right, label=n == frame.columns[0]) for n, right in shown]
+            yield Table(head, [[*map(_cell, row)] for row in frame.itertuples(index=False)])
 
 
 def _cell(value: Any) -> str:
