@@ -179,7 +179,7 @@ def test_a_run_killed_in_every_stage_loses_nothing(runs: Path, whole: results.Ru
     for number in range(RUNS):
         attempts = Attempts(runs / f"killed-{number}")
         for stage in KILLED_IN:
-            workers, alone = draw.choice([(1, False), (1, False), (2, False), (2, True)])
+            workers, alone = draw.choice([(1, False)] * 4 + [(2, False), (2, True)])
             process = attempts.start(workers)
             wait_for_stage(stage, draw, attempts.folder, process)
             kill(process, alone=alone)
