@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import RLock
 
+from pictures import unrendered
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +34,8 @@ _CONTEXT.set_forkserver_preload(PRELOADED)
 
 
 class Command:
-    """A process in a session of its own; it is asked and told as a ``subprocess.Popen`` is.
+    """A process in a session of its own; it is asked and told as a ``subprocess.Popen`` is. Its
+    report has no pictures.
 
     >>> command = Command(["--resume", str(folder)])
     >>> output, errors = command.communicate(timeout=900)
@@ -142,4 +144,5 @@ def _run(
     os.environ.update(variables)
     sys.argv = ["search.py", *arguments]
     module, _, function = main.rpartition(".")
-    sys.exit(getattr(import_module(module), function)(arguments))
+    with unrendered():
+        sys.exit(getattr(import_module(module), function)(arguments))

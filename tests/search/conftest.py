@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
+from pictures import unrendered
 
 import spaces
 from search import models
 from spaces import Space
+
+
+@pytest.fixture(scope="package", autouse=True)
+def pictures() -> Iterator[None]:
+    """What searches come to is tested here; what reports look like, in ``tests/results``."""
+    with unrendered():
+        yield
 
 
 @pytest.fixture(scope="session")
