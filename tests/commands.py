@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -105,6 +106,8 @@ class Command:
 
     def send_group(self, number: int) -> None:
         """To all of its group that is left, as a terminal does."""
+        while os.getpgid(self.pid) != self.pid:
+            time.sleep(0.01)  # it is only just beginning, and has no group of its own yet
         os.killpg(self.pid, number)
 
     def kill(self) -> None:

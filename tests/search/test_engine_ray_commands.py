@@ -20,7 +20,6 @@ from torch import nn
 from waiting import PATIENCE, wait_until
 
 import results
-from search import models
 from search.cli import USER_ERROR, main
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[tune]'")
@@ -114,19 +113,10 @@ def test_without_ray_it_says_what_to_install(tmp_path: Path) -> None:
 # ---- on a cluster
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a network that nobody trained: a search then trains no baseline first."""
-    torch.manual_seed(0)
-    path = Path(tmp_path_factory.mktemp("weights")) / "digits.pt"
-    torch.save(models.build("digits_cnn", classes=10, in_channels=1).state_dict(), path)
-    return path
-
-
 @pytest.fixture
-def ray(cluster: Cluster, weights: Path) -> list[str]:
+def ray(cluster: Cluster, untrained: Path) -> list[str]:
     """Options of a search on the cluster."""
-    return ["--engine", "ray", "--address", cluster.address, "--weights", str(weights)]
+    return ["--engine", "ray", "--address", cluster.address, "--weights", str(untrained)]
 
 
 def test_a_killed_driver_resumes_with_every_finished_trial(

@@ -11,36 +11,25 @@ from pathlib import Path
 import pandas as pd
 import postgres as real
 import pytest
-import torch
 from commands import Command
 from postgres import Server
 from waiting import PATIENCE, wait_for, wait_until
 
 import results
-from search import models
 from search.cli import INTERRUPTED, USER_ERROR, main
 from search.sharing.connection import connected
 from search.sharing.lease import Lease
 from search.study.storage import DIRECTIONS
 
 ROOT = Path(__file__).parents[2]
-TRIALS = 4
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a network that nobody trained: quickly made, and the same for every process."""
-    torch.manual_seed(0)
-    path = Path(tmp_path_factory.mktemp("weights")) / "digits.pt"
-    torch.save(models.build("digits_cnn", classes=10, in_channels=1).state_dict(), path)
-    return path
+TRIALS = 6
 
 
 @pytest.fixture
-def command(weights: Path) -> list[str]:
-    options = ["--trials", str(TRIALS), "--rungs", "1", "--explore", "1", "--train-images", "200"]
+def command(untrained: Path) -> list[str]:
+    options = ["--trials", str(TRIALS), "--explore", "1", "--train-images", "400"]
     options += ["--repeats", "0", "--final-epochs", "1", "--final-seeds", "1"]
-    return [*options, "--name", "mine", "--weights", str(weights)]
+    return [*options, "--name", "mine", "--weights", str(untrained)]
 
 
 Start = Callable[..., Command]
