@@ -34,6 +34,8 @@ def open_study(path: Path, sampler: BaseSampler) -> Iterator[OpenStudy]:
         UserError: the file cannot be written, or is no study.
     """
     try:
+        if not path.exists():
+            _create(path, sampler)
         storage = RDBStorage(
             f"sqlite:///{path.resolve()}", engine_kwargs={"connect_args": {"timeout": 60}}
         )
@@ -45,6 +47,18 @@ def open_study(path: Path, sampler: BaseSampler) -> Iterator[OpenStudy]:
         ) from error
     with closing(storage):
         yield OpenStudy(study)
+
+
+def _create(path: Path, sampler: BaseSampler) -> None:
+    """All of it or nothing: a kill while Optuna makes its tables would leave some without indices,
+    and then a study of the same name is made at every start."""
+    new = path.with_name(f"{path.name}.new")
+    for left in path.parent.glob(f"{new.name}*"):  # by a process that was killed here
+        left.unlink()
+    storage = RDBStorage(f"sqlite:///{new.resolve()}")
+    with closing(storage):
+        study_in(storage, "search", sampler)
+    new.replace(path)
 
 
 def study_in(storage: RDBStorage, name: str, sampler: BaseSampler) -> Study:
