@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import RLock
 
-from pictures import unrendered
+from pictures import undrawn
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
@@ -26,9 +26,11 @@ PRELOADED = [
     *("search.cli", "search.evaluation.evaluator", "results.report.sections"),
     *("torch.export._trace", "torch._dynamo"),
     *("sklearn.datasets", "sklearn.model_selection", "matplotlib.backends.backend_svg"),
-    *("optuna.storages._rdb.storage", "sqlalchemy.dialects.sqlite", "alembic.command"),
+    *("optuna.storages._rdb.storage", "sqlalchemy.dialects.sqlite", "sqlalchemy.orm"),
+    *("alembic.command", "fvcore.nn", "pyarrow.parquet"),
+    "frozen",
 ]
-"""What a search imports sooner or later."""
+"""What a search imports sooner or later; then no more is looked for garbage."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(PRELOADED)
@@ -147,5 +149,5 @@ def _run(
     os.environ.update(variables)
     sys.argv = ["search.py", *arguments]
     module, _, function = main.rpartition(".")
-    with unrendered():
+    with undrawn():
         sys.exit(getattr(import_module(module), function)(arguments))

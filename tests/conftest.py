@@ -6,7 +6,11 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests start hundreds of processes: without byte code each would compile the packages anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Memory that was freed is kept for what comes next: large networks are copied hundreds of times.
+os.environ.setdefault("MALLOC_MMAP_MAX_", "0")
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(8 << 30))
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -54,6 +58,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {str(ROOT / "tests" / name): place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: order.get(str(item.path), len(FIRST)))
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: no need to look for garbage in it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

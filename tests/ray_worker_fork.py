@@ -20,9 +20,9 @@ from importlib import import_module
 from pathlib import Path
 
 PRELOADED = [
-    *("torch", "torch.export._trace", "torchvision", "pandas", "pyarrow", "pyarrow.fs"),
+    *("torch", "torch.export._trace", "torch._dynamo", "torchvision"),
+    *("pandas", "pyarrow", "pyarrow.fs", "requests", "google.protobuf.descriptor", "fsspec"),
     *("optuna", "sqlalchemy", "sqlalchemy.dialects.sqlite", "jinja2", "numpy.random"),
-    *("requests", "google.protobuf.descriptor", "fsspec"),
 ]
 """What a worker imports that is installed on every node anyway."""
 

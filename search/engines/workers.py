@@ -188,7 +188,8 @@ def _context() -> SpawnContext | ForkServerContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["search.evaluation.evaluator", __name__])
+    # torch imports its compiler with the first optimizer: for longer than a brief training takes.
+    context.set_forkserver_preload(["search.evaluation.evaluator", __name__, "torch._dynamo"])
     return context
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pictures import unrendered
+from pictures import undrawn
 
 import spaces
 from search import models
@@ -17,7 +17,7 @@ from spaces import Space
 @pytest.fixture(scope="module", autouse=True)
 def pictures() -> Iterator[None]:
     """What searches come to is tested here; what reports look like, in ``tests/results``."""
-    with unrendered():
+    with undrawn():
         yield
 
 

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 
 def start(runs: Path, *arguments: str, **more: str) -> Command:
     options = ["--trials", "6", "--rungs", "1", "--train-images", "200", "--repeats", "0"]
-    options += ["--final-epochs", "1", "--final-seeds", "1"]
+    options += ["--final-epochs", "1", "--final-seeds", "1", "--starts", "l1"]
     return Command([*options, "--runs-dir", str(runs), *arguments], {**ENVIRONMENT, **more})
 
 

@@ -32,7 +32,7 @@ TRIALS = 8
 # worker and two give the same table.
 OF_SEARCH = (
     *("--trials", str(TRIALS), "--rungs", "1", "--sampler", "random", "--explore", "1"),
-    *("--train-images", "200", "--final-epochs", "1", "--final-seeds", "2"),
+    *("--train-images", "200", "--final-epochs", "1", "--final-seeds", "2", "--starts", "l1"),
     *("--repeats", "2", "--compression-baselines", "magnitude"),
 )
 OF_COMPARISON = (
