@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pictures import undrawn
 from rich.console import Console
 from runs import make_run
 
@@ -346,4 +347,6 @@ def test_public_names_are_sorted_and_there() -> None:
 )
 def test_any_key_of_the_provenance_may_be_absent(records, finals, provenance, key: str) -> None:
     del provenance[key]
-    assert "At budget 0.5 the searched widths" in Page(html(records, finals, provenance)).text
+    with undrawn():
+        page = Page(html(records, finals, provenance))
+    assert "At budget 0.5 the searched widths" in page.text
