@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar, overload
@@ -22,6 +23,7 @@ from spaces.models import check_model
 from spaces.policy import Policy
 from spaces.selfcheck import SelfCheck
 from spaces.slicing import Selection, cut, origin, remember
+from spaces.solve import Problem, Solution, solve
 from spaces.trace import trace
 from spaces.walk import Cost, Uncounted
 
@@ -170,6 +172,35 @@ class Space:
     def uniform(self, budget: Budget | float | str) -> Policy:
         """The same share of every group, as much as the budget allows."""
         return self.project(self.full, budget)
+
+    def solve(self, terms: Mapping[str, np.ndarray], budget: Budget | float | str) -> Solution:
+        """The widths of the least sum of one term a group within the budget; see `spaces.solve`.
+
+        >>> space.solve(damages, 0.5)                                    # doctest: +SKIP
+        Solution(widths=array([10, ...]), total=0.31, bound=0.31)
+
+        Args:
+            terms: group name → ``(choices,)``: what each of the group's widths adds, damage say.
+
+        Raises:
+            BudgetError: the budget cannot be reached.
+            UserError: not one finite term for each width of each group.
+        """
+        for group in self.groups:
+            given = np.asarray(terms.get(group.name, ()), dtype=float)
+            if given.shape != (len(group.choices),) or not np.isfinite(given).all():
+                raise UserError(
+                    f"terms must be a finite number for each of the {len(group.choices)} widths of "
+                    f"group {group.name!r}, but got {given.tolist()[:8]}"
+                )
+        return solve(
+            Problem(
+                [np.asarray(terms[group.name], dtype=float) for group in self.groups],
+                [np.array(group.choices, dtype=float) for group in self.groups],
+                self.flops_of,
+                self.limit(budget),
+            )
+        )
 
     def _array(self, widths: Policy | np.ndarray) -> np.ndarray:
         return self.widths(widths) if isinstance(widths, Policy) else np.asarray(widths)

@@ -1,0 +1,76 @@
+"""Widths improved by changing one group, or two at a time: where nothing exact is at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spaces.cost import Polynomial
+
+REACH = 8
+"""Places among a group's choices that one exchange moves its width by, at most."""
+NEGLIGIBLE = 1e-12
+"""A gain that rounding may have made."""
+
+
+def exchanged(
+    places: Sequence[int],
+    terms: Sequence[np.ndarray],
+    choices: Sequence[np.ndarray],
+    flops: Polynomial,
+    limit: float,
+) -> list[int] | None:
+    """Places within the limit that no change of one or two groups within it improves.
+
+    The change that lowers the total most comes first; where the given places are beyond the limit,
+    the one that raises it least on the way back. None where no such change comes back.
+    """
+    counts = [len(own) for own in choices]
+    all_groups = np.repeat(np.arange(len(choices)), counts)
+    all_widths, all_terms = np.concatenate(choices), np.concatenate(terms)
+    first = np.cumsum([0, *counts[:-1]])
+    square = flops.square + flops.square.T
+    now = first + np.asarray(places)
+    while True:
+        # All moves of one group to a width nearby; then every pair of two such moves.
+        moves = np.flatnonzero(abs(np.arange(len(all_groups)) - now[all_groups]) <= REACH)
+        group = all_groups[moves]
+        wider = all_widths[moves] - all_widths[now][group]
+        gain = all_terms[now][group] - all_terms[moves]
+        slope = (flops.linear + square @ all_widths[now])[group]
+        dearer = wider * (slope + wider * flops.square.diagonal()[group])
+        products = np.outer(wider, wider) * square[np.ix_(group, group)]
+        slack = limit - float(flops(all_widths[now]))
+        fits = dearer[:, None] + dearer[None, :] + products <= slack
+        fits &= group[:, None] != group[None, :]
+        gains = np.where(fits, gain[:, None] + gain[None, :], -np.inf)
+        best = np.unravel_index(int(gains.argmax()), gains.shape)
+        if slack >= 0 and gains[best] <= NEGLIGIBLE * max(1.0, abs(all_terms[now]).sum()):
+            return [int(place) for place in now - first]
+        if gains[best] == -np.inf:
+            return None
+        for k in best:
+            now[group[k]] = moves[k]
+
+
+def descended(
+    places: Sequence[int],
+    terms: Sequence[np.ndarray],
+    choices: Sequence[np.ndarray],
+    flops: Polynomial,
+    price: float,
+) -> list[int]:
+    """Places among the choices that no change of one group improves, at that price of a flop."""
+    now, widths = list(places), np.array([own[k] for own, k in zip(choices, places, strict=True)])
+    square = flops.square + flops.square.T - 2 * np.diag(flops.square.diagonal())
+    changed = True
+    while changed:
+        changed = False
+        for g, (term, own) in enumerate(zip(terms, choices, strict=True)):
+            slope = flops.linear[g] + square[g] @ widths
+            totals = term + price * own * (slope + flops.square[g, g] * own)
+            k = int(totals.argmin())
+            if totals[k] < totals[now[g]]:
+                now[g], widths[g], changed = k, own[k], True
+    return now
