@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from spaces.cost import Polynomial
+from spaces.problem import Places, Problem
 
 REACH = 8
 """Places among a group's choices that one exchange moves its width by, at most."""
@@ -14,21 +12,16 @@ NEGLIGIBLE = 1e-12
 """A gain that rounding may have made."""
 
 
-def exchanged(
-    places: Sequence[int],
-    terms: Sequence[np.ndarray],
-    choices: Sequence[np.ndarray],
-    flops: Polynomial,
-    limit: float,
-) -> list[int] | None:
+def exchanged(problem: Problem, places: Places) -> list[int] | None:
     """Places within the limit that no change of one or two groups within it improves.
 
     The change that lowers the total most comes first; where the given places are beyond the limit,
     the one that raises it least on the way back. None where no such change comes back.
     """
+    choices, flops = problem.choices, problem.flops
     counts = [len(own) for own in choices]
     all_groups = np.repeat(np.arange(len(choices)), counts)
-    all_widths, all_terms = np.concatenate(choices), np.concatenate(terms)
+    all_widths, all_terms = np.concatenate(choices), np.concatenate(problem.terms)
     first = np.cumsum([0, *counts[:-1]])
     square = flops.square + flops.square.T
     now = first + np.asarray(places)
@@ -41,7 +34,7 @@ def exchanged(
         slope = (flops.linear + square @ all_widths[now])[group]
         dearer = wider * (slope + wider * flops.square.diagonal()[group])
         products = np.outer(wider, wider) * square[np.ix_(group, group)]
-        slack = limit - float(flops(all_widths[now]))
+        slack = problem.limit - float(flops(all_widths[now]))
         fits = dearer[:, None] + dearer[None, :] + products <= slack
         fits &= group[:, None] != group[None, :]
         gains = np.where(fits, gain[:, None] + gain[None, :], -np.inf)
@@ -54,20 +47,15 @@ def exchanged(
             now[group[k]] = moves[k]
 
 
-def descended(
-    places: Sequence[int],
-    terms: Sequence[np.ndarray],
-    choices: Sequence[np.ndarray],
-    flops: Polynomial,
-    price: float,
-) -> list[int]:
+def descended(problem: Problem, places: Places, price: float) -> list[int]:
     """Places among the choices that no change of one group improves, at that price of a flop."""
-    now, widths = list(places), np.array([own[k] for own, k in zip(choices, places, strict=True)])
+    flops = problem.flops
+    now, widths = list(places), problem.widths(places)
     square = flops.square + flops.square.T - 2 * np.diag(flops.square.diagonal())
     changed = True
     while changed:
         changed = False
-        for g, (term, own) in enumerate(zip(terms, choices, strict=True)):
+        for g, (term, own) in enumerate(zip(problem.terms, problem.choices, strict=True)):
             slope = flops.linear[g] + square[g] @ widths
             totals = term + price * own * (slope + flops.square[g, g] * own)
             k = int(totals.argmin())

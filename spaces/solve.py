@@ -13,14 +13,13 @@ Lagrangian bounds and their gap: Geoffrion, Lagrangean relaxation for integer pr
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from spaces.cost import Polynomial
 from spaces.elimination import Elimination, Tables
 from spaces.exchange import descended, exchanged
+from spaces.problem import Places, Problem
 
 MOST_STEPS = 5000
 """Partial widths that are looked at to close the gap."""
@@ -30,45 +29,6 @@ PRECISION = 1e-6
 """A relative gap that is none."""
 CHEAP, RISE = 0.01, 1.2
 """The first price of a descent, as a share of the fair one, and the factor to the next."""
-
-Places = Sequence[int]
-"""Of each group's width among its choices."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """To minimise the sum of ``terms[g][k]`` where group ``g`` has the width ``choices[g][k]``.
-
-    Attributes:
-        terms: ``(choices,)`` of each group, finite, of any sign.
-        choices: the widths of each group, float64, ascending.
-        limit: the most flops; the least widths must meet it.
-    """
-
-    terms: Sequence[np.ndarray]
-    choices: Sequence[np.ndarray]
-    flops: Polynomial
-    limit: float
-
-    def widths(self, places: Places) -> np.ndarray:
-        """``(G,)``."""
-        return np.array([own[k] for own, k in zip(self.choices, places, strict=True)])
-
-    def cost(self, places: Places) -> float:
-        """The flops."""
-        return float(self.flops(self.widths(places)))
-
-    def total(self, places: Places) -> float:
-        """The sum of the terms."""
-        return float(sum(own[k] for own, k in zip(self.terms, places, strict=True)))
-
-    def descended(self, places: Places, price: float) -> list[int]:
-        """As `spaces.exchange.descended`."""
-        return descended(places, self.terms, self.choices, self.flops, price)
-
-    def exchanged(self, places: Places) -> list[int] | None:
-        """As `spaces.exchange.exchanged`."""
-        return exchanged(places, self.terms, self.choices, self.flops, self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +66,7 @@ def solve(problem: Problem) -> Solution:
         return _solution(problem, _by_descent(problem, free), -np.inf)
     tables, price, inside = _priced(problem, elimination, free)
     bound = tables.total + price * (problem.flops.constant - problem.limit)
-    improved = [found for places in inside if (found := problem.exchanged(places)) is not None]
+    improved = [found for places in inside if (found := exchanged(problem, places)) is not None]
     return _closed(problem, tables, bound, min(improved, key=problem.total))
 
 
@@ -121,9 +81,9 @@ def _by_descent(problem: Problem, free: Places) -> Places:
     fair = (problem.total(least) - problem.total(free)) / (problem.cost(free) - problem.cost(least))
     places, price = free, CHEAP * fair
     while problem.cost(places) > problem.limit:
-        places = problem.descended(places, price)
+        places = descended(problem, places, price)
         price *= RISE
-    return problem.exchanged(places) or places
+    return exchanged(problem, places) or places
 
 
 def _priced(
@@ -166,7 +126,7 @@ def _closed(problem: Problem, tables: Tables, bound: float, best: Places) -> Sol
             continue
         tried += 1
         places = [known[group] for group in range(len(order))]
-        improved = problem.exchanged(places) if tried <= TRIED else places
+        improved = exchanged(problem, places) if tried <= TRIED else places
         if improved and problem.cost(improved) <= problem.limit:
             best = min(best, improved, key=problem.total)
             total = problem.total(best)

@@ -21,9 +21,10 @@ from spaces.groups import ChannelGroup, Frozen, find_groups
 from spaces.inputs import Inputs, arguments, one_item
 from spaces.models import check_model
 from spaces.policy import Policy
+from spaces.problem import Problem
 from spaces.selfcheck import SelfCheck
 from spaces.slicing import Selection, cut, origin, remember
-from spaces.solve import Problem, Solution, solve
+from spaces.solve import Solution, solve
 from spaces.trace import trace
 from spaces.walk import Cost, Uncounted
 

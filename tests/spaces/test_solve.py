@@ -18,7 +18,8 @@ import spaces
 from search import models
 from spaces import Space, elimination
 from spaces.cost import Polynomial
-from spaces.solve import Problem, Solution, solve
+from spaces.problem import Problem
+from spaces.solve import Solution, solve
 
 
 def random_problem(seed: int, groups: int, most: int, dense: float = 0.4) -> Problem:
