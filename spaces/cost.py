@@ -38,6 +38,11 @@ class Polynomial:
         inner += self.linear
         return (np.einsum("...g,...g->...", inner, w) + self.constant).astype(np.int64)
 
+    @property
+    def products(self) -> np.ndarray:
+        """``(G, G)``, symmetric: the coefficient of the product of two groups' widths."""
+        return self.square + self.square.T - 2 * np.diag(self.square.diagonal())
+
     def increase(self, widths: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """How much the value grows when one group alone takes its step, shape ``(G,)``."""
         w = np.asarray(widths, dtype=np.float64)

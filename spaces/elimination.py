@@ -32,6 +32,7 @@ class Elimination:
 
     Attributes:
         own: ``(choices,)`` of each group: the flops that its width alone determines.
+        products: as of the polynomial.
     """
 
     steps: tuple[Step, ...]
@@ -42,8 +43,7 @@ class Elimination:
     @classmethod
     def of(cls, choices: Sequence[np.ndarray], flops: Polynomial) -> Self | None:
         """None where it would take too large a table."""
-        square = flops.square.diagonal()
-        products = flops.square + flops.square.T - 2 * np.diag(square)
+        square, products = flops.square.diagonal(), flops.products
         steps = _steps([len(own) for own in choices], products)
         if steps is None:
             return None

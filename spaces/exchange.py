@@ -49,14 +49,13 @@ def exchanged(problem: Problem, places: Places) -> list[int] | None:
 
 def descended(problem: Problem, places: Places, price: float) -> list[int]:
     """Places among the choices that no change of one group improves, at that price of a flop."""
-    flops = problem.flops
+    flops, products = problem.flops, problem.flops.products
     now, widths = list(places), problem.widths(places)
-    square = flops.square + flops.square.T - 2 * np.diag(flops.square.diagonal())
     changed = True
     while changed:
         changed = False
         for g, (term, own) in enumerate(zip(problem.terms, problem.choices, strict=True)):
-            slope = flops.linear[g] + square[g] @ widths
+            slope = flops.linear[g] + products[g] @ widths
             totals = term + price * own * (slope + flops.square[g, g] * own)
             k = int(totals.argmin())
             if totals[k] < totals[now[g]]:

@@ -78,7 +78,9 @@ def _solution(problem: Problem, places: Places, bound: float) -> Solution:
 def _by_descent(problem: Problem, free: Places) -> Places:
     """Descent at prices that rise until the limit is met; then exchanges spend what is left."""
     least = [0] * len(free)
-    fair = (problem.total(least) - problem.total(free)) / (problem.cost(free) - problem.cost(least))
+    # Of each term by itself: a difference of two totals may be rounded to 0, from where none rises.
+    gain = sum(float(term[0] - term.min()) for term in problem.terms)
+    fair = gain / (problem.cost(free) - problem.cost(least))
     places, price = free, CHEAP * fair
     while problem.cost(places) > problem.limit:
         places = descended(problem, places, price)

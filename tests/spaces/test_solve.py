@@ -152,6 +152,8 @@ def test_where_layers_read_many_others_exchanges_come_near(
     found = checked(problem)
     assert found.bound in (-np.inf, found.total)  # the latter where the limit does not bind
     assert found.total <= by_milp(problem) * 1.02 + 0.02
+    negligible = [1 + 1e-15 * term for term in problem.terms]
+    assert checked(replace(problem, terms=negligible)).total == pytest.approx(len(negligible))
 
 
 def test_a_limit_that_does_not_bind_and_one_that_leaves_no_choice() -> None:
