@@ -7,7 +7,7 @@
 """
 
 from prune_ops.artifact import load, load_policy, save
-from prune_ops.calibrate import check_criteria, score
+from prune_ops.calibrate import check_criteria, score, statistics
 from prune_ops.compression import WAYS, Compression, Way
 from prune_ops.compression.magnitude import sparsified
 from prune_ops.compression.ternary import ternarised
@@ -61,6 +61,7 @@ __all__ = [
     "select",
     "size",
     "sparsified",
+    "statistics",
     "ternarised",
     "without_parametrization",
 ]

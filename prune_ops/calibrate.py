@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from prune_ops.batches import Batch, Pair, read
-from prune_ops.collectors import CURVATURE, FORWARD, GRADIENT
-from prune_ops.collectors.collector import Collector, Loss, NoCurvature, NoGradients, Subject
+from prune_ops.batches import Pair
+from prune_ops.collecting import collect, observing
+from prune_ops.collectors import CURVATURE, GRADIENT, OUTPUTS
+from prune_ops.collectors.collector import Loss, NoCurvature, NoGradients, Subject
 from prune_ops.criteria import CRITERIA
-from prune_ops.criterion import CalibrationStats, Criterion
-from prune_ops.running import evaluate_loss, forward, repeatable
+from prune_ops.criterion import Calibrated, CalibrationStats, Criterion
+from prune_ops.running import forward
 from prune_ops.scores import Scores, mapped
+from prune_ops.sensitivities import SENSITIVITIES
 from spaces import Space
 from spaces.errors import UserError, unknown
 from spaces.inputs import Inputs, tensors
+
+DIFFERENTIATED = GRADIENT.keys() | CURVATURE.keys() | OUTPUTS.keys()
+"""Fields that need gradients."""
 
 SUGGESTED = ("l1", "fpgm", "taylor_2019", "second_order")
 """Suggested where a criterion cannot judge the network; the first two suit any network."""
@@ -31,6 +36,7 @@ def score(
     criteria: Sequence[str],
     loss: Loss = cross_entropy,
     seed: int = 0,
+    stats: CalibrationStats | None = None,
 ) -> dict[str, Scores]:
     """Each criterion's scores of every channel.
 
@@ -50,6 +56,7 @@ def score(
         loss: ``loss(outputs, targets)`` → scalar, a mean over the batch; the outputs are the
             network's, a dict say.
         seed: for criteria that draw.
+        stats: of `statistics` for these criteria, if there are any; batches are not read then.
 
     Raises:
         UserError: no list, an unknown criterion, one that cannot judge this network or lacks
@@ -61,14 +68,35 @@ def score(
     if not isinstance(criteria, Collection) or not all(isinstance(n, str) for n in criteria):
         raise UserError(f'criteria must be a list of names, but got {criteria!r}; use ["l1"]')
     chosen = [_criterion(name) for name in criteria]
-    check_criteria(criteria, model, space)
-    required = _required(chosen)
-    stats = CalibrationStats(model, seed)
-    if required:
-        with _explaining(chosen, model, space):
-            stats, images = collect(model, space, batches, required, loss, seed)
-        _check_images(chosen, space, images)
+    if stats is None:
+        stats = statistics(model, space, batches, criteria, loss, seed)
     return {c.name: _checked(c.name, c(space.groups, stats)) for c in chosen}
+
+
+def statistics(
+    model: nn.Module,
+    space: Space,
+    batches: Iterable[Pair],
+    names: Collection[str],
+    loss: Loss = cross_entropy,
+    seed: int = 0,
+) -> CalibrationStats:
+    """What `score` and `measure` need for these criteria and sensitivities, by one pass for all.
+
+    >>> names = ["obs", "repaired_damage"]                                        # doctest: +SKIP
+    >>> stats = statistics(model, space, task.calibration(), names)               # doctest: +SKIP
+    >>> scores = score(model, space, (), ["obs"], stats=stats)                    # doctest: +SKIP
+
+    Args and Raises: as `score`.
+    """
+    chosen = [_calibrated(name) for name in names]
+    check_criteria(names, model, space)
+    if not (required := _required(chosen)):
+        return CalibrationStats(model, seed)
+    with _explaining(chosen, model, space):
+        stats, images = collect(model, space, batches, required, loss, seed)
+    _check_images(chosen, space, images)
+    return stats
 
 
 def check_criteria(
@@ -78,7 +106,8 @@ def check_criteria(
     images: int | None = None,
     example: Inputs | None = None,
 ) -> None:
-    """Refuse criteria that cannot judge this network, before anything is trained or measured.
+    """Refuse criteria, or sensitivities, that cannot judge this network, before anything is trained
+    or measured.
 
     >>> check_criteria(["bn_scale", "apoz"], model, space, images=256)         # doctest: +SKIP
 
@@ -91,52 +120,16 @@ def check_criteria(
         ModelError: the network does not run on the example.
         UserError: a criterion needs what the network lacks, or more images; others are suggested.
     """
-    chosen = [_criterion(name) for name in names]
+    chosen = [_calibrated(name) for name in names]
     for criterion in chosen:
         if lacking := criterion.lacks(model, space):
             raise _refusal(criterion, lacking, model, space)
     if images is not None:
         _check_images(chosen, space, images)
     required = _required(chosen)
-    if example is not None and required & (GRADIENT.keys() | CURVATURE.keys()):
+    if example is not None and required & DIFFERENTIATED:
         with _explaining(chosen, model, space):
             _check_derivatives(model, space, example, required)
-
-
-def collect(
-    model: nn.Module,
-    space: Space,
-    batches: Iterable[Pair],
-    required: frozenset[str],
-    loss: Loss = cross_entropy,
-    seed: int = 0,
-) -> tuple[CalibrationStats, int]:
-    """Statistics with the required fields, by one pass over the batches; the number of images.
-
-    Raises:
-        NoGradients: gradients are required and there are none; else errors as of `score`.
-    """
-    subject = Subject(model, space, seed)
-    batched, gradient, curvature = (
-        {name: table[name](subject) for name in sorted(required & table.keys())}
-        for table in (FORWARD, GRADIENT, CURVATURE)
-    )
-    images = 0
-    with repeatable(model):
-        for batch in read(batches, space.batched):
-            images += batch.images
-            if batched:
-                with torch.no_grad(), _observing(batched.values(), batch.images):
-                    forward(subject.model, batch.inputs)
-            if gradient:
-                _run_backward(subject, batch, loss, gradient.values(), twice=False)
-            if curvature:
-                _run_backward(subject, batch, loss, curvature.values(), twice=True)
-    if not images:
-        raise UserError("calibration needs at least 1 image, but got none; give more training data")
-    collectors = batched | gradient | curvature
-    fields = {name: collector.result() for name, collector in collectors.items()}
-    return CalibrationStats(model, seed, **fields), images
 
 
 @torch.enable_grad()
@@ -146,7 +139,7 @@ def _check_derivatives(
     """Raise NoGradients unless the outputs have the required first and second derivatives."""
     subject = Subject(model, space)
     curvature = [CURVATURE[name](subject) for name in required & CURVATURE.keys()]
-    with _observing(curvature, 1):
+    with observing(curvature, 1):
         outputs = tensors(forward(subject.model, example))
         squares = [output.square().sum() for output in outputs if output.is_floating_point()]
         if not squares:
@@ -156,69 +149,49 @@ def _check_derivatives(
         collector.image(gradients)
 
 
-@torch.enable_grad()
-def _run_backward(
-    subject: Subject, batch: Batch, loss: Loss, collectors: Collection[Collector], twice: bool
-) -> None:
-    """Forward and backward for every item; ``twice`` for gradients to differentiate once more."""
-    for single in batch.singles():
-        with _observing(collectors, 1):
-            outputs = forward(subject.model, single.inputs)
-            value = evaluate_loss(loss, outputs, single.targets)
-            gradients = subject.gradients(value, create_graph=twice)
-        for collector in collectors:
-            collector.image(gradients)
-    for collector in collectors:
-        collector.batch_ends()
-
-
-@contextmanager
-def _observing(collectors: Iterable[Collector], images: int) -> Iterator[None]:
-    with ExitStack() as stack:
-        for collector in collectors:
-            stack.enter_context(collector.observing(images))
-        yield
-
-
 def _criterion(name: str) -> Criterion:
     if name not in CRITERIA:
         raise unknown("criterion", name, CRITERIA)
     return CRITERIA[name]
 
 
-def _required(criteria: Iterable[Criterion]) -> frozenset[str]:
+def _calibrated(name: str) -> Calibrated:
+    return SENSITIVITIES[name] if name in SENSITIVITIES else _criterion(name)
+
+
+def _required(criteria: Iterable[Calibrated]) -> frozenset[str]:
     return frozenset[str]().union(*(criterion.requires for criterion in criteria))
 
 
-def _check_images(criteria: Iterable[Criterion], space: Space, images: int) -> None:
+def _check_images(criteria: Iterable[Calibrated], space: Space, images: int) -> None:
     for criterion in criteria:
         if images < (least := criterion.fewest_images(space)):
             raise UserError(
-                f"criterion {criterion.name!r} needs at least {least} calibration images, but got "
-                f"{images}; give more training data, or use l1 or fpgm"
+                f"{criterion.kind} {criterion.name!r} needs at least {least} calibration images, "
+                f"but got {images}; give more training data, or use l1 or fpgm"
             )
 
 
 @contextmanager
-def _explaining(criteria: Iterable[Criterion], model: nn.Module, space: Space) -> Iterator[None]:
+def _explaining(criteria: Iterable[Calibrated], model: nn.Module, space: Space) -> Iterator[None]:
     """Missing derivatives come out as the refusal of the first criterion that needs them."""
     try:
         yield
     except NoGradients as error:
         twice = isinstance(error, NoCurvature)
-        needed = CURVATURE.keys() if twice else GRADIENT.keys() | CURVATURE.keys()
+        needed = CURVATURE.keys() if twice else DIFFERENTIATED
         criterion = next(c for c in criteria if c.requires & needed)
         what = "second derivatives" if twice else "gradients"
         lacking = f"{what} of the loss by the weights, but there are none ({error})"
         raise _refusal(criterion, lacking, model, space) from error
 
 
-def _refusal(criterion: Criterion, lacking: str, model: nn.Module, space: Space) -> UserError:
+def _refusal(criterion: Calibrated, lacking: str, model: nn.Module, space: Space) -> UserError:
     """Suggests criteria that would work here."""
     fit = [CRITERIA[name] for name in SUGGESTED if not CRITERIA[name].lacks(model, space)]
-    names = [c.name for c in fit if not (c.requires & GRADIENT.keys() and "gradients" in lacking)]
+    names = [c.name for c in fit if not (c.requires & DIFFERENTIATED and "gradients" in lacking)]
     use = f"{', '.join(names[:-1])} or {names[-1]}"
-    return UserError(f"criterion {criterion.name!r} needs {lacking}; use {use}")
+    return UserError(f"{criterion.kind} {criterion.name!r} needs {lacking}; use {use}")
 
 
 def _checked(criterion: str, scores: Scores) -> Scores:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from prune_ops.batches import Batch
 from prune_ops.channels import detached
+from prune_ops.moments import InputMoments
 from prune_ops.scores import Scores
 from spaces import Space
 from spaces.groups import ChannelGroup
@@ -23,6 +25,7 @@ class CalibrationStats:
 
     Attributes:
         seed: for criteria that draw.
+        batches: the calibration images, kept where ``output_fisher`` is collected.
         attributions: group name → ``(minibatches, channels)``: Σ g·w over the weights that make the
             channel (``channels.PRODUCERS``), g the gradient of the minibatch's loss.
         fisher: parameter name → the parameter's shape: the mean over samples of the squared
@@ -40,12 +43,19 @@ class CalibrationStats:
         curvature: parameter name → the parameter's shape: an unbiased estimate of h_ii w_i² by
             random probes, h_ii the diagonal of the Hessian of the mean loss. Where there is little
             curvature it may be negative.
+        inputs: parameter name → what the convolution or linear layer of that weight reads, of those
+            that read a group.
+        output_fisher: parameter name → ``(2, outputs)`` float64, of the same layers, g the gradient
+            of a random direction of the network's outputs (`prune_ops.probing`) by that output at a
+            position: the mean over images of Σ (g − ḡ)² over positions, and of (Σ g)².
+        probed_fisher: as ``fisher``, for random directions of the outputs.
 
     Statistics are empty unless a criterion's ``requires`` names them.
     """
 
     model: nn.Module
     seed: int = 0
+    batches: Sequence[Batch] = ()
     attributions: Mapping[str, Tensor] = field(default_factory=dict)
     fisher: Mapping[str, Tensor] = field(default_factory=dict)
     contributions: Mapping[str, Tensor] = field(default_factory=dict)
@@ -53,6 +63,9 @@ class CalibrationStats:
     ranks: Mapping[str, Tensor] = field(default_factory=dict)
     saliencies: Mapping[str, Tensor] = field(default_factory=dict)
     curvature: Mapping[str, Tensor] = field(default_factory=dict)
+    inputs: Mapping[str, InputMoments] = field(default_factory=dict)
+    output_fisher: Mapping[str, Tensor] = field(default_factory=dict)
+    probed_fisher: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def parameters(self) -> dict[str, Tensor]:
@@ -60,23 +73,18 @@ class CalibrationStats:
         return detached(self.model)
 
 
-class Criterion(ABC):
-    """Scores channels.
+class Calibrated:
+    """What judges a network by statistics of calibration images: a criterion or a sensitivity.
 
     Attributes:
-        name: its key in ``CRITERIA``, on the command line and in every table.
-        comparable: whether the scores are in one unit across groups, so that a global ranking may
-            use them as they are; if not, it ranks :func:`prune_ops.normalised` ones.
+        kind: what it is called in messages.
+        name: on the command line and in every table.
         requires: the fields of :class:`CalibrationStats` that calibration must collect.
     """
 
+    kind: str
     name: str
-    comparable: bool = False
     requires: frozenset[str] = frozenset()
-
-    @abstractmethod
-    def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
-        """Group name → ``(channels,)``, finite, on any device; higher = keep."""
 
     def lacks(self, model: nn.Module, space: Space) -> str:  # noqa: ARG002
         """What it needs and this network lacks, as "a BatchNorm, but there is none"; else ""."""
@@ -85,6 +93,22 @@ class Criterion(ABC):
     def fewest_images(self, space: Space) -> int:  # noqa: ARG002
         """The least number of calibration images."""
         return 1 if self.requires else 0
+
+
+class Criterion(Calibrated, ABC):
+    """Scores channels; ``name`` is its key in ``CRITERIA``.
+
+    Attributes:
+        comparable: whether the scores are in one unit across groups, so that a global ranking may
+            use them as they are; if not, it ranks :func:`prune_ops.normalised` ones.
+    """
+
+    kind = "criterion"
+    comparable: bool = False
+
+    @abstractmethod
+    def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
+        """Group name → ``(channels,)``, finite, on any device; higher = keep."""
 
 
 class StatCriterion(Criterion):

@@ -20,7 +20,7 @@ class SensitivityRecord(Stored):
     Attributes:
         sensitivity: its name, ``iso_damage`` say.
         unit: of the damages: ``loss``, by how much cross-entropy rose, or ``accuracy``, by how much
-            that fell (a fraction); both may be below 0.
+            that fell (a fraction), both of which may be below 0; or ``divergence`` of the outputs.
         group: that was cut.
         channels: how many it has.
         widths: how many were kept, ascending, without the uncut width.

@@ -86,7 +86,7 @@ class PolicyConfig(Options):
     starts: tuple[str, ...] = option(
         ("l1", "taylor_2019", "second_order", "iso_damage"),
         "policies to try first, after uniform widths: criteria rank all channels, while "
-        "layer_damage, accuracy_drop and iso_damage set the width of each layer",
+        "layer_damage, accuracy_drop, iso_damage and repaired_damage set each layer's width",
         names=(*CRITERIA, *SENSITIVITIES),
     )
     seed: int = option(0, "random seed", least=0, most=2**32 - 1)

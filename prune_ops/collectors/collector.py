@@ -87,5 +87,5 @@ class Collector(ABC):
         """Called after all images of a minibatch."""
 
     @abstractmethod
-    def result(self) -> dict[str, Tensor]:
+    def result(self) -> dict[str, Any]:
         """The field of the statistics."""

@@ -10,6 +10,7 @@ from prune_ops.criteria.contributions import Lasso, ThiNet
 from prune_ops.criteria.feature_maps import APoZ, HRank, Taylor2016
 from prune_ops.criteria.filters import FPGM, NORMS
 from prune_ops.criteria.random import Random
+from prune_ops.criteria.surgeon import OptimalBrainSurgeon
 from prune_ops.criteria.taylor import SecondOrder, SecondOrderHutchinson, Taylor2019
 from prune_ops.criterion import Criterion
 
@@ -25,6 +26,7 @@ CRITERIA: dict[str, Criterion] = {
         Taylor2019(),
         SecondOrder(),
         SecondOrderHutchinson(),
+        OptimalBrainSurgeon(),
         APoZ(),
         HRank(),
         Random(),

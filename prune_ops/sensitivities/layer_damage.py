@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from prune_ops.sensitivities.sensitivity import Plan, Sensitivity, ablation, first_within
+from prune_ops.sensitivities.sensitivity import Ablating, Plan, ablation, first_within
 from spaces import Budget, Policy, Space
 from spaces.groups import ChannelGroup
 
@@ -16,7 +16,7 @@ DRAWS = 3
 """Random ablations of a group: this many shares, each drawn this often."""
 
 
-class LayerDamage(Sensitivity):
+class LayerDamage(Ablating):
     """D_l = ∫ (A₀ − E A(random share p of group l zeroed)) dp, A the accuracy, p from 0 to 1.
 
     One figure per group, independent of any criterion: the mean over the middles of `SHARES` equal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,10 +10,19 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from prune_ops.batches import Pair, read
+from prune_ops.calibrate import statistics
+from prune_ops.collectors.collector import Loss
+from prune_ops.criterion import CalibrationStats
 from prune_ops.running import logits
 from prune_ops.scores import Scores, ranked
 from prune_ops.sensitivities import SENSITIVITIES
-from prune_ops.sensitivities.sensitivity import Ablation, Evaluation, Plan, Sensitivity
+from prune_ops.sensitivities.sensitivity import (
+    Ablating,
+    Ablation,
+    ClosedForm,
+    Evaluation,
+    Plan,
+)
 from spaces import Space, copied, slice_model
 from spaces.errors import UserError, unknown
 
@@ -31,6 +40,8 @@ def measure(
     sensitivities: Sequence[str],
     seed: int = 0,
     done: Done = lambda _networks, _of: None,
+    loss: Loss = cross_entropy,
+    stats: CalibrationStats | None = None,
 ) -> dict[str, Damages]:
     """Each sensitivity's damages of every group.
 
@@ -47,15 +58,54 @@ def measure(
         sensitivities: names in ``SENSITIVITIES``.
         seed: for sensitivities that draw.
         done: called after every network.
+        loss: as in `prune_ops.score`, for sensitivities that need its gradients.
+        stats: of `prune_ops.statistics` for these sensitivities; None to collect them from the
+            batches.
 
     Raises:
-        UserError: an unknown sensitivity, no image, a network that gives no logits, or a loss that
-            is not finite.
+        UserError: an unknown sensitivity, one that cannot judge this network, no image, a network
+            that gives no logits, or a loss that is not finite.
     """
     if missing := [name for name in sensitivities if name not in SENSITIVITIES]:
         raise unknown("sensitivity", missing[0], SENSITIVITIES)
-    chosen = {name: SENSITIVITIES[name] for name in sensitivities}
     rankings = ranked(space, scores)
+    ablating = {n: s for n in sensitivities if isinstance(s := SENSITIVITIES[n], Ablating)}
+    found = _ablated(model, space, rankings, batches, ablating, seed, done) if ablating else {}
+    closed = {n: s for n in sensitivities if isinstance(s := SENSITIVITIES[n], ClosedForm)}
+    if closed and stats is None:
+        stats = statistics(model, space, batches, closed, loss, seed)
+    if stats is not None:
+        known = space, rankings, stats, loss
+        found |= {name: _foreseen(sensitivity, *known) for name, sensitivity in closed.items()}
+    return {name: found[name] for name in sensitivities}
+
+
+def _foreseen(
+    sensitivity: ClosedForm,
+    space: Space,
+    rankings: Mapping[str, np.ndarray],
+    stats: CalibrationStats,
+    loss: Loss,
+) -> Damages:
+    """Of a sensitivity that cuts no network."""
+    tables = sensitivity.damages(space, rankings, stats, loss)
+    if broken := [name for name, damages in tables.items() if not np.isfinite(damages).all()]:
+        raise UserError(
+            f"damages must be finite, but {sensitivity.name!r} gave nan or inf in "
+            f"{', '.join(broken[:3])}; check that the weights and the images are finite"
+        )
+    return {name: torch.from_numpy(damages.copy()) for name, damages in tables.items()}
+
+
+def _ablated(
+    model: nn.Module,
+    space: Space,
+    rankings: Mapping[str, np.ndarray],
+    batches: Sequence[Pair],
+    chosen: Mapping[str, Ablating],
+    seed: int,
+    done: Done,
+) -> dict[str, Damages]:
     plans = {
         name: {g.name: each.ablations(g, rankings[g.name], seed) for g in space.groups}
         for name, each in chosen.items()
@@ -74,7 +124,7 @@ def measure(
 
 
 def _damages(
-    sensitivity: Sensitivity, plan: Plan, evaluations: dict[Ablation | None, Evaluation]
+    sensitivity: Ablating, plan: Plan, evaluations: dict[Ablation | None, Evaluation]
 ) -> Tensor:
     whole = sensitivity.cost(evaluations[None])
     costs = [np.mean([sensitivity.cost(evaluations[a]) for a in draws]) for draws in plan]

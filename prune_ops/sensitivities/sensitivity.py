@@ -1,11 +1,11 @@
 """Sensitivity: how much worse the network gets when one group alone is pruned.
 
-The two that are nothing but the defaults are here: iso_damage and accuracy_drop.
+The two that are nothing but the defaults of those that ablate are here: iso_damage, accuracy_drop.
 """
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+from prune_ops.collectors.collector import Loss
+from prune_ops.criterion import Calibrated, CalibrationStats
 from spaces import Budget, Policy, Space
 from spaces.groups import ChannelGroup
 
@@ -46,23 +48,38 @@ def ablation(group: ChannelGroup, order: np.ndarray, width: int) -> Ablation:
     return Ablation(group.name, tuple(sorted(order[:width].tolist())))
 
 
-class Sensitivity(ABC):
-    """Measures groups and sets widths.
+class Sensitivity(Calibrated, ABC):
+    """Knows what each width of a group costs, and sets widths from that.
 
-    By default both rest on a table, group × width: by how much this one change raises the cost,
-    made monotone. The lowest-ranked channels are removed; the network is evaluated untrained, with
-    the unpruned network's BatchNorm statistics. In a group with more than eight widths on the
-    lattice eight are measured and the rest interpolated linearly. Once measured, the table serves
-    every budget: at one common damage every group takes its smallest width that does at most that,
-    and bisection finds the least damage that meets the budget. Interactions are not seen.
+    ``name`` is its key in ``SENSITIVITIES``.
 
     Attributes:
-        name: its key in ``SENSITIVITIES``, on the command line and in every table.
-        unit: of its damages: ``loss`` (cross-entropy) or ``accuracy`` (0..1).
+        unit: of its damages: ``loss`` (cross-entropy), ``accuracy`` (0..1), or ``divergence`` of
+            the outputs.
     """
 
-    name: str
-    unit: Literal["loss", "accuracy"]
+    kind = "sensitivity"
+    unit: Literal["loss", "accuracy", "divergence"]
+
+    @abstractmethod
+    def widths(self, group: ChannelGroup) -> tuple[int, ...]:
+        """Those whose damage is known, ascending, without the whole group's."""
+
+    @abstractmethod
+    def policy(self, space: Space, damages: Mapping[str, Tensor], budget: Budget) -> Policy:
+        """The widths that meet the budget, from damages as `prune_ops.measure` gives them."""
+
+
+class Ablating(Sensitivity):
+    """Prunes one group at a time and evaluates the network, untrained.
+
+    By default it makes a table, group × width: by how much this one change raises the cost, made
+    monotone. The lowest-ranked channels are removed; the unpruned network's BatchNorm statistics
+    stay. In a group with more than eight widths on the lattice eight are measured and the rest
+    interpolated linearly. Once measured, the table serves every budget: at one common damage every
+    group takes its smallest width that does at most that, and bisection finds the least damage that
+    meets the budget. Interactions are not seen.
+    """
 
     def ablations(self, group: ChannelGroup, ranking: np.ndarray, seed: int) -> Plan:  # noqa: ARG002
         """Those to evaluate, for each of ``widths``; ``ranking`` is the channels, best first."""
@@ -73,11 +90,9 @@ class Sensitivity(ABC):
         return evaluation.loss if self.unit == "loss" else -evaluation.accuracy
 
     def widths(self, group: ChannelGroup) -> tuple[int, ...]:
-        """The widths of the ablations, ascending, without the whole group's."""
         return measured_widths(group)
 
     def policy(self, space: Space, damages: Mapping[str, Tensor], budget: Budget) -> Policy:
-        """The widths that meet the budget, from damages as `prune_ops.measure` gives them."""
         tables = [on_lattice(group, damages[group.name]) for group in space.groups]
 
         def chosen(level: float) -> list[int]:
@@ -86,14 +101,33 @@ class Sensitivity(ABC):
         return first_within(space, np.unique(np.concatenate(tables)), chosen, budget)
 
 
-class IsoDamage(Sensitivity):
+class ClosedForm(Sensitivity):
+    """Knows the damages from the unpruned network alone."""
+
+    @abstractmethod
+    def damages(
+        self,
+        space: Space,
+        rankings: Mapping[str, np.ndarray],
+        stats: CalibrationStats,
+        loss: Loss,
+    ) -> dict[str, np.ndarray]:
+        """Group name → ``(widths,)`` float64.
+
+        Args:
+            rankings: group name → its channels, best first.
+            stats: with all that it ``requires``.
+        """
+
+
+class IsoDamage(Ablating):
     """The table of the rise of the loss; the sum over groups is the proxy of this name."""
 
     name = "iso_damage"
     unit = "loss"
 
 
-class AccuracyDrop(Sensitivity):
+class AccuracyDrop(Ablating):
     """The same table of the drop in accuracy; both evaluate the same networks.
 
     The paper ranks channels by l1, and reads from the curves, by eye, which layers are sensitive

@@ -45,13 +45,17 @@ def score(
     """
     must = "the model must run on training images, but scoring it failed with"
     with in_one_line(ModelError, must, "try a forward and a backward pass"):
-        seed, names = config.policies.seed, sensitivities(config)
-        scores = prune_ops.score(task.model, space, task.calibration(), criteria(config), seed=seed)
+        model, seed, names = task.model, config.policies.seed, sensitivities(config)
+        measures = [*criteria(config), *names]
+        stats = prune_ops.statistics(model, space, task.calibration(), measures, seed=seed)
+        scores = prune_ops.score(model, space, (), criteria(config), seed=seed, stats=stats)
         if not names:
             return scores
         images, ranking = task.held_out(), scores[config.reference]  # the lowest are cut first
         told = _report_to(progress)
-        return scores | prune_ops.measure(task.model, space, ranking, images, names, seed, told)
+        return scores | prune_ops.measure(
+            model, space, ranking, images, names, seed, told, stats=stats
+        )
 
 
 def selection_scores(scores: Mapping[str, Scores], config: SearchConfig) -> dict[str, Scores]:

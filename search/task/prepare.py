@@ -14,7 +14,7 @@ from search import provenance
 from search.config import SearchConfig
 from search.engines import Engine
 from search.evaluation.evaluator import ADAPTING
-from search.evaluation.scoring import criteria
+from search.evaluation.scoring import criteria, sensitivities
 from search.folder import Folder
 from search.policies.sampler import parameters
 from search.progress import Progress
@@ -107,6 +107,7 @@ def _check_measures(task: Task, space: Space, config: SearchConfig) -> None:
     or that has a module of a name that the search reserves; refuse too few images."""
     parameters(space, config.searched)
     images = sum(calibration_sizes(len(task.train), SCORING, SCORING))
-    prune_ops.check_criteria(criteria(config), task.model, space, images, task.example)
+    measures = [*criteria(config), *sensitivities(config)]
+    prune_ops.check_criteria(measures, task.model, space, images, task.example)
     sizes = calibration_sizes(len(task.train), *ADAPTING)
     prune_ops.check_proxies(config.judging.proxies, task.model, sizes)

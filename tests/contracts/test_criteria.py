@@ -34,6 +34,7 @@ LINES = {
     "l2": Line(),
     "l2_greedy": Line(),
     "lasso": Line(),
+    "obs": Line(),
     "random": Line(blind=True),
     "second_order": Line(),
     "second_order_hutchinson": Line(),

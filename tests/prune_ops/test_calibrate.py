@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
 import prune_ops
-from prune_ops.calibrate import collect
+from prune_ops.collecting import collect
 from spaces.errors import UserError
 
 CRITERIA = ["l1", "taylor_2019", "second_order"]

@@ -15,7 +15,7 @@ from oracles import every_output
 from torch import nn
 
 import spaces
-from prune_ops.calibrate import collect
+from prune_ops.collecting import collect
 from prune_ops.contributions import Layer, by_input, sampled
 from prune_ops.tracing import LayerTracer
 

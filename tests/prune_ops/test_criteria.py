@@ -152,7 +152,7 @@ def test_which_criteria_share_a_unit_across_groups():
     comparable = {name for name, criterion in prune_ops.CRITERIA.items() if criterion.comparable}
     assert comparable == {
         *("apoz", "bn_scale", "taylor_2016", "taylor_2019"),
-        *("second_order", "second_order_hutchinson"),
+        *("second_order", "second_order_hutchinson", "obs"),
     }
 
 

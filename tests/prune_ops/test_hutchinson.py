@@ -9,7 +9,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 import prune_ops
-from prune_ops.calibrate import collect
+from prune_ops.collecting import collect
 from prune_ops.collectors.gradients import DRAWS
 from spaces.errors import UserError
 

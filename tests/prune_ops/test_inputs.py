@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ def every_position(monkeypatch):
     """What is drawn depends on which dim is first; what is found must not."""
     monkeypatch.setattr(reconstruct, "SAMPLES", 10_000)
     monkeypatch.setattr("prune_ops.contributions.sampled", every_output)
+    monkeypatch.setattr("prune_ops.collectors.readers.POSITIONS", 10_000)
 
 
 @cache
@@ -32,7 +33,8 @@ def discovered(form: str, usual: bool):
 
 def scored(form: str, criterion: str, usual: bool):
     model, space = discovered(form, usual)
-    loss = torch.nn.functional.cross_entropy if usual else FORMS[form].loss
+    # Not cross_entropy itself: only with that are outputs known to be logits.
+    loss = partial(torch.nn.functional.cross_entropy if usual else FORMS[form].loss)
     batches = FORMS[form].batches(usual)
     return prune_ops.score(model, space, batches, [criterion], loss, seed=3)[criterion]
 

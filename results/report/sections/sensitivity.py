@@ -16,23 +16,26 @@ AT_ONCE = 24
 NAMED = 3
 """Groups that are named for a policy."""
 WORST = "worst channels"
+REPAIRED = "repaired_damage"
 LABELS = {
+    REPAIRED: "worst channels, repaired",
     "iso_damage": WORST,
     "accuracy_drop": WORST,
     "layer_damage": "random channels",
 }
 """Which channels were cut, the worst by the criterion that serves the whole run."""
-UNITS = {"loss": "rise of the loss", "accuracy": "accuracy lost, points"}
+UNITS = {
+    "divergence": "divergence of the outputs",
+    "loss": "rise of the loss",
+    "accuracy": "accuracy lost, points",
+}
 
 
 def blocks(run: RunData) -> Iterator[Block]:
     """Nothing where none was measured."""
     if not run.measured:
         return
-    yield Paragraph(
-        "Each group was cut alone, the rest of the network whole, and judged on held-out training "
-        "images without any training. What two cuts do to each other is not in these figures."
-    )
+    yield Paragraph(" ".join(_how(run.measured)))
     yield Bullets([*map(_extremes, _by_sensitivity(run.measured).values()), *_blamed(run)])
     yield _summary(run.measured)
     yield Paragraph(
@@ -43,6 +46,23 @@ def blocks(run: RunData) -> Iterator[Block]:
     for unit in UNITS:
         if in_unit := [r for r in run.measured if r.unit == unit]:
             yield from _pictures(in_unit, run.provenance.reference)
+
+
+def _how(measured: Sequence[SensitivityRecord]) -> Iterator[str]:
+    names = {r.sensitivity for r in measured}
+    if names - {REPAIRED}:
+        yield (
+            "Each group was cut alone, the rest of the network whole, and judged on held-out "
+            "training images without any training."
+        )
+    if REPAIRED in names:
+        yield (
+            f"By {REPAIRED} no network was cut: it is how far the outputs move, to second order, "
+            "when one group is cut alone and the layers that read it make up for it as well as "
+            "weights can; for a classifier the divergence of its class probabilities at "
+            "temperature 4, in nats."
+        )
+    yield "What two cuts do to each other is not in these figures."
 
 
 def _by_sensitivity(
@@ -65,7 +85,7 @@ def _extremes(groups: dict[str, SensitivityRecord]) -> str:
 
 
 def _shown(damage: float, unit: str) -> str:
-    value = f"{100 * damage:.1f} points" if unit == "accuracy" else f"{damage:.2g} of loss"
+    value = f"{100 * damage:.1f} points" if unit == "accuracy" else f"{damage:.2g} of {unit}"
     return value.replace("-", text.MINUS)
 
 
@@ -114,7 +134,7 @@ def _cell(r: SensitivityRecord | None) -> str:
 
 
 def _number(damage: float, unit: str) -> str:
-    """Points with two digits, loss with three."""
+    """Points with two digits, others with three."""
     value = f"{100 * damage:.2f}" if unit == "accuracy" else f"{damage:.3f}"
     return value.replace("-", text.MINUS)
 
@@ -133,7 +153,7 @@ def _pictures(measured: Sequence[SensitivityRecord], reference: str | None) -> I
 
 def _label(sensitivity: str, reference: str | None) -> str:
     label = LABELS.get(sensitivity, sensitivity)
-    return f"{label} by {reference}" if reference and label == WORST else label
+    return f"{label} by {reference}" if reference and label.startswith(WORST) else label
 
 
 def _caption(unit: str, labels: dict[str, str]) -> str:
