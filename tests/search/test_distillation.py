@@ -404,9 +404,7 @@ def test_policies_of_a_run_are_distilled_and_its_report_says_so(task: Task, tmp_
     }
     assert run.trainings[["distill", "temperature"]].drop_duplicates().values.tolist() == [[0.9, 2]]
     page = (run.folder / "report.html").read_text()
-    assert (
-        "pruned networks were trained with distillation from the unpruned one (weight 0.9" in page
-    )
+    assert "trained with distillation from the unpruned one (weight 0.9, temperature 2)" in page
     assert "one forward pass of the unpruned network more" in page
     full = run.provenance.full_flops or 0
     for record in run.training_records:
