@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from results.training import TrainingSpec
+from results.training import DISTILL_WEIGHT, TEMPERATURE, TrainingSpec
 
 RANDOM_OF_RUN = "random of the run"
 
@@ -29,6 +29,7 @@ class Schedule:
         finetune: epochs of fine-tuning.
         rate: learning rate of fine-tuning that the sweep found.
         scratch_rate: learning rate of training from scratch.
+        distill, temperature: of arms that distil.
     """
 
     base: int
@@ -36,6 +37,8 @@ class Schedule:
     finetune: int
     rate: float
     scratch_rate: float
+    distill: float = DISTILL_WEIGHT
+    temperature: float = TEMPERATURE
 
 
 _ANY = Schedule(base=1, equal=1, finetune=1, rate=1.0, scratch_rate=1.0)
@@ -54,6 +57,8 @@ class Arm:
         drawn: whether it draws its channels at random, anew for every seed.
         against: the arm that the verdict sets it against, in the best searched structure; empty
             where the verdict is not about it.
+        on_request: whether it is trained only where ``--arms`` names it. The verdict of all other
+            comparisons then need not allow for one more claim.
     """
 
     name: str
@@ -63,6 +68,12 @@ class Arm:
     swept: bool = False
     drawn: bool = False
     against: str = ""
+    on_request: bool = False
+
+    @property
+    def distils(self) -> bool:
+        """Whether it learns from the unpruned network too."""
+        return self.spec(_ANY).distill > 0
 
     @property
     def inherits(self) -> bool:
@@ -131,6 +142,21 @@ ARMS: dict[str, Arm] = {
             "training fresh weights for the unpruned network's computation and the fine-tuning "
             "epochs",
             lambda schedule: _fresh(schedule, schedule.equal + schedule.finetune),
+        ),
+        Arm(
+            "distilled",
+            "as finetune, with distillation from the unpruned network, whose forward passes over "
+            "the same batches are counted",
+            "fine-tuning inherited weights with distillation",
+            lambda schedule: TrainingSpec(
+                schedule.rate,
+                schedule.finetune,
+                distill=schedule.distill,
+                temperature=schedule.temperature,
+            ),
+            swept=True,
+            against="finetune",
+            on_request=True,
         ),
     )
 }

@@ -93,7 +93,7 @@ def _in_options(comparison: Comparison, r: ArmRecord) -> bool:
 
 
 def _way(r: ArmRecord) -> tuple[object, ...]:
-    return r.policy, r.weights, r.criterion, r.lr, r.epochs
+    return r.policy, r.weights, r.criterion, r.lr, r.epochs, r.distill, r.temperature
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +129,11 @@ def unpruned_flops(comparison: Comparison) -> int:
 
     It is what inherited weights took; Scratch-E, as many epochs of a smaller network, tells it too.
     The sparse training that slimming inherits from is another one and counts only if nothing else
-    says.
+    says, and if it stands alone: distillation adds the unpruned network's.
     """
     inheriting = [r for r in comparison.arms if r.inherited_flops]
     inherited = (r.inherited_flops for r in inheriting if r.criterion != "slimming")
-    sparse = (r.inherited_flops for r in inheriting)
+    sparse = (r.inherited_flops for r in inheriting if not r.distill)
     fresh = (r for r in comparison.arms if r.arm == "scratch-e" and r.flops_fraction)
     by_epochs = (round(r.training_flops / r.flops_fraction) for r in fresh)
     return next(chain(inherited, by_epochs, sparse), 0)

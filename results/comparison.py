@@ -33,11 +33,13 @@ class ArmRecord(Stored):
         lr: the highest learning rate.
         epochs, seed: of the training.
         val_accuracy, test_accuracy: after the last epoch, 0..1; ``nan`` if the training failed.
-        training_flops: multiply-adds of this training, a step being three forward passes.
-        inherited_flops: multiply-adds of the training that the inherited weights come from; 0 for
-            fresh weights.
+        training_flops: multiply-adds of this training, a step being three forward passes, and one
+            of the unpruned network with distillation.
+        inherited_flops: multiply-adds of the training that the inherited weights come from, and of
+            that of the unpruned network where it is distilled from; 0 for neither.
         seconds: wall time of the training.
         reason: why it failed, else empty.
+        distill, temperature: of distillation, as in `TrainingSpec`; 0 without.
     """
 
     budget: str
@@ -60,6 +62,8 @@ class ArmRecord(Stored):
     inherited_flops: int = 0
     seconds: float = 0.0
     reason: str = ""
+    distill: float = 0.0
+    temperature: float = 0.0
 
     @property
     def weights(self) -> Literal["inherited", "fresh"]:
@@ -71,7 +75,8 @@ class ArmRecord(Stored):
     @property
     def training(self) -> Hashable:
         """Equal for records of one training: it may stand for several structures and arms."""
-        return self.policy, self.criterion, self.lr, self.epochs, self.seed
+        how = self.lr, self.epochs, self.distill, self.temperature
+        return self.policy, self.criterion, how, self.seed
 
     @property
     def total_flops(self) -> int:

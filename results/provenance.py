@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from results import codec
+from results import codec, text
 from results.compression import WAYS, Way
+from results.training import DISTILL_WEIGHT, TEMPERATURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Settings:
     Attributes:
         train_images: the option; ``Provenance.train_images`` is how many there were.
         train: the mode: ``finetune``, ``scratch-e`` or ``scratch-b``.
+        distill: whether pruned networks are distilled from the unpruned one.
+        distill_weight, distill_temperature: how, if they are.
     """
 
     model: str | None = None
@@ -44,8 +47,18 @@ class Settings:
     lr: float | None = None
     batch_size: int | None = None
     layer_epochs: int | None = None
+    distill: bool = False
+    distill_weight: float = DISTILL_WEIGHT
+    distill_temperature: float = TEMPERATURE
     final_epochs: int | None = None
     final_seeds: int | None = None
+
+    @property
+    def distillation(self) -> str | None:
+        """With what parameters, in words; ``None`` where nothing is distilled."""
+        if not self.distill:
+            return None
+        return text.distillation(self.distill_weight, self.distill_temperature)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:

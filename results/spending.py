@@ -4,8 +4,9 @@
 ...     print(line.what, line.trainings, line.flops, line.seconds)
 
 A training takes 3 × flops × images × epochs multiply-adds: a step is a forward pass and a backward
-pass of twice its cost. Proxies and validation are counted in seconds only. Figures that a run did
-not leave behind are ``None``, never guessed.
+pass of twice its cost. Distillation adds one forward pass of the unpruned network for every image
+of every epoch. Proxies and validation are counted in seconds only. Figures that a run did not leave
+behind are ``None``, never guessed.
 """
 
 from __future__ import annotations
@@ -63,12 +64,14 @@ def saved(run: RunData) -> list[Spent]:
     images, plan = run.provenance.train_images, run.provenance.settings.rungs
     if images is None or not plan:
         return []
-    pace = _seconds_per_flop(run.records, images)
+    pace, teacher = _seconds_per_flop(run, images), _teacher(run)
     lines = []
     for rung in range(len(plan)):
         stopped = [r for r in once(run.records) if r.state == "stopped" and r.rung == rung]
         above = {
-            k: sum(training_flops(r.flops, images, epochs_at(r, plan[k - 1])) for r in stopped)
+            k: sum(
+                training_flops(r.flops, images, epochs_at(r, plan[k - 1]), teacher) for r in stopped
+            )
             for k in range(rung + 1, len(plan) + 1)
         }
         paced = above.keys() <= pace.keys()
@@ -87,7 +90,7 @@ def at_the_top_alone(run: RunData) -> int | None:
     if images is None or not plan:
         return None
     return sum(
-        training_flops(r.flops, images, epochs_at(r, plan[-1]))
+        training_flops(r.flops, images, epochs_at(r, plan[-1]), _teacher(run))
         for r in once(run.records)
         if r.state in ("stopped", "complete")
     )
@@ -99,7 +102,7 @@ def trained_flops(run: RunData) -> int | None:
     if images is None:
         return None
     paid = _paid([r for r in run.records if r.state in ("stopped", "complete")])
-    return sum(_flops(r, rung, images) for r, rung in paid if rung)
+    return sum(_flops(run, r, rung, images) for r, rung in paid if rung)
 
 
 def epochs_at(record: TrialRecord, planned: int) -> int:
@@ -123,7 +126,7 @@ def _rungs(run: RunData) -> Iterator[Spent]:
         timed = [r.rung_seconds[rung] for r in paid if len(r.rung_seconds) > rung]
         seconds = sum(timed) if len(timed) == len(paid) else None
         counted = rung > 0 and images is not None
-        flops = sum(_flops(r, rung, images or 0) for r in paid) if counted else None
+        flops = sum(_flops(run, r, rung, images or 0) for r in paid) if counted else None
         yield Spent(f"rung {rung}" if rung else "proxies", len(paid), flops, seconds)
 
 
@@ -154,18 +157,24 @@ def _paid(records: Sequence[TrialRecord]) -> list[tuple[TrialRecord, int]]:
     return paid
 
 
-def _flops(record: TrialRecord, rung: int, images: int) -> int:
+def _teacher(run: RunData) -> int:
+    """Flops of the network that the rungs are distilled from; 0 where they are not."""
+    about = run.provenance
+    return about.full_flops or 0 if about.settings.distill else 0
+
+
+def _flops(run: RunData, record: TrialRecord, rung: int, images: int) -> int:
     """Of one training; 0 for one that failed, whose progress is unknown."""
     epochs = record.epochs[rung - 1] if rung <= len(record.epochs) else 0
-    return training_flops(record.flops, images, epochs)
+    return training_flops(record.flops, images, epochs, _teacher(run))
 
 
-def _seconds_per_flop(records: Sequence[TrialRecord], images: int) -> dict[int, float]:
+def _seconds_per_flop(run: RunData, images: int) -> dict[int, float]:
     """Of each rung above 0 where trainings that succeeded were timed."""
     seconds: dict[int, float] = defaultdict(float)
     flops: dict[int, int] = defaultdict(int)
-    for r, rung in _paid(records):
+    for r, rung in _paid(run.records):
         if 0 < rung < len(r.rung_seconds) and rung <= r.rung:
             seconds[rung] += r.rung_seconds[rung]
-            flops[rung] += _flops(r, rung, images)
+            flops[rung] += _flops(run, r, rung, images)
     return {rung: seconds[rung] / flops[rung] for rung in seconds if flops[rung]}

@@ -38,7 +38,8 @@ FINAL = (
 )
 ARM = (
     "budget structure kind best number flops flops_fraction params arm weights criterion lr epochs "
-    "seed val_accuracy test_accuracy training_flops inherited_flops total_flops seconds reason"
+    "seed val_accuracy test_accuracy training_flops inherited_flops total_flops seconds reason "
+    "distill temperature"
 )
 CONTRAST = (
     "budget family name left right difference low high kind confidence n deviation p_value "

@@ -115,6 +115,11 @@ def not_counted(uncounted: Iterable[Mapping[str, str]]) -> str:
     return f"not counted: {', '.join(named)} (so budgets are of the rest)" if named else ""
 
 
+def distillation(weight: float, temperature: float) -> str:
+    """``weight 0.9, temperature 4``."""
+    return f"weight {weight:g}, temperature {temperature:g}"
+
+
 def correlation(value: float | None) -> str:
     """``-0.314`` as ``−0.31``, with a true minus sign."""
     if value is None or math.isnan(value):

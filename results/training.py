@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from results.codec import Stored
 from results.record import Candidate
@@ -12,13 +12,16 @@ from results.record import Candidate
 STEP = 3
 """A training step in forward passes: the backward pass computes two products for one."""
 
+DISTILL_WEIGHT, TEMPERATURE = 0.9, 4.0
+"""Of distillation, where nobody asks for others."""
+
 FINALS, REPEATS, BASELINES = "finals", "repeats", "compression baselines"
 SPARSE, SWEEP, COMPARISON = "sparse training", "sweep", "comparison"
 PURPOSES = (REPEATS, FINALS, BASELINES, SPARSE, SWEEP, COMPARISON)
 """What trainings are made for, in the order in which the report lists their costs."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TrainingSpec:
     """How a network is trained to the end; everything else is the run's own.
 
@@ -30,6 +33,8 @@ class TrainingSpec:
         sparsity: L1 penalty on the scales of BatchNorm, as slimming has it.
         way: how the weights are compressed, before the training and throughout; empty for not.
         zeros: share of the layer weights that the way makes zero.
+        distill: weight of distillation from the unpruned network in the loss; 0 for none.
+        temperature: of distillation; 0 without.
     """
 
     lr: float
@@ -39,6 +44,15 @@ class TrainingSpec:
     sparsity: float = 0.0
     way: str = ""
     zeros: float = 0.0
+    distill: float = 0.0
+    temperature: float = 0.0
+
+    def __repr__(self) -> str:
+        """As a dataclass has it, but silent on distillation where there is none: files are found by
+        it, also those of versions that knew of none."""
+        unsaid = () if self.distill else ("distill", "temperature")
+        told = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name not in unsaid)
+        return f"TrainingSpec({', '.join(told)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +66,9 @@ class TrainingRecord(Stored):
         spec: how it was trained.
         seed: of the training.
         flops: multiply-adds of the network at batch 1.
-        training_flops: multiply-adds of the whole training, pruning layer by layer included; 0
-            where an older run does not say, or for a failure, whose progress is unknown.
+        training_flops: multiply-adds of the whole training, pruning layer by layer and the forward
+            passes of the network that is distilled from included; 0 where an older run does not
+            say, or for a failure, whose progress is unknown.
         seconds: wall time; ``nan`` where an older run does not say. Records of the same results are
             equal, however long they took.
         val_accuracy: after the last epoch, 0..1; ``nan`` if it failed.
@@ -88,6 +103,11 @@ class TrainingRecord(Stored):
         return not math.isnan(self.test_accuracy)
 
 
-def training_flops(flops: int, images: int, epochs: float) -> int:
-    """Multiply-adds of a training of a network of ``flops``."""
-    return round(STEP * flops * images * epochs)
+def training_flops(flops: int, images: int, epochs: float, teacher: int = 0) -> int:
+    """Multiply-adds of a training of a network of ``flops``.
+
+    Args:
+        teacher: flops of the network that is distilled from, which passes once over every image of
+            every epoch; 0 without distillation.
+    """
+    return round((STEP * flops + teacher) * images * epochs)

@@ -123,7 +123,8 @@ def _compare(arguments: Sequence[str]) -> int:
     config = options_of(folder, own)
     if path is None and not search_ended(folder):
         with _resumable(folder, lambda: _search_command(folder, config)) as progress:
-            execute(folder, progress=progress, checks=[structure_check(config, folder)])
+            checks = [structure_check(config, folder)]
+            execute(folder, progress=progress, checks=checks, distils=config.distils)
     with _resumable(folder, lambda: resume_command(folder, config)) as progress:
         run = execute_comparison(folder, config, progress=progress)
     Console().print(results.terminal_comparison(run.compared))

@@ -55,7 +55,8 @@ def compare(run: str | Path | None = None, task: Task | None = None, **options: 
     folder = folder_of(run, rest)
     config = options_of(folder, own)
     if run is None and not search_ended(folder):
-        execute(folder, task, checks=[structure_check(config, folder)])
+        checks = [structure_check(config, folder)]
+        execute(folder, task, checks=checks, distils=config.distils)
     return execute_comparison(folder, config, task)
 
 
@@ -100,7 +101,7 @@ def _compare(
         check_same_network(searched.provenance, folder, space)
 
     checks = (same_network, unchanged(folder), structure_check(options, folder))
-    run = prepare(folder, engine, task, progress, *checks)
+    run = prepare(folder, engine, task, progress, *checks, distils=options.distils)
     sampler = BudgetSampler(make("random", Plan(0, 1)), run.space, run.budgets, seed=0)  # unused
     with session(run, sampler, "checkpoints-of-comparison") as s:
         with s.peers.exclusively("compares", lambda: False, progress.say):

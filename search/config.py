@@ -15,7 +15,8 @@ from typing import Any
 from prune_ops import CRITERIA, PROXIES, SENSITIVITIES, SURGERIES, WAYS
 from prune_ops.criteria import ALIASES
 from results import database
-from search.options import Options, option, shown
+from results.training import DISTILL_WEIGHT, TEMPERATURE
+from search.options import Options, flag, option, shown
 from search.policies.sampler import SAMPLERS
 from search.training.layerwise import SCHEDULES
 from search.training.loop import MODES
@@ -162,6 +163,15 @@ class TrainConfig(Options):
     layer_epochs: int = option(
         1, "with layerwise: epochs after each group", least=1, most=MOST_EPOCHS
     )
+    distill: bool = option(
+        False, "distil every pruned network from the unpruned one, rungs and finals alike"
+    )
+    distill_weight: float = option(
+        DISTILL_WEIGHT, "with distillation: its share of the loss", above=0, most=1
+    )
+    distill_temperature: float = option(
+        TEMPERATURE, "with distillation: both networks' logits are divided by it", above=0
+    )
     final_epochs: int = option(12, "epochs of the final trainings", least=1, most=MOST_EPOCHS)
     final_seeds: int = option(3, "final trainings of each policy, one a seed", least=1, most=1000)
     compression_baselines: tuple[str, ...] = option(
@@ -182,6 +192,12 @@ class TrainConfig(Options):
                 f"--layer-epochs are of --schedule layerwise, but got --schedule {self.schedule}; "
                 "add --schedule layerwise, or leave --layer-epochs out"
             )
+        for name in ("distill_weight", "distill_temperature"):
+            if getattr(self, name) != getattr(TrainConfig, name) and not self.distill:
+                yield (
+                    f"{flag(name)} is of distillation, but nothing is distilled; add --distill, or "
+                    f"leave {flag(name)} out"
+                )
 
 
 @dataclass(frozen=True)
@@ -308,5 +324,9 @@ class SearchConfig(Options):
 
     @classmethod
     def from_dict(cls, parts: Mapping[str, Mapping[str, Any]]) -> SearchConfig:
-        """The config that ``to_dict`` gave, in this version or the one before."""
-        return cls.of(**{name: value for part in parts.values() for name, value in part.items()})
+        """The config that ``to_dict`` gave, in this version or the one before.
+
+        One that does not say whether it distils is of a version that could not.
+        """
+        stored = {name: value for part in parts.values() for name, value in part.items()}
+        return cls.of(**{"distill": False, **stored})

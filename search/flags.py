@@ -22,18 +22,23 @@ def add_part(parser: argparse.ArgumentParser, part: Options, skip: Sequence[str]
     for _, option in part.leaves():
         if option.name in skip:
             continue
-        kind = _kind(hints[option.name], option.name)
+        kind = _kind(hints[option.name], option)
         group.add_argument(flag(option.name), help=_help(option), **kind)
         if was := option.metadata["was"]:
             group.add_argument(flag(was), dest=option.name, help=argparse.SUPPRESS, **kind)
 
 
-def _kind(hint: Any, name: str) -> dict[str, Any]:
-    """The arguments of ``add_argument`` that follow from a field's type."""
+def _kind(hint: Any, option: Field) -> dict[str, Any]:
+    """The arguments of ``add_argument`` that follow from a field's type.
+
+    What is yes or no has a second flag, ``--no-...``, if the results depend on it: its default may
+    be yes, now or in another version.
+    """
     (kind, *_), several = kinds_of(hint)
     if kind is bool:
-        return {"action": "store_true"}
-    text = "DIR" if name.endswith("_dir") else "NAME"
+        two = not option.metadata["free"]
+        return {"action": argparse.BooleanOptionalAction if two else "store_true"}
+    text = "DIR" if option.name.endswith("_dir") else "NAME"
     shown = {int: "N", float: "X", str: text}[kind]
     return {"type": kind, "metavar": shown} | ({"nargs": "+"} if several else {})
 

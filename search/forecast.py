@@ -16,8 +16,8 @@ from search.engines import Engine
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.training.hardware import torch_threads
-from search.training.layerwise import layer_flops
 from search.training.loop import evaluate
+from search.training.specs import flops_of_training
 from spaces import Budget, Space
 
 IMAGES = 1024
@@ -31,7 +31,7 @@ class Speed:
     """The timed parts of trials and trainings, in seconds.
 
     Attributes:
-        epoch: one pass over the training images by a network of ``flops`` multiply-adds.
+        epoch: one pass of training over the training images, of ``flops`` multiply-adds for each.
         evaluation: one pass over the validation images.
     """
 
@@ -40,15 +40,14 @@ class Speed:
     flops: int
 
     def of_trainings(self, jobs: Sequence[TrainingJob], space: Space, at_once: int) -> float:
-        """Seconds of all these trainings; the time of an epoch is proportional to the flops."""
+        """Seconds of all these trainings; their time is proportional to their flops."""
         if not jobs:
             return 0.0
         seconds = sum(self._of_training(job, space) for job in jobs)
         return seconds / min(at_once, len(jobs))
 
     def _of_training(self, job: TrainingJob, space: Space) -> float:
-        spec, policy = job.spec, job.candidate.policy
-        flops = spec.epochs * space.flops(policy) + layer_flops(space, policy, spec.layer_epochs)
+        flops = flops_of_training(space, job.candidate.policy, job.spec)
         return self.epoch * flops / self.flops + (1 + job.tested) * self.evaluation
 
 
@@ -70,7 +69,7 @@ def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Spee
     with torch_threads(engine.threads):
         epoch = _seconds(train_on, task.train)
         evaluation = _seconds(partial(evaluate, task.model), task.validation)
-    return Speed(epoch, evaluation, evaluator.space.flops(policy))
+    return Speed(epoch, evaluation, flops_of_training(evaluator.space, policy, spec))
 
 
 def seconds_of_trials(evaluator: Evaluator, budget: Budget, speed: Speed, engine: Engine) -> float:

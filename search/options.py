@@ -136,7 +136,7 @@ class Options:
     def typed(self, names: Iterable[str]) -> str:
         """The flags of these options, as one types them."""
         values = self.values
-        told = ((flag(n), *(() if values[n] is True else several(values[n]))) for n in names)
+        told = (_words(name, values[name]) for name in names)
         return shlex.join(str(word) for words in told for word in words)
 
     def differences(self, other: Self) -> list[str]:
@@ -179,6 +179,13 @@ def check_plain(name: str, text: str) -> None:
 def flag(name: str) -> str:
     """``final_epochs`` as ``--final-epochs``."""
     return "--" + name.replace("_", "-")
+
+
+def _words(name: str, value: Any) -> tuple[Any, ...]:
+    """An option as it is typed, word by word."""
+    if isinstance(value, bool):
+        return (flag(name if value else f"no_{name}"),)
+    return flag(name), *several(value)
 
 
 def several(value: Any) -> tuple[Any, ...]:

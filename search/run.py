@@ -66,16 +66,18 @@ def execute(
     task: Task | None = None,
     progress: Progress | None = None,
     checks: Sequence[Check] = (),
+    distils: bool = False,
 ) -> Run:
     """Run the search in a folder, or what is left of one that was cut short there.
 
     Args:
         checks: further checks of the network, made before anything is trained.
+        distils: whether it will be distilled from later, whatever this search does.
     """
     progress = progress or Progress()
     # The engine first: a wrong address is refused at once.
     with engine_of(folder, progress, lambda: folder.resume_command) as engine:
-        _search(folder, engine, task, progress, checks)
+        _search(folder, engine, task, progress, checks, distils)
     run = results.load(folder.path, folder.config.run.storage)
     run.report()
     folder.finish()
@@ -83,9 +85,15 @@ def execute(
 
 
 def _search(
-    folder: Folder, engine: Engine, task: Task | None, progress: Progress, checks: Sequence[Check]
+    folder: Folder,
+    engine: Engine,
+    task: Task | None,
+    progress: Progress,
+    checks: Sequence[Check],
+    distils: bool,
 ) -> None:
-    run = prepare(folder, engine, task, progress, unchanged(folder), savable, *checks)
+    checks = unchanged(folder), savable, *checks
+    run = prepare(folder, engine, task, progress, *checks, distils=distils)
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
     with (
         session(run, _sampler(run), "checkpoints", partial(_told_starts, run)) as s,

@@ -45,6 +45,7 @@ ALIKE = {
     "the number of test images": "test_images",
     "the seed": "settings.seed",
     "the training": "settings.train",
+    "the distillation": "settings.distillation",
     "the final epochs": "settings.final_epochs",
     "the learning rate": "settings.lr",
     "the batch size": "settings.batch_size",
@@ -72,6 +73,7 @@ SETTINGS = {
     "ranked by": "settings.rank_by",
     "rungs, epochs": "settings.rungs",
     "training": "settings.train",
+    "distillation": "settings.distillation",
     "final epochs": "settings.final_epochs",
     "final seeds": "settings.final_seeds",
     "FLOPs of the unpruned network": "full_flops",
@@ -283,7 +285,7 @@ def _tested(finals: Sequence[FinalRecord]) -> list[FinalRecord]:
 def _care(named: Mapping[str, RunData]) -> str:
     """A warning where accuracies of the search are not after the same training."""
     settings = (run.provenance.settings for run in named.values())
-    trainings = {(options.rungs, options.train, options.data) for options in settings}
+    trainings = {(s.rungs, s.train, s.distillation, s.data) for s in settings}
     unlike = " The runs trained differently, so heights do not compare."
     return unlike if len(trainings) > 1 else ""
 

@@ -14,6 +14,7 @@ from results.training import COMPARISON, TrainingRecord, training_flops
 from search.comparison.structures import SLIMMING, Structure
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
+from search.training.specs import flops_of_training
 from search.training.trainer import Known
 
 
@@ -90,12 +91,15 @@ class Arms:
     def _job(self, structure: Structure, arm: str, seed: int) -> TrainingJob:
         policy, how = structure.candidate.policy, ARMS[arm]
         specs, epochs = self._evaluator.specs, self._epochs
+        training = self._evaluator.config.training
         schedule = Schedule(
             base=epochs.base,
             equal=specs.epochs_of_equal_cost(policy, epochs.base),
             finetune=epochs.finetune,
             rate=epochs.rates[str(structure.budget)],
             scratch_rate=specs.usual_rate(scratch=True),
+            distill=training.distill_weight,
+            temperature=training.distill_temperature,
         )
         source = how.source(structure.candidate.criterion, seed)
         return TrainingJob(Candidate(policy, source), how.spec(schedule), seed)
@@ -119,21 +123,25 @@ class Arms:
             lr=spec.lr,
             epochs=spec.epochs,
             seed=job.seed,
-            training_flops=training_flops(flops, images, spec.epochs),
+            training_flops=images * flops_of_training(space, policy, spec),
             inherited_flops=training_flops(space.full_flops, images, inherited),
             val_accuracy=record.val_accuracy if record else math.nan,
             test_accuracy=record.test_accuracy if record else math.nan,
             seconds=record.seconds if record else 0.0,
             reason=record.reason if record else "",
+            distill=spec.distill,
+            temperature=spec.temperature,
         )
 
     def _inherited_epochs(self, job: TrainingJob) -> float:
-        """Epochs of the training that the inherited weights come from, as known or assumed."""
+        """Epochs of the trainings that inherited weights and a teacher come from, as known or
+        assumed: the unpruned network's counts once, also where it is both."""
+        unpruned = self._evaluator.task.base_epochs or self._epochs.base
         if job.spec.scratch:
-            return 0
+            return unpruned if job.spec.distill else 0
         if job.candidate.criterion == SLIMMING:
-            return self._epochs.base
-        return self._evaluator.task.base_epochs or self._epochs.base
+            return self._epochs.base + (unpruned if job.spec.distill else 0)
+        return unpruned
 
 
 def _identity(r: ArmRecord) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from results import ARMS
 from search.options import Options, option, shown
 from spaces.errors import UserError
 
+DEFAULT_ARMS = tuple(name for name, arm in ARMS.items() if not arm.on_request)
 STRUCTURES = ("searched", "uniform", "l1", "thinet", "slimming")
 
 
@@ -24,7 +25,7 @@ class CompareConfig(Options):
     structures: tuple[str, ...] = option(
         ("searched", "uniform"), "whose widths are trained", names=STRUCTURES, free=True
     )
-    arms: tuple[str, ...] = option(tuple(ARMS), "how each is trained", names=ARMS, free=True)
+    arms: tuple[str, ...] = option(DEFAULT_ARMS, "how each is trained", names=ARMS, free=True)
     front: int = option(4, "most policies of the front at each budget", least=1, free=True)
     finetune_epochs: int | None = option(
         None, "epochs of fine-tuning (default: the run's --final-epochs)", least=1
@@ -78,6 +79,11 @@ class CompareConfig(Options):
                 "bears no claim, so leave it out"
             )
         return super().having(**options)
+
+    @property
+    def distils(self) -> bool:
+        """Whether an arm learns from the unpruned network."""
+        return any(ARMS[arm].distils for arm in self.arms)
 
     @property
     def flags(self) -> str:

@@ -54,6 +54,12 @@ def _of_search(points: Sequence[SweepPoint], evaluator: Evaluator) -> Iterator[s
             f"inherited weights, those of random channels too, went through the surgery of the "
             f"search, {training.surgery}"
         )
+    if training.distill:
+        yield (
+            "the search's own trainings were distilled from the unpruned network; of this "
+            "comparison only the arm distilled is: they and the verdict on them are not those of "
+            "its other arms"
+        )
     if training.schedule != "one-shot":
         yield (
             "networks of this comparison are pruned at one stroke; the search's finals were "

@@ -32,10 +32,11 @@ from search.evaluation.rungs import DominanceRule
 from search.models import reinitialise
 from search.task.task import Task
 from search.training.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied_to_cpu
+from search.training.distillation import Teacher
 from search.training.layerwise import Layerwise
 from search.training.loop import evaluate, train
 from search.training.specs import Specs
-from spaces import Space
+from spaces import Space, copied
 from spaces.state import state_of
 
 ADAPTING = 2048, 64
@@ -188,7 +189,14 @@ class Evaluator:
             seed=seed,
             device=self.task.device,
             checkpoint=checkpoint,
+            teacher=self._teacher(spec),
         )
+
+    def _teacher(self, spec: TrainingSpec) -> Teacher | None:
+        """The unpruned network, whatever the training inherits from; None without distillation."""
+        if not spec.distill:
+            return None
+        return Teacher(copied(self.task.model).eval(), spec.distill, spec.temperature)
 
     def _layerwise(self, candidate: Candidate, spec: TrainingSpec, seed: int) -> Layerwise:
         def tune(network: nn.Module, stage: int) -> None:

@@ -12,10 +12,15 @@ from torch import Tensor, nn
 
 from prune_ops.batches import described
 from search.data.splits import TAKES
+from search.task.task import Task
+from search.training.hardware import logits_of
 from spaces import Space, copied
-from spaces.errors import DataError, brief
+from spaces.errors import DataError, ModelError, brief
 from spaces.inputs import joined
 from spaces.state import plain_state
+
+PROBABLE = 1e-2
+"""How far from 1 the sums of outputs may be that are taken for probabilities, in bf16 too."""
 
 Check = Callable[[nn.Module, Space], None]
 """Raises `UserError` for a network, or a space, that cannot be used."""
@@ -55,6 +60,30 @@ def check_takes(model: nn.Module, example: tuple[Any, ...], name: str, of: str =
     if not isinstance(example, tuple) or len(example) != 1 or not isinstance(example[0], Tensor):
         raise DataError(f"model {name!r} must take one image, but its example is another; {TAKES}")
     return _run(copied(model).eval(), example, name, of)
+
+
+def check_teacher(task: Task) -> None:
+    """Check that the unpruned network can be distilled from, on the images that score channels.
+
+    Raises:
+        ModelError: its outputs are not finite, or are probabilities instead of logits.
+    """
+    model = copied(task.model).eval()
+    with torch.inference_mode():
+        outputs = torch.cat([logits_of(model, images) for images, _ in task.calibration()])
+    instead = "or do without distillation"
+    if broken := int((~outputs.isfinite().all(dim=1)).sum()):
+        raise ModelError(
+            f"the unpruned network must give finite logits to be distilled from, but for {broken} "
+            f"of {len(outputs)} training images it gives NaN or infinity; give other weights, "
+            f"{instead}"
+        )
+    if (outputs >= 0).all() and ((outputs.sum(dim=1) - 1).abs() < PROBABLE).all():
+        raise ModelError(
+            "the unpruned network must give logits to be distilled from, but its outputs are "
+            "probabilities, which are never negative and add up to 1; leave out the softmax at its "
+            f"end, {instead}"
+        )
 
 
 def _run(model: nn.Module, images: tuple[Any, ...], name: str, of: str) -> Any:

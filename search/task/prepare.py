@@ -20,7 +20,7 @@ from search.policies.sampler import parameters
 from search.progress import Progress
 from search.task.baseline import with_baseline
 from search.task.building import loaded
-from search.task.fit import Check, check_fit
+from search.task.fit import Check, check_fit, check_teacher
 from search.task.task import SCORING, Task, calibration_sizes
 from search.training.loop import penalised_scales
 from spaces import Budget, Space
@@ -44,7 +44,12 @@ class Prepared:
 
 
 def prepare(
-    folder: Folder, engine: Engine, given: Task | None, progress: Progress, *checks: Check
+    folder: Folder,
+    engine: Engine,
+    given: Task | None,
+    progress: Progress,
+    *checks: Check,
+    distils: bool = False,
 ) -> Prepared:
     """Prepare the user's task, or the one that the config names.
 
@@ -54,6 +59,7 @@ def prepare(
     Args:
         given: the user's; None to build it.
         checks: further checks of network and space.
+        distils: whether the network must fit to be distilled from, whatever the config says.
 
     Raises:
         UserError: data, weights or model are missing, do not fit, or cannot be searched.
@@ -85,6 +91,8 @@ def prepare(
     if given is None and asked.weights is None:
         name = f"{asked.model} {asked.data}"
         task = with_baseline(task, name, cache, sparsity=asked.sparsity, progress=progress.working)
+    if distils or config.training.distill:
+        check_teacher(task)
     return Prepared(
         folder=folder, task=task, space=space, budgets=budgets, engine=engine, progress=progress
     )

@@ -1,4 +1,4 @@
-"""The device, and what makes a network run well on it: memory layout and threads."""
+"""The device, and what makes a network run well on it: layout, precision and threads."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ def prefer_channels_last(model: nn.Module, inputs: Tensor) -> None:
     except RuntimeError:
         model.to(memory_format=torch.contiguous_format)
     model.train(training)
+
+
+def logits_of(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Logits (B, classes) float32; on CUDA they are computed under bf16 autocast."""
+    device = inputs.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        logits: Tensor = model(inputs)
+    return logits.float()
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from search.data.splits import Batch, Split
 from search.errors import Diverged
 from search.training.checkpoints import NOT_SAVED, Checkpoint, Saver
-from search.training.hardware import prefer_channels_last
+from search.training.distillation import Teacher
+from search.training.hardware import logits_of, prefer_channels_last
 from spaces.errors import ModelError
 
 OnStep = Callable[[int, int], None]
@@ -71,7 +72,8 @@ class Mode:
     Args:
         scratch: start from fresh weights instead of inherited ones.
         equal_compute: train for epochs x FLOPs_full / FLOPs_pruned, for the computation of the
-            unpruned network over ``epochs``.
+            unpruned network over ``epochs``. Distillation's forward passes come on top: they
+            change no number of epochs.
     """
 
     scratch: bool = False
@@ -100,6 +102,7 @@ def train(
     device: torch.device,
     on_step: OnStep | None = None,
     checkpoint: Checkpoint = NOT_SAVED,
+    teacher: Teacher | None = None,
 ) -> None:
     """Train ``model`` in place on ``split`` by cross-entropy; it is left in eval mode.
 
@@ -114,6 +117,7 @@ def train(
 
     Args:
         epochs: passes over the split, fractions included; at least one step is made.
+        teacher: is distilled from, on the same augmented batches; None for cross-entropy alone.
 
     Raises:
         Diverged: the loss became NaN or infinite; noticed at the end of an epoch.
@@ -130,7 +134,8 @@ def train(
         weight_decay=recipe.weight_decay,
         fused=True,  # 0.1 ms a step instead of 0.4 for the digits network: what augmentation takes
     )
-    saver = Saver(checkpoint, model, optimizer, recipe, steps, device)
+    how = recipe if teacher is None else (recipe, teacher.weight, teacher.temperature)
+    saver = Saver(checkpoint, model, optimizer, how, steps, device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # of the global generators, which dropout draws from
         begun, epoch = saver.restored()
@@ -140,9 +145,10 @@ def train(
             batches = split.batches(recipe.batch_size, augment=True, seed=seed, epoch=epoch)
             for batch in islice(batches, steps - step):
                 if step == begun and batch[0].is_cuda:
-                    prefer_channels_last(model, batch[0][:1])
+                    for network in (model,) if teacher is None else (model, teacher.model):
+                        prefer_channels_last(network, batch[0][:1])
                 optimizer.param_groups[0]["lr"] = recipe.lr_at(step, steps)
-                total += _loss(model, optimizer, batch)
+                total += _loss(model, optimizer, batch, teacher)
                 _penalise(penalised, recipe.sparsity)
                 optimizer.step()
                 step += 1
@@ -170,7 +176,7 @@ def evaluate(model: nn.Module, split: Split, batch_size: int = 256) -> float:
     correct: Tensor | int = 0
     seen = 0
     for inputs, targets in split.batches(batch_size):
-        correct = correct + (_forward(model, inputs).argmax(dim=1) == targets).sum()
+        correct = correct + (logits_of(model, inputs).argmax(dim=1) == targets).sum()
         seen += len(targets)
     model.train(training)
     return int(correct) / seen
@@ -200,18 +206,16 @@ def _penalise(scales: Sequence[nn.Parameter], sparsity: float) -> None:
         torch._foreach_add_(gradients, torch._foreach_sign(values), alpha=sparsity)
 
 
-def _loss(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
+def _loss(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, teacher: Teacher | None
+) -> Tensor:
     """The loss of a batch; its gradients are left at the parameters."""
     inputs, targets = batch
-    loss = F.cross_entropy(_forward(model, inputs), targets)
+    if teacher is None:
+        loss = F.cross_entropy(logits_of(model, inputs), targets)
+    else:
+        answers = teacher.answers(inputs)  # first: its memory is free again for the graph
+        loss = teacher.loss(logits_of(model, inputs), targets, answers)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     return loss.detach()
-
-
-def _forward(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Logits (B, classes) float32."""
-    device = inputs.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        logits: Tensor = model(inputs)
-    return logits.float()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from results.training import TrainingSpec
+from results.training import STEP, TrainingSpec
 from search.config import SearchConfig
+from search.training.layerwise import layer_flops, stages
 from search.training.loop import FINETUNE, FROM_SCRATCH, MODES, Recipe
 from spaces import Policy, Space
 
@@ -33,7 +34,7 @@ class Specs:
         mode = MODES[self.config.training.train]
         taken = self.epochs_of_equal_cost(policy, epochs) if mode.equal_compute else epochs
         rate = self.config.training.lr or self.usual_rate(mode.scratch)
-        return TrainingSpec(rate, taken, scratch=mode.scratch)
+        return self._distilled(TrainingSpec(rate, taken, scratch=mode.scratch))
 
     def final(self, policy: Policy) -> TrainingSpec:
         """The run's mode and schedule for ``final_epochs``; rungs are always one-shot."""
@@ -43,15 +44,38 @@ class Specs:
         return replace(spec, layer_epochs=training.layer_epochs if layerwise else 0)
 
     def finetuning(self) -> TrainingSpec:
-        """Fine-tuning for ``final_epochs``, whatever the run's own mode is."""
+        """Fine-tuning for ``final_epochs``, whatever the run's own mode is; distilled if it is."""
         training = self.config.training
         finetunes = not MODES[training.train].scratch
         rate = (training.lr if finetunes else None) or self.usual_rate(scratch=False)
-        return TrainingSpec(rate, training.final_epochs)
+        return self._distilled(TrainingSpec(rate, training.final_epochs))
 
     def epochs_of_equal_cost(self, policy: Policy, epochs: int) -> int:
-        """Epochs of the pruned network that cost what ``epochs`` of the unpruned one do."""
+        """Epochs of the pruned network that cost what ``epochs`` of the unpruned one do.
+
+        Distillation changes nothing here: what it costs comes on top.
+        """
         return max(1, round(epochs * self.space.full_flops / self.space.flops(policy)))
+
+    def _distilled(self, spec: TrainingSpec) -> TrainingSpec:
+        """The spec with distillation if the run's trainings have it."""
+        training = self.config.training
+        if not training.distill:
+            return spec
+        weight, temperature = training.distill_weight, training.distill_temperature
+        return replace(spec, distill=weight, temperature=temperature)
 
     def _usual(self, scratch: bool) -> Recipe:
         return (FROM_SCRATCH if scratch else FINETUNE).suited_to(self.images)
+
+
+def flops_of_training(space: Space, policy: Policy, spec: TrainingSpec) -> int:
+    """Multiply-adds of a whole training for each of its images, with all stages of layer by layer.
+
+    With distillation the unpruned network passes once over every image of every epoch.
+    """
+    passes = spec.epochs * space.flops(policy) + layer_flops(space, policy, spec.layer_epochs)
+    if not spec.distill:
+        return STEP * passes
+    epochs = spec.epochs + spec.layer_epochs * len(list(stages(space, policy)))
+    return STEP * passes + epochs * space.full_flops

@@ -15,13 +15,12 @@ from results.training import (
     SPARSE,
     TrainingRecord,
     TrainingSpec,
-    training_flops,
 )
 from search import log
 from search.engines import Engine
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import DIVERGED, TrainingJob, TrainingResult, WeightSource
-from search.training.layerwise import layer_flops
+from search.training.specs import flops_of_training
 
 Row = TypeVar("Row")
 Known = Callable[[TrainingJob], TrainingRecord | None]
@@ -147,15 +146,13 @@ class Trainer:
         failure, size = result.failure, result.size
         candidate, spec = self._inherited(job), job.spec
         space, images = self._evaluator.space, self._evaluator.specs.images
-        flops = space.flops(candidate.policy)
-        taken = training_flops(flops, images, spec.epochs)
-        taken += training_flops(layer_flops(space, candidate.policy, spec.layer_epochs), images, 1)
+        taken = images * flops_of_training(space, candidate.policy, spec)
         return TrainingRecord(
             purpose=purpose,
             candidate=candidate,
             spec=spec,
             seed=job.seed,
-            flops=flops,
+            flops=space.flops(candidate.policy),
             training_flops=0 if failure else taken,
             seconds=result.seconds,
             val_accuracy=result.val_accuracy,

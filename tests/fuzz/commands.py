@@ -42,6 +42,8 @@ FIT: dict[str, Sequence[str]] = {
     "lr": ("0.1", "1e-30", "1e30", "1e-320"),
     "batch_size": ("1", "2", "7", "64", "1000000"),
     "layer_epochs": ("1",),
+    "distill_weight": ("0.5", "1", "0", "1.1"),
+    "distill_temperature": ("1", "4", "1e-30", "1e30", "0"),
     "final_epochs": ("1",),
     "final_seeds": ("1", "2"),
     "workers": ("1",),

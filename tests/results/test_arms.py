@@ -11,6 +11,7 @@ from runs import make_run
 from results import ARMS, Comparison, SweepPoint, TrainingSpec
 from results.arms import Schedule
 from results.spending import times_tested
+from search.comparison.config import CompareConfig
 
 SCHEDULE = Schedule(base=20, equal=40, finetune=5, rate=0.03, scratch_rate=0.1)
 
@@ -26,6 +27,17 @@ def test_how_and_from_what_every_arm_trains() -> None:
         "scratch-b+": (TrainingSpec(0.1, 45, scratch=True), ""),
     }
     assert [name for name in SIX if ARMS[name].swept] == ["finetune", "random-channels"]
+    told = replace(SCHEDULE, distill=0.5, temperature=2.0)
+    assert found["distilled"] == (TrainingSpec(0.03, 5, distill=0.9, temperature=4.0), "l1")
+    assert ARMS["distilled"].spec(told) == TrainingSpec(0.03, 5, distill=0.5, temperature=2.0)
+    assert [name for name, arm in ARMS.items() if arm.distils] == ["distilled"]
+
+
+def test_an_arm_on_request_is_no_default() -> None:
+    assert CompareConfig().arms == SIX
+    assert [name for name, arm in ARMS.items() if arm.on_request] == ["distilled"]
+    assert not CompareConfig().distils
+    assert CompareConfig.of(arms=["finetune", "distilled"]).distils
 
 
 def test_shared_trainings_read_the_test_split_once() -> None:

@@ -21,6 +21,7 @@ from results import (
     SensitivityRecord,
     SweepPoint,
     TrainingRecord,
+    TrainingSpec,
     TrialRecord,
 )
 from results.codec import Stored
@@ -103,6 +104,17 @@ WRITTEN: list[tuple[Any, str]] = [
         '"sparsity": 0.3333333333333333, "flops": 1000, "flops_fraction": 1.0, "nonzero": 45, '
         '"bytes": 200, "epochs": 12, "seed": 0, "val_accuracy": 0.9, "test_accuracy": "nan", '
         '"seconds": 2.0}',
+    ),
+    (
+        TrainingRecord(
+            *("finals", Candidate(POLICY, "l1"), TrainingSpec(0.01, 12, layer_epochs=1), 0, 500),
+            *(900, 2.0, 0.9, 0.8),
+        ),
+        '{"purpose": "finals", "candidate": {"policy": {"stem": 8, "layer1": 2}, "criterion": '
+        '"l1"}, "spec": {"lr": 0.01, "epochs": 12, "scratch": false, "layer_epochs": 1, '
+        '"sparsity": 0.0, "way": "", "zeros": 0.0}, "seed": 0, "flops": 500, "training_flops": '
+        '900, "seconds": 2.0, "val_accuracy": 0.9, "test_accuracy": 0.8, "nonzero": 0, "bytes": 0, '
+        '"failure": "", "reason": ""}',  # before networks were distilled
     ),
     (
         SensitivityRecord("iso_damage", "loss", "stem", 16, (4, 8), (2.0, -0.25)),

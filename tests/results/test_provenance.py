@@ -45,6 +45,14 @@ def test_every_setting_is_an_option_of_the_search() -> None:
     assert dataclasses.asdict(settings) == {name: options[name] for name in settings.__slots__}
 
 
+def test_how_a_run_distils_in_words() -> None:
+    assert Settings.of({}).distillation is None
+    plain = SearchConfig().to_dict()
+    assert Settings.of(plain).distillation is None
+    told = SearchConfig.of(distill=True, distill_weight=0.5).to_dict()
+    assert Settings.of(told).distillation == "weight 0.5, temperature 4"
+
+
 def test_as_a_mapping_it_is_what_was_stored(provenance: dict[str, Any]) -> None:
     made = Provenance.from_dict(provenance)
     assert dict(made) == provenance

@@ -20,6 +20,7 @@ from results import (
     TrainingSpec,
     TrialRecord,
 )
+from results.report import sections
 from results.spending import (
     at_the_top_alone,
     epochs_at,
@@ -96,6 +97,40 @@ def test_against_training_everybody_at_the_top_alone() -> None:
     unended = [replace(TRIALS[0], number=9, policy=Policy({"a": 99}), state="running")]
     assert at_the_top_alone(make_run([*TRIALS, *unended], [], ABOUT)) == 990_000
     assert trained_flops(make_run([*TRIALS, *unended], [], ABOUT)) == 720_000
+
+
+DISTILLED: dict[str, Any] = ABOUT | {
+    "config": {"judging": {"rungs": [1, 3]}, "training": {"distill": True}}
+}
+
+
+def test_distillation_is_counted_at_every_rung_and_in_what_was_saved() -> None:
+    """One pass of the 1000 flops of the unpruned network for each image of each epoch."""
+    run = make_run(TRIALS, [], DISTILLED)
+    lines = {line.what: line for line in spent(run)}
+    assert lines["rung 1"].flops == (3 * 500 + 1000 + 3 * 400 + 1000) * 100
+    assert lines["rung 2"].flops == (3 * 500 + 1000) * 100 * 3
+    at_0, at_1 = saved(run)
+    assert at_0.flops == (3 * 200 + 1000) * 100 * (1 + 3)
+    assert at_1.flops == (3 * 400 + 1000) * 100 * 3
+    # 18 s took 470,000 at rung 1, and 30 s took 750,000 at rung 2.
+    assert at_0.seconds == pytest.approx(160_000 * 18 / 470_000 + 480_000 * 30 / 750_000)
+    assert at_1.seconds == pytest.approx(660_000 * 30 / 750_000)
+    assert trained_flops(run) == 470_000 + 750_000
+    assert at_the_top_alone(run) == (3 * (500 + 400 + 200) + 3 * 1000) * 100 * 3
+
+
+def test_the_report_says_what_distillation_costs_where_there_is_any() -> None:
+    said = "A step of a distilled training has one forward pass of the unpruned network more"
+    how = TrainingSpec(0.1, 2, distill=0.9, temperature=4.0)
+    made = TrainingRecord("comparison", TRIALS[0].candidate, how, 0, 500, 9, 1.0)
+    for run, told in (
+        (make_run(TRIALS, [], DISTILLED), True),
+        (make_run(TRIALS, [], ABOUT, training_records=(made,)), True),
+        (make_run(TRIALS, [], ABOUT), False),
+    ):
+        texts = [getattr(block, "text", "") for block in sections.section("spending", run).blocks]
+        assert any(text.startswith(said) for text in texts) == told
 
 
 def test_a_rung_known_from_another_trial_costs_nothing() -> None:

@@ -16,6 +16,7 @@ from waiting import PATIENCE
 from search.data.splits import Augment, TensorSplit
 from search.training import checkpoints
 from search.training.checkpoints import NOWHERE, Checkpoint, Checkpoints, InFolder, State
+from search.training.distillation import Teacher
 from search.training.loop import Recipe, train
 
 ROOT = Path(__file__).parents[2]
@@ -64,8 +65,13 @@ def trained(
     width: int = 4,
     epochs: float = 4,
     recipe: Recipe = RECIPE,
+    taught: tuple[float, float] | None = None,
 ) -> tuple[list[Tensor], list[int]]:
-    """All parameters and buffers after training, and the steps that were made for it."""
+    """All parameters and buffers after training, and the steps that were made for it.
+
+    Args:
+        taught: weight and temperature of distillation from another network.
+    """
     made: list[int] = []
 
     def on_step(step: int, _steps: int) -> None:
@@ -83,6 +89,7 @@ def trained(
         device=torch.device(device),
         on_step=on_step,
         checkpoint=Checkpoint(kept, "key"),
+        teacher=None if taught is None else Teacher(network(6).to(device).eval(), *taught),
     )
     return [*model.parameters(), *model.buffers()], made
 
@@ -124,6 +131,18 @@ def test_a_sparse_training_cut_short_ends_alike(folder: InFolder, device: str) -
     with pytest.raises(Cut):
         trained(folder, cut=20, device=device, recipe=SPARSE)
     resumed, made = trained(folder, device=device, recipe=SPARSE)
+    assert same(resumed, whole)
+    assert made[0] == 2 * STEPS + 1
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_distilled_training_cut_short_ends_alike(folder: InFolder, device: str) -> None:
+    whole, _ = trained(NOWHERE, device=device, taught=(0.9, 4.0))
+    assert not same(whole, trained(NOWHERE, device=device)[0])
+    with pytest.raises(Cut):
+        trained(folder, cut=20, device=device, taught=(0.9, 4.0))
+    resumed, made = trained(folder, device=device, taught=(0.9, 4.0))
     assert same(resumed, whole)
     assert made[0] == 2 * STEPS + 1
 
@@ -213,8 +232,11 @@ def test_a_damaged_file_counts_as_none(
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize(
     "other",
-    [{"width": 5}, {"epochs": 5}, {"recipe": Recipe(lr=0.04, batch_size=8)}, {"recipe": SPARSE}],
-    ids=["network", "length", "recipe", "sparsity"],
+    [
+        *({"width": 5}, {"epochs": 5}, {"recipe": Recipe(lr=0.04, batch_size=8)}),
+        *({"recipe": SPARSE}, {"taught": (0.9, 4.0)}),
+    ],
+    ids=["network", "length", "recipe", "sparsity", "distillation"],
 )
 def test_what_was_kept_of_another_training_counts_as_none(
     folder: InFolder, other: dict[str, int]

@@ -81,6 +81,21 @@ def test_differences_are_named_and_free_options_are_none() -> None:
             {"layer_epochs": 2},
             "--layer-epochs are of --schedule layerwise, but got --schedule one-shot; add --sched",
         ),
+        ({"distill": True, "distill_weight": 0.0}, "--distill-weight must be above 0, but got 0"),
+        ({"distill": True, "distill_weight": 1.5}, "--distill-weight must be at most 1, but got 1"),
+        (
+            {"distill": True, "distill_temperature": 0.0},
+            "--distill-temperature must be above 0, bu",
+        ),
+        (
+            {"distill_weight": 0.5},
+            "--distill-weight is of distillation, but nothing is distilled; add --distill, or leav",
+        ),
+        (
+            {"distill_temperature": 2.0, "distill": False},
+            "add --distill, or leave --distill-temperature out",
+        ),
+        ({"distill": 1}, "--distill must be True or False, but got 1"),
         (
             {"compression_baselines": ["magnitude", "magnitude"]},
             "--compression-baselines must name different ones, but got magnitude magnitude; name e",
@@ -124,6 +139,19 @@ def test_what_cannot_be_is_refused_in_one_line(options: dict[str, Any], words: s
         SearchConfig.of(**options)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_run_that_does_not_say_whether_it_distils_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is of a version that could not, whatever the default has become."""
+    stored = SearchConfig.of(lr=0.1).to_dict()
+    for name in ("distill", "distill_weight", "distill_temperature"):
+        del stored["training"][name]
+    assert SearchConfig.from_dict(stored) == SearchConfig.of(lr=0.1, distill=False)
+    of = SearchConfig.of
+    monkeypatch.setattr(SearchConfig, "of", lambda **given: of(**{"distill": True, **given}))
+    assert not SearchConfig.from_dict(stored).training.distill
 
 
 def test_the_criteria_that_are_searched_and_the_one_that_serves_all() -> None:

@@ -18,6 +18,7 @@ from prune_ops.criteria import ALIASES
 from search.cli import _compare_parser, _parser
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig
+from search.flags import Parser, add_part
 from search.options import Field, Options, flag, kinds_of, option
 from spaces import UserError
 
@@ -111,6 +112,8 @@ def settled(name: str, value: Any) -> dict[str, Any]:
         "gpus_per_trial": {"engine": "ray"},
         "criteria": {"criterion": "search"},
         "layer_epochs": {"schedule": "layerwise"},
+        "distill_weight": {"distill": True},
+        "distill_temperature": {"distill": True},
         "rank_by": {"proxies": (value,)},
         "proxies": {"rank_by": value[0]} if name == "proxies" else {},
     }
@@ -183,4 +186,22 @@ def test_names_of_the_version_before_are_understood_and_not_shown() -> None:
 
 def test_every_flag_is_spelled_as_its_option() -> None:
     known = {word for action in _parser()._actions for word in action.option_strings}
-    assert known == {*map(flag, SearchConfig().spellings()), "-h", "--help"}
+    assert known == {*map(flag, SearchConfig().spellings()), "--no-distill", "-h", "--help"}
+
+
+@dataclass(frozen=True)
+class Usual(Options):
+    """What is done unless it is turned off."""
+
+    soft: bool = option(True, "soft targets")
+
+
+def test_what_is_yes_or_no_can_be_turned_off_too() -> None:
+    parser = Parser("search.py")
+    add_part(parser, Usual())
+    for words, value in (("--no-soft", False), ("--soft", True)):
+        assert parsed(parser, words) == {"soft": value}
+        assert Usual.of(soft=value).typed(["soft"]) == words
+    assert parsed(parser, "") == {}
+    assert "--soft, --no-soft" in parser.format_help()
+    assert parsed(_parser(), "--distill --no-distill") == {"distill": False}

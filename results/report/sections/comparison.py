@@ -158,11 +158,14 @@ def _figure(board: Board, name: str) -> Figure:
 
 def _method(compared: Comparison, reads: int) -> Iterator[Block]:
     boards = [Board(compared, budget) for budget in compared.budgets]
-    there = {arm for board in boards for _, arm, _ in board.places}
+    there = {arm: records[0] for board in boards for _, arm, records in board.places}
     # The weights that slimming inherits are of a training of their own.
     usual = [(board, s) for board in boards for s in board.structures if s != "slimming"]
     explained = {name: arm.explained for name, arm in ARMS.items()}
     explained[FRESH] += _computation(fresh_computation(usual))
+    for arm, first in there.items():
+        if first.distill:
+            explained[arm] += f" ({text.distillation(first.distill, first.temperature)})"
     if lines := [f"{arm}: {what}." for arm, what in explained.items() if arm in there]:
         yield Paragraph("The arms:", "soft")
         yield Bullets(lines)

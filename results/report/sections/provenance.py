@@ -39,6 +39,7 @@ def _facts(run: RunData) -> Iterator[tuple[str, str]]:
         "FLOPs of the unpruned network": None if full is None else f"{full:,}",
         "images": _images(given),
         "training of the unpruned network": None if epochs is None else _epochs(epochs),
+        "distillation": _distillation(given),
         "seeds": _seeds(run),
         "reads of the test split": _reads(run),
     }
@@ -47,6 +48,11 @@ def _facts(run: RunData) -> Iterator[tuple[str, str]]:
 
 def _epochs(epochs: float) -> str:
     return text.plural(round(epochs, 2) if epochs % 1 else int(epochs), "epoch")
+
+
+def _distillation(given: Provenance) -> str | None:
+    how = given.settings.distillation
+    return how and f"pruned networks were trained with distillation from the unpruned one ({how})"
 
 
 def _images(given: Provenance) -> str:

@@ -32,9 +32,21 @@ def blocks(run: RunData) -> Iterator[Block]:
         "measured pace of the same rung.",
         "soft",
     )
+    if _distils(run):
+        yield Paragraph(
+            "A step of a distilled training has one forward pass of the unpruned network more; it "
+            "is in what was spent and in what was saved.",
+            "soft",
+        )
     if any(line.what == "sparse training" for line in lines):
         yield Paragraph("The sparse training is slimming's search for its widths.", "soft")
     yield from _worth(run, lines, spared)
+
+
+def _distils(run: RunData) -> bool:
+    """Whether any training was distilled from the unpruned network."""
+    settings, records = run.provenance.settings, run.training_records
+    return settings.distill or any(record.spec.distill for record in records)
 
 
 def _panels(

@@ -42,6 +42,12 @@ def blocks(run: RunData) -> Iterator[Block]:
     if rows := networks(run):
         yield tabulate(rows, NETWORKS, marked=lambda row: row.best)
         yield Paragraph(LEGEND, "soft")
+        if how := run.provenance.settings.distillation:
+            yield Paragraph(
+                "All networks but the baseline were trained with distillation from it, in the "
+                f"search and in the final training ({how}).",
+                "soft",
+            )
     else:
         yield Paragraph("There is no baseline, and no trial was trained to the end.")
     if line := text.not_counted(run.provenance.uncounted):

@@ -11,7 +11,7 @@ from comparisons import SIX
 from trainings import Measured, Store
 
 from results import ArmRecord
-from results.training import TrainingRecord
+from results.training import TrainingRecord, TrainingSpec
 from search.comparison.arms import Arms, EpochsAndRates
 from search.comparison.structures import Structure
 from search.evaluation.evaluator import Evaluator
@@ -78,6 +78,38 @@ def test_the_computation_is_counted_with_the_unpruned_networks_own(
     # Scratch-B+ is the one that costs what fine-tuning does, to half an epoch.
     difference = rows["scratch-b+"].total_flops - rows["finetune"].total_flops
     assert abs(difference) <= 3 * flops * images / 2
+
+
+def test_distillation_is_an_arm_that_counts_the_network_it_is_distilled_from(
+    evaluator: Evaluator, uniform: Structure
+) -> None:
+    told = dataclasses.replace(
+        evaluator, config=evaluator.config.having(distill=True, distill_temperature=2.0)
+    )
+    full, flops = evaluator.space.full_flops, evaluator.space.flops(uniform.candidate.policy)
+    for one, temperature in ((evaluator, 4.0), (told, 2.0)):
+        arms = Arms([uniform], ("finetune", "distilled"), (5,), EPOCHS, one)
+        plain, distilled = arms.jobs
+        assert plain.spec == TrainingSpec(0.03, 3)
+        how = {"distill": 0.9, "temperature": temperature}
+        assert distilled == dataclasses.replace(plain, spec=dataclasses.replace(plain.spec, **how))
+        usual, row = arms.rows(trained)
+        assert row.training_flops == (3 * flops + full) * 256 * 3
+        assert row.inherited_flops == usual.inherited_flops == 3 * full * 256 * 4
+        assert (row.weights, row.distill, row.temperature) == ("inherited", 0.9, temperature)
+        assert (usual.distill, usual.temperature) == (0.0, 0.0)
+        assert row.training != usual.training
+
+
+def test_with_slimming_the_teachers_own_training_counts_too(
+    evaluator: Evaluator, uniform: Structure
+) -> None:
+    longer = EpochsAndRates(base=9, finetune=3, rates={"0.5": 0.03})
+    sparse = dataclasses.replace(uniform.candidate, criterion="slimming")
+    slim = dataclasses.replace(uniform, name="slimming", candidate=sparse)
+    rows = Arms([slim], ("finetune", "distilled"), (5,), longer, evaluator).rows(trained)
+    full, images = evaluator.space.full_flops, len(evaluator.task.train)
+    assert [r.inherited_flops for r in rows] == [3 * full * images * e for e in (9, 9 + 4)]
 
 
 def test_inherited_weights_cost_what_their_own_training_did(

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from commands import Command
+from comparisons import SIX
 from waiting import PATIENCE, wait_until
 
 import results
 import search
-from results import ARMS, opening
+from results import opening
 from results.contrasts import verdict
 from results.spending import times_tested
 from search.cli import main
@@ -60,7 +61,7 @@ def test_the_table_has_a_row_for_every_training(compared: results.Run) -> None:
     table = compared.comparison
     names = {"uniform", *table.structure[table.best]}
     assert set(table.structure) == names
-    assert len(table) == len(names) * len(ARMS) * 2
+    assert len(table) == len(names) * len(SIX) * 2
     assert table.test_accuracy.between(0, 1).all()
     assert results.load(compared.folder).compared == compared.compared
     assert compared.compared.complete

@@ -11,11 +11,15 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from comparisons import SIX
 from optuna.trial import TrialState
 from runs import make_run
 from trainings import Killed
 
 from results import ARMS, Comparison, SweepPoint, TrialRecord, store
+from results.contrasts import contrasts, verdict
+from results.report import sections
+from results.report.blocks import Bullets
 from results.spending import times_tested
 from search.comparison.comparer import Comparer
 from search.comparison.config import CompareConfig
@@ -146,7 +150,7 @@ def test_every_structure_is_there_in_every_arm_with_every_seed(
     assert comparison.complete
     rows = [(r.structure, r.arm, r.seed) for r in comparison.arms]
     names = ("trial 0", "uniform", "l1", "slimming")
-    assert sorted(rows) == sorted((n, a, s) for n in names for a in ARMS for s in (0, 1))
+    assert sorted(rows) == sorted((n, a, s) for n in names for a in SIX for s in (0, 1))
     assert all(0 <= r.test_accuracy <= 1 and r.reason == "" for r in comparison.arms)
     assert Comparison.from_json(kept[-1].to_json()) == comparison
     assert not any(each.complete for each in kept[:-1])
@@ -261,6 +265,35 @@ def test_another_surgery_and_schedule_of_the_search_are_said(
     for said in ("went through the surgery of the search, scale", "are pruned at one stroke; the"):
         assert any(said in note for note in notes)
         assert not any(said in note for note in comparison.notes)
+
+
+def test_the_arm_that_distils_is_set_against_fine_tuning(
+    evaluator: Evaluator, tmp_path: Path
+) -> None:
+    arms = ("finetune", "distilled")
+    comparison, engine = brief(evaluator, tmp_path, arms=arms, structures=("searched",))
+    assert len(engine.trained) == 2 + 2 * 2  # a rate each, then two arms with two seeds
+    rate = next(point.lr for point in comparison.sweep if point.chosen)
+    assert {(r.arm, r.lr, r.distill, r.temperature) for r in comparison.arms} == {
+        ("finetune", rate, 0.0, 0.0),
+        ("distilled", rate, 0.9, 4.0),
+    }
+    assert all(0 <= r.test_accuracy <= 1 for r in comparison.arms)
+    (planned,) = (c for c in contrasts(comparison) if c.name == "finetune - distilled")
+    assert (planned.family, planned.left) == ("planned", "fine-tuning inherited weights")
+    assert planned.right == "fine-tuning inherited weights with distillation"
+    assert planned.sentence in verdict(comparison)
+    made = sections.section("comparison", make_run(compared=comparison)).blocks
+    (lines,) = (block.lines for block in made if isinstance(block, Bullets))
+    assert lines[-1].startswith("distilled: as finetune, with distillation from the unpruned netw")
+    assert lines[-1].endswith("(weight 0.9, temperature 4).")
+    assert not any("were distilled" in note for note in comparison.notes)
+
+
+def test_that_the_search_distilled_is_said(evaluator: Evaluator) -> None:
+    distilled = replace(evaluator, config=evaluator.config.having(distill=True))
+    told = [*notes([], ASKED, 1, distilled)]
+    assert any("the search's own trainings were distilled from the unpruned" in n for n in told)
 
 
 def test_a_training_that_diverges_leaves_the_others_alone(
