@@ -23,25 +23,27 @@ def options(description: str, out: str) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("cifar", help="folder with train/<class>/ and val/<class>/")
-    parser.add_argument("weights", help="state_dict of the unpruned ResNet-20")
+    parser.add_argument("weights", help="state_dict of the unpruned network")
     parser.add_argument("--out", default=f"benchmarks/results/{out}", help="where tables go")
     parser.add_argument("--runs", default="runs", help="what is kept between calls")
-    parser.add_argument("--images", type=int, help="train on so many images (default: all)")
-    parser.add_argument("--test-images", type=int, help="test on so many images (default: all)")
+    parser.add_argument("--images", type=int, default=0, help="train on so many images; 0: all")
+    parser.add_argument("--test-images", type=int, default=0, help="test on so many; 0: all")
     parser.add_argument("--workers", type=int, default=1, help="trainings at once")
     return parser
 
 
-def task(args: argparse.Namespace) -> Task:
-    """ResNet-20 with the given weights, on CUDA where there is one; all training images.
+def task(
+    args: argparse.Namespace, model: str = "resnet20", validation_fraction: float = 0.02
+) -> Task:
+    """The network with the given weights, on CUDA where there is one; all training images.
 
     The test split was never seen by the weights, nor is anything chosen by it in a benchmark.
     """
     whole = search.build_task(
-        "resnet20",
+        model,
         f"imagefolder:{args.cifar}",
         weights=args.weights,
-        validation_fraction=0.02,
+        validation_fraction=validation_fraction,
         cache=Path(args.runs) / ".cache",
     )
     return replace(whole, test=_some(whole.test, args.test_images))
@@ -52,9 +54,9 @@ def to_train(whole: Task, args: argparse.Namespace) -> Task:
     return replace(whole, train=_some(whole.train, args.images))
 
 
-def _some(split: Split, images: int | None) -> Split:
+def _some(split: Split, images: int) -> Split:
     """A part of the images, the same for every network; drawn, as files lie class by class."""
-    if images is None:
+    if not images:
         return split
     drawn = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     return split.indexable().subset(drawn[:images])
@@ -62,13 +64,17 @@ def _some(split: Split, images: int | None) -> Split:
 
 def settings(task: Task) -> str:
     """With what it was measured, in words."""
-    on_gpu = task.device.type == "cuda"
-    device = torch.cuda.get_device_name(task.device) if on_gpu else platform.processor() or "CPU"
     return (
         f"ResNet-20 with the given weights, {len(task.train):,} training images, "
-        f"{len(task.test):,} test images; device {device}, torch {torch.__version__}, commit "
-        f"{commit()}."
+        f"{len(task.test):,} test images; {machine(task)}."
     )
+
+
+def machine(task: Task) -> str:
+    """On what it was measured, in words."""
+    on_gpu = task.device.type == "cuda"
+    device = torch.cuda.get_device_name(task.device) if on_gpu else platform.processor() or "CPU"
+    return f"device {device}, torch {torch.__version__}, commit {commit()}"
 
 
 def mean_and_spread(values: Sequence[float]) -> str:

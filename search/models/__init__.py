@@ -6,6 +6,7 @@
 | ``resnet20 32 44 56 110`` | the CIFAR ResNets of He et al. 2015, option-A shortcuts |
 | ``resnet20b`` ... ``resnet110b`` | the same with option-B shortcuts (1x1 convolution) |
 | ``vgg11_cifar`` ... ``vgg19_cifar`` | VGG with BatchNorm for 32x32 images, one linear layer |
+| ``mobilenet_v2_cifar`` | MobileNetV2 with the strides that are usual for 32x32 images |
 | ``resnet50``, ``mobilenet_v2`` ... | any torchvision classifier under torchvision's name |
 | ``package.module:function`` | ``function()`` or ``function(num_classes=...)`` of your own |
 """
@@ -16,7 +17,14 @@ from typing import Protocol
 
 from torch import nn
 
-from search.models import cifar_resnet, cifar_vgg, custom, digits_cnn, from_torchvision
+from search.models import (
+    cifar_mobilenet,
+    cifar_resnet,
+    cifar_vgg,
+    custom,
+    digits_cnn,
+    from_torchvision,
+)
 from search.models.init import reinitialise
 from search.models.weights import load_weights
 from spaces.errors import unknown
@@ -40,7 +48,13 @@ class Family(Protocol):
         """The network of that name with fresh weights."""
 
 
-FAMILIES: tuple[Family, ...] = (digits_cnn, cifar_resnet, cifar_vgg, from_torchvision)
+FAMILIES: tuple[Family, ...] = (
+    digits_cnn,
+    cifar_resnet,
+    cifar_vgg,
+    cifar_mobilenet,
+    from_torchvision,
+)
 
 
 def build(name: str, classes: int, in_channels: int = 3) -> nn.Module:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torchvision.models import mobilenet_v2
 
 from search import models
+from search.models import cifar_mobilenet
 from search.models.init import he_init, reinitialise
 from spaces.errors import DataError, UserError
 
@@ -30,6 +32,8 @@ def parameters(model: nn.Module) -> int:
         ("vgg16_cifar", (3, 32, 32), 9 * 1_634_496 + 2 * 4224 + 513 * 10),
         # stem and blocks, projections, two for each of 344 normalised channels, linear
         ("digits_cnn", (1, 8, 8), 9 * (16 + 768 + 2304 + 4608) + 2560 + 688 + 65 * 10),
+        # torchvision's mobilenet_v2 of 10 classes: strides have no parameters
+        ("mobilenet_v2_cifar", (3, 32, 32), 2_236_682),
         ("squeezenet1_1", (3, 64, 64), 727_626),
     ],
 )
@@ -55,6 +59,20 @@ def test_option_a_pads_half_of_the_zeros_on_either_side() -> None:
     assert y.shape == (1, 32, 2, 2)
     assert torch.equal(y[:, 8:24], x[:, :, ::2, ::2])
     assert y[:, :8].count_nonzero() + y[:, 24:].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("width", [0.35, 1.0, 1.4])
+def test_mobilenet_for_cifar_is_torchvisions_with_other_strides(width: float) -> None:
+    settings = [list(stage) for stage in cifar_mobilenet.STAGES]
+    theirs = mobilenet_v2(
+        num_classes=7, width_mult=width, inverted_residual_setting=settings, dropout=0
+    )
+    theirs.features[0][0].stride = (1, 1)
+    ours = cifar_mobilenet.build("mobilenet_v2_cifar", 7, 3, width)
+    state = zip(ours.state_dict(), theirs.state_dict().values(), strict=True)
+    ours.load_state_dict(dict(state))
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(ours(images), theirs(images))
 
 
 def test_auxiliary_heads_of_googlenet_are_left_out_of_model_and_weights(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Exactness on the networks people use: 20 random policies each, against counters and masking."""
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 from oracles import check_surgery
 
 from search.models import build
+from spaces import fvcore_flops, slice_model
 
 GROUPS = {
     "vgg16_bn": 15,
@@ -41,6 +43,17 @@ def test_cifar_resnets_with_both_shortcuts(name, groups):
     model, inputs = build(name, classes=10), (torch.randn(1, 3, 32, 32),)
     space = check_surgery(model, inputs, policies=20, by_fvcore=2)
     assert len(space.groups) == groups
+
+
+def test_mobilenet_for_cifar():
+    torch.manual_seed(0)
+    model, inputs = build("mobilenet_v2_cifar", classes=10), (torch.randn(1, 3, 32, 32),)
+    space = check_surgery(model, inputs, policies=20, by_fvcore=2)
+    assert len(space.groups) == GROUPS["mobilenet_v2"]
+    policy = space.uniform(0.5)
+    small = slice_model(model, space, {name: np.arange(width) for name, width in policy.items()})
+    assert small(*inputs).shape == (1, 10)
+    assert fvcore_flops(small, inputs) == space.flops(policy) <= space.full_flops / 2
 
 
 def test_the_papers_flops():

@@ -1,0 +1,264 @@
+"""Which tool leaves the better network at equal FLOPs? Every side trained on the same terms.
+
+    PYTHONPATH=. python benchmarks/equal_terms.py CIFAR WEIGHTS --model resnet20b
+
+Every contender prunes one trained network to at most each share of its FLOPs. What is left is
+trained on the same images, in the same order, with the same crops and flips: ``--epochs`` of SGD
+(batches of 128, Nesterov momentum 0.9, weight decay 1e-4), the rate rising over the first tenth of
+the steps and falling to zero by a cosine. All sides have the better of ``--rates``, by mean
+accuracy over seeds on the validation split; the test split chooses nothing. Pruning sees no other
+images than training does.
+
+Each training is one row of ``trainings.csv`` in ``--out``, and none that is there is repeated: the
+same command goes on after a kill, and one with other shares, epochs or images adds to it. Delete
+the rows of a contender whose code has changed. Needs the ``dev`` extra. Written are
+``trainings.csv``, ``table.csv`` and ``README.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import cifar
+import pandas as pd
+import torch
+from peers import CRITERIA, SCOPES, pruned_by_torch_pruning
+from torch import nn
+
+import prune_ops
+import spaces
+from search.engines.workers import Pool, Processes
+from search.errors import Diverged
+from search.evaluation.jobs import Failure
+from search.task.task import Task
+from search.training.loop import Recipe, evaluate, train
+from spaces import Space, copied, fvcore_flops
+
+IMAGES = 12_800
+RECIPE = Recipe(lr=0.01, weight_decay=1e-4, batch_size=128, warmup=0.1)
+KEY = (
+    *("network", "share", "contender", "images", "epochs", "rate", "seed"),
+    *("validation_images", "test_images"),
+)
+"""What says which training a row is of ..."""
+MEASURED = ("flops", "params", "validation", "test", "seconds")
+"""... and what came out: the share of the FLOPs that is left, accuracies from 0 to 1."""
+
+Contender = Callable[[Task, Space, float], nn.Module]
+"""``contender(task, space, share)``: a new network with at most that share of the FLOPs."""
+
+
+def _uniform(criterion: str, surgery: str, task: Task, space: Space, share: float) -> nn.Module:
+    batches = task.calibration()
+    scores = prune_ops.score(task.model, space, batches, [criterion])[criterion]
+    return prune_ops.prune(task.model, space, space.uniform(share), scores, surgery, batches)
+
+
+def _peer(criterion: str, scope: str, task: Task, _space: Space, share: float) -> nn.Module:
+    return pruned_by_torch_pruning(
+        task.model, task.example, criterion, scope, share, task.calibration()
+    )
+
+
+OURS: dict[str, Contender] = {
+    "uniform · l1 · plain": partial(_uniform, "l1", "plain"),
+    "uniform · thinet · reconstruct": partial(_uniform, "thinet", "reconstruct"),
+}
+PEERS: dict[str, Contender] = {
+    f"torch-pruning · {scope} · {criterion}": partial(_peer, criterion, scope)
+    for criterion in CRITERIA
+    for scope in SCOPES
+}
+CONTENDERS: dict[str, Contender] = OURS | PEERS
+USUAL = (*OURS, *(name for name in PEERS if name.endswith(("· l1", "· taylor", "· hessian"))))
+"""Those of a call without ``--only``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One training: the start of its row, and the network."""
+
+    row: dict[str, object]
+    model: nn.Module
+
+
+def main() -> None:
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    task = cifar.to_train(cifar.task(args, args.model, args.validation_fraction), args)
+    digest = hashlib.sha256(Path(args.weights).read_bytes()).hexdigest()[:8]
+    network = f"{args.model}-{digest}"
+    path = Path(args.out) / "trainings.csv"
+    for row in _trained(task, _missing(task, network, path, args), args.workers):
+        _append(path, row)
+        print(*row.values(), flush=True)
+        _write(task, network, args)
+    _write(task, network, args)
+    print((Path(args.out) / "README.md").read_text())
+
+
+def _missing(task: Task, network: str, path: Path, args: argparse.Namespace) -> Iterator[Job]:
+    """The trainings that have no row; a network is pruned when its first one is asked for."""
+    done = {*_trainings(path)[list(KEY)].itertuples(index=False, name=None)}
+    space = spaces.discover(task.model, task.example)
+    sizes = len(task.validation), len(task.test)
+    for share in args.shares:
+        for name in _chosen_names(args.only):
+            keys = [
+                (network, share, name, len(task.train), args.epochs, rate, seed, *sizes)
+                for seed in args.seeds
+                for rate in args.rates
+            ]
+            rows = [dict(zip(KEY, key, strict=True)) for key in keys if key not in done]
+            if rows:
+                small, size = _pruned(name, task, space, share)
+                yield from (Job(row | size, small) for row in rows)
+
+
+def _chosen_names(only: Sequence[str] | None) -> list[str]:
+    if only is None:
+        return list(USUAL)
+    names = [name for name in CONTENDERS if any(text in name for text in only)]
+    if not names:
+        raise SystemExit(f"no contender has {' or '.join(only)} in its name: {[*CONTENDERS]}")
+    return names
+
+
+def _pruned(
+    name: str, task: Task, space: Space, share: float
+) -> tuple[nn.Module, dict[str, object]]:
+    """The contender's network, and its size."""
+    small = CONTENDERS[name](task, space, share)
+    flops = fvcore_flops(small, task.example) / space.full_flops
+    if flops > share:
+        raise SystemExit(f"{name} keeps {flops:.2%} of the FLOPs, more than {share:.0%}")
+    return small, {"flops": flops, "params": sum(p.numel() for p in small.parameters())}
+
+
+def _trained(task: Task, jobs: Iterator[Job], workers: int) -> Iterator[dict[str, object]]:
+    """The rows of the jobs, as they are done."""
+    run = partial(_accuracies, task)
+    pool = Pool(run) if workers == 1 else Processes(workers, run, _lost)
+    with pool:
+        for job, measured in pool.results(lambda: next(jobs, None)):
+            yield job.row | measured
+
+
+def _accuracies(task: Task, job: Job) -> dict[str, object]:
+    start = time.perf_counter()
+    model, row = copied(job.model), job.row
+    recipe = replace(RECIPE, lr=row["rate"])
+    with suppress(Diverged):  # such a network guesses, and its accuracy says so
+        train(model, task.train, recipe, epochs=row["epochs"], seed=row["seed"], device=task.device)
+    found = {"validation": evaluate(model, task.validation), "test": evaluate(model, task.test)}
+    return found | {"seconds": round(time.perf_counter() - start, 1)}
+
+
+def _lost(job: Job, failure: Failure, _seconds: float) -> dict[str, object]:
+    raise SystemExit(f"{job.row}: {failure.reason}")
+
+
+def _trainings(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=[*KEY, *MEASURED])
+
+
+def _append(path: Path, row: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begins = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [*KEY, *MEASURED])
+        if begins:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def table(trainings: pd.DataFrame, rates: Sequence[float], seeds: Sequence[int]) -> pd.DataFrame:
+    """A row for each contender of whom all ``rates`` were trained with all ``seeds``.
+
+    Its rate is that of the highest mean accuracy on the validation split, the lower of equals.
+    """
+    rows = []
+    for place, own in trainings.groupby(["images", "epochs", "share", "contender"], sort=False):
+        by_rate = own.pivot(index="rate", columns="seed", values=["validation", "test"])
+        wanted = pd.MultiIndex.from_product([["validation", "test"], seeds])
+        by_rate = by_rate.reindex(index=sorted(rates), columns=wanted)
+        if by_rate.isna().any(axis=None):
+            continue
+        rate = by_rate["validation"].mean(axis=1).idxmax()
+        tested = by_rate["test"].loc[rate]
+        rows.append(
+            dict(zip(("images", "epochs", "share", "contender"), place, strict=True))
+            | {"flops": own.flops.iloc[0], "rate": rate}
+            | {f"seed {seed}": accuracy for seed, accuracy in tested.items()}
+            | {"mean": tested.mean()}
+        )
+    return pd.DataFrame(rows)
+
+
+def _write(task: Task, network: str, args: argparse.Namespace) -> None:
+    out = Path(args.out)
+    trainings = _trainings(out / "trainings.csv")
+    trainings = trainings[
+        (trainings.network == network)
+        & (trainings.validation_images == len(task.validation))
+        & (trainings.test_images == len(task.test))
+    ]
+    rows = table(trainings, args.rates, args.seeds)
+    out.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(out / "table.csv", index=False)
+    (out / "README.md").write_text("\n".join(_words(rows, task, args)) + "\n")
+
+
+def _words(rows: pd.DataFrame, task: Task, args: argparse.Namespace) -> Iterator[str]:
+    yield "# Equal terms, measured\n"
+    yield (
+        f"{args.model} with the given weights, Torch-Pruning {version('torch-pruning')}; "
+        f"{len(task.test):,} test images, {len(task.validation):,} of validation; "
+        f"{cifar.machine(task)}. Test accuracy in %, best mean first (± standard deviation over "
+        f"{len(args.seeds)} seeds), at the better of the learning rates "
+        f"{' and '.join(f'{rate:g}' for rate in args.rates)} by accuracy on the validation split."
+    )
+    if rows.empty:
+        return
+    for (images, epochs, share), own in rows.groupby(["images", "epochs", "share"]):
+        passes = f"{epochs} epoch{'s' if epochs > 1 else ''}"
+        yield f"\n## At most {share:.0%} of the FLOPs, {passes} over {images:,} images\n"
+        yield from _lines(own.sort_values("mean", ascending=False), args.seeds)
+
+
+def _lines(rows: pd.DataFrame, seeds: Sequence[int]) -> Iterator[str]:
+    columns = [f"seed {seed}" for seed in seeds]
+    yield f"| contender | FLOPs kept | rate | {' | '.join(columns)} | mean |"
+    yield f"| --- |{' ---: |' * (len(columns) + 3)}"
+    for _, row in rows.iterrows():
+        tested = [row[column] for column in columns]
+        cells = [f"{100 * accuracy:.2f}" for accuracy in tested]
+        cells = [f"{row.flops:.1%}", f"{row.rate:g}", *cells, cifar.mean_and_spread(tested)]
+        yield f"| {row.contender} | {' | '.join(cells)} |"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cifar.options(__doc__.splitlines()[0], "equal_terms")
+    parser.set_defaults(images=IMAGES)
+    parser.add_argument("--model", default="resnet20b")
+    parser.add_argument("--only", nargs="+", help="contenders with one of these in their names")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.5, 0.3, 0.15])
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.03])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--validation-fraction", type=float, default=0.04)
+    parser.add_argument("--threads", type=int, default=1, help="of a single worker")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
