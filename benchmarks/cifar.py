@@ -32,13 +32,13 @@ def options(description: str, out: str) -> argparse.ArgumentParser:
     return parser
 
 
-def task(args: argparse.Namespace) -> Task:
-    """ResNet-20 with the given weights, on CUDA where there is one; all training images.
+def task(args: argparse.Namespace, model: str = "resnet20") -> Task:
+    """The model with the given weights, on CUDA where there is one; all training images.
 
     The test split was never seen by the weights, nor is anything chosen by it in a benchmark.
     """
     whole = search.build_task(
-        "resnet20",
+        model,
         f"imagefolder:{args.cifar}",
         weights=args.weights,
         validation_fraction=0.02,
