@@ -16,13 +16,14 @@ from prune_ops.criteria import CRITERIA
 from prune_ops.criterion import CalibrationStats, Criterion
 from prune_ops.greedy import GreedyScores
 from prune_ops.proxies import PROXIES, check_proxies
+from prune_ops.proxies.accuracies import reconstructor
 from prune_ops.proxies.candidate import Proxy, PrunedCandidate
 from prune_ops.scores import Scores, Selection, normalised, select
 from prune_ops.sensitivities import SENSITIVITIES
 from prune_ops.sensitivities.measure import Damages, measure
 from prune_ops.sensitivities.sensitivity import Sensitivity
-from prune_ops.surgery import SURGERIES, prune
-from prune_ops.surgery.protocol import Surgery
+from prune_ops.surgery import SURGERIES, Pruner, prune, pruner
+from prune_ops.surgery.protocol import Cutter, Surgery
 from prune_ops.weights import layer_weights, without_parametrization
 
 IMPORTANCES = SENSITIVITIES
@@ -33,12 +34,14 @@ __all__ = [
     "CalibrationStats",
     "Compression",
     "Criterion",
+    "Cutter",
     "Damages",
     "GreedyScores",
     "IMPORTANCES",
     "PROXIES",
     "Proxy",
     "PrunedCandidate",
+    "Pruner",
     "SENSITIVITIES",
     "SURGERIES",
     "Scores",
@@ -56,6 +59,8 @@ __all__ = [
     "measure",
     "normalised",
     "prune",
+    "pruner",
+    "reconstructor",
     "save",
     "score",
     "select",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,7 +107,18 @@ def patches(layer: Layer, item: Tensor, position: tuple[Tensor, ...], channels: 
     return layer.inputs.flatten(2)[item[:, None, None], channels[..., None], source] * valid
 
 
-def _sources(layer: Layer, position: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+def kernel_inputs(layer: Layer, at: Tensor, group: int) -> Tensor:
+    """The inputs of a group under the kernel at flat output positions, 0 in the padding.
+
+    ``(n, kernel, I/groups)`` for ``at`` ``(n,)``: item x positions + position.
+    """
+    size, positions = layer.inputs.shape[1] // layer.groups, math.prod(layer.positions)
+    source, valid = _sources(layer, torch.unravel_index(at % positions, layer.positions))
+    pixels = layer.inputs.flatten(2)[:, group * size : (group + 1) * size].transpose(1, 2)
+    return pixels[(at // positions)[:, None], source[:, 0]] * valid.transpose(1, 2)
+
+
+def _sources(layer: Layer, position: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """The flat input positions under the kernel at each output position, and which are valid.
 
     Both ``(n, 1, kernel)``; positions in the padding are 0 and not valid.

@@ -40,11 +40,20 @@ class Call:
         result: Tensor = self.func(**{**self.arguments, "weight": weight, "bias": None})
         return result
 
+    def without_tensors(self) -> Call:
+        """The same call, holding nothing but its weight."""
+        return Call(self.func, {"weight": self.weight})
+
     def with_input_copied(self) -> Call:
         """The same call, unaffected by later in-place changes of its input."""
         return replace(self, arguments={**self.arguments, "input": self.arguments["input"].clone()})
 
     def layer(self, result: Tensor) -> Layer:
+        """The layer of this call, whose outputs have the shape of ``result``."""
+        return self.layer_at(tuple(result.shape[2 - self.weight.ndim :]))
+
+    def layer_at(self, positions: tuple[int, ...]) -> Layer:
+        """The same by the spatial shape of the outputs; a linear layer has that of its inputs."""
         arguments = self.arguments
         inputs, weight = arguments["input"].detach(), arguments["weight"].detach()
         if self.func is F.linear:
@@ -52,7 +61,8 @@ class Call:
             return Layer(inputs, weight[..., None], len(weight), inputs.shape[2:], (1,), (0,), (1,))
         dims = weight.ndim - 2
         if inputs.ndim == dims + 1:
-            inputs, result = inputs[None], result[None]
+            inputs = inputs[None]
+        groups = arguments.get("groups", 1)
         dilation = _per_dim(arguments.get("dilation", 1), dims)
         padding = arguments.get("padding", 0)
         if isinstance(padding, str):
@@ -61,12 +71,12 @@ class Call:
         return Layer(
             inputs,
             weight,
-            result.shape[1],
-            tuple(result.shape[2:]),
+            weight.shape[1] * groups if self.transposed else len(weight),
+            positions,
             _per_dim(arguments.get("stride", 1), dims),
             _per_dim(padding, dims),
             dilation,
-            arguments.get("groups", 1),
+            groups,
             self.transposed,
         )
 
@@ -90,13 +100,17 @@ class OutputTracer(TorchFunctionMode, ABC):
     something no larger. The trail ends there and at any other first use, except inactive dropout.
 
     Tensors are recognised, not modules, so that it does not matter how the network is written.
-    Overrides may change results in place before the network uses them.
+    Overrides may change results in place before the network uses them, and ``entered`` the weight
+    before the layer does.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter]) -> None:
         super().__init__()
         self._ids = {id(weight) for weight in weights}
         self._trails = WeakIdKeyDictionary()
+
+    def entered(self, call: Call) -> None:
+        """A layer is about to be called."""
 
     @abstractmethod
     def used(self, call: Call, result: Tensor) -> Any:
@@ -113,6 +127,9 @@ class OutputTracer(TorchFunctionMode, ABC):
     ) -> Any:
         """Compute as usual, and follow the trails."""
         kwargs = kwargs or {}
+        call = self._call(func, args, kwargs) if func in _SIGNATURES else None
+        if call is not None:
+            self.entered(call)
         result = func(*args, **kwargs)
         if not isinstance(result, Tensor):
             return result
@@ -120,10 +137,8 @@ class OutputTracer(TorchFunctionMode, ABC):
             x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor) and x in self._trails
         ]
         trails = [(tensor.shape, self._trails.pop(tensor, None)) for tensor in read]
-        if func in _SIGNATURES:
-            arguments = dict(zip(_SIGNATURES[func], args, strict=False)) | kwargs
-            if id(arguments["weight"]) in self._ids:
-                self._continue(self.used(Call(func, arguments), result), result)
+        if call is not None:
+            self._continue(self.used(call, result), result)
         elif func is F.batch_norm and trails:
             arguments = dict(zip(_BATCH_NORM, args, strict=False)) | kwargs
             if not arguments.get("training") and arguments["running_mean"] is not None:
@@ -137,6 +152,11 @@ class OutputTracer(TorchFunctionMode, ABC):
                 if shape == result.shape:
                     self.added(trail, result)
         return result
+
+    def _call(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Call | None:
+        """The call of a layer with one of the weights; None of another."""
+        arguments = dict(zip(_SIGNATURES[func], args, strict=False)) | kwargs
+        return Call(func, arguments) if id(arguments.get("weight")) in self._ids else None
 
     def _continue(self, trail: Any, result: Tensor) -> None:
         if trail is not None:

@@ -78,7 +78,7 @@ def cut(model: nn.Module, groups: Groups, selection: Selection) -> nn.Module:
     The result remembers what stayed: see `origin`.
     """
     tensors = named_tensors(model)
-    _check_places(tensors, groups)
+    check_places(tensors, groups)
     places = kept_positions(groups, selection, tensors)
     small = {name: tensors[name].detach() for name, _ in places}
     for (name, dim), keep in sorted(places.items(), key=_dim):  # rows first: they lie together
@@ -97,7 +97,7 @@ def _dim(item: tuple[Place, np.ndarray]) -> int:
     return item[0][1]
 
 
-def _check_places(tensors: Mapping[str, Tensor], groups: Groups) -> None:
+def check_places(tensors: Mapping[str, Tensor], groups: Groups) -> None:
     """Raises a ModelError where the model has not the channels of the groups."""
     for member in (m for group in groups for m in group.members):
         tensor = tensors.get(member.parameter)

@@ -12,8 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from prune_ops.batches import Pair, read
 from prune_ops.proxies.candidate import Proxy, PrunedCandidate
 from prune_ops.running import accuracy, forward
-from prune_ops.surgery import prune
-from spaces import copied
+from prune_ops.surgery import Pruner, pruner
+from spaces import Space, copied
 from spaces.errors import UserError
 from spaces.inputs import items, part
 
@@ -81,14 +81,21 @@ class Reconstructed(Proxy):
     name = "reconstructed"
 
     def score(self, candidate: PrunedCandidate) -> float:
-        if candidate.model is None:
-            raise UserError(
-                "proxy 'reconstructed' cuts the unpruned network itself, but the candidate has "
-                "none; give it as model"
-            )
-        cut = candidate.model, candidate.space, candidate.policy, candidate.scores
-        images = _first(candidate.calibration)
-        return accuracy(prune(*cut, "reconstruct", images).eval(), candidate.held_out)
+        reconstruct = candidate.reconstruct
+        if reconstruct is None:
+            if candidate.model is None:
+                raise UserError(
+                    "proxy 'reconstructed' cuts the unpruned network itself, but the candidate has "
+                    "none; give it as model"
+                )
+            reconstruct = reconstructor(candidate.model, candidate.space, candidate.calibration)
+        network = reconstruct(candidate.policy, candidate.scores)
+        return accuracy(network.eval(), candidate.held_out)
+
+
+def reconstructor(model: nn.Module, space: Space, calibration: Iterable[Pair]) -> Pruner:
+    """Cuts the unpruned ``model`` as proxy `Reconstructed` does, for all policies alike."""
+    return pruner(model, space, "reconstruct", _first(calibration))
 
 
 def _first(batches: Iterable[Pair]) -> Iterator[Pair]:

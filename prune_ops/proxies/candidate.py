@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from prune_ops.batches import Pair
 from prune_ops.proxies.passes import BATCHES, Passes, passes, usable
 from prune_ops.scores import Scores
+from prune_ops.surgery import Pruner
 from prune_ops.weights import layer_weights
 from spaces import Space
 from spaces.errors import UserError
@@ -32,6 +33,8 @@ class PrunedCandidate:
         damages: of every group of the unpruned network, measured by sensitivity ``iso_damage``;
             empty if not measured.
         model: the unpruned network, for a proxy that prunes it itself; None if there is none.
+        reconstruct: cuts that network as `prune_ops.reconstructor` prepares it, once for many
+            candidates; None: it is prepared from ``model`` and ``calibration`` where needed.
         judge: scores by which candidates of several criteria can be compared; None for ``scores``.
     """
 
@@ -44,6 +47,7 @@ class PrunedCandidate:
     damages: Mapping[str, Tensor] = field(default_factory=dict)
     judge: Scores | None = None
     model: nn.Module | None = None
+    reconstruct: Pruner | None = None
 
     @cached_property
     def passes(self) -> Passes:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from torch import nn
 
 from prune_ops.batches import Pair, read
 from prune_ops.scores import Scores, select
 from prune_ops.surgery.fold_beta import FoldBeta
-from prune_ops.surgery.protocol import Batches, Groups, Surgery
+from prune_ops.surgery.protocol import Batches, Cutter, Groups, Surgery
 from prune_ops.surgery.reconstruct import Reconstruct
 from prune_ops.surgery.scale import Scale
 from spaces import Space
 from spaces.errors import UserError, unknown
 from spaces.policy import Policy
-from spaces.slicing import Selection, cut, named_tensors, narrowed
+from spaces.slicing import Selection, check_places, cut, named_tensors, narrowed
 from spaces.space import knowing
+
+Pruner = Callable[[Policy, Scores], nn.Module]
+"""Cuts one model by a policy and the scores of its channels."""
 
 
 class Plain:
@@ -25,14 +29,13 @@ class Plain:
     name = "plain"
     needs_images = False
 
-    def __call__(
+    def prepare(
         self,
         model: nn.Module,
         groups: Groups,
-        selection: Selection,
         batches: Batches,  # noqa: ARG002
-    ) -> nn.Module:
-        return cut(model, groups, selection)
+    ) -> Cutter:
+        return partial(cut, model, groups)
 
 
 _ALL: tuple[Surgery, ...] = (Plain(), FoldBeta(), Scale(), Reconstruct())
@@ -73,6 +76,26 @@ def prune(
     return knowing(small, space, selection)
 
 
+def pruner(
+    model: nn.Module, space: Space, surgery: str = "plain", batches: Iterable[Pair] = ()
+) -> Pruner:
+    """As `prune`, for many policies: what the surgery measures of ``model`` is measured once.
+
+    >>> cut = pruner(model, space, "reconstruct", batches)  # doctest: +SKIP
+    >>> small = cut(space.uniform(0.5), scores["l1"])       # doctest: +SKIP
+
+    Every network is the one that `prune` gives. ``model`` must not change as long as the function
+    is used. It holds what was measured, and may hold the images.
+    """
+    cutter = _prepared(model, space.groups, surgery, batches, space.batched)
+
+    def pruned(policy: Policy, scores: Scores) -> nn.Module:
+        selection = select(space, policy, scores)
+        return knowing(cutter(selection), space, selection)
+
+    return pruned
+
+
 def operate(
     model: nn.Module,
     groups: Groups,
@@ -82,6 +105,13 @@ def operate(
     batched: bool = True,
 ) -> nn.Module:
     """As `prune`, keeping a selection of channels; groups that it leaves out stay whole."""
+    return _prepared(model, groups, surgery, batches, batched)(selection)
+
+
+def _prepared(
+    model: nn.Module, groups: Groups, surgery: str, batches: Iterable[Pair], batched: bool
+) -> Cutter:
+    """The surgery of that name, prepared; UserError if it is unknown or lacks images."""
     if surgery not in SURGERIES:
         raise unknown("surgery", surgery, SURGERIES)
     chosen = SURGERIES[surgery]
@@ -91,7 +121,8 @@ def operate(
             f"surgery {surgery!r} needs at least 1 calibration image, but got none; give batches "
             "or use plain"
         )
-    return chosen(model, groups, selection, images)
+    check_places(named_tensors(model), groups)
+    return chosen.prepare(model, groups, images)
 
 
 def step(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from prune_ops.least_squares import finite
 from prune_ops.running import forward
-from prune_ops.surgery.protocol import Batches, Groups, eval_copy, readers, removed
+from prune_ops.surgery.protocol import Batches, Cutter, Groups, eval_copy, readers, removed
 from prune_ops.tracing import Call, OutputTracer
 from spaces import copied
 from spaces.groups import ChannelGroup
@@ -39,21 +40,24 @@ class FoldBeta:
     name = "fold_beta"
     needs_images = True
 
-    def __call__(
-        self, model: nn.Module, groups: Groups, selection: Selection, batches: Batches
-    ) -> nn.Module:
-        silenced, folded = copied(model), copied(model)
-        names = {id(tensor): name for name, tensor in named_tensors(silenced).items()}
-        tracer = _ShiftTracer(_silence(silenced, groups, selection))
-        network, tensors = eval_copy(silenced), named_tensors(folded)
-        with torch.no_grad():
-            with tracer:
-                for batch in batches:
-                    forward(network, batch.inputs)
-            for key, (total, images) in tracer.shifts.items():
-                if key in names:
-                    tensors[names[key]] += finite(total) / images
-        return cut(folded, groups, selection)
+    def prepare(self, model: nn.Module, groups: Groups, batches: Batches) -> Cutter:
+        return partial(_folded, model, groups, batches)
+
+
+def _folded(model: nn.Module, groups: Groups, batches: Batches, selection: Selection) -> nn.Module:
+    """The network cut to the selection; the shifts depend on it, and are measured each time."""
+    silenced, folded = copied(model), copied(model)
+    names = {id(tensor): name for name, tensor in named_tensors(silenced).items()}
+    tracer = _ShiftTracer(_silence(silenced, groups, selection))
+    network, tensors = eval_copy(silenced), named_tensors(folded)
+    with torch.no_grad():
+        with tracer:
+            for batch in batches:
+                forward(network, batch.inputs)
+        for key, (total, images) in tracer.shifts.items():
+            if key in names:
+                tensors[names[key]] += finite(total) / images
+    return cut(folded, groups, selection)
 
 
 class _ShiftTracer(OutputTracer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,10 +15,16 @@ from spaces.slicing import Selection
 
 Groups = tuple[ChannelGroup, ...]
 Batches = Sequence[Batch]
+Cutter = Callable[[Selection], nn.Module]
+"""Cuts one model to the channels to keep; groups left out stay whole.
+
+The result is new each time, with the shapes and names that ``cut`` gives, and does not depend on
+earlier calls. A layer that the surgery does not apply to is cut plainly.
+"""
 
 
 class Surgery(Protocol):
-    """Makes the smaller model.
+    """Makes smaller models of one model, for which it is prepared once.
 
     Attributes:
         name: its key in ``SURGERIES`` and on the command line.
@@ -28,16 +34,13 @@ class Surgery(Protocol):
     name: str
     needs_images: bool
 
-    def __call__(
-        self, model: nn.Module, groups: Groups, selection: Selection, batches: Batches
-    ) -> nn.Module:
-        """A new network with the shapes and names that ``cut`` gives; ``model`` is unchanged.
+    def prepare(self, model: nn.Module, groups: Groups, batches: Batches) -> Cutter:
+        """Measure what any selection needs of ``model``, which must not change from now on.
 
-        A layer that the surgery does not apply to is cut plainly.
+        Neither this nor the cutter changes it.
 
         Args:
             groups: of ``model``.
-            selection: the channels to keep; groups left out stay whole.
             batches: at least one, none of them empty, if ``needs_images``; else unused.
         """
 

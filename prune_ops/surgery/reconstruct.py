@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,15 @@ from torch import Tensor, nn
 
 from prune_ops.batches import concatenated
 from prune_ops.contributions import Layer
-from prune_ops.least_squares import Equations, added, normal_equations, weight_change
+from prune_ops.least_squares import (
+    Equations,
+    added,
+    normal_equations,
+    of_change,
+    weight_change,
+)
 from prune_ops.running import forward
-from prune_ops.surgery.protocol import Batches, Groups, eval_copy, readers, removed
+from prune_ops.surgery.protocol import Batches, Cutter, Groups, eval_copy, readers, removed
 from prune_ops.tracing import Call, OutputTracer
 from spaces.labels import Place
 from spaces.slicing import Selection, cut, kept_positions, named_tensors
@@ -25,6 +31,9 @@ SAMPLES = 10
 """Positions per image, as in the paper; more if there are few images."""
 EQUATIONS = 10
 """At least this many sampled positions per unknown, if the layer has them."""
+
+Solve = Callable[[nn.Parameter, Layer, Equations], Tensor | None]
+"""Takes the equations of a weight's change; what it added to the weight, None if nothing."""
 
 
 class Reconstruct:
@@ -37,9 +46,10 @@ class Reconstruct:
     change of W, of the smallest norm where the images leave a choice, so that no layer is further
     from its target than after the plain cut.
 
-    A layer used twice is cut plainly. All calibration images go through the network as one batch;
-    where they cannot (items of other shapes, inputs whose first dim is no batch), batch after
-    batch, once for every layer.
+    A layer used twice is cut plainly. Y is measured once for all selections, of every layer that
+    reads a group. All calibration images go through the pruned network as one batch; where they
+    cannot (items of other shapes, inputs whose first dim is no batch), batch after batch, once for
+    every layer.
 
     Definition: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017:
     the reconstruction that follows the selection.
@@ -48,55 +58,78 @@ class Reconstruct:
     name = "reconstruct"
     needs_images = True
 
-    def __call__(
-        self, model: nn.Module, groups: Groups, selection: Selection, batches: Batches
-    ) -> nn.Module:
-        small = cut(model, groups, selection)
-        before, after = dict(model.named_parameters()), dict(small.named_parameters())
-        losing = [m.parameter for group, _ in removed(groups, selection) for m in readers(group)]
-        name_of = {before[name]: name for name in losing}
-        kept = kept_positions(groups, selection, named_tensors(model))
+    def prepare(self, model: nn.Module, groups: Groups, batches: Batches) -> Cutter:
+        weights = dict(model.named_parameters())
+        name_of = {weights[m.parameter]: m.parameter for g in groups for m in readers(g)}
         runs = concatenated(batches)
         with torch.no_grad():
-            by_weight = _targets(eval_copy(model), name_of, runs)
-            targets = {
-                after[name_of[weight]]: [_narrowed(t, name_of[weight], kept) for t in own]
-                for weight, own in by_weight.items()
-            }
-            _reconstruct(eval_copy(small), targets, runs)
-        return small
+            measured = _measured(eval_copy(model), name_of, batches, runs)
+        targets = {name_of[weight]: own for weight, own in measured.items()}
+        return partial(_reconstructed, model, groups, targets, runs)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Target:
     """Sampled outputs of one call of a layer, and the values they should have.
 
     Attributes:
+        call: of the layer in the unpruned network; its weight only.
+        shape: ``(items, *spatial)`` of the layer's input.
+        positions: the spatial shape of its outputs.
         at: ``(n,)``: item x positions + position.
         rows: ``(n, O)``: target values; of the sum that the outputs go into, if there is one.
         summed: whether there is one.
-        gain: ``(O,)``: factor of a BatchNorm between the layer and the sum.
     """
 
     call: Call
+    shape: tuple[int, ...]
+    positions: tuple[int, ...]
     at: Tensor
     rows: Tensor
     summed: bool = False
-    gain: Tensor | None = None
 
-    @property
-    def factor(self) -> Tensor:
-        """``(O,)``: the factor between the layer's outputs and the target's."""
-        return torch.ones_like(self.rows[0]) if self.gain is None else self.gain
+    def is_of(self, layer: Layer) -> bool:
+        """Whether the layer has the outputs that were sampled."""
+        return self.shape == _shape(layer) and self.positions == layer.positions
 
 
-def _targets(
-    network: nn.Module, weights: Iterable[nn.Parameter], runs: Sequence[Any]
+def _measured(
+    network: nn.Module, weights: Iterable[nn.Parameter], batches: Batches, runs: Sequence[Any]
 ) -> dict[nn.Parameter, list[Target]]:
     """Weight → a target in each run, in the order in which they can be reconstructed.
 
-    Only weights that every run uses once.
+    Only weights that every run uses once. Batches that are one run pass one by one all the same,
+    which needs less memory and so less time, if every layer's items are the batch's.
     """
+    if len(runs) < len(batches):
+        by_batch = _sampled(network, weights, [batch.inputs for batch in batches])
+        images = [batch.images for batch in batches]
+        if all(_can_be_joined(own, images) for own in by_batch.values()):
+            return {weight: [reduce(_joined, own)] for weight, own in by_batch.items()}
+    return _sampled(network, weights, runs)
+
+
+def _can_be_joined(targets: Sequence[Target], images: Sequence[int]) -> bool:
+    """Whether the items of each target are the images of its batch, and all else is the same."""
+    kinds = {(target.shape[1:], target.positions, target.summed) for target in targets}
+    return [target.shape[0] for target in targets] == list(images) and len(kinds) == 1
+
+
+def _joined(first: Target, second: Target) -> Target:
+    """The target in a batch of the items of both."""
+    items, further = first.shape[0], second.at + first.shape[0] * math.prod(first.positions)
+    return replace(
+        first,
+        shape=(items + second.shape[0], *first.shape[1:]),
+        at=torch.cat([first.at, further]),
+        rows=torch.cat([first.rows, second.rows]),
+    )
+
+
+def _sampled(
+    network: nn.Module, weights: Iterable[nn.Parameter], runs: Sequence[Any]
+) -> dict[nn.Parameter, list[Target]]:
+    """Weight → a target in each run; only weights that every run uses once."""
     generator = torch.Generator().manual_seed(0)
     tracers = [_Sampler(weights, generator, len(runs)) for _ in runs]
     for tracer, inputs in zip(tracers, runs, strict=True):
@@ -122,14 +155,19 @@ class _Sampler(OutputTracer):
         self._runs = runs
 
     def used(self, call: Call, result: Tensor) -> Target:
-        at = _drawn(call.layer(result), self._generator, self._runs).to(result.device)
-        target = Target(call, at, _rows(call.flattened(result), at))
+        layer = call.layer(result)
+        at = _drawn(layer, self._generator, self._runs).to(result.device)
+        rows = _rows(call.flattened(result), at)
+        target = Target(call.without_tensors(), _shape(layer), layer.positions, at, rows)
         self.targets.setdefault(call.weight, []).append(target)
         return target
 
     def added(self, trail: Target, total: Tensor) -> None:
-        trail.rows, trail.summed = _rows(trail.call.flattened(total), trail.at), True
-        self.targets[trail.call.weight] = self.targets.pop(trail.call.weight)
+        rows = _rows(trail.call.flattened(total), trail.at)
+        own = self.targets.pop(trail.call.weight)
+        self.targets[trail.call.weight] = [
+            replace(target, rows=rows, summed=True) if target is trail else target for target in own
+        ]
 
 
 def _drawn(layer: Layer, generator: torch.Generator, runs: int) -> Tensor:
@@ -140,18 +178,42 @@ def _drawn(layer: Layer, generator: torch.Generator, runs: int) -> Tensor:
     return torch.randperm(items * positions, generator=generator)[:count].sort().values
 
 
+def _reconstructed(
+    model: nn.Module,
+    groups: Groups,
+    measured: Mapping[str, Sequence[Target]],
+    runs: Sequence[Any],
+    selection: Selection,
+) -> nn.Module:
+    """The network cut to the selection, its weights then changed towards what was measured."""
+    small = cut(model, groups, selection)
+    weights = dict(small.named_parameters())
+    losing = {m.parameter for group, _ in removed(groups, selection) for m in readers(group)}
+    kept = kept_positions(groups, selection, named_tensors(model))
+    targets = {
+        weights[name]: [_narrowed(target, name, kept) for target in own]
+        for name, own in measured.items()
+        if name in losing
+    }
+    if targets:
+        with torch.no_grad():
+            _change_all(eval_copy(small), targets, runs)
+    return small
+
+
 def _narrowed(target: Target, name: str, kept: Mapping[Place, np.ndarray]) -> Target:
     """The target without the layer's removed output channels."""
     dim = int(target.call.transposed)
-    if (name, dim) in kept:
-        index = torch.from_numpy(kept[name, dim]).to(target.rows.device)
-        size = target.call.weight.shape[1] if dim else 0  # of each group of a transposed layer
-        groups = target.rows.shape[1] // size if dim else 1
-        target.rows = torch.cat([target.rows[:, index + q * size] for q in range(groups)], 1)
-    return target
+    if (name, dim) not in kept:
+        return target
+    index = torch.from_numpy(kept[name, dim]).to(target.rows.device)
+    size = target.call.weight.shape[1] if dim else 0  # of each group of a transposed layer
+    groups = target.rows.shape[1] // size if dim else 1
+    rows = torch.cat([target.rows[:, index + q * size] for q in range(groups)], 1)
+    return replace(target, rows=rows)
 
 
-def _reconstruct(
+def _change_all(
     network: nn.Module, targets: Mapping[nn.Parameter, Sequence[Target]], runs: Sequence[Any]
 ) -> None:
     """Change the weights of an eval-mode network in place, in the order of ``targets``.
@@ -159,63 +221,87 @@ def _reconstruct(
     A single run is passed through once for all weights; several all once for every weight.
     """
     if len(runs) == 1:
-        with _TargetTracer({weight: own[0] for weight, own in targets.items()}, _change_in_place):
+        with _TargetTracer({weight: own[0] for weight, own in targets.items()}, _change):
             forward(network, runs[0])
         return
-    systems: list[tuple[Equations, Layer]] = []
     for weight, own in targets.items():
-        systems.clear()
+        systems: list[tuple[Layer, Equations]] = []
         for target, inputs in zip(own, runs, strict=True):
-            with _TargetTracer({weight: target}, lambda t, x: systems.append(_system(t, x))):
+            with _TargetTracer({weight: target}, partial(_keep, systems)):
                 forward(network, inputs)
         if systems:
-            _change(weight, reduce(added, [equations for equations, _ in systems]), systems[0][1])
+            _change(weight, systems[0][0], reduce(added, [equations for _, equations in systems]))
+
+
+@dataclass(slots=True)
+class Branch:
+    """A call whose outputs go into a sum with the target; ``gain`` ``(O,)``: of a BatchNorm."""
+
+    call: Call
+    target: Target
+    gain: Tensor | None = None
+
+    @property
+    def factor(self) -> Tensor:
+        """``(O,)``: the factor between the layer's outputs and the sum."""
+        return torch.ones_like(self.target.rows[0]) if self.gain is None else self.gain
 
 
 class _TargetTracer(OutputTracer):
-    """Passes each layer's target, and the present outputs that it applies to, to ``callback``."""
+    """Passes each layer's equations to ``solve``.
 
-    def __init__(
-        self, targets: Mapping[nn.Parameter, Target], callback: Callable[[Target, Tensor], None]
-    ) -> None:
+    A layer that does not go into a sum is solved before it is called, so that it is called once.
+    For one that does, the effect of its change is added to the sum.
+    """
+
+    def __init__(self, targets: Mapping[nn.Parameter, Target], solve: Solve) -> None:
         super().__init__(targets)
         self._targets = targets
-        self._callback = callback
+        self._solve = solve
 
-    def used(self, call: Call, result: Tensor) -> Target | None:
+    def entered(self, call: Call) -> None:
         target = self._targets[call.weight]
-        if target.summed:
-            return Target(call.with_input_copied(), target.at, target.rows)
-        self._callback(Target(call, target.at, target.rows), result)
+        layer = call.layer_at(target.positions)
+        if target.summed or not target.is_of(layer):
+            return
+        bias = call.arguments.get("bias")
+        rows = target.rows if bias is None else target.rows - bias
+        equations = normal_equations(layer, target.at, rows)
+        self._solve(call.weight, layer, of_change(equations, layer))
+
+    def used(self, call: Call, result: Tensor) -> Branch | None:
+        target = self._targets[call.weight]
+        if target.summed and target.is_of(call.layer(result)):
+            return Branch(call.with_input_copied(), target)
         return None
 
-    def normalised(self, trail: Target, arguments: Mapping[str, Any]) -> None:
+    def normalised(self, trail: Branch, arguments: Mapping[str, Any]) -> None:
         std = (arguments["running_var"] + arguments.get("eps", 1e-5)).sqrt()
         weight = arguments["weight"]
         trail.gain = std.reciprocal() if weight is None else weight / std
 
-    def added(self, trail: Target, total: Tensor) -> None:
-        self._callback(trail, total)
+    def added(self, trail: Branch, total: Tensor) -> None:
+        call, target, factor = trail.call, trail.target, trail.factor
+        layer = call.layer(total)
+        error = target.rows - _rows(call.flattened(total), target.at)
+        # A branch that the BatchNorm nearly silences would need huge weights to have an effect.
+        effective = factor.abs() > 1e-3 * factor.abs().max()
+        wanted = torch.where(effective, error / factor, 0)
+        change = self._solve(call.weight, layer, normal_equations(layer, target.at, wanted))
+        if change is not None:
+            total.addcmul_(call.along_outputs(factor), call.outputs_with(change))
 
 
-def _change_in_place(target: Target, outputs: Tensor) -> None:
-    """Change the weight, and the outputs that the network continues with."""
-    change = _change(target.call.weight, *_system(target, outputs))
-    if change is not None:
-        outputs += target.call.along_outputs(target.factor) * target.call.outputs_with(change)
+def _keep(
+    systems: list[tuple[Layer, Equations]],
+    weight: nn.Parameter,  # noqa: ARG001
+    layer: Layer,
+    equations: Equations,
+) -> None:
+    systems.append((layer, equations))
 
 
-def _system(target: Target, outputs: Tensor) -> tuple[Equations, Layer]:
-    """The equations of the weight's change, from the present ``outputs`` at the target."""
-    layer = target.call.layer(outputs)
-    error = target.rows - _rows(target.call.flattened(outputs), target.at)
-    # A branch that the BatchNorm nearly silences would need huge weights to have an effect.
-    effective = target.factor.abs() > 1e-3 * target.factor.abs().max()
-    targets = torch.where(effective, error / target.factor, 0)
-    return normal_equations(layer, target.at, targets), layer
-
-
-def _change(weight: nn.Parameter, equations: Equations, layer: Layer) -> Tensor | None:
+def _change(weight: nn.Parameter, layer: Layer, equations: Equations) -> Tensor | None:
     """What was added to the weight; None where that would not be finite."""
     change = weight_change(equations, layer)
     if not change.isfinite().all():
@@ -223,6 +309,10 @@ def _change(weight: nn.Parameter, equations: Equations, layer: Layer) -> Tensor 
     change = change.reshape(weight.shape).to(weight.dtype)
     weight.add_(change)
     return change
+
+
+def _shape(layer: Layer) -> tuple[int, ...]:
+    return (len(layer.inputs), *layer.inputs.shape[2:])
 
 
 def _rows(outputs: Tensor, at: Tensor) -> Tensor:

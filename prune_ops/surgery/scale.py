@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from prune_ops.contributions import Layer, contributions, reads
 from prune_ops.least_squares import least_squares
 from prune_ops.running import forward
-from prune_ops.surgery.protocol import Batches, Groups, eval_copy, removed
+from prune_ops.surgery.protocol import Batches, Cutter, Groups, eval_copy
 from prune_ops.tracing import LayerTracer
 from spaces import copied
 from spaces.groups import ChannelGroup, Member
@@ -35,27 +36,31 @@ class Scale:
     name = "scale"
     needs_images = True
 
-    def __call__(
-        self, model: nn.Module, groups: Groups, selection: Selection, batches: Batches
-    ) -> nn.Module:
-        scaled = copied(model)
-        read = _read(scaled, groups, selection)
-        grams = _grams(scaled, read, batches)
-        with torch.no_grad():
-            for weight, slices in read.items():
-                kept = torch.cat([_is_kept(group, selection) for group, _ in slices])
-                scales = _scales(grams[weight], kept.to(weight.device)).to(weight.dtype)
-                sizes = [group.channels for group, _ in slices]
-                for (_, member), own in zip(slices, scales.split(sizes), strict=True):
-                    _multiply(weight, member, own)
-        return cut(scaled, groups, selection)
+    def prepare(self, model: nn.Module, groups: Groups, batches: Batches) -> Cutter:
+        grams = _grams(model, _read(model, groups), batches)
+        return partial(_scaled, model, groups, list(grams.values()))
 
 
-def _read(model: nn.Module, groups: Sequence[ChannelGroup], selection: Selection) -> Read:
-    """The weights that lose inputs, with all groups that they read."""
-    named = dict(model.named_parameters(remove_duplicate=False))
-    losing = reads([group for group, _ in removed(groups, selection)], named)
-    return {weight: slices for weight, slices in reads(groups, named).items() if weight in losing}
+def _scaled(
+    model: nn.Module, groups: Groups, grams: Sequence[Tensor], selection: Selection
+) -> nn.Module:
+    """The network cut to the selection; ``grams`` in the order of `_read`."""
+    scaled = copied(model)
+    with torch.no_grad():
+        for (weight, slices), gram in zip(_read(scaled, groups).items(), grams, strict=True):
+            kept = torch.cat([_is_kept(group, selection) for group, _ in slices])
+            if kept.all():
+                continue
+            scales = _scales(gram, kept.to(weight.device)).to(weight.dtype)
+            sizes = [group.channels for group, _ in slices]
+            for (_, member), own in zip(slices, scales.split(sizes), strict=True):
+                _multiply(weight, member, own)
+    return cut(scaled, groups, selection)
+
+
+def _read(model: nn.Module, groups: Groups) -> Read:
+    """The weights that read groups."""
+    return reads(groups, dict(model.named_parameters(remove_duplicate=False)))
 
 
 def _grams(model: nn.Module, read: Read, batches: Batches) -> Mapping[nn.Parameter, Tensor]:

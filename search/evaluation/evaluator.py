@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,10 @@ from prune_ops import (
     SURGERIES,
     Compression,
     PrunedCandidate,
+    Pruner,
     Scores,
-    prune,
+    pruner,
+    reconstructor,
     select,
     without_parametrization,
 )
@@ -90,6 +93,10 @@ class Evaluator:
         judging = self.config.judging
         return DominanceRule(judging.eta, judging.explore, tolerance(self.space.full_flops))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: each process draws images and prepares surgeries for itself."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     def on(self, device: torch.device) -> Evaluator:
         """The same on another device."""
         sources = {name: source.on(device) for name, source in self.sources.items()}
@@ -135,9 +142,12 @@ class Evaluator:
         """
         source = self._source(candidate)
         surgery = surgery or self.config.training.surgery
-        batches = self._surgery_batches if SURGERIES[surgery].needs_images else ()
-        model = source.model or self.task.model
-        return prune(model, self.space, candidate.policy, source.scores, surgery, batches)
+        key = self._source_name(candidate) if source.model else "", surgery
+        if key not in self._pruners:
+            model = source.model or self.task.model
+            batches = self._surgery_batches if SURGERIES[surgery].needs_images else ()
+            self._pruners[key] = pruner(model, self.space, surgery, batches)
+        return self._pruners[key](candidate.policy, source.scores)
 
     def trained(self, candidate: Candidate, spec: TrainingSpec, seed: int) -> nn.Module:
         """The candidate's network after training.
@@ -223,8 +233,11 @@ class Evaluator:
         return Checkpoint(self.checkpoints, key)
 
     def _source(self, candidate: Candidate) -> WeightSource:
-        name = candidate.criterion or self.config.reference
+        name = self._source_name(candidate)
         return self.sources.get(name) or WeightSource(self.scores[name])
+
+    def _source_name(self, candidate: Candidate) -> str:
+        return candidate.criterion or self.config.reference
 
     def _proxies(self, candidate: Candidate) -> dict[str, float]:
         reference = self.config.reference
@@ -239,6 +252,7 @@ class Evaluator:
             judge=self.scores[reference],
             damages=self.damages,
             model=self.task.model,
+            reconstruct=lambda policy, scores: self._reconstructor(policy, scores),
         )
         return {name: PROXIES[name](judged) for name in self.config.judging.proxies}
 
@@ -247,6 +261,16 @@ class Evaluator:
         """Drawn once: every candidate is judged on the same images."""
         images, batch_size = ADAPTING
         return self.task.calibration(images, batch_size=batch_size), self.task.held_out()
+
+    @cached_property
+    def _pruners(self) -> dict[tuple[str, str], Pruner]:
+        """By the name of the source, empty for the task's own network, and the surgery."""
+        return {}
+
+    @cached_property
+    def _reconstructor(self) -> Pruner:
+        """Of the task's network, whatever the candidate's weights are."""
+        return reconstructor(self.task.model, self.space, self._proxy_batches[0])
 
     @cached_property
     def _surgery_batches(self) -> list[Batch]:

@@ -126,6 +126,28 @@ def test_the_same_twice(surgery, network, device):
 
 
 @pytest.mark.parametrize(("surgery", "network"), PAIRS)
+def test_prepared_once_it_cuts_every_policy_as_if_it_were_the_first(surgery, network):
+    model, space = discovered(network)
+    generator = torch.Generator().manual_seed(2)
+    scores = {g.name: torch.rand(g.channels, generator=generator) for g in space.groups}
+    half, most = (space.policy(space.lattice.top * part) for part in (0.5, 0.8))
+    prepared = prune_ops.pruner(model, space, surgery, iter(batches()))
+    for policy in (half, most, space.full, half):
+        small, wanted = prepared(policy, scores), operated(surgery, model, space, policy=policy)
+        assert all(torch.equal(value, state(wanted)[n]) for n, value in state(small).items())
+        with torch.no_grad():
+            for tensor in (*small.parameters(), *small.buffers()):
+                tensor.zero_()
+
+
+@pytest.mark.parametrize("surgery", sorted(LINES))
+def test_another_network_is_refused_before_anything_is_measured(surgery):
+    space = discovered("Residual")[1]
+    with pytest.raises(spaces.ModelError, match="must be the one that the space was discovered"):
+        prune_ops.pruner(SMALL["Plain"](), space, surgery, batches())
+
+
+@pytest.mark.parametrize(("surgery", "network"), PAIRS)
 def test_nothing_removed_is_nothing_changed(surgery, network):
     model, space = discovered(network)
     small = operated(surgery, model, space, policy=space.full)

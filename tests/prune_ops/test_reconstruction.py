@@ -13,6 +13,7 @@ from oracles import randomise
 from torch import nn
 
 import spaces
+from prune_ops.batches import Batch
 from prune_ops.surgery import operate, reconstruct
 
 IMAGES = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -270,3 +271,43 @@ def test_a_branch_that_is_spread_over_the_sum_is_brought_back_alone():
     wanted = np.linalg.lstsq(listed(hidden), target, rcond=None)[0]
     got = small.back.weight[..., 0, 0].detach().double().numpy().T
     np.testing.assert_allclose(listed(hidden) @ got, listed(hidden) @ wanted, rtol=0, atol=1e-5)
+
+
+class Twins(nn.Module):
+    """Both halves of its input pass as one batch, so an item is not an image."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 4, 1)
+
+    def forward(self, x):
+        both = self.b(self.a(torch.cat([x[..., :4], x[..., 4:]])).relu())
+        return both.mean((2, 3)).view(2, len(x), -1).sum(0)
+
+
+def test_items_that_are_not_images_are_compared_with_themselves():
+    """In a batch of all images they lie in another order than in one batch after another."""
+    torch.manual_seed(0)
+    model = Twins().eval()
+    groups = spaces.discover(model, (IMAGES[:1],), round_to=1).groups
+    assert len(groups) == 1
+    selection = {groups[0].name: np.array([0, 2, 5])}
+    apart, whole = (
+        operate(model, groups, selection, "reconstruct", [(x, None) for x in IMAGES.split(size)])
+        for size in (2, 6)
+    )
+    torch.testing.assert_close(apart.b.weight, whole.b.weight, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_measured_of_the_unpruned_network_holds_no_inputs():
+    model = two_blocks(torch.add, True)
+    groups = spaces.discover(model, (IMAGES[:1],), round_to=1).groups
+    batches = [Batch(x, None) for x in IMAGES.split(3)]
+    measured = reconstruct.Reconstruct().prepare(model, groups, batches).args[2]
+    assert measured.keys() == {
+        "one.inner.0.weight", "one.back.weight", "two.inner.0.weight", "two.back.weight",
+        "head.weight",
+    }  # fmt: skip
+    for (target,) in measured.values():
+        assert target.call.arguments.keys() == {"weight"}
+        assert len(target.at) == len(target.rows) == 6 * 64

@@ -21,12 +21,13 @@ from results.rules import next_rung
 from results.training import TrainingSpec
 from search.config import SearchConfig
 from search.evaluation.evaluator import Evaluator
-from search.evaluation.jobs import RungResult, TrainingJob, failure_of
+from search.evaluation.jobs import RungResult, TrainingJob, WeightSource, failure_of
 from search.task.building import build_task
 from search.training import checkpoints
 from search.training.checkpoints import Checkpoints, InFolder, State
 from search.training.loop import evaluate
-from spaces import ModelError, Policy
+from spaces import ModelError, Policy, copied
+from spaces.state import state_of
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,63 @@ def test_a_rung_is_the_same_for_the_same_seed_and_leaves_the_model_alone(
     assert first.accuracy == again.accuracy
     after = evaluator.task.model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[bool]:
+    """One entry for every preparation of the surgery from now on."""
+    kind, prepared = type(prune_ops.SURGERIES[name]), []
+    original = kind.prepare
+
+    def prepare(self: Any, *args: Any) -> prune_ops.Cutter:
+        prepared.append(True)
+        return original(self, *args)
+
+    monkeypatch.setattr(kind, "prepare", prepare)
+    return prepared
+
+
+def test_the_unpruned_network_is_measured_once_for_all_candidates(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = counted(monkeypatch, "reconstruct")
+    own = with_options(
+        evaluator, surgery="reconstruct", proxies=["reconstructed"], rank_by="reconstructed"
+    )
+    policies = [own.space.uniform(budget) for budget in (0.5, 0.7, 0.5)]
+    results = [at(own, policy, 0, 1).proxies for policy in policies]
+    assert results[0] == results[2]
+    assert len(prepared) == 2  # by the surgery, and by the proxy from images of its own
+    again = at(with_options(own, surgery="plain"), policies[1], 0, 1).proxies
+    assert again == results[1]
+
+
+def test_networks_of_several_sources_are_not_taken_for_each_other(evaluator: Evaluator) -> None:
+    other = copied(evaluator.task.model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(2)
+    source = WeightSource(evaluator.scores["l1"], other)
+    own = dataclasses.replace(
+        with_options(evaluator, surgery="reconstruct"), sources={"doubled": source}
+    )
+    policy = own.space.uniform(0.5)
+    first, doubled, again = (
+        state_of(own.pruned(Candidate(policy, name))) for name in ("", "doubled", "")
+    )
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], doubled[name]) for name in first)
+
+
+def test_what_was_prepared_is_not_pickled(evaluator: Evaluator) -> None:
+    own = with_options(
+        evaluator, surgery="reconstruct", proxies=["reconstructed"], rank_by="reconstructed"
+    )
+    fresh = len(pickle.dumps(own))
+    policy = own.space.uniform(0.5)
+    judged = at(own, policy, 0, 1)
+    payload = pickle.dumps(own)
+    assert len(payload) == fresh
+    assert at(pickle.loads(payload), policy, 0, 1).proxies == judged.proxies
 
 
 @pytest.mark.parametrize(("mode", "epochs"), [("scratch-e", 1), ("scratch-b", 4)])

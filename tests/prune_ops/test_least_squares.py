@@ -1,0 +1,93 @@
+"""Least squares: against NumPy's and the pseudoinverse, also where unknowns are not determined."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prune_ops import least_squares as solving
+from prune_ops.contributions import Layer, kernel_inputs
+from prune_ops.least_squares import RTOL, least_squares, normal_equations, of_change
+
+
+@given(
+    seed=st.integers(0, 2**16),
+    unknowns=st.integers(1, 9),
+    rows=st.integers(1, 30),
+    rank=st.integers(0, 9),
+    scale=st.sampled_from([1e-8, 1e-3, 1.0, 1e6]),
+)
+def test_the_solution_of_smallest_norm_whatever_the_rank(seed, unknowns, rows, rank, scale):
+    draw = np.random.default_rng(seed)
+    x = scale * draw.normal(size=(rows, rank)) @ draw.normal(size=(rank, unknowns))
+    y = draw.normal(size=(rows, 2))
+    normal, right = torch.from_numpy(x.T @ x), torch.from_numpy(x.T @ y)
+    wanted = torch.linalg.pinv(normal, rtol=RTOL, hermitian=True) @ right
+    found = least_squares(normal, right)
+    bound = float(wanted.abs().max())
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4 * bound)
+    missed = [np.square(y - x @ s.numpy()).sum() for s in (found, torch.zeros_like(found))]
+    assert missed[0] <= missed[1] * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("exponent", [0, 4, 9, 10.5, 11, 14, 18])
+def test_a_direction_is_left_out_where_the_images_hardly_vary(exponent):
+    """Eigenvalues on both sides of the cutoff, in a basis that no factorisation finds easy."""
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
+    values = np.array([1, 0.5, 0.2, 10.0**-exponent])
+    normal = torch.from_numpy(basis * values @ basis.T)
+    right = torch.from_numpy(basis @ values)
+    kept = values > RTOL
+    wanted = torch.from_numpy(basis @ kept.astype(float))
+    torch.testing.assert_close(least_squares(normal, right), wanted, rtol=0, atol=1e-4)
+
+
+def test_nothing_measured_is_nothing_changed():
+    assert not least_squares(torch.zeros(3, 3).double(), torch.zeros(3, 2).double()).any()
+
+
+def layer(weight, inputs, groups=1, transposed=False):
+    return Layer(inputs, weight, 4, (5, 4), (1, 1), (1, 0), (1, 1), groups, transposed)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_inputs_under_the_kernel_are_those_that_unfold_gives(groups):
+    inputs = torch.randn(3, 4, 5, 5)
+    one = layer(torch.randn(4, 4 // groups, 3, 2), inputs, groups)
+    at = torch.arange(3 * 20)
+    unfolded = F.unfold(inputs, (3, 2), padding=(1, 0)).transpose(1, 2).reshape(60, 4, 6)
+    for group in range(groups):
+        part = unfolded[:, group * (4 // groups) : (group + 1) * (4 // groups)]
+        torch.testing.assert_close(kernel_inputs(one, at, group), part.transpose(1, 2))
+
+
+@pytest.mark.parametrize("chunk", [7, 4096])
+@pytest.mark.parametrize("blocks", [1, 4, 100])
+def test_equations_are_whole_and_symmetric_however_they_are_summed(monkeypatch, chunk, blocks):
+    monkeypatch.setattr(solving, "CHUNK", chunk)
+    monkeypatch.setattr(solving, "BLOCKS", blocks)
+    one = layer(torch.randn(4, 4, 3, 2), torch.randn(3, 4, 5, 5))
+    at, targets = torch.arange(0, 60, 2), torch.randn(30, 4)
+    x = kernel_inputs(one, at, 0).flatten(1).double()
+    ((normal, right),) = normal_equations(one, at, targets)
+    torch.testing.assert_close(normal, x.T @ x)
+    torch.testing.assert_close(right, x.T @ targets.double())
+
+
+@pytest.mark.parametrize(("groups", "transposed"), [(1, False), (2, False), (1, True), (2, True)])
+def test_weights_that_give_the_targets_need_no_change(groups, transposed):
+    inputs = torch.randn(3, 4, 5, 5).double()
+    weight = torch.randn(4, 4 // groups, 3, 2).double()
+    if transposed:
+        outputs = F.conv_transpose2d(inputs, weight, padding=(1, 0), groups=groups)
+    else:
+        outputs = F.conv2d(inputs, weight, padding=(1, 0), groups=groups)
+    positions = tuple(outputs.shape[2:])
+    one = Layer(inputs, weight, 4, positions, (1, 1), (1, 0), (1, 1), groups, transposed)
+    rows = outputs.movedim(1, -1).flatten(0, -2)
+    for _, right in of_change(normal_equations(one, torch.arange(len(rows)), rows), one):
+        torch.testing.assert_close(right, torch.zeros_like(right), rtol=0, atol=1e-9)
