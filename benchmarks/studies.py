@@ -18,7 +18,8 @@ from results import database
 from results.optuna_private import storage_of
 from results.record import TrialRecord
 from search import models
-from search.policies.sampler import BudgetSampler, distributions
+from search.policies.parameters import distributions
+from search.policies.sampler import BudgetSampler
 from search.study.storage import open_study
 from spaces import Budget, Policy, Space
 

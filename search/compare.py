@@ -23,7 +23,6 @@ from search.comparison.resuming import (
 from search.comparison.structures import SLIMMING, inside_blocks
 from search.engines import Engine
 from search.folder import Folder
-from search.policies.sampler import BudgetSampler, Plan, make
 from search.progress import Progress
 from search.run import execute
 from search.session import engine_of, session
@@ -102,8 +101,7 @@ def _compare(
 
     checks = (same_network, unchanged(folder), structure_check(options, folder))
     run = prepare(folder, engine, task, progress, *checks, distils=options.distils)
-    sampler = BudgetSampler(make("random", Plan(0, 1)), run.space, run.budgets, seed=0)  # unused
-    with session(run, sampler, "checkpoints-of-comparison") as s:
+    with session(run, "checkpoints-of-comparison") as s:
         with s.peers.exclusively("compares", lambda: False, progress.say):
             Comparer(s, settled(options, s.evaluator)).run(options.anew)
         s.evaluator.checkpoints.clear()

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import results
+from prune_ops.sensitivities.repaired_damage import terms
 from results import Provenance, Run, TrialRecord, load_records, store, write_tables
 from results.record import Candidate
 from results.run import left_behind
@@ -27,6 +28,7 @@ from search.plans.finals import Finals, SavedNetworks, finalists
 from search.plans.repeats import Repeats
 from search.policies.sampler import BudgetSampler, Plan, make
 from search.policies.starts import AllScores, Start, start_budget_warning, starts
+from search.policies.surrogate import TABLE, Tables
 from search.progress import Progress, Stage
 from search.provenance import provenance, tested
 from search.session import Session, engine_of, session
@@ -96,7 +98,7 @@ def _search(
     run = prepare(folder, engine, task, progress, *checks, distils=distils)
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
     with (
-        session(run, _sampler(run), "checkpoints", partial(_told_starts, run)) as s,
+        session(run, "checkpoints", partial(_told_starts, run), partial(_sampler, run)) as s,
         _provenance_kept(s, replace(about, command="" if task else folder.config.command)) as keep,
     ):
         _forecast(s)
@@ -186,11 +188,15 @@ def _caveats(s: Session) -> Iterator[str]:
         )
 
 
-def _sampler(run: Prepared) -> BudgetSampler:
-    policies = run.config.policies
+def _sampler(run: Prepared, scores: AllScores) -> BudgetSampler:
+    policies, searched = run.config.policies, run.config.searched
+    tables = None
+    if TABLE in scores:
+        damages = terms(run.space, scores[TABLE])
+        tables = Tables(run.space, damages, run.budgets, run.config.judging.rank_by, searched)
     shared = run.config.run.storage is not None  # other processes work on the study too
-    plan = Plan(policies.seed, policies.trials, run.engine.at_once + shared)
-    inner, searched = make(policies.sampler, plan), run.config.searched
+    plan = Plan(policies.seed, policies.trials, run.engine.at_once + shared, tables)
+    inner = make(policies.sampler, plan)
     return BudgetSampler(inner, run.space, run.budgets, seed=policies.seed, criteria=searched)
 
 

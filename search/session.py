@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from optuna.samplers import BaseSampler
+
 from results import store
 from results.run import left_behind
 from search import log
@@ -17,7 +19,6 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.scoring import score, selection_scores
 from search.folder import Folder
 from search.interrupt import interrupts_heard
-from search.policies.sampler import BudgetSampler
 from search.policies.starts import AllScores, MakeStarts
 from search.progress import Progress
 from search.study.network import fingerprint
@@ -81,13 +82,17 @@ def engine_of(
 
 @contextmanager
 def session(
-    run: Prepared, sampler: BudgetSampler, checkpoints: str, starts: MakeStarts = lambda _: ()
+    run: Prepared,
+    checkpoints: str,
+    starts: MakeStarts = lambda _: (),
+    sampler: Callable[[AllScores], BaseSampler] | None = None,
 ) -> Iterator[Session]:
     """Lock the run's folder and open its study while the block lasts.
 
     Args:
         checkpoints: name of the subfolder for checkpoints of long trainings.
         starts: the policies to try first, from the scores.
+        sampler: proposes policies, from the scores; None where no trial is begun.
 
     Raises:
         UserError: another process works on the run, the study was begun with another config or
@@ -98,7 +103,7 @@ def session(
         threads_suited_to(task.example[0].shape),
         folder.locked(),
         log.logged_to(folder.path / "log.txt"),
-        study_of(folder).open(sampler) as study,
+        study_of(folder).open() as study,
     ):
         scores = study_of(folder).begin(
             study,
@@ -107,6 +112,8 @@ def session(
             starts,
             run.progress.say,
         )
+        if sampler is not None:
+            study.study.sampler = sampler(scores)
         evaluator = Evaluator(
             task=task,
             space=space,

@@ -53,7 +53,7 @@ def shared(url: str, folder: Path, space: Space) -> Iterator[OpenStudy]:
     """The study ``toys``, as a run in ``folder`` opens it."""
     folder.mkdir(parents=True, exist_ok=True)
     sampler = BudgetSampler(make("random", Plan(0, 12)), space, [HALF], seed=0)
-    with share_study(url, "toys", sampler, f"here:{folder}", folder / "unsaved") as opened:
+    with share_study(url, "toys", f"here:{folder}", folder / "unsaved", sampler) as opened:
         study = opened.study
         begun = partial(_is_begun, study)
         with opened.peers.exclusively("begins", begun, print) as ours:

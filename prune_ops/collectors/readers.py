@@ -16,6 +16,7 @@ from prune_ops.collectors.collector import Collector, Subject
 from prune_ops.contributions import Layer, contributions, patches, reads
 from prune_ops.moments import InputMoments
 from prune_ops.tracing import Call, OutputTracer
+from spaces.groups import Groups
 
 POSITIONS = 20
 """Output positions per image at which a layer's inputs are looked at, if it has as many."""
@@ -29,13 +30,27 @@ class Inputs(Collector):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._generator = torch.Generator().manual_seed(subject.seed)
-        self._names = _names(subject.model)
-        named = dict(subject.model.named_parameters(remove_duplicate=False))
-        self._reads = reads(subject.space.groups, named)
+        self._reading = Reading(subject.model, subject.space.groups, subject.seed)
+
+    def observing(self, images: int) -> AbstractContextManager[Any]:
+        return self._reading.observing(images)
+
+    def result(self) -> dict[str, InputMoments]:
+        return self._reading.result()
+
+
+class Reading:
+    """Accumulates what the layers that read the groups take, while an eval-mode network runs."""
+
+    def __init__(self, model: nn.Module, groups: Groups, seed: int = 0) -> None:
+        self._model = model
+        self._generator = torch.Generator().manual_seed(seed)
+        self._names = _names(model)
+        self._reads = reads(groups, dict(model.named_parameters(remove_duplicate=False)))
         self._moments: dict[nn.Parameter, InputMoments] = {}
 
     def observing(self, images: int) -> AbstractContextManager[Any]:
+        """Entered for the forward pass of so many images."""
         return _Reads(self._reads, self, images)
 
     def add(self, call: Call, layer: Layer, images: int) -> InputMoments:
@@ -58,22 +73,23 @@ class Inputs(Collector):
         moments.mean_at = self._names.get(id(running_mean), "")
 
     def result(self) -> dict[str, InputMoments]:
-        named = self.subject.model.named_parameters(remove_duplicate=False)
+        """Name of the weight → what its layer reads."""
+        named = self._model.named_parameters(remove_duplicate=False)
         return {name: self._moments[p] for name, p in named if p in self._moments}
 
 
 class _Reads(OutputTracer):
     """Reports every use of a reader, and the BatchNorm that follows it directly."""
 
-    def __init__(self, weights: Iterable[nn.Parameter], collector: Inputs, images: int) -> None:
+    def __init__(self, weights: Iterable[nn.Parameter], reading: Reading, images: int) -> None:
         super().__init__(weights)
-        self._collector, self._images = collector, images
+        self._reading, self._images = reading, images
 
     def used(self, call: Call, result: Tensor) -> InputMoments:
-        return self._collector.add(call, call.layer(result), self._images)
+        return self._reading.add(call, call.layer(result), self._images)
 
     def normalised(self, trail: InputMoments, arguments: Mapping[str, Any]) -> None:
-        self._collector.takes_mean(trail, arguments["running_mean"])
+        self._reading.takes_mean(trail, arguments["running_mean"])
 
 
 def _names(model: nn.Module) -> dict[int, str]:

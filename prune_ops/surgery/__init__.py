@@ -9,6 +9,7 @@ from torch import nn
 
 from prune_ops.batches import Pair, read
 from prune_ops.scores import Scores, select
+from prune_ops.surgery.compensate import Compensate
 from prune_ops.surgery.fold_beta import FoldBeta
 from prune_ops.surgery.protocol import Batches, Cutter, Groups, Surgery
 from prune_ops.surgery.reconstruct import Reconstruct
@@ -38,7 +39,7 @@ class Plain:
         return partial(cut, model, groups)
 
 
-_ALL: tuple[Surgery, ...] = (Plain(), FoldBeta(), Scale(), Reconstruct())
+_ALL: tuple[Surgery, ...] = (Plain(), FoldBeta(), Scale(), Compensate(), Reconstruct())
 
 SURGERIES: dict[str, Surgery] = {surgery.name: surgery for surgery in _ALL}
 """Every surgery by name."""

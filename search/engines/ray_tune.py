@@ -31,7 +31,7 @@ from search.engines import ray_cluster, ray_worker
 from search.engines.ray_cluster import Demand
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import Failure, RungResult, TrainingJob, TrainingResult
-from search.policies.sampler import parameters
+from search.policies.parameters import parameters
 from search.study.ledger import Ledger
 from search.study.peers import OpenStudy, Watch
 

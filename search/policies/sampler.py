@@ -18,12 +18,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from results.optuna_private import storage_of, trial_id_of
 from search.policies.memory import StudyWindow, TrialWindow
+from search.policies.parameters import CRITERION, budget_of, parameters
 from search.policies.seeds import trial_seed
+from search.policies.surrogate import SurrogateSampler, Tables
 from spaces import Budget, Policy, Space
-from spaces.errors import ModelError, unknown
-
-CRITERION = "criterion"
-"""Name of the parameter for the criterion, where that is searched."""
+from spaces.errors import UserError, unknown
 
 _ATTR = "budget_sampler"
 _ATTEMPTS = 20
@@ -33,28 +32,6 @@ def drawn(study: Study, trial: Trial | FrozenTrial) -> bool:
     """Whether ``BudgetSampler`` itself drew that trial's widths, not its inner sampler."""
     about = storage_of(study).get_trial_system_attrs(trial_id_of(trial)).get(_ATTR, {})
     return bool(about.get("drawn"))
-
-
-def distributions(space: Space) -> dict[str, IntDistribution]:
-    """The widths as Optuna parameters: an integer for each group, under the group's name."""
-    return {g.name: IntDistribution(g.choices[0], g.choices[-1]) for g in space.groups}
-
-
-def parameters(space: Space, criteria: Sequence[str]) -> dict[str, BaseDistribution]:
-    """The whole search space: the widths and, if any criteria are given, one of them.
-
-    Raises:
-        ModelError: a group has the name that the criterion takes.
-    """
-    widths = distributions(space)
-    if not criteria:
-        return {**widths}
-    if CRITERION in widths:
-        raise ModelError(
-            f"--criterion search needs the name {CRITERION!r} for itself, but a module of the "
-            "model has it; rename that module, or give one criterion"
-        )
-    return {**widths, CRITERION: CategoricalDistribution(criteria)}
 
 
 class BudgetSampler(BaseSampler):
@@ -144,7 +121,7 @@ class BudgetSampler(BaseSampler):
         whole = drawn | dict(proposal)
         criterion = {CRITERION: whole.pop(CRITERION)} if self._criteria else {}
         widths = Policy({name: int(width) for name, width in whole.items()})
-        budget = self._budgets[number % len(self._budgets)]
+        budget = budget_of(number, self._budgets)
         return {**self._space.project(widths, budget), **criterion}
 
     def sample_independent(
@@ -164,11 +141,19 @@ class BudgetSampler(BaseSampler):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sampler is set up for: the run's seed, its trials, how many run at once."""
+    """What a sampler is set up for.
+
+    Attributes:
+        seed: the run's.
+        trials: of the whole run.
+        workers: trials that run at once.
+        tables: what the surrogate begins with; None for samplers that know nothing of networks.
+    """
 
     seed: int
     trials: int
     workers: int = 1
+    tables: Tables | None = None
 
     @property
     def population(self) -> int:
@@ -200,10 +185,17 @@ SAMPLERS: dict[str, Callable[[Plan, int], BaseSampler]] = {
     "nsga3": lambda plan, seed: samplers.NSGAIIISampler(population_size=plan.population, seed=seed),
     "qmc": lambda plan, _: Quasi(scramble=True, seed=plan.seed, warn_independent_sampling=False),
     "random": lambda _, seed: samplers.RandomSampler(seed=seed),
+    "surrogate": lambda plan, seed: SurrogateSampler(_known(plan), seed),
     "tpe": lambda plan, seed: samplers.TPESampler(
         multivariate=True, constant_liar=plan.workers > 1, seed=seed
     ),
 }
+
+
+def _known(plan: Plan) -> Tables:
+    if plan.tables is None:
+        raise UserError("sampler 'surrogate' needs a damage table, but the plan has no tables")
+    return plan.tables
 
 
 def make(name: str, plan: Plan) -> Callable[[int], BaseSampler]:

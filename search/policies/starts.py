@@ -15,7 +15,7 @@ import numpy as np
 from prune_ops import CRITERIA, SENSITIVITIES, Scores, normalised
 from results.text import plural
 from search.config import SearchConfig
-from search.policies.sampler import CRITERION
+from search.policies.parameters import CRITERION
 from spaces import Budget, Policy, Space
 
 

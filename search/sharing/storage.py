@@ -41,7 +41,7 @@ BEGUN, SCORES = "begun", "scores"
 
 @contextmanager
 def share_study(
-    url: str, name: str, sampler: BaseSampler, owner: str, outbox: Path
+    url: str, name: str, owner: str, outbox: Path, sampler: BaseSampler | None = None
 ) -> Iterator[OpenStudy]:
     """Open the study of that name in the database at ``url``, or create it.
 
@@ -76,9 +76,9 @@ class StudyDatabase:
     def network(self) -> dict[str, Any]:
         return dict(self._begun().get("network", {}))
 
-    def open(self, sampler: BaseSampler) -> AbstractContextManager[OpenStudy]:
+    def open(self) -> AbstractContextManager[OpenStudy]:
         name, outbox = self.folder.config.run.name, self.folder.path / "unsaved"
-        return share_study(self.url, name, sampler, self.folder.owner, outbox)
+        return share_study(self.url, name, self.folder.owner, outbox)
 
     def begin(
         self,

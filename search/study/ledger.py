@@ -16,7 +16,8 @@ from results.store import RECORD, plain_errors, save_record
 from search.errors import SearchStopped
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import RungResult
-from search.policies.sampler import CRITERION, distributions, drawn
+from search.policies.parameters import CRITERION, distributions
+from search.policies.sampler import drawn
 from search.policies.seeds import policy_seed
 from search.study.history import TrialHistory
 from search.study.peers import OpenStudy, Watch

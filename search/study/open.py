@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optuna.samplers import BaseSampler
 from optuna.study import Study
 
 from results import opening
@@ -38,7 +37,7 @@ class StudyFile:
 
     >>> study = study_of(folder)
     >>> study.check()
-    >>> with study.open(sampler) as opened:
+    >>> with study.open() as opened:
     ...     scores = study.begin(opened, fingerprint(task, space), score, starts, say)
     """
 
@@ -53,13 +52,13 @@ class StudyFile:
             return dict(study.user_attrs.get(identity.NETWORK, {}))
         return {}
 
-    def open(self, sampler: BaseSampler) -> AbstractContextManager[OpenStudy]:
+    def open(self) -> AbstractContextManager[OpenStudy]:
         """Open the study, or create it.
 
         Raises:
             UserError: it cannot be opened or written.
         """
-        return open_study(self._path, sampler)
+        return open_study(self._path)
 
     def begin(
         self,

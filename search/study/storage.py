@@ -27,15 +27,18 @@ DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 
 
 @contextmanager
-def open_study(path: Path, sampler: BaseSampler) -> Iterator[OpenStudy]:
+def open_study(path: Path, sampler: BaseSampler | None = None) -> Iterator[OpenStudy]:
     """Open the study in ``path``, or create it; for one process at a time.
+
+    Args:
+        sampler: may also be set later; no trial is asked for before.
 
     Raises:
         UserError: the file cannot be written, or is no study.
     """
     try:
         if not path.exists():
-            _create(path, sampler)
+            _create(path)
         storage = RDBStorage(
             f"sqlite:///{path.resolve()}", engine_kwargs={"connect_args": {"timeout": 60}}
         )
@@ -49,7 +52,7 @@ def open_study(path: Path, sampler: BaseSampler) -> Iterator[OpenStudy]:
         yield OpenStudy(study)
 
 
-def _create(path: Path, sampler: BaseSampler) -> None:
+def _create(path: Path) -> None:
     """All of it or nothing: a kill while Optuna makes its tables would leave some without indices,
     and then a study of the same name is made at every start."""
     new = path.with_name(f"{path.name}.new")
@@ -57,11 +60,11 @@ def _create(path: Path, sampler: BaseSampler) -> None:
         left.unlink()
     storage = RDBStorage(f"sqlite:///{new.resolve()}")
     with closing(storage):
-        study_in(storage, "search", sampler)
+        study_in(storage, "search")
     new.replace(path)
 
 
-def study_in(storage: RDBStorage, name: str, sampler: BaseSampler) -> Study:
+def study_in(storage: RDBStorage, name: str, sampler: BaseSampler | None = None) -> Study:
     """The study of that name, created if need be; Optuna's log is quiet from then on."""
     optuna.logging.set_verbosity(logging.WARNING)
     return optuna.create_study(

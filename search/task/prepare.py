@@ -16,7 +16,7 @@ from search.engines import Engine
 from search.evaluation.evaluator import ADAPTING
 from search.evaluation.scoring import criteria, sensitivities
 from search.folder import Folder
-from search.policies.sampler import parameters
+from search.policies.parameters import parameters
 from search.progress import Progress
 from search.task.baseline import with_baseline
 from search.task.building import loaded

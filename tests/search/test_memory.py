@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from results import pareto
 from search.policies import memory as trial_window
 from search.policies.memory import BEST, SHOWN, StudyWindow, TrialWindow, best
-from search.policies.sampler import BudgetSampler, Plan, distributions, make
+from search.policies.parameters import distributions
+from search.policies.sampler import BudgetSampler, Plan, make
 from spaces import Budget, Policy, Space
 
 HALF = (Budget.parse("0.5"),)

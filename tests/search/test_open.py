@@ -54,7 +54,7 @@ class Joining:
         sampler = BudgetSampler(make("random", Plan(0, 8)), self.space, [HALF], seed=0)
         with (
             folder.locked(),
-            share_study(self.url, "mine", sampler, folder.owner, folder.path / "u") as opened_study,
+            share_study(self.url, "mine", folder.owner, folder.path / "u", sampler) as opened_study,
         ):
             study = study_of(folder)
             scores = study.begin(opened_study, network, self._score, self._starts, print)
@@ -161,7 +161,7 @@ def test_another_config_is_refused_before_anything_is_built(join: Joining) -> No
 
 def test_a_study_that_no_search_began_is_refused(join: Joining, space: Space) -> None:
     sampler = BudgetSampler(make("random", Plan(0, 8)), space, [HALF], seed=0)
-    with share_study(join.url, "mine", sampler, "here:a", join.runs) as opened_study:
+    with share_study(join.url, "mine", "here:a", join.runs, sampler) as opened_study:
         opened_study.study.ask()
     with pytest.raises(UserError, match="'mine' is a study that no search began"):
         join()
@@ -178,8 +178,6 @@ class Alone:
     scored: int = 0
 
     def __call__(self, *, fails: bool = False, **network: Any) -> Any:
-        sampler = BudgetSampler(make("random", Plan(0, 8)), self.space, [HALF], seed=0)
-
         def score() -> Any:
             if fails:
                 raise ZeroDivisionError
@@ -187,7 +185,7 @@ class Alone:
             return SCORES
 
         study = study_of(self.folder)
-        with self.folder.locked(), study.open(sampler) as opened_study:
+        with self.folder.locked(), study.open() as opened_study:
             study.begin(opened_study, NETWORK | network, score, self._starts, print)
             return [trial.user_attrs["origin"] for trial in opened_study.study.trials]
 
