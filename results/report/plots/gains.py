@@ -79,7 +79,7 @@ def _reference(axes: Axes, percent: float) -> None:
 
 
 def _bar(axes: Axes, place: int, gain: Gain) -> None:
-    """From the mean of the step before, by the seeds that both have."""
+    """From the mean of the step before to its own, with the interval of the paired gain."""
     start = 100 * statistics.fmean(gain.before.test_accuracy) if gain.before else 0.0
     length = 100 * gain.of.mean - start
     look = UP if length > 0 else DOWN
