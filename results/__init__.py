@@ -10,6 +10,7 @@ from results.compare import Paired, Verdict, paired, verdicts
 from results.comparison import ArmRecord, Comparison, Kind, SweepPoint
 from results.compression import CompressionBaseline
 from results.data import RunData
+from results.gains import Gain, GainStep
 from results.pareto import dominates, front, hypervolume, trial_front
 from results.provenance import Provenance
 from results.record import Candidate, FinalRecord, TrialRecord
@@ -32,6 +33,8 @@ __all__ = [
     "CompressionBaseline",
     "Correlation",
     "FinalRecord",
+    "Gain",
+    "GainStep",
     "Kind",
     "Paired",
     "Provenance",

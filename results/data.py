@@ -13,6 +13,7 @@ from pathlib import Path
 from results.compare import chosen
 from results.comparison import Comparison
 from results.compression import CompressionBaseline
+from results.gains import GainStep
 from results.pareto import finished, trial_front
 from results.provenance import Provenance
 from results.record import Candidate, FinalRecord, TrialRecord
@@ -38,6 +39,7 @@ class RunData:
             measured at; their accuracies at other rungs are ``nan``.
         compared: what a comparison of fine-tuning with training from scratch measured.
         measured: what cutting each group alone did.
+        gain_steps: from uniform widths, cut plainly, to the searched network, for each budget.
         compressed: networks compressed in other ways, with the best ones and the unpruned one.
         training_records: one for every network that was trained to the end, whatever for.
     """
@@ -52,6 +54,9 @@ class RunData:
     repeats: tuple[TrialRecord, ...] = field(default=(), metadata=kept("repeats", "repeat"))
     measured: tuple[SensitivityRecord, ...] = field(
         default=(), metadata=kept("sensitivity", "sensitivity")
+    )
+    gain_steps: tuple[GainStep, ...] = field(
+        default=(), metadata=kept("gains", "gain step", "gains")
     )
     compressed: tuple[CompressionBaseline, ...] = field(
         default=(), metadata=kept("beside", "compression baseline", "compression_baselines")

@@ -52,6 +52,8 @@ class Run(RunData):
     """One row for each network trained to the end, whatever for."""
     trust = Frame("trust")
     """One row for each proxy and control."""
+    gains = Frame("gains")
+    """One row for each step from plain uniform widths to the searched network."""
     compression_baselines = Frame("compression_baselines")
     """One row for each training of a network that was compressed in another way."""
     beside = Frame("beside")

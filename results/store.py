@@ -86,7 +86,7 @@ def kinds(run: type[RunData]) -> dict[str, RecordKind]:
 
 KINDS = kinds(RunData)
 FINALS, REPEATS, TRAININGS = KINDS["finals"], KINDS["repeats"], KINDS["trainings"]
-SENSITIVITY, BASELINES = KINDS["sensitivity"], KINDS["beside"]
+SENSITIVITY, BASELINES, GAINS = KINDS["sensitivity"], KINDS["beside"], KINDS["gains"]
 COMPARISON, PROVENANCE = KINDS["comparison"], KINDS["provenance"]
 
 

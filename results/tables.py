@@ -22,6 +22,7 @@ from results.compression import CompressionBaseline
 from results.contrasts import Contrast, contrasts
 from results.data import RunData
 from results.frames import columns, named, numbered, widths
+from results.gains import Gain, gains
 from results.record import FinalRecord, TrialRecord
 from results.sensitivity import SensitivityRecord
 from results.store import RecordKind, kinds, plain_errors, write_bytes, write_text
@@ -44,6 +45,11 @@ ARM = (
 CONTRAST = (
     "budget family name left right difference low high kind confidence n deviation p_value "
     "p_adjusted=adjusted comparisons effect_size shown sentence"
+)
+GAIN = (
+    "budget step name changed criterion surgery distill temperature flops flops_fraction epochs "
+    "seeds=trainings test_accuracy=mean gain=difference low high confidence n deviation p_value "
+    "p_adjusted=adjusted comparisons shown"
 )
 SENSITIVITY = "importance=sensitivity unit group channels width=widths damage=damages sensitivity"
 """Orders of columns, see `frames.columns`; fields that are new come after these."""
@@ -102,6 +108,7 @@ TABLES: dict[str, MakeTable] = plain_tables(RunData) | {
         | widths(final.policy for final in run.finals for _ in final.seeds)
     ),
     "trust": lambda run: trust_table(run.records, run.repeats),
+    "gains": lambda run: pd.DataFrame(columns(Gain, gains(run.gain_steps), GAIN, rest=False)),
     "beside": lambda run: pd.DataFrame(  # its older name, for one more version
         columns(CompressionBaseline, run.compressed)
     ),

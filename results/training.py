@@ -16,8 +16,8 @@ DISTILL_WEIGHT, TEMPERATURE = 0.9, 4.0
 """Of distillation, where nobody asks for others."""
 
 FINALS, REPEATS, BASELINES = "finals", "repeats", "compression baselines"
-SPARSE, SWEEP, COMPARISON = "sparse training", "sweep", "comparison"
-PURPOSES = (REPEATS, FINALS, BASELINES, SPARSE, SWEEP, COMPARISON)
+GAINS, SPARSE, SWEEP, COMPARISON = "gain steps", "sparse training", "sweep", "comparison"
+PURPOSES = (REPEATS, FINALS, GAINS, BASELINES, SPARSE, SWEEP, COMPARISON)
 """What trainings are made for, in the order in which the report lists their costs."""
 
 
@@ -35,6 +35,7 @@ class TrainingSpec:
         zeros: share of the layer weights that the way makes zero.
         distill: weight of distillation from the unpruned network in the loss; 0 for none.
         temperature: of distillation; 0 without.
+        surgery: how the kept weights are adjusted; empty for the run's own.
     """
 
     lr: float
@@ -46,11 +47,13 @@ class TrainingSpec:
     zeros: float = 0.0
     distill: float = 0.0
     temperature: float = 0.0
+    surgery: str = ""
 
     def __repr__(self) -> str:
-        """As a dataclass has it, but silent on distillation where there is none: files are found by
-        it, also those of versions that knew of none."""
-        unsaid = () if self.distill else ("distill", "temperature")
+        """As a dataclass has it, but silent on distillation and on surgery where there is none of
+        its own: files are found by it, also those of versions that knew of none."""
+        unsaid = [] if self.distill else ["distill", "temperature"]
+        unsaid += [] if self.surgery else ["surgery"]
         told = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name not in unsaid)
         return f"TrainingSpec({', '.join(told)})"
 

@@ -174,6 +174,9 @@ class TrainConfig(Options):
     )
     final_epochs: int = option(12, "epochs of the final trainings", least=1, most=MOST_EPOCHS)
     final_seeds: int = option(3, "final trainings of each policy, one a seed", least=1, most=1000)
+    gains: bool = option(
+        True, "train what says which step from plain uniform widths to the result gained what"
+    )
     compression_baselines: tuple[str, ...] = option(
         (), "other ways to compress, trained for comparison", names=WAYS, was="beside"
     )

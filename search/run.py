@@ -22,9 +22,10 @@ from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
 from search.forecast import measured_speed, seconds_of_trials
-from search.plans import compression_baselines, finals, repeats
+from search.plans import compression_baselines, finals, gains, repeats
 from search.plans.compression_baselines import CompressionBaselines
 from search.plans.finals import Finals, SavedNetworks, finalists
+from search.plans.gains import GainSteps
 from search.plans.repeats import Repeats
 from search.policies.sampler import BudgetSampler, Plan, make
 from search.policies.starts import AllScores, Start, start_budget_warning, starts
@@ -121,6 +122,7 @@ def _forecast(s: Session) -> None:
     trainings = [
         finals.expected(s.evaluator, run.budgets),
         repeats.expected(s.evaluator, uniform),
+        gains.expected(s.evaluator, run.budgets),
         compression_baselines.expected(s.evaluator),
     ]
     at_once, trials = run.engine.at_once, run.config.policies.trials
@@ -155,7 +157,7 @@ def _run_trials(s: Session) -> None:
 
 
 def _train(s: Session) -> list[str]:
-    """Train repeats, finals and compression baselines to the end; the report's checks of them."""
+    """Train repeats, finals and what they are compared with to the end; the checks of them."""
     study, evaluator, trainer = s.opened.study, s.evaluator, s.trainer()
     records = load_records(study)
     again = Repeats(records, evaluator)
@@ -164,13 +166,19 @@ def _train(s: Session) -> list[str]:
     front = Finals(finalists(records, evaluator, s.run.budgets), evaluator, tested)
     tick = partial(s.run.progress.advance, "trainings")
     networks = SavedNetworks(front, s.run.folder.path / "models")
-    s.run.progress.resize("trainings", len({*again.jobs, *front.jobs}))
+    steps = GainSteps(front)
+    jobs = {*again.jobs, *front.jobs, *steps.jobs}
+    s.run.progress.resize("trainings", len(jobs))
     carry_out(again, trainer, partial(store.save, study, store.REPEATS), tick)
     trained = carry_out(front, trainer, partial(store.save, study, store.FINALS), tick, networks)
     checks = [*flops_check(trained, evaluator), *front.failures(trainer.known)]
+    if s.run.config.training.gains:
+        trainer.offer(steps.sources)
+        carry_out(steps, trainer, partial(store.save, study, store.GAINS), tick)
+        checks += steps.failures(trainer.known)
     if s.run.config.training.compression_baselines:
         compressed = CompressionBaselines(trained, evaluator)
-        s.run.progress.resize("trainings", len({*again.jobs, *front.jobs, *compressed.jobs}))
+        s.run.progress.resize("trainings", len(jobs.union(compressed.jobs)))
         carry_out(compressed, trainer, partial(store.save, study, store.BASELINES), tick)
         checks += compressed.failures(trainer.known)
     return checks

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -15,13 +17,14 @@ from results.compare import verdicts
 from results.comparison import Comparison
 from results.contrasts import verdict
 from results.data import RunData
+from results.gains import by_budget
 from results.report.networks import networks
 
 MOST_ROWS = 24
 
 
 def terminal_table(run: RunData) -> RenderableType:
-    """Baseline, uniform widths and the searched front of every budget, then the verdicts.
+    """Baseline, uniform widths and the searched front of every budget, the verdicts, the gains.
 
     Long fronts are cut; ``pareto.csv`` has them all.
     """
@@ -46,7 +49,31 @@ def terminal_table(run: RunData) -> RenderableType:
     if line := text.not_counted(run.provenance.uncounted):
         notes.append(text.sentence(line))
     sentences = (v.sentence for v in verdicts(run.finals, run.budgets))
-    return Group(table, *map(Text, notes), Text(), *map(Text, sentences))
+    return Group(table, *map(Text, notes), Text(), *map(Text, sentences), *_gains(run))
+
+
+def _gains(run: RunData) -> Iterator[Text | Table]:
+    """Every step from plain uniform widths to the searched network, with its gain."""
+    budgets = by_budget(run.gain_steps)
+    if not budgets:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column("where the gain comes from", no_wrap=True, overflow="ellipsis", max_width=36)
+    for title in ("test %", "gain, 95 % interval (seeds)", "FLOPs %"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for budget, own in budgets.items():
+        for gain in own:
+            at = f" at {budget}" if len(budgets) > 1 else ""
+            seeds = f" ({gain.paired.n})" if gain.before and not gain.same else ""
+            cells = (
+                f"{gain.of.step}{at}",
+                text.number(gain.of.mean),
+                f"{gain.figure}{seeds}",
+                text.number(gain.of.flops_fraction, 1),
+            )
+            table.add_row(*map(Text, cells), style="bold" if gain.shown else "")
+    yield Text()
+    yield table
 
 
 def terminal_comparison(comparison: Comparison) -> RenderableType:

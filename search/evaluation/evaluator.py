@@ -163,7 +163,7 @@ class Evaluator:
         elif spec.scratch:
             network = reinitialise(self.pruned(candidate, "plain"), seed)
         else:
-            network = self.pruned(candidate)
+            network = self.pruned(candidate, self._surgery(spec))
         if spec.way:
             network = Compression(spec.way, spec.zeros).of(network)
         self._train(network, spec, spec.epochs, seed, self._checkpoint(candidate, spec, seed))
@@ -219,7 +219,7 @@ class Evaluator:
             source.model or self.task.model,
             self.space,
             select(self.space, candidate.policy, source.scores),
-            self.config.training.surgery,
+            self._surgery(spec),
             self._surgery_batches,
             tune,
             self._checkpoint(candidate, spec, seed, "stages"),
@@ -229,8 +229,11 @@ class Evaluator:
         self, candidate: Candidate, spec: TrainingSpec, seed: int, part: int | str = ""
     ) -> Checkpoint:
         parts = (candidate.policy.key, candidate.criterion, spec, self.specs.recipe(spec))
-        key = cache.key(*parts, self.config.training.surgery, seed, part)
+        key = cache.key(*parts, self._surgery(spec), seed, part)
         return Checkpoint(self.checkpoints, key)
+
+    def _surgery(self, spec: TrainingSpec) -> str:
+        return spec.surgery or self.config.training.surgery
 
     def _source(self, candidate: Candidate) -> WeightSource:
         name = self._source_name(candidate)

@@ -50,6 +50,15 @@ class Specs:
         rate = (training.lr if finetunes else None) or self.usual_rate(scratch=False)
         return self._distilled(TrainingSpec(rate, training.final_epochs))
 
+    def undistilled(self, spec: TrainingSpec) -> TrainingSpec:
+        """The spec without distillation."""
+        return replace(spec, distill=0.0, temperature=0.0)
+
+    def with_surgery(self, spec: TrainingSpec, surgery: str) -> TrainingSpec:
+        """The spec with this surgery; what is the run's own anyway stays unsaid."""
+        own = surgery == self.config.training.surgery
+        return replace(spec, surgery="" if own else surgery)
+
     def epochs_of_equal_cost(self, policy: Policy, epochs: int) -> int:
         """Epochs of the pruned network that cost what ``epochs`` of the unpruned one do.
 

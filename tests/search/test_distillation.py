@@ -393,7 +393,12 @@ def test_policies_of_a_run_are_distilled_and_its_report_says_so(task: Task, tmp_
     run = search.search(
         task,
         **{"budget": 0.5, "trials": 3, "starts": ("l1",), "rungs": (1,), "repeats": 1},
-        **{"final_epochs": 1, "final_seeds": 1, "compression_baselines": ("ternary",)},
+        **{
+            "final_epochs": 1,
+            "final_seeds": 1,
+            "compression_baselines": ("ternary",),
+            "gains": False,
+        },
         **{"distill": True, "distill_temperature": 2.0, "proxies": ("predicted_damage",)},
         **{"rank_by": "predicted_damage", "runs_dir": str(tmp_path), "name": "run"},
     )

@@ -114,7 +114,8 @@ def test_finals_are_paired_by_seed_and_tested_once(run: results.Run) -> None:
         assert len(best) == 1
         assert front[0].val_accuracy == max(rivals)
     assert {final.seeds for final in run.finals[1:]} == {(0, 1)}
-    assert run.provenance.test_reads == 1 + 2 * len({f.policy for f in run.finals[1:]})
+    plain = len(run.provenance.budgets)  # uniform widths by l1, of the gain steps
+    assert run.provenance.test_reads == 1 + 2 * (len({f.policy for f in run.finals[1:]}) + plain)
 
 
 def test_the_best_model_is_saved_and_counts_what_the_search_counted(

@@ -1,7 +1,7 @@
 """A run's report as sections; a new one is its file and an entry in `SECTIONS`.
 
 >>> [section.anchor for section in sections(run)]
-['summary', 'front', 'widths', 'search', 'trust', 'spending', 'provenance']
+['summary', 'gains', 'front', 'widths', 'search', 'trust', 'spending', 'provenance']
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from results.report.sections import (
     compression,
     criteria,
     front,
+    gains,
     provenance,
     records,
     search,
@@ -27,6 +28,7 @@ from results.report.sections import (
 
 SECTIONS: dict[str, tuple[str, Callable[[RunData], Iterable[Block]]]] = {
     "summary": ("What came out", summary.blocks),
+    "gains": ("Where the gain comes from", gains.blocks),
     "front": ("Accuracy against FLOPs", front.blocks),
     "comparison": ("Fine-tune or from scratch?", comparison.blocks),
     "compression": ("Other ways to compress", compression.blocks),
