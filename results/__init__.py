@@ -16,9 +16,11 @@ from results.provenance import Provenance
 from results.record import Candidate, FinalRecord, TrialRecord
 from results.report import report
 from results.report.several import report_several
-from results.report.terminal import terminal_comparison, terminal_table
+from results.report.terminal import terminal_comparison, terminal_solved, terminal_table
 from results.run import Run, load
 from results.sensitivity import SensitivityRecord
+from results.solving import Solved, check_solvable, solve, solved_json
+from results.space import SpaceRecord
 from results.store import load_records, plain_errors, save_record
 from results.tables import TABLES, table, write_tables
 from results.training import TrainingRecord, TrainingSpec
@@ -41,6 +43,8 @@ __all__ = [
     "Run",
     "RunData",
     "SensitivityRecord",
+    "Solved",
+    "SpaceRecord",
     "SweepPoint",
     "TABLES",
     "TrainingRecord",
@@ -48,6 +52,7 @@ __all__ = [
     "TrialRecord",
     "Trust",
     "Verdict",
+    "check_solvable",
     "dominates",
     "front",
     "hypervolume",
@@ -60,8 +65,11 @@ __all__ = [
     "report",
     "report_several",
     "save_record",
+    "solve",
+    "solved_json",
     "table",
     "terminal_comparison",
+    "terminal_solved",
     "terminal_table",
     "trial_front",
     "verdicts",

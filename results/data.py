@@ -18,6 +18,7 @@ from results.pareto import finished, trial_front
 from results.provenance import Provenance
 from results.record import Candidate, FinalRecord, TrialRecord
 from results.sensitivity import SensitivityRecord
+from results.space import SpaceRecord
 from results.training import TrainingRecord
 
 
@@ -42,6 +43,7 @@ class RunData:
         gain_steps: from uniform widths, cut plainly, to the searched network, for each budget.
         compressed: networks compressed in other ways, with the best ones and the unpruned one.
         training_records: one for every network that was trained to the end, whatever for.
+        space: which widths can be chosen, and what they cost.
     """
 
     folder: Path
@@ -67,6 +69,7 @@ class RunData:
     compared: Comparison = field(
         default_factory=Comparison, metadata=kept("comparison", "the comparison")
     )
+    space: SpaceRecord = field(default_factory=SpaceRecord, metadata=kept("space", "the space"))
 
     @property
     def budgets(self) -> dict[str, int]:

@@ -22,8 +22,9 @@ from results.opening import open_run
 from results.pareto import trial_front
 from results.record import TrialRecord
 from results.report import report
+from results.solving import Solved, solve
 from results.tables import tables_of
-from spaces import unknown
+from spaces import Budget, unknown
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,17 @@ class Run(RunData):
         final = chosen(self.finals)
         behind = [r for r in self.records if final and r.candidate == final.candidate]
         return furthest(behind or trial_front(self.records))
+
+    def solve(self, budget: Budget | float | str) -> Solved:
+        """The widths of the least damage within any budget, which is not measured again.
+
+        >>> run.solve(0.3).policy, run.solve("60M").damage
+
+        Raises:
+            BudgetError: the budget cannot be reached.
+            UserError: the search was without ``--starts repaired_damage``.
+        """
+        return solve(self, budget)
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write ``report.html``, ``report.md`` and the tables anew; see `results.report`."""

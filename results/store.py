@@ -87,7 +87,7 @@ def kinds(run: type[RunData]) -> dict[str, RecordKind]:
 KINDS = kinds(RunData)
 FINALS, REPEATS, TRAININGS = KINDS["finals"], KINDS["repeats"], KINDS["trainings"]
 SENSITIVITY, BASELINES, GAINS = KINDS["sensitivity"], KINDS["beside"], KINDS["gains"]
-COMPARISON, PROVENANCE = KINDS["comparison"], KINDS["provenance"]
+COMPARISON, PROVENANCE, SPACE = KINDS["comparison"], KINDS["provenance"], KINDS["space"]
 
 
 def save(study: optuna.Study, kind: RecordKind, kept: Any) -> None:

@@ -60,6 +60,19 @@ def factor(value: float) -> str:
     return f"{value:.3g}" if two == 1 else f"{two:g}"
 
 
+def figure(value: float) -> str:
+    """Three significant digits: ``0.0123``, ``4.50``, ``1.2e-05``, ``1,230``."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
+def within(gap: float) -> str:
+    """How near to the least something is proven to be: ``the least``, ``within 4.4 %`` (rounded
+    up), or ``nothing``."""
+    if gap == math.inf:
+        return "nothing"
+    return f"within {math.ceil(1000 * gap) / 10:g} %" if gap else "the least"
+
+
 def multiple(value: float) -> str:
     """A factor with two digits; a dash where it is not known."""
     return NONE if math.isnan(value) else f"{value:.2f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from search.folder import Folder, resolve_folder
 from search.options import check_plain
 from search.progress import Progress
 from search.run import execute
+from search.solving import read_budgets, save_policy, training_command
 from search.study.open import search_ended
 from search.task.inspect import built, inspect
 from spaces import UserError
@@ -48,6 +50,8 @@ more examples:
       fine-tuning against training from scratch, searched against uniform
   python search.py report runs/one runs/two
       one report that compares several runs at equal FLOPs
+  python search.py solve runs/mine --budget 0.4 0.3
+      widths for other budgets from the damages that a run keeps, at once
 """
 ABOUT_COMPARE = """\
 Fine-tune or from scratch? Train what a search found, and uniform widths, from
@@ -64,6 +68,15 @@ and say what can be said.
 ABOUT_INSPECT = """\
 Print what of a model can be pruned, what is frozen and why, and which budgets
 are reachable. Nothing is trained.
+"""
+ABOUT_SOLVE = """\
+The widths of the least damage within other budgets, at once: from the table
+that a run with --starts repaired_damage keeps. Nothing is measured or trained.
+
+  python search.py solve runs/digits_cnn-0.5 --budget 0.6 0.4 0.3
+      compares the budgets, and prints the widths for each
+  python search.py solve runs/digits_cnn-0.5 --budget 0.4 --save policy.json
+      writes the policy too, for spaces.Policy.from_json
 """
 ABOUT_REPORT = """\
 Make the report of a run again: report.html, report.md and the tables. Of
@@ -164,6 +177,39 @@ def _report(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _solve(arguments: Sequence[str]) -> int:
+    usage = "python search.py solve RUN --budget X [X ...] [option ...]"
+    parser = Parser("search.py solve", usage=usage, description=ABOUT_SOLVE)
+    parser.add_argument("run", metavar="RUN", help="folder of a run")
+    parser.add_argument(
+        "--budget",
+        nargs="+",
+        metavar="X",
+        required=True,
+        help="most FLOPs to keep: a fraction, or a number (60M); several are compared",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    parser.add_argument("--save", metavar="FILE", help="write the policy of one budget, as JSON")
+    parser.add_argument("--storage", metavar="NAME", help="database of the study, if not its own")
+    parser.set_defaults(json=False, save=None, storage=None)
+    options = parser.parse_args(arguments)
+    check_plain("RUN", options.run)
+    budgets = read_budgets(options.budget, options.save)
+    run = results.load(options.run, options.storage)
+    solved = [run.solve(budget) for budget in budgets]
+    if options.save is not None:
+        save_policy(solved[0].policy, options.save)
+    if options.json:
+        print(json.dumps(results.solved_json(run, solved), indent=2))
+        return 0
+    Console().print(results.terminal_solved(run, solved))
+    if options.save is not None:
+        _say(f"\npolicy: {options.save}")
+    if command := training_command(run, budgets):
+        _say(f"\ntrain these widths, and uniform ones:\n  {command}")
+    return 0
+
+
 @contextmanager
 def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]:
     """Work on a run's folder; if it is cut short, ``command`` says how to go on."""
@@ -240,6 +286,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "compare": _compare,
     "inspect": _inspect,
     "report": _report,
+    "solve": _solve,
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import results
 from prune_ops.sensitivities.repaired_damage import terms
-from results import Provenance, Run, TrialRecord, load_records, store, write_tables
+from results import Provenance, Run, SpaceRecord, TrialRecord, load_records, store, write_tables
 from results.record import Candidate
 from results.run import left_behind
 from results.text import duration, number, plural
@@ -237,6 +237,7 @@ def _provenance_kept(s: Session, about: Provenance) -> Iterator[Callable[..., No
         measured = sensitivity_records(s.run.space, s.run.config, s.scores)
         store.save(study, store.PROVENANCE, about)
         store.save(study, store.SENSITIVITY, measured)
+        store.save(study, store.SPACE, SpaceRecord.of(s.run.space))
     try:
         yield keep
     finally:

@@ -33,11 +33,16 @@ def exchanged(problem: Problem, places: Places) -> list[int] | None:
         gain = all_terms[now][group] - all_terms[moves]
         slope = (flops.linear + square @ all_widths[now])[group]
         dearer = wider * (slope + wider * flops.square.diagonal()[group])
-        products = np.outer(wider, wider) * square[np.ix_(group, group)]
         slack = problem.limit - float(flops(all_widths[now]))
-        fits = dearer[:, None] + dearer[None, :] + products <= slack
-        fits &= group[:, None] != group[None, :]
-        gains = np.where(fits, gain[:, None] + gain[None, :], -np.inf)
+        both = square.take(group, 0).take(group, 1)  # in place from here: memory is what takes long
+        both *= wider[:, None]
+        both *= wider
+        both += dearer[:, None]
+        both += dearer
+        beyond = both > slack
+        beyond |= group[:, None] == group
+        gains = np.add(gain[:, None], gain, out=both)
+        gains[beyond] = -np.inf
         best = np.unravel_index(int(gains.argmax()), gains.shape)
         if slack >= 0 and gains[best] <= NEGLIGIBLE * max(1.0, abs(all_terms[now]).sum()):
             return [int(place) for place in now - first]

@@ -45,6 +45,14 @@ class Solution:
     total: float
     bound: float
 
+    @property
+    def gap(self) -> float:
+        """How far the total may be above the least, as a share of the bound; 0 where that is
+        proven, inf where nothing is."""
+        if self.total <= self.bound:
+            return 0.0
+        return self.total / self.bound - 1 if self.bound > 0 else np.inf
+
 
 def solve(problem: Problem) -> Solution:
     """The widths of the least total within the limit.

@@ -24,6 +24,11 @@ def test_the_api_and_the_loading_lines_run(tmp_path: Path, monkeypatch: pytest.M
         api = api.replace(long, short)
     exec(compile(api, "README.md", "exec"), names)
     assert len(names["run"].comparison) == 12  # type: ignore[attr-defined]
+    run, solved = names["run"], names["solved"]
+    kept = run.space.as_space()  # type: ignore[attr-defined]
+    assert solved.flops == names["space"].flops(solved.policy) == kept.flops(solved.policy)  # type: ignore[attr-defined]
+    assert all(kept.flops(r.policy) == r.flops for r in run.records)  # type: ignore[attr-defined]
+    assert all(kept.params(r.policy) == r.params for r in run.records)  # type: ignore[attr-defined]
     assert Path("report.html").stat().st_size > 10_000
     folder = next(names["run"].folder.glob("models/*"))  # type: ignore[attr-defined]
     exec(re.sub(r"runs/digits_cnn-0.5/models/\d+", str(folder), loading), names)

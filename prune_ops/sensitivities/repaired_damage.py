@@ -41,7 +41,8 @@ class RepairedDamage(ClosedForm):
     Of a group with more than eight widths seven are computed so; in between, the sum that
     `prune_ops.surgeon` foresees, which takes errors at different positions for independent, is
     multiplied by the ratio of the two. The widths of a policy are those of the least sum within the
-    budget (`Space.solve`), widened by what still fits. What two cuts do to each other is not seen.
+    budget, widened by what still fits (`Space.solve_and_fill`). What two cuts do to each other is
+    not seen.
 
     G·ΔW is exact where the Kronecker factors of ZipLM (Kurtić et al., NeurIPS 2023) or OBS are not:
     on ResNet-20 they underrate late layers up to a hundredfold (benchmarks/results/damage).
@@ -71,8 +72,7 @@ class RepairedDamage(ClosedForm):
         }
 
     def policy(self, space: Space, damages: Mapping[str, Tensor], budget: Budget) -> Policy:
-        solution = space.solve(terms(space, damages), budget)
-        return space.policy(space.project(solution.widths, budget))
+        return space.policy(space.solve_and_fill(terms(space, damages), budget).widths)
 
 
 def terms(space: Space, damages: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

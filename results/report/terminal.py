@@ -1,11 +1,12 @@
-"""The table a run ends with, for an 80-column terminal.
+"""What commands end with, for an 80-column terminal.
 
 >>> rich.console.Console().print(terminal_table(run))
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -19,6 +20,7 @@ from results.contrasts import verdict
 from results.data import RunData
 from results.gains import by_budget
 from results.report.networks import networks
+from results.solving import SENSITIVITY, Solved
 
 MOST_ROWS = 24
 
@@ -96,3 +98,64 @@ def terminal_comparison(comparison: Comparison) -> RenderableType:
     costs += "trainings of the unpruned network. The search is in neither."
     notes = [Text(text.sentence(note), style="dim") for note in comparison.cautions]
     return Group(table, Text(costs, style="dim"), Text(), *map(Text, verdict(comparison)), *notes)
+
+
+def terminal_solved(run: RunData, solved: Sequence[Solved]) -> RenderableType:
+    """Of several budgets a table with a row for each; then, of each, its figures and widths."""
+    parts: list[RenderableType] = [_compared(solved), Text()] if len(solved) > 1 else []
+    for each in solved:
+        parts += [*map(Text, _figures(each)), _kept(run, each), Text()]
+    note = f"Damages are those of {SENSITIVITY}, each group cut alone, added up."
+    return Group(*parts, Text(note, style="dim"))
+
+
+def _compared(solved: Sequence[Solved]) -> Table:
+    titles = ("FLOPs", "FLOPs %", "params", "params %", "damage", "of uniform", "proven")
+    table = _plain("budget", titles)
+    for each in solved:
+        table.add_row(
+            each.budget,
+            text.count(each.flops),
+            text.number(each.flops_fraction, 1),
+            text.count(each.params),
+            text.number(each.params_fraction, 1),
+            text.figure(each.damage),
+            text.figure(each.uniform_damage),
+            text.within(each.gap),
+        )
+    return table
+
+
+def _figures(solved: Solved) -> Iterator[str]:
+    yield (
+        f"Budget {solved.budget}: {solved.flops:,} of at most {solved.limit:,} FLOPs "
+        f"({text.number(solved.flops_fraction, 1)} %), {solved.params:,} parameters "
+        f"({text.number(solved.params_fraction, 1)} %)."
+    )
+    proof = "proven to be the least"
+    if solved.gap == math.inf:
+        proof = "how far from the least is not proven"
+    elif not solved.proven:
+        proof = f"proven to be {text.within(solved.gap)} of the least"
+    yield (
+        f"Damage {text.figure(solved.damage)}, {proof}; of uniform widths "
+        f"{text.figure(solved.uniform_damage)}."
+    )
+
+
+def _kept(run: RunData, solved: Solved) -> Table:
+    table = _plain("group", ("channels", "kept", "kept %"))
+    for group in run.space.groups:
+        kept = solved.policy[group.name]
+        share = text.number(kept / group.channels, 1)
+        table.add_row(Text(group.name), str(group.channels), str(kept), share)
+    return table
+
+
+def _plain(first: str, numbers: Sequence[str]) -> Table:
+    """Columns of numbers after names, which are never cut short."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column(first, overflow="fold")
+    for title in numbers:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table

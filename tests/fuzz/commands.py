@@ -101,8 +101,9 @@ def drawn(seed: int) -> list[str]:
     ['inspect', '--round-to', '½']
     """
     d = Draw(seed)
-    kinds: tuple[Callable[[Draw], list[str]], ...] = (search, inspect, compare, report, nonsense)
-    return d.choices(kinds, (45, 25, 10, 10, 10))[0](d)
+    kinds: tuple[Callable[[Draw], list[str]], ...]
+    kinds = search, inspect, compare, report, nonsense, solve
+    return d.choices(kinds, (45, 25, 10, 10, 5, 5))[0](d)
 
 
 def search(d: Draw) -> list[str]:
@@ -132,10 +133,22 @@ def report(d: Draw) -> list[str]:
     return words
 
 
+def solve(d: Draw) -> list[str]:
+    run = "runs/done" if d.often(0.7) else _run(d)
+    fit = "0.3", "0.5", "0.7", *FIT["budget"][:3]
+    budgets = [d.choice(fit if d.often(0.8) else FIT["budget"]) for _ in range(d.choice((1, 1, 2)))]
+    words = ["solve", run, "--budget", *(budgets if d.often(0.8) else [d.choice(ODD)])]
+    if d.often(0.3):
+        words += ["--save", d.choice((*FOLDERS, "policy.json", "weights.pt/x", *ODD))]
+    if d.often(0.2):
+        words += ["--storage", d.choice((*FIT["storage"], *ODD))]
+    return [*words, "--json"] if d.often(0.3) else words
+
+
 def nonsense(d: Draw) -> list[str]:
     """Words in any order."""
     flags = [*map(flag, [*SEARCH, *COMPARE]), "--help", "-h", "--version", "--sampl", "--budget=1"]
-    known = ["inspect", "compare", "report", "searc", *flags, *ODD, *RUNS]
+    known = ["inspect", "compare", "report", "solve", "searc", *flags, *ODD, *RUNS]
     return [d.choice(known) for _ in range(d.randint(1, 4))] + ["--trials", "none"]
 
 

@@ -56,7 +56,8 @@ def furnished(root: Path) -> Path:
 def _finished(root: Path) -> None:
     """The run ``runs/done``, and a baseline of digits in the cache."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        code = main([*SMALL, "--runs-dir", str(root / "runs"), "--name", "done"])
+        where = ["--runs-dir", str(root / "runs"), "--name", "done"]
+        code = main([*SMALL, "--starts", "l1", "repaired_damage", *where])
     assert code == 0
 
 

@@ -19,17 +19,20 @@ from results import (
     CompressionBaseline,
     FinalRecord,
     SensitivityRecord,
+    SpaceRecord,
     SweepPoint,
     TrainingRecord,
     TrainingSpec,
     TrialRecord,
 )
 from results.codec import Stored
+from results.space import Coefficients
 from spaces import Policy
+from spaces.widths import WidthGroup
 
 KINDS = (
     *(TrialRecord, FinalRecord, ArmRecord, SweepPoint, Comparison),
-    *(CompressionBaseline, SensitivityRecord, TrainingRecord),
+    *(CompressionBaseline, SensitivityRecord, TrainingRecord, SpaceRecord),
 )
 POLICIES = st.dictionaries(st.text(min_size=1, max_size=4), st.integers(1, 99), max_size=3)
 st.register_type_strategy(Policy, POLICIES.map(Policy))
@@ -120,6 +123,15 @@ WRITTEN: list[tuple[Any, str]] = [
         SensitivityRecord("iso_damage", "loss", "stem", 16, (4, 8), (2.0, -0.25)),
         '{"importance": "iso_damage", "unit": "loss", "group": "stem", "channels": 16, '
         '"widths": [4, 8], "damages": [2.0, -0.25]}',
+    ),
+    (
+        SpaceRecord(
+            (WidthGroup("stem", (4, 8)),),
+            Coefficients(3, (5,), ((0, 0, 7),)),
+            Coefficients(1, (2,)),
+        ),
+        '{"groups": [{"name": "stem", "choices": [4, 8]}], "flops": {"constant": 3, "linear": [5], '
+        '"square": [[0, 0, 7]]}, "params": {"constant": 1, "linear": [2], "square": []}}',
     ),
     (
         Comparison(
