@@ -27,7 +27,7 @@ ENGINES = ("local", "ray")
 SEARCH = "search"
 """In the place of a criterion: which one a trial has is searched along with its widths."""
 
-REFERENCE = "second_order"
+REFERENCE = "obs"
 """Of several criteria the one that judges them all, if it is among them."""
 
 MOST_EPOCHS = 10**6
@@ -83,9 +83,9 @@ class PolicyConfig(Options):
         read=budgets,
     )
     trials: int = option(48, "number of policies to try, for all budgets", least=1, most=10**6)
-    sampler: str = option("tpe", "sampler that proposes the policies", names=SAMPLERS)
+    sampler: str = option("surrogate", "sampler that proposes the policies", names=SAMPLERS)
     starts: tuple[str, ...] = option(
-        ("l1", "taylor_2019", "second_order", "iso_damage"),
+        ("l1", "taylor_2019", "repaired_damage"),
         "policies to try first, after uniform widths: criteria rank all channels, while "
         "layer_damage, accuracy_drop, iso_damage and repaired_damage set each layer's width",
         names=(*CRITERIA, *SENSITIVITIES),
@@ -102,20 +102,21 @@ class JudgeConfig(Options):
     """how a policy is judged"""
 
     criterion: str = option(
-        "second_order",
+        "obs",
         "criterion that chooses the channels to keep (search: each trial has one of --criteria)",
         names=(*CRITERIA, SEARCH),
     )
     criteria: tuple[str, ...] = option(
         (),
-        "with --criterion search: what it chooses from (default: second_order and those of "
-        "--starts)",
+        "with --criterion search: what it chooses from (default: obs and those of --starts)",
         names=CRITERIA,
     )
     proxies: tuple[str, ...] = option(
-        ("predicted_damage", "adaptive_bn"), "proxies measured at rung 0", names=PROXIES
+        ("predicted_damage", "reconstructed"), "proxies measured at rung 0", names=PROXIES
     )
-    rank_by: str = option("adaptive_bn", "proxy that decides promotion from rung 0", names=PROXIES)
+    rank_by: str = option(
+        "reconstructed", "proxy that decides promotion from rung 0", names=PROXIES
+    )
     rungs: tuple[int, ...] = option(
         (1, 3), "training epochs at each rung above 0", most=MOST_EPOCHS
     )
@@ -154,7 +155,7 @@ class TrainConfig(Options):
     batch_size: int | None = option(
         None, "batch size (default: 128, or 32 for small data)", least=1, most=2**20
     )
-    surgery: str = option("plain", "how the kept weights are adjusted", names=SURGERIES)
+    surgery: str = option("reconstruct", "how the kept weights are adjusted", names=SURGERIES)
     schedule: str = option(
         "one-shot",
         "layerwise: finals are pruned group by group, trained after each",
@@ -185,10 +186,10 @@ class TrainConfig(Options):
         if MODES[self.train].scratch:
             for name in ("surgery", "schedule"):
                 value, usual = getattr(self, name), getattr(TrainConfig, name)
-                if value != usual:
+                if value not in (usual, "plain"):
                     yield (
                         f"--{name} {value} acts on inherited weights, but --train {self.train} "
-                        f"has none; use --train finetune or --{name} {usual}"
+                        f"has none; use --train finetune, or leave --{name} out"
                     )
         if self.layer_epochs != TrainConfig.layer_epochs and self.schedule != "layerwise":
             yield (

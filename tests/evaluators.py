@@ -63,7 +63,7 @@ class ToyEvaluator(Evaluator):
         if failure is not None:
             return RungResult(rung, 0.0, failure=failure)
         if rung == 0:
-            return RungResult(0, 0.0, proxies={"adaptive_bn": score})
+            return RungResult(0, 0.0, proxies={"reconstructed": score})
         return RungResult(rung, 0.0, accuracy=score, epochs=self.config.judging.rungs[rung - 1])
 
     def train_final(self, job: TrainingJob) -> TrainingResult:

@@ -45,6 +45,8 @@ from spaces.state import state_of
 ADAPTING = 2048, 64
 """Images that proxies calibrate on, and images of one batch: adaptive BatchNorm takes all 32."""
 
+RECONSTRUCT = "reconstruct"
+
 STAGE_SEEDS = 2**32
 """Distance of the seeds of a training's stages, so that no two trainings share one."""
 
@@ -245,17 +247,22 @@ class Evaluator:
     def _proxies(self, candidate: Candidate) -> dict[str, float]:
         reference = self.config.reference
         calibration, held_out = self._proxy_batches
+        network = self.pruned(candidate)
+        ours = self._source(candidate).model is None
+        same = ours and self.config.training.surgery == RECONSTRUCT
         judged = PrunedCandidate(
             candidate.policy,
             self.space,
             self.scores[candidate.criterion or reference],
-            self.pruned(candidate),
+            network,
             calibration,
             held_out,
             judge=self.scores[reference],
             damages=self.damages,
             model=self.task.model,
-            reconstruct=lambda policy, scores: self._reconstructor(policy, scores),
+            reconstruct=lambda policy, scores: (
+                network if same else self._reconstructor(policy, scores)
+            ),
         )
         return {name: PROXIES[name](judged) for name in self.config.judging.proxies}
 

@@ -13,10 +13,19 @@ from typing import Any
 import numpy as np
 
 from prune_ops import CRITERIA, SENSITIVITIES, Scores, normalised
+from prune_ops.sensitivities.repaired_damage import terms
 from results.text import plural
 from search.config import SearchConfig
 from search.policies.parameters import CRITERION
+from search.policies.surrogate import TABLE
 from spaces import Budget, Policy, Space
+
+POOL = 6
+"""Policies solved from a damage table."""
+POWERS, SPREAD = (1.0, 0.75, 0.5), 0.5
+"""Of the damages; and the standard deviation of the logarithm of random factors."""
+APART = 0.08
+"""The mean over groups of how much the logarithms of two policies' widths differ, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ def starts(
     ['uniform', 'l1', 'second_order']
 
     A criterion gives the policy that keeps the best channels of the whole network; a sensitivity
-    sets widths by itself.
+    sets widths by itself, and ``repaired_damage`` a pool of them (`solved`).
 
     Args:
         criteria: those that are searched, if any. Uniform widths are then tried under each of
@@ -65,13 +74,42 @@ def starts(
     """
     distinct: dict[tuple[Policy, str], Start] = {}
     for budget in budgets:
-        policies = {"uniform": space.uniform(budget)}
-        policies |= {name: _policy(name, space, s, budget) for name, s in scores.items()}
-        for origin, policy in policies.items():
+        policies = [("uniform", space.uniform(budget))]
+        policies += [(name, _policy(name, space, s, budget)) for name, s in scores.items()]
+        if TABLE in scores:
+            table = terms(space, scores[TABLE])
+            policies += [(TABLE, policy) for policy in solved(space, table, budget)]
+        for origin, policy in policies:
             for criterion in [origin] if origin in criteria else criteria or [""]:
                 start = Start(policy, budget, origin, criterion)
                 distinct.setdefault((policy, criterion), start)
     return list(distinct.values())
+
+
+def solved(space: Space, table: Mapping[str, np.ndarray], budget: Budget) -> list[Policy]:
+    """Up to `POOL` different policies that a damage table may mean, the most literal first.
+
+    Each is of the least sum, within the budget, of damages to a power, and then of those times
+    random factors of the groups: large damages may weigh more or less than the table says, as a sum
+    knows nothing of what two cuts do to each other. Any two differ by at least `APART`.
+
+    Args:
+        table: group name → ``(choices,)``.
+    """
+    rng, found = np.random.default_rng(0), list[np.ndarray]()
+    for draw in range(4 * POOL):
+        power = POWERS[draw % len(POWERS)]
+        spread = SPREAD if draw >= len(POWERS) else 0.0
+        drawn = {
+            name: rng.lognormal(0.0, spread) * np.maximum(damages, 0.0) ** power
+            for name, damages in table.items()
+        }
+        widths = space.project(space.solve(drawn, budget).widths, budget)
+        if all(np.abs(np.log(widths / other)).mean() >= APART for other in found):
+            found.append(widths)
+        if len(found) == POOL:
+            break
+    return [space.policy(widths) for widths in found]
 
 
 def start_budget_warning(starts: int, config: SearchConfig) -> str:

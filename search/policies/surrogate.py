@@ -35,6 +35,8 @@ SMOOTHNESS = 0.7
 LEVEL, OTHERS = 2.0, 0.5
 """Standard deviations of the level of each kind of score, and of what a criterion gains."""
 JITTER = 1e-9
+BOLDNESS = 0.5
+"""Of the draws: whole ones would spend most of a hundred trials on what is merely unknown."""
 DRAWS = 20
 """Draws until one gives a policy that was not proposed yet."""
 JUDGED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
@@ -162,10 +164,15 @@ class Posterior:
         self._residual = judged.scores + terms.damage[judged.places].sum(1)
         self._parts = parts
 
-    def drawn(self, rng: np.random.Generator, count: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def drawn(
+        self, rng: np.random.Generator, count: int = 1, boldness: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """``(N,)`` terms after training, lower = better, and ``(criteria,)`` gains, as one draw.
 
         By Matheron's rule: a draw of the prior, corrected by what it misses of the scores.
+
+        Args:
+            boldness: factor of a draw's distance from the posterior's mean.
         """
         prior, judged, terms = self._prior, self._judged, self._terms
         base, more = _drawn_terms(terms, prior, rng), _drawn_terms(terms, prior, rng)
@@ -176,10 +183,10 @@ class Posterior:
         seen = -(base[judged.places].sum(1) + judged.trained * more[judged.places].sum(1))
         seen += levels[judged.kind] + gains[judged.others]
         seen += noise * rng.standard_normal(len(noise))
-        weights = cho_solve((self._factor, True), self._residual - seen)
-        corrected = terms.damage + base + more - self._spread(weights)
+        weights = cho_solve((self._factor, True), self._residual - boldness * seen)
+        terms_drawn = terms.damage + boldness * (base + more) - self._spread(weights)
         own = np.bincount(judged.others, weights, minlength=count) * OTHERS**2
-        return corrected, gains + own
+        return terms_drawn, boldness * gains + own
 
     def _spread(self, weights: np.ndarray) -> np.ndarray:
         """``(N,)``: the covariance of the trained terms with the scores, times weights."""
@@ -325,7 +332,7 @@ class SurrogateSampler(BaseSampler):
         budget = budget_of(trial.number, self._tables.budgets)
         proposed = [t.params for t in trials]
         for _ in range(DRAWS):
-            terms, gains = posterior.drawn(rng, max(len(criteria), 1))
+            terms, gains = posterior.drawn(rng, max(len(criteria), 1), BOLDNESS)
             chosen: dict[str, Any] = {**self._solved(terms, budget)}
             if criteria:
                 chosen[CRITERION] = criteria[int(gains.argmax())]

@@ -52,9 +52,9 @@ def test_help_fits_80_columns_names_every_flag_and_shows_an_example_first(
         (["--name", ""], "--name must name a folder in --runs-dir, but got ''; leave it out"),
         (["--name", ".."], "--name must name a folder in --runs-dir, without a dot before it"),
         (["--device", "tpu"], "unknown device 'tpu'"),
-        (["--rank-by", "synflow"], "--rank-by must be one of the --proxies (predicted_damage adap"),
+        (["--rank-by", "synflow"], "--rank-by must be one of the --proxies (predicted_damage reco"),
         (
-            ["--proxies", "adaptive_bn", "zico", "--train-images", "128"],
+            ["--proxies", "reconstructed", "zico", "--train-images", "128"],
             "proxy 'zico' needs calibration batches of 2 images or more, at least 2, but got 1",
         ),
     ],

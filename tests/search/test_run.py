@@ -23,7 +23,7 @@ from search.training import checkpoints
 from search.training.checkpoints import InFolder, Saver, State
 from spaces import Budget, UserError, fvcore_flops
 
-PROXIES = ("predicted_damage", "adaptive_bn", "iso_damage")
+PROXIES = ("predicted_damage", "reconstructed", "iso_damage")
 OPTIONS = {"trials": 8, "rungs": (1,), "repeats": 2, "final_epochs": 1, "final_seeds": 2}
 
 
@@ -79,10 +79,10 @@ def test_what_single_layers_bear_is_a_start_a_proxy_and_in_the_report(
     run: results.Run, task: Task
 ) -> None:
     space = spaces.discover(task.model, task.example)
-    ranking = prune_ops.score(task.model, space, task.calibration(), ["second_order"])
-    found = prune_ops.measure(
-        task.model, space, ranking["second_order"], task.held_out(), ["iso_damage"]
-    )["iso_damage"]
+    ranking = prune_ops.score(task.model, space, task.calibration(), ["obs"])
+    found = prune_ops.measure(task.model, space, ranking["obs"], task.held_out(), ["iso_damage"])[
+        "iso_damage"
+    ]
     stored = torch.load(run.folder / "scores.pt", weights_only=True)["iso_damage"]
     assert all(torch.equal(stored[group.name], found[group.name]) for group in space.groups)
     assert run.sensitivity["damage"].tolist() == torch.cat(list(found.values())).tolist()
@@ -195,7 +195,7 @@ def test_proxies_without_what_they_need_are_refused_before_any_trial(
 ) -> None:
     few = replace(task, train=task.train.subset(torch.arange(60)))
     with pytest.raises(UserError, match="proxy 'zico' needs calibration batches of 2"):
-        search(few, proxies=["adaptive_bn", "zico"], runs_dir=str(runs), name="few", **OPTIONS)
+        search(few, proxies=["reconstructed", "zico"], runs_dir=str(runs), name="few", **OPTIONS)
     assert not (runs / "few" / "study.db").exists()
 
 

@@ -80,6 +80,8 @@ def test_draws_have_the_mean_and_the_covariance_of_the_posterior(space: Space) -
     spread = np.sqrt(covariance.diagonal())
     assert (abs(draws.mean(0) - mean) <= 5 * spread / np.sqrt(len(draws)) + 1e-3).all()
     np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.08 * spread.max() ** 2 + 1e-3)
+    timid, _ = posterior.drawn(rng, 2, boldness=0.0)
+    np.testing.assert_allclose(timid, mean, atol=1e-4)
 
 
 def test_the_evidence_is_no_lower_than_at_the_start(space: Space) -> None:
