@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cifar
 import pandas as pd
@@ -35,15 +36,17 @@ from peers import CRITERIA, SCOPES, pruned_by_torch_pruning
 from torch import nn
 
 import prune_ops
+import search
 import spaces
 from search.engines.workers import Pool, Processes
 from search.errors import Diverged
 from search.evaluation.jobs import Failure
 from search.task.task import Task
 from search.training.loop import Recipe, evaluate, train
-from spaces import Space, copied, fvcore_flops
+from spaces import Budget, Space, copied, fvcore_flops
 
 IMAGES = 12_800
+TABLE = "repaired_damage"
 RECIPE = Recipe(lr=0.01, weight_decay=1e-4, batch_size=128, warmup=0.1)
 KEY = (
     *("network", "share", "contender", "images", "epochs", "rate", "seed"),
@@ -63,6 +66,39 @@ def _uniform(criterion: str, surgery: str, task: Task, space: Space, share: floa
     return prune_ops.prune(task.model, space, space.uniform(share), scores, surgery, batches)
 
 
+def _solved(task: Task, space: Space, share: float) -> nn.Module:
+    """The widths of the least sum in the damage table: nothing is judged, nothing trained."""
+    batches = task.calibration()
+    stats = prune_ops.statistics(task.model, space, batches, ["obs", TABLE])
+    scores = prune_ops.score(task.model, space, (), ["obs"], stats=stats)["obs"]
+    damages = prune_ops.measure(task.model, space, scores, (), [TABLE], stats=stats)[TABLE]
+    policy = prune_ops.SENSITIVITIES[TABLE].policy(space, damages, Budget.parse(str(share)))
+    return prune_ops.prune(task.model, space, policy, scores, "reconstruct", batches)
+
+
+def _searched(task: Task, space: Space, share: float) -> nn.Module:
+    """The best policy of one search: 100 repaired judgements, about 20 trainings of an epoch."""
+    with TemporaryDirectory() as runs:
+        run = search.search(
+            task,
+            str(share),
+            100,
+            eta=5.0,
+            explore=0.0,
+            rungs=(1,),
+            repeats=0,
+            final_epochs=1,
+            final_seeds=1,
+            gains=False,
+            runs_dir=runs,
+        )
+        trained = [r for r in run.records if r.state == "complete"]
+        best = max(trained, key=lambda r: r.val_accuracy)
+    batches = task.calibration()
+    scores = prune_ops.score(task.model, space, batches, ["obs"])["obs"]
+    return prune_ops.prune(task.model, space, best.policy, scores, "reconstruct", batches)
+
+
 def _peer(criterion: str, scope: str, task: Task, _space: Space, share: float) -> nn.Module:
     return pruned_by_torch_pruning(
         task.model, task.example, criterion, scope, share, task.calibration()
@@ -72,6 +108,9 @@ def _peer(criterion: str, scope: str, task: Task, _space: Space, share: float) -
 OURS: dict[str, Contender] = {
     "uniform · l1 · plain": partial(_uniform, "l1", "plain"),
     "uniform · thinet · reconstruct": partial(_uniform, "thinet", "reconstruct"),
+    "uniform · obs · reconstruct": partial(_uniform, "obs", "reconstruct"),
+    "solved · obs · reconstruct": _solved,
+    "searched · obs · reconstruct": _searched,
 }
 PEERS: dict[str, Contender] = {
     f"torch-pruning · {scope} · {criterion}": partial(_peer, criterion, scope)
