@@ -148,7 +148,8 @@ def _readme(rows: pd.DataFrame, task: Task, args: argparse.Namespace) -> str:
         "# Samplers, by what they find in few judgements",
         "",
         "The lowest repaired loss (see `benchmarks/search_quality.py`) on "
-        f"{args.held_out} held-out training images; mean ± standard deviation over seeds. {cifar.machine(task)}.",
+        f"{args.held_out} held-out training images; mean ± standard deviation over seeds. "
+        f"{cifar.machine(task)}.",
         "",
         f"| network | share | sampler | seeds | uniform | {' | '.join(columns)} |",
         f"|---|---|---|---|---|{'---|' * len(columns)}",

@@ -20,8 +20,8 @@ PRODUCERS: frozenset[Kind] = frozenset({"out", "norm", "scale"})
 
 def detached(model: nn.Module) -> dict[str, Tensor]:
     """Every parameter under every name it has, without gradient; one object per parameter."""
-    unique = {id(p): p.detach() for p in model.parameters()}
-    named = model.named_parameters(remove_duplicate=False)
+    named = list(model.named_parameters(remove_duplicate=False))
+    unique = {id(parameter): parameter.detach() for _, parameter in named}
     return {name: unique[id(parameter)] for name, parameter in named}
 
 

@@ -19,12 +19,12 @@ Slices = Sequence[tuple[ChannelGroup, Member]]
 
 def compensated(
     weight: Tensor, slices: Slices, moments: InputMoments, worth: Tensor, selection: Selection
-) -> tuple[Tensor, Tensor]:
-    """The weight in its full shape, 0 where channels are gone, and the outputs' change of mean.
+) -> tuple[Tensor, Tensor | None]:
+    """The weight in its full shape, 0 where channels are gone, and what the outputs' means lose.
 
     The rest of it minimises the expected error of the outputs, in the metric of
     `InputMoments.metric`; of layers that read too much, each kept channel's weights have one factor
-    instead. The outputs lose ``(O,)``, which a bias may take up; all zeros where nothing does.
+    instead. What is lost, ``(O,)``, a bias or a BatchNorm should take up; None where none does.
 
     Args:
         worth: ``(2, O)``, as in ``CalibrationStats.output_fisher``.
@@ -38,7 +38,7 @@ def compensated(
         for group, member in slices:
             factors = channel_factors(moments.shared(group.name), kept(group, selection))
             scale_channels(new, member, factors)
-        return new, weight.new_zeros(worth.shape[1], dtype=torch.float64)
+        return new, None
     dim = slices[0][1].dim
     assert moments.within is not None
     stays = torch.ones(weight.shape[dim], dtype=torch.bool)
@@ -51,9 +51,8 @@ def compensated(
         metric = finite(moments.metric(place, part)[0])
         factor = torch.linalg.cholesky(metric[rows][:, rows])
         new[place, rows] = torch.cholesky_solve(metric[rows] @ own, factor)
-        mean = moments.mean(place) if moments.mean_at else torch.zeros_like(own[:, 0])
-        lost.append(mean @ (own - new[place]))
-    return as_weight(new, weight, dim), torch.cat(lost)
+        lost.append(moments.mean(place) @ (own - new[place]))
+    return as_weight(new, weight, dim), torch.cat(lost) if moments.mean_at else None
 
 
 def kept(group: ChannelGroup, selection: Selection) -> Tensor:

@@ -36,7 +36,7 @@ ABOUT = """\
 Search how many channels each layer should keep under a FLOPs budget.
 
   python search.py --budget 0.5
-      digits, two minutes; runs/digits_cnn-0.5/report.html says what was found
+      digits, two minutes; runs/digits_small-0.5/report.html says what was found
 """
 MORE = """\
 more examples:
@@ -46,7 +46,7 @@ more examples:
       goes on with a run that was interrupted or killed
   python search.py inspect --model resnet50
       what can be pruned, what is frozen and why, which budgets are reachable
-  python search.py compare runs/digits_cnn-0.5
+  python search.py compare runs/digits_small-0.5
       fine-tuning against training from scratch, searched against uniform
   python search.py report runs/one runs/two
       one report that compares several runs at equal FLOPs
@@ -58,7 +58,7 @@ Fine-tune or from scratch? Train what a search found, and uniform widths, from
 inherited weights and from fresh ones, with several seeds and equal computation,
 and say what can be said.
 
-  python search.py compare runs/digits_cnn-0.5
+  python search.py compare runs/digits_small-0.5
       of the front of a finished run; goes on where it was cut short
   python search.py compare --budget 0.5
       search first, then compare; takes the options of a search too
@@ -73,9 +73,9 @@ ABOUT_SOLVE = """\
 The widths of the least damage within other budgets, at once: from the table
 that a run with --starts repaired_damage keeps. Nothing is measured or trained.
 
-  python search.py solve runs/digits_cnn-0.5 --budget 0.6 0.4 0.3
+  python search.py solve runs/digits_small-0.5 --budget 0.6 0.4 0.3
       compares the budgets, and prints the widths for each
-  python search.py solve runs/digits_cnn-0.5 --budget 0.4 --save policy.json
+  python search.py solve runs/digits_small-0.5 --budget 0.4 --save policy.json
       writes the policy too, for spaces.Policy.from_json
 """
 ABOUT_REPORT = """\

@@ -36,7 +36,7 @@ from spaces import Space, UserError
 def compare(run: str | Path | None = None, task: Task | None = None, **options: Any) -> Run:
     """Train the front of a run, and uniform widths, in every arm: fine-tuned and from scratch.
 
-    >>> run = search.compare("runs/digits_cnn-0.5", seeds=3)
+    >>> run = search.compare("runs/digits_small-0.5", seeds=3)
     >>> run.comparison.groupby(["structure", "arm"])["test_accuracy"].mean()
 
     Trainings are stored in the run; those that it has, from the search too, are not repeated.

@@ -44,7 +44,7 @@ def budgets(given: Any) -> tuple[str, ...]:
 class TaskConfig(Options):
     """what is pruned"""
 
-    model: str = option("digits_cnn", "name of a model, or package.module:function")
+    model: str = option("digits_small", "name of a model, or package.module:function")
     weights: str | None = option(None, "file of a trained state_dict (default: train it here)")
     sparsity: float = option(
         0.0, "if trained here: L1 penalty on BatchNorm scales (slimming: 1e-4)", least=0
@@ -174,7 +174,7 @@ class TrainConfig(Options):
         TEMPERATURE, "with distillation: both networks' logits are divided by it", above=0
     )
     final_epochs: int = option(12, "epochs of the final trainings", least=1, most=MOST_EPOCHS)
-    final_seeds: int = option(3, "final trainings of each policy, one a seed", least=1, most=1000)
+    final_seeds: int = option(5, "final trainings of each policy, one a seed", least=1, most=1000)
     gains: bool = option(
         True, "train what says which step from plain uniform widths to the result gained what"
     )

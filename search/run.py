@@ -28,7 +28,7 @@ from search.plans.finals import Finals, SavedNetworks, finalists
 from search.plans.gains import GainSteps
 from search.plans.repeats import Repeats
 from search.policies.sampler import BudgetSampler, Plan, make
-from search.policies.starts import AllScores, Start, start_budget_warning, starts
+from search.policies.starts import POOL, AllScores, Start, start_budget_warning, starts
 from search.policies.surrogate import TABLE, Tables
 from search.progress import Progress, Stage
 from search.provenance import provenance, tested
@@ -39,6 +39,9 @@ from search.task.prepare import Prepared, prepare
 from search.task.task import Task
 from search.training.trainer import carry_out
 
+SHARE_OF_POOL = 8
+"""One trial in so many may be a start that was solved from the damage table."""
+
 
 def search(
     task: Task | None = None,
@@ -48,7 +51,7 @@ def search(
 ) -> Run:
     """Search pruning policies for a task; the run is kept in ``runs/<name>/``.
 
-    >>> run = search(build_task("digits_cnn", "digits"), budget=0.5, trials=48)
+    >>> run = search(build_task("digits_small", "digits"), budget=0.5, trials=48)
     >>> run.front[["flops_fraction", "val_accuracy", "test_accuracy"]]
 
     Args:
@@ -210,7 +213,8 @@ def _sampler(run: Prepared, scores: AllScores) -> BudgetSampler:
 
 def _starts(run: Prepared, scores: AllScores) -> list[Start]:
     ranked = {name: scores[name] for name in run.config.policies.starts}
-    return starts(run.space, ranked, run.budgets, run.config.searched)
+    pool = run.config.policies.trials // (SHARE_OF_POOL * len(run.budgets))
+    return starts(run.space, ranked, run.budgets, run.config.searched, min(pool, POOL))
 
 
 def _told_starts(run: Prepared, scores: AllScores) -> list[Start]:

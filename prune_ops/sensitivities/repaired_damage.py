@@ -158,8 +158,9 @@ def _changes(
         worth = stats.output_fisher[member.parameter]
         found = [compensated(weight, slices, moments, worth, each) for each in selections]
         changed = torch.stack([new - weight for new, _ in found])
+        losses = [lost for _, lost in found if lost is not None]
         yield _Change(
-            group, member.parameter, changed, lost=torch.stack([lost for _, lost in found])
+            group, member.parameter, changed, lost=torch.stack(losses) if losses else None
         )
     if not readers:
         by_parameter: dict[str, list[Member]] = {}

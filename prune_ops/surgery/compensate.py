@@ -67,7 +67,7 @@ def _compensated(
             weight, every[weight], found, worth[:, None].expand(2, outputs), selection
         )
         weight.copy_(new)
-        if found.mean_at:
+        if lost is not None:
             _add_mean(tensors[found.mean_at], found.mean_at in named, lost)
     return cut(changed, groups, selection)
 

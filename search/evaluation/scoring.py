@@ -13,7 +13,7 @@ from prune_ops.sensitivities.measure import Done
 from results import SensitivityRecord
 from results.text import duration, plural
 from search.config import SearchConfig
-from search.policies.surrogate import TABLE
+from search.policies.surrogate import SURROGATE, TABLE
 from search.progress import Progress
 from search.task.task import Task
 from spaces import ModelError, Space
@@ -32,7 +32,7 @@ def criteria(config: SearchConfig) -> list[str]:
 def sensitivities(config: SearchConfig) -> list[str]:
     """The sensitivities among the starts, that of a proxy of the same name, and the sampler's."""
     needed = {*config.policies.starts, *config.judging.proxies}
-    if config.policies.sampler == "surrogate":
+    if config.policies.sampler == SURROGATE:
         needed.add(TABLE)
     return [name for name in SENSITIVITIES if name in needed]
 

@@ -2,7 +2,7 @@
 
 | name | network |
 |---|---|
-| ``digits_cnn`` | a small residual CNN for 8x8 images |
+| ``digits_cnn`` ``digits_small`` | small residual CNNs for 8x8 images |
 | ``resnet20 32 44 56 110`` | the CIFAR ResNets of He et al. 2015, option-A shortcuts |
 | ``resnet20b`` ... ``resnet110b`` | the same with option-B shortcuts (1x1 convolution) |
 | ``vgg11_cifar`` ... ``vgg19_cifar`` | VGG with BatchNorm for 32x32 images, one linear layer |

@@ -20,7 +20,7 @@ from results.optuna_private import storage_of, trial_id_of
 from search.policies.memory import StudyWindow, TrialWindow
 from search.policies.parameters import CRITERION, budget_of, parameters
 from search.policies.seeds import trial_seed
-from search.policies.surrogate import SurrogateSampler, Tables
+from search.policies.surrogate import SURROGATE, SurrogateSampler, Tables
 from spaces import Budget, Policy, Space
 from spaces.errors import UserError, unknown
 
@@ -185,7 +185,7 @@ SAMPLERS: dict[str, Callable[[Plan, int], BaseSampler]] = {
     "nsga3": lambda plan, seed: samplers.NSGAIIISampler(population_size=plan.population, seed=seed),
     "qmc": lambda plan, _: Quasi(scramble=True, seed=plan.seed, warn_independent_sampling=False),
     "random": lambda _, seed: samplers.RandomSampler(seed=seed),
-    "surrogate": lambda plan, seed: SurrogateSampler(_known(plan), seed),
+    SURROGATE: lambda plan, seed: SurrogateSampler(_known(plan), seed),
     "tpe": lambda plan, seed: samplers.TPESampler(
         multivariate=True, constant_liar=plan.workers > 1, seed=seed
     ),

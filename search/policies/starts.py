@@ -59,6 +59,7 @@ def starts(
     scores: AllScores,
     budgets: Sequence[Budget],
     criteria: Sequence[str] = (),
+    pool: int = POOL,
 ) -> list[Start]:
     """The distinct starts at every budget, uniform widths first.
 
@@ -71,6 +72,7 @@ def starts(
     Args:
         criteria: those that are searched, if any. Uniform widths are then tried under each of
             them, and a ranking under its own criterion, or under all if that is not searched.
+        pool: how many policies are solved from the damage table, at each budget.
     """
     distinct: dict[tuple[Policy, str], Start] = {}
     for budget in budgets:
@@ -78,7 +80,7 @@ def starts(
         policies += [(name, _policy(name, space, s, budget)) for name, s in scores.items()]
         if TABLE in scores:
             table = terms(space, scores[TABLE])
-            policies += [(TABLE, policy) for policy in solved(space, table, budget)]
+            policies += [(TABLE, policy) for policy in solved(space, table, budget, pool)]
         for origin, policy in policies:
             for criterion in [origin] if origin in criteria else criteria or [""]:
                 start = Start(policy, budget, origin, criterion)
@@ -86,8 +88,10 @@ def starts(
     return list(distinct.values())
 
 
-def solved(space: Space, table: Mapping[str, np.ndarray], budget: Budget) -> list[Policy]:
-    """Up to `POOL` different policies that a damage table may mean, the most literal first.
+def solved(
+    space: Space, table: Mapping[str, np.ndarray], budget: Budget, count: int = POOL
+) -> list[Policy]:
+    """Up to ``count`` different policies that a damage table may mean, the most literal first.
 
     Each is of the least sum, within the budget, of damages to a power, and then of those times
     random factors of the groups: large damages may weigh more or less than the table says, as a sum
@@ -97,7 +101,7 @@ def solved(space: Space, table: Mapping[str, np.ndarray], budget: Budget) -> lis
         table: group name → ``(choices,)``.
     """
     rng, found = np.random.default_rng(0), list[np.ndarray]()
-    for draw in range(4 * POOL):
+    for draw in range(4 * count):
         power = POWERS[draw % len(POWERS)]
         spread = SPREAD if draw >= len(POWERS) else 0.0
         drawn = {
@@ -107,7 +111,7 @@ def solved(space: Space, table: Mapping[str, np.ndarray], budget: Budget) -> lis
         widths = space.project(space.solve(drawn, budget).widths, budget)
         if all(np.abs(np.log(widths / other)).mean() >= APART for other in found):
             found.append(widths)
-        if len(found) == POOL:
+        if len(found) == count:
             break
     return [space.policy(widths) for widths in found]
 

@@ -26,6 +26,8 @@ from results.store import RECORD
 from search.policies.parameters import CRITERION, budget_of
 from spaces import Budget, Policy, Space
 
+SURROGATE = "surrogate"
+"""Its name."""
 TABLE = "repaired_damage"
 """The sensitivity whose table it begins with."""
 LEAST = 4

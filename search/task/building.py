@@ -17,6 +17,7 @@ from search.task.baseline import EPOCHS, seeded, with_baseline
 from search.task.fit import check_fit
 from search.task.task import Task
 from search.training.hardware import pick_device
+from spaces.errors import ModelError, in_one_line
 
 CACHE = Path("runs/.cache")
 
@@ -93,7 +94,10 @@ def loaded(
     on = pick_device(device)
     splits = sources.load(data, seed=seed, device=on, **asked)
     fresh = partial(models.build, model, splits.classes, splits.shape[0])
-    network = seeded(fresh, seed).to(on).eval()
+    network = seeded(fresh, seed)
+    must = f"model {model!r} must be of tensors that can be moved to {on}, but that fails with"
+    with in_one_line(ModelError, must, "build it with weights, on a real device"):
+        network = network.to(on).eval()
     images = _distinct_images(splits)
     for image in images:
         check_fit(network, (image,), splits.classes, model, f"data {data!r}")

@@ -17,13 +17,14 @@ from search.evaluation.evaluator import ADAPTING
 from search.evaluation.scoring import criteria, sensitivities
 from search.folder import Folder
 from search.policies.parameters import parameters
+from search.policies.surrogate import SURROGATE, TABLE
 from search.progress import Progress
 from search.task.baseline import with_baseline
 from search.task.building import loaded
 from search.task.fit import Check, check_fit, check_teacher
 from search.task.task import SCORING, Task, calibration_sizes
 from search.training.loop import penalised_scales
-from spaces import Budget, Space
+from spaces import Budget, Space, UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,18 @@ def _check_measures(task: Task, space: Space, config: SearchConfig) -> None:
     or that has a module of a name that the search reserves; refuse too few images."""
     parameters(space, config.searched)
     images = sum(calibration_sizes(len(task.train), SCORING, SCORING))
-    measures = [*criteria(config), *sensitivities(config)]
+    measures = [*criteria(config), *sensitivities(config.having(sampler="tpe"))]
     prune_ops.check_criteria(measures, task.model, space, images, task.example)
     sizes = calibration_sizes(len(task.train), *ADAPTING)
+    if config.policies.sampler == SURROGATE:
+        _check_table(task, space, images)
     prune_ops.check_proxies(config.judging.proxies, task.model, sizes)
+
+
+def _check_table(task: Task, space: Space, images: int) -> None:
+    """Refuse a network for which the sampler's damage table cannot be computed."""
+    try:
+        prune_ops.check_criteria([TABLE], task.model, space, images, task.example)
+    except UserError as error:
+        why = str(error).rpartition("; ")[0]
+        raise UserError(f"--sampler surrogate cannot begin: {why}; use --sampler tpe") from error

@@ -104,7 +104,7 @@ def test_where_criteria_are_searched_each_trial_is_measured_under_its_own(
     for record, trial in zip(records, trials, strict=True):
         assert trial.params == {**record.policy, "criterion": record.criterion}
         better = evaluator.worth(record.policy) + criteria.index(record.criterion)
-        assert record.proxies["adaptive_bn"] == record.accuracy[-1] == better
+        assert record.proxies["reconstructed"] == record.accuracy[-1] == better
     assert {record.criterion for record in records} == set(criteria)
 
 

@@ -31,6 +31,7 @@ LINES = {
     "fold_beta": Line(spares=("ScaleNorm",)),
     "plain": Line(spares=tuple(SMALL)),
     "reconstruct": Line(),
+    "compensate": Line(),
     "scale": Line(),
 }
 NETWORKS = ("Residual", "Grouped", "Depthwise", "Transposed", "Shared", "Concat", "ScaleNorm")

@@ -62,7 +62,7 @@ def _finished(root: Path) -> None:
 
 
 def _weights(root: Path) -> None:
-    digits = models.build("digits_cnn", classes=10, in_channels=1)
+    digits = models.build("digits_small", classes=10, in_channels=1)
     torch.save(digits.state_dict(), root / "weights.pt")
     torch.save(Base().state_dict(), root / "base.pt")
     nan = {name: value * float("nan") for name, value in digits.state_dict().items()}

@@ -35,5 +35,5 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     given them trains no baseline."""
     torch.manual_seed(0)
     path = Path(tmp_path_factory.mktemp("weights")) / "digits.pt"
-    torch.save(models.build("digits_cnn", classes=10, in_channels=1).state_dict(), path)
+    torch.save(models.build("digits_small", classes=10, in_channels=1).state_dict(), path)
     return path

@@ -170,7 +170,7 @@ class Training(ToyEvaluator):
             self.checkpoints.save(f"{seed}-{rung}", {"epoch": 7})
             os.kill(os.getpid(), signal.SIGKILL)
         self.checkpoints.drop(f"{seed}-{rung}")
-        return RungResult(rung, 0.0, proxies={"adaptive_bn": float(kept["epoch"])})
+        return RungResult(rung, 0.0, proxies={"reconstructed": float(kept["epoch"])})
 
 
 def test_a_trial_in_progress_goes_on_from_its_checkpoint(
@@ -186,7 +186,7 @@ def test_a_trial_in_progress_goes_on_from_its_checkpoint(
     )
     with pytest.raises(KeyboardInterrupt):
         engine.run(OpenStudy(study), evaluator, 1, _enough)
-    assert load_records(study)[0].proxies == {"adaptive_bn": 7.0}
+    assert load_records(study)[0].proxies == {"reconstructed": 7.0}
 
 
 def _enough(record: results.TrialRecord) -> None:

@@ -55,17 +55,15 @@ def test_steps_that_do_not_apply_are_left_out(space: Space) -> None:
     def of(**options: Any) -> tuple[list[str], int]:
         return told(toy(space, final_seeds=2, **options))
 
-    assert of() == (["plain uniform", "uniform by second_order", "searched widths"], 1)
     repaired = ["plain uniform", "repaired uniform", "searched widths"]
-    assert of(surgery="reconstruct") == (repaired, 1)
-    assert of(surgery="reconstruct", criterion="l1") == (repaired, 1)
-    assert of(surgery="reconstruct", distill=True) == ([*repaired, "distilled"], 3)
-    assert of(criterion="l1") == (["plain uniform", "searched widths"], 0)
-    assert of(criterion="weight_sum") == (["plain uniform", "searched widths"], 0)
-    assert of(criterion="l1", distill=True) == (
-        ["plain uniform", "searched widths", "distilled"],
-        2,
-    )
+    assert of() == of(criterion="l1") == (repaired, 1)
+    assert of(distill=True) == ([*repaired, "distilled"], 3)
+    by_obs = ["plain uniform", "uniform by obs", "searched widths"]
+    assert of(surgery="plain") == (by_obs, 1)
+    plain = ["plain uniform", "searched widths"]
+    for criterion in ("l1", "weight_sum"):
+        assert of(surgery="plain", criterion=criterion) == (plain, 0)
+    assert of(surgery="plain", criterion="l1", distill=True) == ([*plain, "distilled"], 2)
     assert of(train="scratch-b") == (["uniform widths", "searched widths"], 0)
     assert of(gains=False) == ([], 0)
 
@@ -76,13 +74,14 @@ def test_the_forecast_counts_what_comes_on_top(space: Space) -> None:
         return len(expected(evaluator, [Budget.parse(b) for b in evaluator.config.policies.budget]))
 
     assert forecast() == 3
-    assert forecast(budget=["0.5", "0.3"], surgery="reconstruct") == 6
+    assert forecast(budget=["0.5", "0.3"]) == 6
     assert forecast(distill=True) == 9
-    assert forecast(criterion="l1") == forecast(train="scratch-e") == forecast(gains=False) == 0
+    assert forecast(surgery="plain", criterion="l1") == 0
+    assert forecast(train="scratch-e") == forecast(gains=False) == 0
 
 
 def test_each_step_changes_one_thing_more(space: Space) -> None:
-    evaluator = toy(space, final_seeds=1, surgery="reconstruct", distill=True, schedule="layerwise")
+    evaluator = toy(space, final_seeds=1, distill=True, schedule="layerwise")
     made = plan(evaluator)
     plain, repaired, searched, distilled = made._steps
     full = evaluator.specs.final(space.uniform(0.4))
@@ -91,18 +90,19 @@ def test_each_step_changes_one_thing_more(space: Space) -> None:
     assert searched.spec == repaired.spec == replace(full, distill=0.0, temperature=0.0)
     assert plain.spec == replace(repaired.spec, surgery="plain")
     assert plain.candidate == Candidate(repaired.candidate.policy, "l1")
-    assert repaired.candidate.criterion == "second_order"
+    assert repaired.candidate.criterion == "obs"
     assert searched.candidate == distilled.candidate
     assert [job.spec.distill for job in made.jobs] == [0.0, 0.0, 0.0]
 
 
 def test_with_a_plain_cut_a_spec_says_nothing_of_it(space: Space) -> None:
-    plain, *_ = plan(toy(space))._steps
+    plain, *_ = plan(toy(space, surgery="plain"))._steps
     assert plain.spec.surgery == ""
 
 
 def test_a_final_under_another_name_is_not_trained_again(space: Space) -> None:
-    evaluator = toy(space, final_seeds=2, criterion="search", criteria=["l1", "obs"])
+    options = {"surgery": "plain", "criterion": "search", "criteria": ["l1", "obs"]}
+    evaluator = toy(space, final_seeds=2, **options)
     uniform, best = space.uniform(HALF), Candidate(space.uniform(0.4), "obs")
     contenders = [
         Finalist("trial 7", best, HALF, 7, best=True),
@@ -117,7 +117,7 @@ def test_a_final_under_another_name_is_not_trained_again(space: Space) -> None:
 
 
 def test_rows_are_of_what_is_known_and_what_failed_is_told(space: Space) -> None:
-    evaluator = toy(space, final_seeds=2, surgery="reconstruct", seed=5)
+    evaluator = toy(space, final_seeds=2, seed=5)
     made, store = plan(evaluator), Store()
 
     def fails(job: TrainingJob) -> Failure | None:
@@ -136,8 +136,8 @@ def test_rows_are_of_what_is_known_and_what_failed_is_told(space: Space) -> None
     ]
     assert [(row.criterion, row.surgery) for row in rows] == [
         ("l1", "plain"),
-        ("second_order", "reconstruct"),
-        ("second_order", "reconstruct"),
+        ("obs", "reconstruct"),
+        ("obs", "reconstruct"),
     ]
     known = store.trainer(evaluator, engine).known
     assert list(made.failures(known)) == [
@@ -152,7 +152,7 @@ def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
     task = build_task(train_images=128, baseline_epochs=2, cache=cache, device="cpu")
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), ["l2"])
-    options = {"criterion": "l2", "surgery": "reconstruct", "final_epochs": 1, "final_seeds": 2}
+    options = {"criterion": "l2", "final_epochs": 1, "final_seeds": 2}
     return Evaluator(
         task=task,
         space=space,
@@ -212,17 +212,7 @@ def test_cut_short_it_goes_on_with_what_was_kept(evaluator: Evaluator) -> None:
 
 OPTIONS = [
     *("--trials", "2", "--rungs", "1", "--final-epochs", "1", "--final-seeds", "2"),
-    *(
-        "--repeats",
-        "0",
-        "--train-images",
-        "128",
-        "--surgery",
-        "reconstruct",
-        "--starts",
-        "bn_scale",
-    ),
-    *("--name", "gains"),
+    *("--repeats", "0", "--train-images", "128", "--starts", "bn_scale", "--name", "gains"),
 ]
 
 
@@ -255,7 +245,7 @@ def test_on_the_command_line_and_after_an_interruption_nothing_is_trained_twice(
     assert "where the gain comes from" in said
     run = results.load(tmp_path / "gains")
     assert run.gains["seeds"].tolist() == [2, 2, 2]
-    assert run.gains["criterion"].tolist()[:2] == ["l1", "second_order"]
+    assert run.gains["criterion"].tolist()[:2] == ["l1", "obs"]
     assert len(pd.read_csv(run.folder / "gains.csv")) == 3
     uniform = next(final for final in run.finals if final.role == "uniform")
     assert run.gain_steps[1].test_accuracy == uniform.test_accuracy

@@ -29,21 +29,22 @@ class Heard:
 @pytest.mark.parametrize(
     ("options", "measured"),
     [
-        ({}, ["iso_damage"]),
+        ({}, ["repaired_damage"]),
+        ({"starts": ("l1",), "sampler": "surrogate"}, ["repaired_damage"]),
         ({"starts": ("l1",)}, []),
-        ({"starts": ("l1",), "proxies": ("adaptive_bn", "iso_damage")}, ["iso_damage"]),
+        ({"starts": ("l1",), "proxies": ("reconstructed", "iso_damage")}, ["iso_damage"]),
         (
             {"starts": ("layer_damage", "l1", "accuracy_drop")},
             ["layer_damage", "accuracy_drop"],
         ),
     ],
 )
-def test_what_starts_and_proxies_ask_for_is_measured(options, measured) -> None:
-    assert sensitivities(SearchConfig.of(**options)) == measured
+def test_what_starts_proxies_and_sampler_ask_for_is_measured(options, measured) -> None:
+    assert sensitivities(SearchConfig.of(**{"sampler": "tpe", **options})) == measured
 
 
 def test_records_say_widths_and_unit_of_every_group(space: Space) -> None:
-    config = SearchConfig.of(starts=("layer_damage", "iso_damage"))
+    config = SearchConfig.of(starts=("layer_damage", "iso_damage"), sampler="tpe")
     found = {
         name: {g.name: torch.arange(len(SENSITIVITIES[name].widths(g))) / 4 for g in space.groups}
         for name in ("layer_damage", "iso_damage")

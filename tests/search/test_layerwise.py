@@ -39,7 +39,8 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
 def evaluator(task: Task) -> Evaluator:
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, (), ["l1"])["l1"]
-    config = SearchConfig.of(criterion="l1", schedule="layerwise", final_epochs=1)
+    options = {"criterion": "l1", "surgery": "plain", "schedule": "layerwise"}
+    config = SearchConfig.of(final_epochs=1, **options)
     return Evaluator(task=task, space=space, scores={"l1": scores}, config=config)
 
 

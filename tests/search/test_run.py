@@ -25,6 +25,7 @@ from spaces import Budget, UserError, fvcore_flops
 
 PROXIES = ("predicted_damage", "reconstructed", "iso_damage")
 OPTIONS = {"trials": 8, "rungs": (1,), "repeats": 2, "final_epochs": 1, "final_seeds": 2}
+OPTIONS |= {"starts": ("iso_damage", "repaired_damage")}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,9 @@ def test_what_single_layers_bear_is_a_start_a_proxy_and_in_the_report(
     ]
     stored = torch.load(run.folder / "scores.pt", weights_only=True)["iso_damage"]
     assert all(torch.equal(stored[group.name], found[group.name]) for group in space.groups)
-    assert run.sensitivity["damage"].tolist() == torch.cat(list(found.values())).tolist()
+    measured = run.sensitivity.groupby("sensitivity")["damage"].apply(list)
+    assert set(measured.index) == {"iso_damage", "repaired_damage"}
+    assert measured["iso_damage"] == torch.cat(list(found.values())).tolist()
     widths = prune_ops.SENSITIVITIES["iso_damage"].policy
     starts = {r.policy for r in run.records if r.origin == "iso_damage"}
     assert widths(space, found, Budget.parse("0.5")) in starts
@@ -210,6 +213,6 @@ def test_names_are_made_and_numbered(tmp_path: Path) -> None:
     first = resolve_folder({"budget": [0.5, 0.3], "runs_dir": str(tmp_path)})
     with first.locked():
         second = resolve_folder({"budget": [0.5, 0.3], "runs_dir": str(tmp_path)})
-    assert first.path.name == "digits_cnn-0.5-0.3"
-    assert second.path.name == "digits_cnn-0.5-0.3-2"
+    assert first.path.name == "digits_small-0.5-0.3"
+    assert second.path.name == "digits_small-0.5-0.3-2"
     assert resolve_folder({"resume": True, "runs_dir": str(tmp_path)}).path == first.path

@@ -16,7 +16,7 @@ import search
 from search import models
 
 weights = sys.argv[1] + "/digits.pt"
-torch.save(models.build("digits_cnn", classes=10, in_channels=1).state_dict(), weights)
+torch.save(models.build("digits_small", classes=10, in_channels=1).state_dict(), weights)
 search.search(
     trials=2, final_epochs=1, final_seeds=1, train_images=128, weights=weights, name="mine",
     runs_dir=sys.argv[1], device="cpu",

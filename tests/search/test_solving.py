@@ -248,7 +248,7 @@ def test_damages_that_are_not_finite_are_told(make_run: MakeRun, damages: Damage
     [
         ({}, 4, ""),
         ({"model": "resnet20", "seed": 3}, 4, "--model resnet20"),
-        ({"criterion": "search", "starts": ["l1", "obs"]}, 12, "--criteria l1 obs second_order"),
+        ({"criterion": "search", "starts": ["l1", "fpgm"]}, 12, "--criteria l1 fpgm obs"),
     ],
 )
 def test_how_to_train_what_was_found(

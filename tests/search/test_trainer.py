@@ -38,7 +38,7 @@ def test_each_training_is_done_once_whoever_asks_for_it(space: Space) -> None:
     evaluator, engine, store = toy(space), Remembering(), Store()
     trainer = store.trainer(evaluator, engine)
     asked = jobs(space)
-    named = [replace(j, candidate=Candidate(j.candidate.policy, "second_order")) for j in asked]
+    named = [replace(j, candidate=Candidate(j.candidate.policy, "obs")) for j in asked]
     assert len(list(trainer.train("one", [*asked, *asked], NO_WEIGHTS))) == 4
     assert list(trainer.train("other", named, NO_WEIGHTS)) == named  # the run's own criterion
     assert engine.asked == asked

@@ -24,7 +24,8 @@ def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
     task = build_task(train_images=256, baseline_epochs=4, cache=Path(cache), device="cpu")
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), ["second_order"])
-    return Evaluator(task=task, space=space, scores=scores, config=SearchConfig.of(final_epochs=2))
+    config = SearchConfig.of(final_epochs=2, criterion="second_order", surgery="plain")
+    return Evaluator(task=task, space=space, scores=scores, config=config)
 
 
 @pytest.fixture(scope="package")

@@ -82,8 +82,8 @@ def test_an_arm_that_this_version_does_not_know_is_said_to_be_the_runs(
     assert refused(capsys, str(run)) == (
         f"error: the comparison of {run} must have options that this version knows, but it began "
         "with others: unknown arms 'finetune-half', did you mean 'finetune-small'? Known: "
-        "finetune, finetune-small, random-channels, scratch-b, scratch-b+, scratch-e; use the "
-        "version that began it, or --anew to throw away what it measured\n"
+        "distilled, finetune, finetune-small, random-channels, scratch-b, scratch-b+, scratch-e; "
+        "use the version that began it, or --anew to throw away what it measured\n"
     )
     assert refused(capsys, str(run), "--arms", "scrath-e").startswith("error: unknown arms 'scrath")
     given = options_of(folder_of(run, {}), {"anew": True})
