@@ -174,7 +174,7 @@ class TrainConfig(Options):
         TEMPERATURE, "with distillation: both networks' logits are divided by it", above=0
     )
     final_epochs: int = option(12, "epochs of the final trainings", least=1, most=MOST_EPOCHS)
-    final_seeds: int = option(5, "final trainings of each policy, one a seed", least=1, most=1000)
+    final_seeds: int = option(8, "final trainings of each policy, one a seed", least=1, most=1000)
     gains: bool = option(
         True, "train what says which step from plain uniform widths to the result gained what"
     )
