@@ -22,8 +22,7 @@ class OptimalBrainSurgeon(Criterion):
 
     Definition: the structured removal of Kurtić et al., ZipLM, NeurIPS 2023, after Hassibi and
     Stork, Optimal Brain Surgeon, NeurIPS 1992; weighing outputs by their Fisher information, as
-    Theis et al., 2018, do for single channels, and means apart is our own, measured in
-    ``benchmarks/criteria.py``.
+    Theis et al., 2018, do for single channels, and means apart is our own.
     """
 
     name = "obs"

@@ -44,8 +44,9 @@ class RepairedDamage(ClosedForm):
     budget, widened by what still fits (`Space.solve_and_fill`). What two cuts do to each other is
     not seen.
 
-    G·ΔW is exact where the Kronecker factors of ZipLM (Kurtić et al., NeurIPS 2023) or OBS are not:
-    on ResNet-20 they underrate late layers up to a hundredfold (benchmarks/results/damage).
+    G·ΔW is exact where the second moments of ZipLM (Kurtić et al., NeurIPS 2023) take errors at all
+    positions for independent: weighed by the plain Fisher information of a layer's outputs, they
+    underrated the last layers of a ResNet-20 a hundredfold.
     """
 
     name = "repaired_damage"

@@ -14,10 +14,11 @@ from sklearn.isotonic import IsotonicRegression
 
 from results.record import TrialRecord
 from results.store import RECORD
-from search.policies import surrogate
+from search.policies import additive, surrogate
+from search.policies.additive import Judged, Posterior, Prior, Terms, falling, fitted
 from search.policies.parameters import parameters
 from search.policies.sampler import BudgetSampler, Plan, make
-from search.policies.surrogate import Judged, Posterior, Prior, Tables, Terms, falling, fitted
+from search.policies.surrogate import Tables
 from spaces import Budget, Policy, Space
 
 HALF = Budget.parse("0.5")
@@ -60,8 +61,8 @@ def dense(terms: Terms, judged: Judged, prior: Prior) -> tuple[np.ndarray, np.nd
         select[row, places] = -1
         select[row, count + places] = -float(kind > 0)
     noise = np.where(judged.kind > 0, prior.trained_noise, prior.noise) ** 2
-    level = surrogate.LEVEL**2 * (judged.kind[:, None] == judged.kind)
-    other = surrogate.OTHERS**2 * (judged.others[:, None] == judged.others)
+    level = additive.LEVEL**2 * (judged.kind[:, None] == judged.kind)
+    other = additive.BETTER**2 * (judged.criterion[:, None] == judged.criterion)
     covariance = select @ joint @ select.T + level + other + np.diag(noise)
     gain = joint @ select.T @ np.linalg.inv(covariance)
     residual = judged.scores + damage[judged.places].sum(1)
