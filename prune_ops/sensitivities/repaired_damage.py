@@ -45,8 +45,8 @@ class RepairedDamage(ClosedForm):
     not seen.
 
     G·ΔW is exact where the second moments of ZipLM (Kurtić et al., NeurIPS 2023) take errors at all
-    positions for independent: weighed by the plain Fisher information of a layer's outputs, they
-    underrated the last layers of a ResNet-20 a hundredfold.
+    positions for independent, which underrates some layers much more than others
+    (``benchmarks/damage_table.py``).
     """
 
     name = "repaired_damage"

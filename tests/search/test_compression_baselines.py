@@ -306,5 +306,5 @@ def test_unless_asked_for_none_is_trained(evaluator: Evaluator) -> None:
         return len(expected(replace(evaluator, config=SearchConfig.of(**asked))))
 
     assert trainings() == 0
-    assert trainings(compression_baselines=["magnitude"], budget=[0.5, 0.3]) == 6
+    assert trainings(compression_baselines=["magnitude"], budget=[0.5, 0.3]) == 16
     assert trainings(compression_baselines=WAYS, final_seeds=1) == 2
