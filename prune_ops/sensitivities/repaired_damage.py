@@ -16,7 +16,7 @@ from prune_ops.channels import channel_sums, weights
 from prune_ops.collecting import directions, run_backward
 from prune_ops.collectors.collector import Collector, Loss, Subject
 from prune_ops.collectors.readers import OutputGradients
-from prune_ops.compensation import channel_factors, compensated
+from prune_ops.compensation import channel_factors, compensated, kept
 from prune_ops.contributions import reads
 from prune_ops.criterion import CalibrationStats
 from prune_ops.running import repeatable
@@ -141,7 +141,7 @@ def _changes(
     parameters = stats.parameters
     order = np.array(removals[group.name].order)
     selections = [{group.name: np.sort(order[-width:])} for width in measured_widths(group)]
-    masks = torch.stack([_mask(group, selection) for selection in selections])
+    masks = torch.stack([kept(group, selection) for selection in selections])
     named: dict[str, Any] = dict(stats.model.named_parameters(remove_duplicate=False))
     readers = [
         m
@@ -169,12 +169,6 @@ def _changes(
             by_parameter.setdefault(member.parameter, []).append(member)
         for name, own in by_parameter.items():
             yield _Change(group, name, masks.double() - 1, tuple(own))
-
-
-def _mask(group: ChannelGroup, selection: Mapping[str, np.ndarray]) -> Tensor:
-    mask = torch.zeros(group.channels, dtype=torch.bool)
-    mask[torch.from_numpy(selection[group.name])] = True
-    return mask
 
 
 class _Moved(Collector):

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from prune_ops.compensation import kept, scale_channels
 from prune_ops.contributions import Layer, contributions, reads
 from prune_ops.least_squares import least_squares
 from prune_ops.running import forward
@@ -48,13 +49,13 @@ def _scaled(
     scaled = copied(model)
     with torch.no_grad():
         for (weight, slices), gram in zip(_read(scaled, groups).items(), grams, strict=True):
-            kept = torch.cat([_is_kept(group, selection) for group, _ in slices])
-            if kept.all():
+            stays = torch.cat([kept(group, selection) for group, _ in slices])
+            if stays.all():
                 continue
-            scales = _scales(gram, kept.to(weight.device)).to(weight.dtype)
+            scales = _scales(gram, stays.to(weight.device)).to(weight.dtype)
             sizes = [group.channels for group, _ in slices]
             for (_, member), own in zip(slices, scales.split(sizes), strict=True):
-                _multiply(weight, member, own)
+                scale_channels(weight, member, own)
     return cut(scaled, groups, selection)
 
 
@@ -83,22 +84,9 @@ def _grams(model: nn.Module, read: Read, batches: Batches) -> Mapping[nn.Paramet
     return grams
 
 
-def _is_kept(group: ChannelGroup, selection: Selection) -> Tensor:
-    mask = torch.zeros(group.channels, dtype=torch.bool)
-    mask[torch.as_tensor(selection[group.name]) if group.name in selection else slice(None)] = True
-    return mask
-
-
 def _scales(gram: Tensor, kept: Tensor) -> Tensor:
     """``(channels,)``: the least-squares scales of kept channels nearest to 1; 1 for the others."""
     # With s = 1 + d the residual is the sum over the removed channels minus Σ_c d_c x_nc.
     scales = torch.ones_like(gram[0])
     scales[kept] += least_squares(gram[kept][:, kept], gram[kept][:, ~kept].sum(1))
     return scales
-
-
-def _multiply(weight: Tensor, member: Member, scales: Tensor) -> None:
-    """Multiply the member's channel slices by their scales, in place."""
-    factors = scales.new_ones(weight.shape[member.dim])
-    factors[torch.as_tensor(member.index, device=weight.device)] = scales[:, None]
-    weight.mul_(factors.reshape(-1, *[1] * (weight.ndim - 1 - member.dim)))

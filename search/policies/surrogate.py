@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -55,7 +55,7 @@ class Tables:
     criteria: Sequence[str] = ()
 
 
-class SurrogateSampler(BaseSampler):
+class SurrogateSampler(RandomSampler):
     """Proposes the best widths under one draw of the posterior; see the module.
 
     Trials that are under way count with the rungs that they have been judged at. A policy that was
@@ -63,13 +63,9 @@ class SurrogateSampler(BaseSampler):
     """
 
     def __init__(self, tables: Tables, seed: int) -> None:
+        super().__init__(seed)
         self._tables, self._seed = tables, seed
         self._terms = Terms.of(tables.space, tables.damages, tables.budgets[0])
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return {}  # `BudgetSampler` has it
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -119,12 +115,6 @@ class SurrogateSampler(BaseSampler):
         ]
         places = self._terms.places(space, [record.policy for record, _, _ in rows])
         return Judged(places, scores, kind, np.array(criterion, dtype=int))
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
-    ) -> Any:
-        """Never asked by `BudgetSampler`, which proposes all parameters together."""
-        raise NotImplementedError
 
 
 def _standardised(scores: np.ndarray) -> np.ndarray:
