@@ -63,14 +63,8 @@ class RepairedDamage(ClosedForm):
         stats: CalibrationStats,
         loss: Loss,
     ) -> dict[str, np.ndarray]:
-        removals = {
-            g.name: surgeon.removal(g, stats, rankings[g.name][::-1].tolist()) for g in space.groups
-        }
-        exact = exact_damages(space, removals, stats, loss)
-        return {
-            g.name: _filled_in(g, removals[g.name].damages(g.choices), exact[g.name])
-            for g in space.groups
-        }
+        exact = exact_damages(space, rankings, stats, loss)
+        return {g.name: _table(g, rankings[g.name], exact[g.name], stats) for g in space.groups}
 
     def policy(self, space: Space, damages: Mapping[str, Tensor], budget: Budget) -> Policy:
         return space.policy(space.solve_and_fill(terms(space, damages), budget).widths)
@@ -83,7 +77,7 @@ def terms(space: Space, damages: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
 
 def exact_damages(
     space: Space,
-    removals: Mapping[str, surgeon.Removal],
+    rankings: Mapping[str, np.ndarray],
     stats: CalibrationStats,
     loss: Loss,
 ) -> dict[str, np.ndarray]:
@@ -91,7 +85,7 @@ def exact_damages(
     damages: dict[str, np.ndarray] = {}
     for groups in _at_once(space, stats):
         subject = Subject(stats.model, space, stats.seed)
-        changes = [change for group in groups for change in _changes(group, removals, stats)]
+        changes = [change for group in groups for change in _changes(group, rankings, stats)]
         moved = _Moved(subject, changes)
         generator = torch.Generator().manual_seed(stats.seed + 1)
         with repeatable(stats.model):
@@ -135,12 +129,12 @@ class _Change:
 
 
 def _changes(
-    group: ChannelGroup, removals: Mapping[str, surgeon.Removal], stats: CalibrationStats
+    group: ChannelGroup, rankings: Mapping[str, np.ndarray], stats: CalibrationStats
 ) -> Iterator[_Change]:
     """Of every parameter that changes when the group is cut to its measured widths."""
     parameters = stats.parameters
-    order = np.array(removals[group.name].order)
-    selections = [{group.name: np.sort(order[-width:])} for width in measured_widths(group)]
+    ranking = rankings[group.name]
+    selections = [{group.name: np.sort(ranking[:width])} for width in measured_widths(group)]
     masks = torch.stack([kept(group, selection) for selection in selections])
     named: dict[str, Any] = dict(stats.model.named_parameters(remove_duplicate=False))
     readers = [
@@ -225,15 +219,23 @@ class _Moved(Collector):
         }
 
 
-def _filled_in(group: ChannelGroup, foreseen: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """``(choices - 1,)``: the damages, of widths that were not computed by ratio to the foreseen.
+def _table(
+    group: ChannelGroup, ranking: np.ndarray, exact: np.ndarray, stats: CalibrationStats
+) -> np.ndarray:
+    """``(choices - 1,)``: a width does at least the damage of any wider one."""
+    if len(exact) < len(group.choices) - 1:
+        removal = surgeon.removal(group, stats, ranking[::-1].tolist())
+        exact = _filled_in(group, removal.damages(group.choices), exact)
+    return np.maximum.accumulate(exact[::-1])[::-1]
 
-    A width does at least the damage of any wider one.
-    """
+
+def _filled_in(group: ChannelGroup, foreseen: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """``(choices - 1,)``: of widths that were not computed, what is foreseen times the ratio."""
     measured = measured_widths(group)
-    at = foreseen[[group.choices.index(width) for width in measured]]
+    places = [group.choices.index(width) for width in measured]
+    at = foreseen[places]
     ratios = np.divide(exact, at, out=np.ones_like(exact), where=(at > 0) & (exact > 0))
     ratio = np.exp(np.interp(group.choices[:-1], measured, np.log(ratios)))
     damages = foreseen[:-1] * ratio
-    damages[[group.choices.index(width) for width in measured]] = exact
-    return np.maximum.accumulate(damages[::-1])[::-1]
+    damages[places] = exact
+    return damages
