@@ -7,7 +7,7 @@
 
 from results.arms import ARMS, Arm
 from results.compare import Paired, Verdict, paired, verdicts
-from results.comparison import ArmRecord, Comparison, Kind, SweepPoint
+from results.comparison import ArmRecord, Comparison, Kind
 from results.compression import CompressionBaseline
 from results.data import RunData
 from results.gains import Gain, GainStep
@@ -22,6 +22,7 @@ from results.sensitivity import SensitivityRecord
 from results.solving import Solved, check_solvable, solve, solved_json
 from results.space import SpaceRecord
 from results.store import load_records, plain_errors, save_record
+from results.sweep import SweepPoint, chosen_rates
 from results.tables import TABLES, table, write_tables
 from results.training import TrainingRecord, TrainingSpec
 from results.trust import Correlation, Trust, noise_ceiling, proxy_trust
@@ -53,6 +54,7 @@ __all__ = [
     "Trust",
     "Verdict",
     "check_solvable",
+    "chosen_rates",
     "dominates",
     "front",
     "hypervolume",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from results.arms import ARMS
 from results.codec import Stored
+from results.sweep import SweepPoint
 from spaces import Policy
 
 Kind = Literal["searched", "predefined", "discovered"]
@@ -82,26 +83,6 @@ class ArmRecord(Stored):
     def total_flops(self) -> int:
         """Multiply-adds of all training behind this network; the search is not counted."""
         return self.training_flops + self.inherited_flops
-
-
-@dataclass(frozen=True, slots=True)
-class SweepPoint(Stored):
-    """One short fine-tuning of uniform widths, to find a rate; the test split is not read.
-
-    Attributes:
-        budget, lr, epochs, seed: of the training.
-        val_accuracy: 0..1, ``nan`` when the training failed.
-        chosen: whether ``finetune`` uses this rate at this budget.
-        reason: why there is no accuracy, else empty.
-    """
-
-    budget: str
-    lr: float
-    epochs: int
-    seed: int
-    val_accuracy: float
-    chosen: bool = False
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from results.provenance import Provenance
 from results.record import Candidate, FinalRecord, TrialRecord
 from results.sensitivity import SensitivityRecord
 from results.space import SpaceRecord
+from results.sweep import SweepPoint
 from results.training import TrainingRecord
 
 
@@ -38,6 +39,7 @@ class RunData:
         provenance: where the run comes from.
         repeats: policies that were trained again with another seed at the rung that trust is
             measured at; their accuracies at other rungs are ``nan``.
+        swept: the learning rates that the search tried before its first trial.
         compared: what a comparison of fine-tuning with training from scratch measured.
         measured: what cutting each group alone did.
         gain_steps: from uniform widths, cut plainly, to the searched network, for each budget.
@@ -65,6 +67,9 @@ class RunData:
     )
     training_records: tuple[TrainingRecord, ...] = field(
         default=(), metadata=kept("trainings", "training")
+    )
+    swept: tuple[SweepPoint, ...] = field(
+        default=(), metadata=kept("rates", "learning rate", "rates")
     )
     compared: Comparison = field(
         default_factory=Comparison, metadata=kept("comparison", "the comparison")

@@ -229,10 +229,9 @@ def _lies(gain: Gain, several: int) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    quoted = [
-        f"\N{LEFT DOUBLE QUOTATION MARK}{name}\N{RIGHT DOUBLE QUOTATION MARK}" for name in names
-    ]
-    return " and ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))
+    return text.listed(
+        [f"\N{LEFT DOUBLE QUOTATION MARK}{name}\N{RIGHT DOUBLE QUOTATION MARK}" for name in names]
+    )
 
 
 def _training(step: GainStep) -> tuple[object, ...]:

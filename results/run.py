@@ -63,6 +63,8 @@ class Run(RunData):
     """One row for each training of the comparison."""
     contrasts = Frame("contrasts")
     """One row for each paired difference."""
+    rates = Frame("rates")
+    """One row for each learning rate that the search tried before its first trial."""
     sweep = Frame("sweep")
     """One row for each learning rate that the comparison tried."""
     sensitivity = Frame("sensitivity")

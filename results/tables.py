@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from results import pareto
-from results.comparison import ArmRecord, SweepPoint
+from results.comparison import ArmRecord
 from results.compression import CompressionBaseline
 from results.contrasts import Contrast, contrasts
 from results.data import RunData
@@ -26,6 +26,7 @@ from results.gains import Gain, gains
 from results.record import FinalRecord, TrialRecord
 from results.sensitivity import SensitivityRecord
 from results.store import RecordKind, kinds, plain_errors, write_bytes, write_text
+from results.sweep import SweepPoint
 from results.training import TrainingRecord
 from results.trust import trust_table
 

@@ -109,10 +109,15 @@ def pages(names: Sequence[str], most: int) -> list[Sequence[str]]:
     return [names[k * size : (k + 1) * size] for k in range(parts)]
 
 
+def listed(parts: Sequence[str]) -> str:
+    """The parts as in a sentence: ``one, two and three``."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
 def some(names: Sequence[str], most: int) -> str:
     """The first names, and how many more there are: ``conv1, conv2 and 5 more``."""
-    listed = ", ".join(names[:most])
-    return listed if len(names) <= most else f"{listed} and {len(names) - most} more"
+    first = ", ".join(names[:most])
+    return first if len(names) <= most else f"{first} and {len(names) - most} more"
 
 
 def not_counted(uncounted: Iterable[Mapping[str, str]]) -> str:

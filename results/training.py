@@ -17,7 +17,8 @@ DISTILL_WEIGHT, TEMPERATURE = 0.9, 4.0
 
 FINALS, REPEATS, BASELINES = "finals", "repeats", "compression baselines"
 GAINS, SPARSE, SWEEP, COMPARISON = "gain steps", "sparse training", "sweep", "comparison"
-PURPOSES = (REPEATS, FINALS, GAINS, BASELINES, SPARSE, SWEEP, COMPARISON)
+RATES = "learning rates"
+PURPOSES = (RATES, REPEATS, FINALS, GAINS, BASELINES, SPARSE, SWEEP, COMPARISON)
 """What trainings are made for, in the order in which the report lists their costs."""
 
 

@@ -11,10 +11,20 @@ from typing import Any
 
 import results
 from prune_ops.sensitivities.repaired_damage import terms
-from results import Provenance, Run, SpaceRecord, TrialRecord, load_records, store, write_tables
+from results import (
+    Provenance,
+    Run,
+    SpaceRecord,
+    TrialRecord,
+    chosen_rates,
+    load_records,
+    store,
+    write_tables,
+)
 from results.record import Candidate
 from results.run import left_behind
-from results.text import duration, number, plural
+from results.text import duration, listed, number, plural
+from results.training import RATES
 from search import log
 from search.config import SearchConfig
 from search.engines import Engine
@@ -22,7 +32,7 @@ from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
 from search.forecast import measured_speed, seconds_of_trials
-from search.plans import compression_baselines, finals, gains, repeats
+from search.plans import compression_baselines, finals, gains, repeats, sweep
 from search.plans.compression_baselines import CompressionBaselines
 from search.plans.finals import Finals, SavedNetworks, finalists
 from search.plans.gains import GainSteps
@@ -106,6 +116,7 @@ def _search(
         _provenance_kept(s, replace(about, command="" if task else folder.config.command)) as keep,
     ):
         _forecast(s)
+        s = _with_rates(s)
         _run_trials(s)
         done = partial(ended, s.opened.study)
         with s.peers.exclusively("trains the finals", done, progress.say) as is_ours:
@@ -131,17 +142,48 @@ def _forecast(s: Session) -> None:
     at_once, trials = run.engine.at_once, run.config.policies.trials
     seconds = sum(speed.of_trainings(jobs, run.space, at_once) for jobs in trainings)
     ended = sum(record.state != "running" for record in load_records(s.opened.study))
+    swept = list(dict.fromkeys(plan.jobs)) if (plan := _sweep(s)) else []
+    missing = s.trainer().missing(swept)
     stages = [
+        Stage(RATES, len(swept), speed.of_trainings(missing, run.space, at_once)),
         Stage("trials", trials, seconds_of_trials(s.evaluator, budget, speed, run.engine), ended),
         Stage("trainings", sum(map(len, trainings)), seconds),
     ]
-    trial_seconds = stages[0].seconds - stages[0].seconds_done
-    run.progress.say(
-        f"forecast: about {duration(trial_seconds + seconds)}, of which "
-        f"{duration(trial_seconds)} for {plural(trials - ended, 'trial')} and "
-        f"{duration(seconds)} for training the front"
-    )
+    trial_seconds = stages[1].seconds - stages[1].seconds_done
+    parts = {
+        "finding the learning rates": stages[0].seconds,
+        plural(trials - ended, "trial"): trial_seconds,
+        "training the front": seconds,
+    }
+    told = [f"{duration(taken)} for {what}" for what, taken in parts.items() if taken]
+    whole = duration(sum(parts.values()))
+    run.progress.say(f"forecast: about {whole}, of which {listed(told)}")
     run.progress.begin(stages)
+
+
+def _with_rates(s: Session) -> Session:
+    """The session with the learning rates that a sweep finds, unless the run has its own."""
+    study, plan = s.opened.study, _sweep(s)
+    if plan is None:
+        return s
+    keep, tick = partial(store.save, study, store.RATES), partial(s.run.progress.advance, RATES)
+
+    def done() -> bool:
+        return plan.is_done(store.load(study, store.RATES))
+
+    with s.peers.exclusively("finds the learning rates", done, s.run.progress.say) as is_ours:
+        if is_ours:
+            carry_out(plan, s.trainer(), keep, tick)
+    rates = chosen_rates(store.load(study, store.RATES))
+    for line in sweep.told(rates):
+        s.run.progress.say(line)
+    return replace(s, evaluator=replace(s.evaluator, rates=rates))
+
+
+def _sweep(s: Session) -> sweep.Sweep | None:
+    """None also for a run of an older version that has begun: it goes on at the rate it had."""
+    begun = bool(load_records(s.opened.study)) and not store.load(s.opened.study, store.RATES)
+    return None if begun else sweep.of_search(s.evaluator, s.run.budgets)
 
 
 def _run_trials(s: Session) -> None:

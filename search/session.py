@@ -9,7 +9,7 @@ from functools import partial
 
 from optuna.samplers import BaseSampler
 
-from results import store
+from results import chosen_rates, store
 from results.run import left_behind
 from search import log
 from search.engines import Engine
@@ -121,5 +121,6 @@ def session(
             config=run.config,
             checkpoints=InFolder(folder.path / checkpoints),
             damages=scores.get("iso_damage", {}),
+            rates=chosen_rates(store.load(study.study, store.RATES)),
         )
         yield Session(run=run, opened=study, scores=scores, evaluator=evaluator)

@@ -47,7 +47,7 @@ class ToyEvaluator(Evaluator):
 
     @property
     def specs(self) -> Specs:  # type: ignore[override]
-        return Specs(self.config, self.space, IMAGES)
+        return Specs(self.config, self.space, IMAGES, self.rates)
 
     def on(self, device: torch.device) -> ToyEvaluator:  # noqa: ARG002
         return self  # there is no task to move

@@ -18,9 +18,9 @@ from search.comparison.notes import notes
 from search.comparison.resuming import check_options
 from search.comparison.sources import scores_by, slimmed, sources_of
 from search.comparison.structures import SLIMMING, Structure, structures
-from search.comparison.sweep import Sweep
 from search.forecast import measured_speed
 from search.plans.finals import finalists
+from search.plans.sweep import Sweep, check_chosen
 from search.progress import Stage
 from search.session import Session
 from search.training.trainer import carry_out
@@ -50,7 +50,8 @@ class Comparer:
         self._forecast(compared)
         tick = partial(s.run.progress.advance, "trainings")
         if self._sweeps:
-            carry_out(self._sweep(), trainer, lambda points: self._keep(sweep=tuple(points)), tick)
+            keep = lambda points: self._keep(sweep=tuple(points))  # noqa: E731
+            check_chosen(carry_out(self._sweep(), trainer, keep, tick))
         base = _number(options.base_epochs)
         self._keep(notes=tuple(notes(self._so_far.sweep, options, base, s.evaluator)))
         carry_out(self._arms(compared), trainer, lambda rows: self._keep(arms=tuple(rows)), tick)
@@ -86,8 +87,8 @@ class Comparer:
 
     def _sweep(self) -> Sweep:
         options = self._options
-        epochs = _number(options.sweep_epochs)
-        return Sweep(self._s.run.budgets, options.rates, epochs, self._s.evaluator)
+        lengths = {0: _number(options.sweep_epochs)}
+        return Sweep(self._s.evaluator, self._s.run.budgets, options.rates, lengths)
 
     def _arms(self, compared: Sequence[Structure]) -> Arms:
         options, evaluator = self._options, self._s.evaluator

@@ -69,6 +69,7 @@ class Evaluator:
         checkpoints: where long trainings are saved, to go on after a kill.
         sources: what else trainings may inherit, by name.
         damages: for the proxy ``iso_damage``, see `prune_ops.PrunedCandidate`.
+        rates: the learning rates that a sweep chose, by budget and epochs; see `Specs`.
     """
 
     task: Task
@@ -78,11 +79,12 @@ class Evaluator:
     checkpoints: Checkpoints = NOWHERE
     sources: Mapping[str, WeightSource] = field(default_factory=dict)
     damages: Mapping[str, Tensor] = field(default_factory=dict)
+    rates: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
     @cached_property
     def specs(self) -> Specs:
         """The specs and recipes of the run's trainings."""
-        return Specs(self.config, self.space, len(self.task.train))
+        return Specs(self.config, self.space, len(self.task.train), self.rates)
 
     @property
     def top(self) -> int:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from results.training import STEP, TrainingSpec
 from search.config import SearchConfig
 from search.training.layerwise import layer_flops, stages
 from search.training.loop import FINETUNE, FROM_SCRATCH, MODES, Recipe
-from spaces import Policy, Space
+from spaces import Budget, Policy, Space
 
 
 @dataclass(frozen=True)
 class Specs:
-    """Specs of trainings under one config, on a number of training images."""
+    """Specs of trainings under one config, on a number of training images.
+
+    Attributes:
+        rates: of fine-tuning, by budget and epochs, as a sweep found them.
+    """
 
     config: SearchConfig
     space: Space
     images: int
+    rates: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
     def recipe(self, spec: TrainingSpec) -> Recipe:
         """The recipe for the training loop; the batch size is the run's in every training."""
@@ -33,7 +39,9 @@ class Specs:
         """The run's mode for ``epochs``, or for as much computation as the unpruned network's."""
         mode = MODES[self.config.training.train]
         taken = self.epochs_of_equal_cost(policy, epochs) if mode.equal_compute else epochs
-        rate = self.config.training.lr or self.usual_rate(mode.scratch)
+        flops = self.space.flops(policy)
+        rate = self.usual_rate(scratch=True) if mode.scratch else self._rate(flops, epochs)
+        rate = self.config.training.lr or rate
         return self._distilled(TrainingSpec(rate, taken, scratch=mode.scratch))
 
     def final(self, policy: Policy) -> TrainingSpec:
@@ -44,10 +52,13 @@ class Specs:
         return replace(spec, layer_epochs=training.layer_epochs if layerwise else 0)
 
     def finetuning(self) -> TrainingSpec:
-        """Fine-tuning for ``final_epochs``, whatever the run's own mode is; distilled if it is."""
+        """Fine-tuning of the unpruned network for ``final_epochs``, whatever the run's own mode is;
+        distilled if it is."""
         training = self.config.training
         finetunes = not MODES[training.train].scratch
-        rate = (training.lr if finetunes else None) or self.usual_rate(scratch=False)
+        rate = (training.lr if finetunes else None) or self._rate(
+            self.space.full_flops, training.final_epochs
+        )
         return self._distilled(TrainingSpec(rate, training.final_epochs))
 
     def undistilled(self, spec: TrainingSpec) -> TrainingSpec:
@@ -65,6 +76,14 @@ class Specs:
         Distillation changes nothing here: what it costs comes on top.
         """
         return max(1, round(epochs * self.space.full_flops / self.space.flops(policy)))
+
+    def _rate(self, flops: int, epochs: int) -> float:
+        """What the sweep found for the tightest budget that a network meets, or for the loosest."""
+        budgets = [Budget.parse(text) for text in self.config.policies.budget]
+        limits = {str(budget): budget.limit(self.space.full_flops) for budget in budgets}
+        met = [name for name, limit in limits.items() if flops <= limit]
+        budget = min(met, key=limits.__getitem__) if met else max(limits, key=limits.__getitem__)
+        return self.rates.get((budget, epochs)) or self.usual_rate(scratch=False)
 
     def _distilled(self, spec: TrainingSpec) -> TrainingSpec:
         """The spec with distillation if the run's trainings have it."""

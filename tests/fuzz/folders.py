@@ -19,7 +19,7 @@ from search.cli import main
 SMALL = (
     *("--trials", "1", "--rungs", "1", "--final-epochs", "1", "--final-seeds", "1"),
     *("--repeats", "0", "--train-images", "48", "--starts", "l1", "--criterion", "l1"),
-    *("--proxies", "reconstructed", "--budget", "0.9", "--layer-epochs", "1"),
+    *("--proxies", "reconstructed", "--budget", "0.9", "--layer-epochs", "1", "--lr", "0.01"),
 )
 """A search of a few seconds."""
 

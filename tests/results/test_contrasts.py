@@ -273,7 +273,7 @@ def test_tables_have_their_columns_whatever_there_is() -> None:
     for name, order in (
         ("comparison", tables.ARM),
         ("contrasts", tables.CONTRAST.replace("=adjusted", "")),
-        ("sweep", "budget lr epochs seed val_accuracy chosen reason"),
+        ("sweep", "budget lr epochs seed val_accuracy chosen reason serves"),
     ):
         some, none = (TABLES[name](make_run(compared=each)) for each in (full, nothing))
         columns = order.split()

@@ -37,7 +37,18 @@ def net(num_classes):
 """
 
 OPTIONS = ["--model", "their_net:net", "--criterion", "l1", "--starts", "l1", "--trials", "4"]
-OPTIONS += ["--train-images", "128", "--rungs", "1", "--final-epochs", "1", "--final-seeds", "1"]
+OPTIONS += [
+    "--train-images",
+    "128",
+    "--rungs",
+    "1",
+    "--final-epochs",
+    "1",
+    "--final-seeds",
+    "1",
+    "--lr",
+    "0.005",
+]
 
 Write = Callable[[str], None]
 

@@ -172,7 +172,18 @@ def test_a_search_names_what_is_not_counted_once_before_and_again_at_its_end(
     gap: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--trials", "2", "--criterion", "l1", "--starts", "l1", "--train-images", "128"]
-    options += ["--rungs", "1", "--final-epochs", "1", "--final-seeds", "1", "--name", "mine"]
+    options += [
+        "--rungs",
+        "1",
+        "--final-epochs",
+        "1",
+        "--final-seeds",
+        "1",
+        "--name",
+        "mine",
+        "--lr",
+        "0.005",
+    ]
     assert main([*options, "--runs-dir", str(tmp_path)]) == 0
     shown = capsys.readouterr()
     assert shown.err.splitlines()[0] == gap  # before the baseline

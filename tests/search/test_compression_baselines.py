@@ -260,7 +260,7 @@ def test_a_step_moves_the_shadow_weights_as_it_moves_plain_ternary_ones(
 OPTIONS = [
     *("--trials", "2", "--rungs", "1", "--final-epochs", "1", "--final-seeds", "2"),
     *("--repeats", "0", "--train-images", "128", "--compression-baselines", "magnitude", "ternary"),
-    *("--name", "beside", "--no-gains"),
+    *("--name", "beside", "--no-gains", "--lr", "0.005"),
 ]
 
 

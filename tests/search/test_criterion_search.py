@@ -32,6 +32,7 @@ OPTIONS = {
     "rungs": (1,),
     "final_epochs": 1,
     "final_seeds": 1,
+    "lr": 0.005,
     "repeats": 1,
     "criterion": "search",
     "criteria": CRITERIA,
@@ -121,7 +122,7 @@ def test_a_run_cut_short_goes_on_as_if_nothing_had_happened(
 
 def test_on_the_command_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--runs-dir", str(runs), "--name", "cli", "--train-images", "200"]
-    where += ["--model", "digits_cnn"]
+    where += ["--model", "digits_cnn", "--lr", "0.005"]
     brief = ["--trials", "6", "--rungs", "1", "--final-epochs", "1", "--final-seeds", "1"]
     assert main([*where, *brief, "--criterion", "search", "--criteria", "l2", "l1"]) == 0
     trials = pd.read_csv(runs / "cli" / "trials.csv")

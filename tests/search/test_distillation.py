@@ -396,6 +396,7 @@ def test_policies_of_a_run_are_distilled_and_its_report_says_so(task: Task, tmp_
         **{
             "final_epochs": 1,
             "final_seeds": 1,
+            "lr": 0.005,
             "compression_baselines": ("ternary",),
             "gains": False,
         },

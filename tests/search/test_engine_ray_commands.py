@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 
 def start(runs: Path, *arguments: str, **more: str) -> Command:
     options = ["--trials", "6", "--rungs", "1", "--train-images", "200", "--repeats", "0"]
-    options += ["--final-epochs", "1", "--final-seeds", "1", "--starts", "l1"]
+    options += ["--final-epochs", "1", "--final-seeds", "1", "--starts", "l1", "--lr", "0.01"]
     return Command([*options, "--runs-dir", str(runs), *arguments], {**ENVIRONMENT, **more})
 
 
@@ -199,7 +199,7 @@ def test_a_users_own_modules_travel_from_where_the_user_is(
     torch.save(untrained.state_dict(), tmp_path / "theirs.pt")
     options = ["--model", "theirs.nets:build", "--weights", "theirs.pt", "--trials", "2"]
     options += ["--train-images", "200", "--final-epochs", "1", "--final-seeds", "1"]
-    options += ["--repeats", "0", "--name", "own", "--rungs", "1"]
+    options += ["--repeats", "0", "--name", "own", "--rungs", "1", "--lr", "0.01"]
     options += ["--engine", "ray", "--address", cluster.address, "--workers", "1"]
     environment = {**os.environ, **ENVIRONMENT}
     del environment["RAY_RUNTIME_ENV_HOOK"]

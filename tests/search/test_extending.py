@@ -42,6 +42,7 @@ sys.exit(main())
 SEARCH = [
     *("--trials", "4", "--starts", "l1", "--rungs", "1", "--train-images", "128", "--repeats", "0"),
     *("--final-epochs", "2", "--final-seeds", "2", "--compression-baselines", "thirds"),
+    *("--lr", "0.005"),
 ]
 COMPARE = ["--seeds", "2", "--rates", "0.005", "--base-epochs", "1", "--front", "1"]
 ARMS = ["--arms", "finetune", "head"]

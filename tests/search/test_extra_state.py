@@ -74,7 +74,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> str:
     return made.__name__
 
 
-LINE = "--trials 2 --rungs 1 --final-epochs 1 --final-seeds 1 --repeats 0 --starts l1"
+LINE = "--trials 2 --rungs 1 --final-epochs 1 --final-seeds 1 --repeats 0 --starts l1 --lr 0.005"
 
 
 def test_a_search_from_end_to_end(

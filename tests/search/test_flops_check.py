@@ -112,7 +112,12 @@ def test_a_search_ends_well_where_a_counter_fails(
     monkeypatch.setattr(sys, "path", [*sys.path])
     options = ["--trials", "2", "--criterion", "l1", "--starts", "l1", "--train-images", "128"]
     options += ["--rungs", "1", "--final-epochs", "1", "--final-seeds", "1", "--name", "mine"]
-    options += ["--sampler", "tpe"]  # another would need gradients of the loss by the weights
+    options += [
+        "--lr",
+        "0.005",
+        "--sampler",
+        "tpe",
+    ]  # another would need gradients of the loss by the weights
     assert main(["--model", "checkpointed:net", *options]) == 0
     agreeing, failing = results.load(Path("runs/mine")).provenance["checks"][:2]
     assert re.fullmatch(r"torch counts [\d,]+ flops in .*, exactly what the search did", agreeing)

@@ -213,6 +213,7 @@ def test_cut_short_it_goes_on_with_what_was_kept(evaluator: Evaluator) -> None:
 OPTIONS = [
     *("--trials", "2", "--rungs", "1", "--final-epochs", "1", "--final-seeds", "2"),
     *("--repeats", "0", "--train-images", "128", "--starts", "bn_scale", "--name", "gains"),
+    *("--lr", "0.005"),
 ]
 
 

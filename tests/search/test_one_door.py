@@ -38,6 +38,7 @@ def splits(seed):
 SMALL = {
     **{"trials": 3, "starts": ("l1",), "proxies": ("predicted_damage",)},
     **{"rank_by": "predicted_damage", "rungs": (1,), "final_epochs": 1, "final_seeds": 1},
+    "lr": 0.01,
 }
 
 

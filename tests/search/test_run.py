@@ -155,7 +155,13 @@ def test_the_same_seed_gives_the_same_table(run: results.Run, task: Task, runs: 
 def test_a_final_training_cut_short_goes_on_from_its_checkpoint(
     task: Task, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = OPTIONS | {"trials": 4, "final_epochs": 3, "final_seeds": 1, "starts": ["l1"]}
+    options = OPTIONS | {
+        "trials": 4,
+        "final_epochs": 3,
+        "final_seeds": 1,
+        "starts": ["l1"],
+        "lr": 0.005,
+    }
     options |= {"runs_dir": str(runs)}
     whole = search(task, 0.5, name="not-cut", **options)
     save, restored = InFolder.save, Saver.restored

@@ -21,7 +21,7 @@ from waiting import PATIENCE, wait_for
 
 import results
 from results import TrialRecord
-from results.training import BASELINES, COMPARISON, FINALS, REPEATS, SPARSE, SWEEP
+from results.training import BASELINES, COMPARISON, FINALS, RATES, REPEATS, SPARSE, SWEEP
 from spaces import UserError
 
 KILLS, RUNS = 20, 9
@@ -37,7 +37,7 @@ OF_SEARCH = (
 )
 OF_COMPARISON = (
     *("--seeds", "1", "--front", "1", "--structures", "searched", "slimming"),
-    *("--base-epochs", "1", "--rates", "0.01", "0.003"),
+    *("--base-epochs", "1", "--rates", "0.02", "0.005"),
 )
 
 
@@ -81,13 +81,13 @@ class Attempts:
         assert process.returncode == 0, errors
 
 
-STAGES = ("trials", REPEATS, FINALS, BASELINES, SPARSE, SWEEP, COMPARISON)
+STAGES = (RATES, "trials", REPEATS, FINALS, BASELINES, SPARSE, SWEEP, COMPARISON)
 """In their order. A stage begins when the one before it has all its results."""
 
 START = "start"
 """Before any result: imports, discovery, scores."""
 
-KILLED_IN = (START, "trials", *STAGES, COMPARISON)
+KILLED_IN = (START, RATES, "trials", *STAGES[1:], COMPARISON)
 """The stages that a run is killed in, one after another; the longest twice."""
 
 RESULT = re.compile(r" trial \d+ rung |trained .*? for (?P<purpose>[a-z ]+), ")
@@ -120,7 +120,7 @@ def wait_for_stage(stage: str, draw: random.Random, folder: Path, process: Comma
 
 def stage_of(run: results.Run, whole: results.Run) -> str:
     """The stage that is under way."""
-    if not run.records:
+    if not run.records and not run.training_records:
         return START
     done, all_of_them = recorded(run), recorded(whole)
     return next((stage for stage in STAGES if done[stage] < all_of_them[stage]), "report")

@@ -18,8 +18,8 @@ from search import models
 weights = sys.argv[1] + "/digits.pt"
 torch.save(models.build("digits_small", classes=10, in_channels=1).state_dict(), weights)
 search.search(
-    trials=2, final_epochs=1, final_seeds=1, train_images=128, weights=weights, name="mine",
-    runs_dir=sys.argv[1], device="cpu",
+    trials=2, final_epochs=1, final_seeds=1, lr=0.005, train_images=128,
+    weights=weights, name="mine", runs_dir=sys.argv[1], device="cpu",
 )
 print(*sorted(name for name in sys.modules if name.startswith("search.sharing")))
 """

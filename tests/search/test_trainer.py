@@ -176,7 +176,7 @@ def test_a_comparison_trains_nothing_that_the_search_has_trained(
 
     monkeypatch.setattr(Evaluator, "train_final", counted)
     small = {"trials": 6, "rungs": (1,), "final_epochs": 2, "final_seeds": 2, "repeats": 1}
-    small |= {"gains": False}
+    small |= {"gains": False, "lr": 0.005}
     where = {"runs_dir": str(tmp_path), "name": "run", "train_images": 256, "device": "cpu"}
     run = search.search(budget=0.5, starts=("l1",), **small, **where)
     finals = [final for final in run.finals if final.policy is not None]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from results import text
 from results.arms import ARMS
 from results.board import ArmMean, Board, means
-from results.comparison import Comparison, SweepPoint
+from results.comparison import Comparison
 from results.contrasts import FRESH, Contrast, contrasts, fresh_computation, two_by_two, verdict
 from results.data import RunData
 from results.paired import text_of_p
@@ -25,6 +25,7 @@ from results.report.blocks import (
 )
 from results.report.plots.comparison import Line, arms
 from results.spending import times_tested
+from results.sweep import SweepPoint
 
 COSTS: Cells[ArmMean] = {
     Column("widths", label=True): lambda m: m.first.structure,

@@ -31,6 +31,7 @@ RUN: dict[str, Any] = {
     "rungs": (1,),
     "final_epochs": 1,
     "final_seeds": 1,
+    "lr": 0.005,
     "train_images": 256,
     "repeats": 2,
 }
