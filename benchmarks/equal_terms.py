@@ -38,9 +38,11 @@ from torch import nn
 import prune_ops
 import search
 import spaces
+from search.data.splits import Batch
 from search.engines.workers import Pool, Processes
 from search.errors import Diverged
 from search.evaluation.jobs import Failure
+from search.evaluation.repairing import images_to_train_on
 from search.task.task import Task
 from search.training.loop import Recipe, evaluate, train
 from spaces import Budget, Space, copied, fvcore_flops
@@ -63,7 +65,13 @@ Contender = Callable[[Task, Space, float], nn.Module]
 def _uniform(criterion: str, surgery: str, task: Task, space: Space, share: float) -> nn.Module:
     batches = task.calibration()
     scores = prune_ops.score(task.model, space, batches, [criterion])[criterion]
-    return prune_ops.prune(task.model, space, space.uniform(share), scores, surgery, batches)
+    policy = space.uniform(share)
+    return prune_ops.prune(task.model, space, policy, scores, surgery, _images(task))
+
+
+def _images(task: Task) -> list[Batch]:
+    """Those on which a search repairs what it trains."""
+    return task.calibration(images_to_train_on(task))
 
 
 def _solved(task: Task, space: Space, share: float) -> nn.Module:
@@ -73,7 +81,7 @@ def _solved(task: Task, space: Space, share: float) -> nn.Module:
     scores = prune_ops.score(task.model, space, (), ["obs"], stats=stats)["obs"]
     damages = prune_ops.measure(task.model, space, scores, (), [TABLE], stats=stats)[TABLE]
     policy = prune_ops.SENSITIVITIES[TABLE].policy(space, damages, Budget.parse(str(share)))
-    return prune_ops.prune(task.model, space, policy, scores, "reconstruct", batches)
+    return prune_ops.prune(task.model, space, policy, scores, "reconstruct", _images(task))
 
 
 def _searched(task: Task, space: Space, share: float) -> nn.Module:
@@ -96,7 +104,7 @@ def _searched(task: Task, space: Space, share: float) -> nn.Module:
         best = max(trained, key=lambda r: r.val_accuracy)
     batches = task.calibration()
     scores = prune_ops.score(task.model, space, batches, ["obs"])["obs"]
-    return prune_ops.prune(task.model, space, best.policy, scores, "reconstruct", batches)
+    return prune_ops.prune(task.model, space, best.policy, scores, "reconstruct", _images(task))
 
 
 def _peer(criterion: str, scope: str, task: Task, _space: Space, share: float) -> nn.Module:

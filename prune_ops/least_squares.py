@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,40 +19,68 @@ CHUNK = 4096
 BLOCKS = 4
 """Blocks of columns of a symmetric product; only those on and above its diagonal are computed."""
 
-Equations = Sequence[tuple[Tensor, Tensor]]
-"""XᵀX and Xᵀy of each group of a layer, float64: X the kernels' inputs, y the targets.
-
-A row is an unknown: kernel position x input channels of the group + input channel.
-"""
+TOO_FEW = 2
+"""Of fewer rows per unknown the residual says too little of the noise."""
 
 
-def normal_equations(layer: Layer, at: Tensor, targets: Tensor) -> Equations:
-    """Those for ``targets`` ``(n, O)`` at flat output positions ``at`` ``(n,)``."""
+@dataclass(frozen=True, slots=True)
+class Equations:
+    """The normal equations of one group of a layer, float64: X the kernels' inputs, Y the targets.
+
+    An unknown is kernel position x input channels of the group + input channel.
+
+    Attributes:
+        normal: ``(unknowns, unknowns)``: XᵀX.
+        right: ``(unknowns, O/groups)``: XᵀY.
+        squares: ``()``: ‖Y‖².
+        rows: of X.
+    """
+
+    normal: Tensor
+    right: Tensor
+    squares: Tensor
+    rows: int
+
+    def __add__(self, other: Equations) -> Equations:
+        """The equations for the targets of both."""
+        return Equations(
+            self.normal + other.normal,
+            self.right + other.right,
+            self.squares + other.squares,
+            self.rows + other.rows,
+        )
+
+    def from_start(self, start: Tensor) -> Equations:
+        """Those of what has to be added to ``start`` ``(unknowns, O/groups)``."""
+        reached = self.normal @ start
+        squares = self.squares - 2 * (start * self.right).sum() + (start * reached).sum()
+        return replace(self, right=self.right - reached, squares=squares)
+
+
+def normal_equations(layer: Layer, at: Tensor, targets: Tensor) -> list[Equations]:
+    """Of each group, for ``targets`` ``(n, O)`` at flat output positions ``at`` ``(n,)``."""
     by_group = targets.double().chunk(layer.groups, 1)
     return [_summed(layer, at, group, part) for group, part in enumerate(by_group)]
 
 
-def added(first: Equations, second: Equations) -> Equations:
-    """The equations for the targets of both."""
-    pairs = zip(first, second, strict=True)
-    return [(normal + more, right + further) for (normal, right), (more, further) in pairs]
+def added(first: Sequence[Equations], second: Sequence[Equations]) -> list[Equations]:
+    """The equations of each group for the targets of both."""
+    return [one + other for one, other in zip(first, second, strict=True)]
 
 
-def of_change(equations: Equations, layer: Layer) -> Equations:
+def of_change(equations: Sequence[Equations], layer: Layer) -> list[Equations]:
     """From equations of the weight, those of what has to be added to the layer's weight."""
     weights = layer.weight.double().chunk(layer.groups)
-    return [
-        (normal, right - normal @ _as_unknowns(weight, layer))
-        for (normal, right), weight in zip(equations, weights, strict=True)
-    ]
+    pairs = zip(equations, weights, strict=True)
+    return [own.from_start(_as_unknowns(weight, layer)) for own, weight in pairs]
 
 
-def weight_change(equations: Equations, layer: Layer) -> Tensor:
-    """The least-squares change of the layer's weight, of its shape and the smallest norm."""
+def weight_change(equations: Sequence[Equations], layer: Layer) -> Tensor:
+    """The change of the layer's weight that `ridge_regression` finds, of its shape."""
     kernel = layer.weight.shape[2:]
     changes = []
-    for normal, right in equations:
-        change = least_squares(normal, right).reshape(math.prod(kernel), -1, right.shape[1])
+    for own in equations:
+        change = ridge_regression(own).reshape(math.prod(kernel), -1, own.right.shape[1])
         change = change.permute(1, 2, 0) if layer.transposed else change.permute(2, 1, 0)
         changes.append(change.reshape(*change.shape[:2], *kernel))
     return torch.cat(changes)
@@ -71,6 +100,31 @@ def least_squares(normal: Tensor, right: Tensor) -> Tensor:
         if not failed:
             return torch.cholesky_solve(right.reshape(len(right), -1), factor).reshape_as(right)
     return torch.linalg.pinv(normal, rtol=RTOL, hermitian=True) @ right
+
+
+def ridge_regression(equations: Equations) -> Tensor:
+    """``(unknowns, O/groups)``: the least squares, shrunk as far as noise has a part in them.
+
+    The ridge is unknowns · σ² / ‖S‖², for all outputs together, with σ² the variance of the
+    residual of the least squares S: none where they fit exactly. Where rows are too few to tell
+    σ², it is the mean squared norm of a row of X.
+
+    Definition: Hoerl, Kennard and Baldwin, Ridge Regression: Some Simulations, 1975.
+    """
+    normal, right, rows, unknowns = (
+        *(equations.normal, equations.right, equations.rows),
+        len(equations.normal),
+    )
+    found = least_squares(normal, right)
+    if rows < TOO_FEW * unknowns:
+        ridge = normal.trace() / max(rows, 1)
+    else:
+        residual = (equations.squares - (found * right).sum()).clamp(min=0)
+        ridge = unknowns * residual / (rows - unknowns) / found.square().sum()
+    if not ridge > RTOL * normal.trace():
+        return found
+    shrunk = normal + torch.diag(ridge.expand(unknowns))
+    return torch.cholesky_solve(right, torch.linalg.cholesky(shrunk))
 
 
 def finite(measured: Tensor) -> Tensor:
@@ -97,7 +151,7 @@ def _as_unknowns(weight: Tensor, layer: Layer) -> Tensor:
     return flat.flatten(0, 1)
 
 
-def _summed(layer: Layer, at: Tensor, group: int, targets: Tensor) -> tuple[Tensor, Tensor]:
+def _summed(layer: Layer, at: Tensor, group: int, targets: Tensor) -> Equations:
     """One group's equations, summed over the positions chunk by chunk."""
     unknowns = layer.inputs.shape[1] // layer.groups * math.prod(layer.weight.shape[2:])
     normal = targets.new_zeros(unknowns, unknowns)
@@ -106,7 +160,8 @@ def _summed(layer: Layer, at: Tensor, group: int, targets: Tensor) -> tuple[Tens
         x = kernel_inputs(layer, chunk, group).flatten(1).double()
         _add_square(normal, x)
         right.addmm_(x.T, rows)
-    return normal.triu() + normal.triu(1).T, right
+    whole = normal.triu() + normal.triu(1).T
+    return Equations(whole, right, targets.square().sum(), len(at))
 
 
 def _add_square(total: Tensor, x: Tensor) -> None:

@@ -27,24 +27,26 @@ from prune_ops.tracing import Call, OutputTracer
 from spaces.labels import Place
 from spaces.slicing import Selection, cut, kept_positions, named_tensors
 
-SAMPLES = 10
-"""Positions per image, as in the paper; more if there are few images."""
+SAMPLES = 32
+"""Positions per image, more if there are few images. The paper takes 10; with 32 a network cut to
+30 % is about a point better before training, at 1.3 times the cost."""
 EQUATIONS = 10
 """At least this many sampled positions per unknown, if the layer has them."""
 
-Solve = Callable[[nn.Parameter, Layer, Equations], Tensor | None]
+Solve = Callable[[nn.Parameter, Layer, Sequence[Equations]], Tensor | None]
 """Takes the equations of a weight's change; what it added to the weight, None if nothing."""
 
 
 class Reconstruct:
-    """Each reader of removed channels gets the weights W′ of min ‖Y − X W′‖² over sampled outputs.
+    """Each reader of removed channels gets weights W′ of a small ‖Y − X W′‖² over sampled outputs.
 
     Layer by layer in the order of use: X is the layer's input in the pruned network, earlier layers
     already reconstructed, and Y its output in ``model``. Where its output goes into a sum, directly
     or through a BatchNorm, the sum is restored: the branch compensates for what the shortcut has
     lost, its target is Y₁ − Y₁′ + Y₂. Biases and normalisations are unchanged. The unknown is the
-    change of W, of the smallest norm where the images leave a choice, so that no layer is further
-    from its target than after the plain cut.
+    change of W, found by `ridge_regression`: it is the smaller, the more of the error is noise to
+    it, and 0 where the images leave a choice. So no layer is further from its target than after the
+    plain cut, and few images do no harm.
 
     A layer used twice is cut plainly. Y is measured once for all selections, of every layer that
     reads a group. All calibration images go through the pruned network as one batch; where they
@@ -225,7 +227,7 @@ def _change_all(
             forward(network, runs[0])
         return
     for weight, own in targets.items():
-        systems: list[tuple[Layer, Equations]] = []
+        systems: list[tuple[Layer, list[Equations]]] = []
         for target, inputs in zip(own, runs, strict=True):
             with _TargetTracer({weight: target}, partial(_keep, systems)):
                 forward(network, inputs)
@@ -293,15 +295,15 @@ class _TargetTracer(OutputTracer):
 
 
 def _keep(
-    systems: list[tuple[Layer, Equations]],
+    systems: list[tuple[Layer, list[Equations]]],
     weight: nn.Parameter,  # noqa: ARG001
     layer: Layer,
-    equations: Equations,
+    equations: list[Equations],
 ) -> None:
     systems.append((layer, equations))
 
 
-def _change(weight: nn.Parameter, layer: Layer, equations: Equations) -> Tensor | None:
+def _change(weight: nn.Parameter, layer: Layer, equations: Sequence[Equations]) -> Tensor | None:
     """What was added to the weight; None where that would not be finite."""
     change = weight_change(equations, layer)
     if not change.isfinite().all():

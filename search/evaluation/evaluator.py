@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,7 @@ from search import cache
 from search.config import SearchConfig
 from search.data.splits import Batch
 from search.evaluation.jobs import RungResult, TrainingJob, TrainingResult, WeightSource, failure_of
+from search.evaluation.repairing import images_to_train_on
 from search.evaluation.rungs import DominanceRule
 from search.models import reinitialise
 from search.task.task import Task
@@ -46,6 +48,9 @@ ADAPTING = 2048, 64
 """Images that proxies calibrate on, and images of one batch: adaptive BatchNorm takes all 32."""
 
 RECONSTRUCT = "reconstruct"
+
+REMEMBERED = 8
+"""Repaired networks that a process keeps."""
 
 STAGE_SEEDS = 2**32
 """Distance of the seeds of a training's stages, so that no two trainings share one."""
@@ -138,18 +143,23 @@ class Evaluator:
             result = TrainingResult(0.0, failure=failure_of(error))
         return replace(result, seconds=time.perf_counter() - started)
 
-    def pruned(self, candidate: Candidate, surgery: str | None = None) -> nn.Module:
+    def pruned(
+        self, candidate: Candidate, surgery: str | None = None, judged: bool = False
+    ) -> nn.Module:
         """The candidate's network, with the weights that it inherits.
 
         Args:
             surgery: None for the run's own; plain is quicker where only shapes matter.
+            judged: repaired on few images, as it is not trained; see `search.evaluation.repairing`.
         """
         source = self._source(candidate)
         surgery = surgery or self.config.training.surgery
-        key = self._source_name(candidate) if source.model else "", surgery
+        key = self._source_name(candidate) if source.model else "", surgery, judged
         if key not in self._pruners:
             model = source.model or self.task.model
-            batches = self._surgery_batches if SURGERIES[surgery].needs_images else ()
+            batches: Sequence[Batch] = ()
+            if SURGERIES[surgery].needs_images:
+                batches = self.task.calibration() if judged else self._surgery_batches
             self._pruners[key] = pruner(model, self.space, surgery, batches)
         return self._pruners[key](candidate.policy, source.scores)
 
@@ -167,13 +177,23 @@ class Evaluator:
         elif spec.scratch:
             network = reinitialise(self.pruned(candidate, "plain"), seed)
         else:
-            network = self.pruned(candidate, self._surgery(spec))
+            network = self._repaired(candidate, self._surgery(spec))
         if spec.way:
             network = Compression(spec.way, spec.zeros).of(network)
         self._train(network, spec, spec.epochs, seed, self._checkpoint(candidate, spec, seed))
         if layerwise is not None:
             layerwise.drop()
         return without_parametrization(network) if spec.way else network
+
+    def _repaired(self, candidate: Candidate, surgery: str) -> nn.Module:
+        """As `pruned`, but remembered for the next training of the same network."""
+        key = candidate.policy, self._source_name(candidate), surgery
+        if key not in self._latest:
+            self._latest[key] = self.pruned(candidate, surgery)
+        self._latest.move_to_end(key)
+        while len(self._latest) > REMEMBERED:
+            self._latest.popitem(last=False)
+        return copied(self._latest[key])
 
     def _train_briefly(self, candidate: Candidate, rung: int, seed: int) -> RungResult:
         spec = self.specs.in_mode(candidate.policy, self.config.judging.rungs[rung - 1])
@@ -249,7 +269,7 @@ class Evaluator:
     def _proxies(self, candidate: Candidate) -> dict[str, float]:
         reference = self.config.reference
         calibration, held_out = self._proxy_batches
-        network = self.pruned(candidate)
+        network = self.pruned(candidate, judged=True)
         ours = self._source(candidate).model is None
         same = ours and self.config.training.surgery == RECONSTRUCT
         judged = PrunedCandidate(
@@ -275,8 +295,9 @@ class Evaluator:
         return self.task.calibration(images, batch_size=batch_size), self.task.held_out()
 
     @cached_property
-    def _pruners(self) -> dict[tuple[str, str], Pruner]:
-        """By the name of the source, empty for the task's own network, and the surgery."""
+    def _pruners(self) -> dict[tuple[str, str, bool], Pruner]:
+        """By the name of the source, empty for the task's own network, the surgery, and whether
+        networks are only judged."""
         return {}
 
     @cached_property
@@ -286,4 +307,9 @@ class Evaluator:
 
     @cached_property
     def _surgery_batches(self) -> list[Batch]:
-        return self.task.calibration()
+        return self.task.calibration(images_to_train_on(self.task))
+
+    @cached_property
+    def _latest(self) -> OrderedDict[Hashable, nn.Module]:
+        """The networks that were repaired last: each is trained at several rungs and seeds."""
+        return OrderedDict()

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from prune_ops import least_squares as solving
 from prune_ops.contributions import Layer, kernel_inputs
-from prune_ops.least_squares import RTOL, least_squares, normal_equations, of_change
+from prune_ops.least_squares import (
+    RTOL,
+    Equations,
+    least_squares,
+    normal_equations,
+    of_change,
+    ridge_regression,
+)
 
 
 @given(
@@ -73,9 +80,11 @@ def test_equations_are_whole_and_symmetric_however_they_are_summed(monkeypatch, 
     one = layer(torch.randn(4, 4, 3, 2), torch.randn(3, 4, 5, 5))
     at, targets = torch.arange(0, 60, 2), torch.randn(30, 4)
     x = kernel_inputs(one, at, 0).flatten(1).double()
-    ((normal, right),) = normal_equations(one, at, targets)
-    torch.testing.assert_close(normal, x.T @ x)
-    torch.testing.assert_close(right, x.T @ targets.double())
+    (found,) = normal_equations(one, at, targets)
+    torch.testing.assert_close(found.normal, x.T @ x)
+    torch.testing.assert_close(found.right, x.T @ targets.double())
+    torch.testing.assert_close(found.squares, targets.double().square().sum())
+    assert found.rows == 30
 
 
 @pytest.mark.parametrize(("groups", "transposed"), [(1, False), (2, False), (1, True), (2, True)])
@@ -89,5 +98,50 @@ def test_weights_that_give_the_targets_need_no_change(groups, transposed):
     positions = tuple(outputs.shape[2:])
     one = Layer(inputs, weight, 4, positions, (1, 1), (1, 0), (1, 1), groups, transposed)
     rows = outputs.movedim(1, -1).flatten(0, -2)
-    for _, right in of_change(normal_equations(one, torch.arange(len(rows)), rows), one):
-        torch.testing.assert_close(right, torch.zeros_like(right), rtol=0, atol=1e-9)
+    for own in of_change(normal_equations(one, torch.arange(len(rows)), rows), one):
+        torch.testing.assert_close(own.right, torch.zeros_like(own.right), rtol=0, atol=1e-9)
+        assert abs(own.squares) < 1e-9
+
+
+def equations(x, y):
+    return Equations(x.T @ x, x.T @ y, y.square().sum(), len(x))
+
+
+def test_the_ridge_is_that_of_hoerl_kennard_and_baldwin():
+    """One unknown, by hand: XᵀX = 4, S = 2, residual 12 over 3 rows: 1 · 4 / 2² = 1."""
+    x = torch.tensor([[1.0], [1], [1], [1]]).double()
+    y = torch.tensor([[2 + 3**0.5], [2 + 3**0.5], [2 - 3**0.5], [2 - 3**0.5]]).double()
+    torch.testing.assert_close(
+        ridge_regression(equations(x, y)), torch.full((1, 1), 8 / 5).double()
+    )
+
+
+def test_what_fits_exactly_is_not_shrunk_and_what_has_too_few_rows_is_by_their_mean_norm():
+    draw = torch.Generator().manual_seed(0)
+    x, s = (torch.randn(*size, generator=draw).double() for size in ((20, 4), (4, 3)))
+    torch.testing.assert_close(ridge_regression(equations(x, x @ s)), s)
+    few, y = x[:7], torch.randn(7, 3, generator=draw).double()
+    ridge = few.square().sum() / 7
+    wanted = torch.linalg.solve(few.T @ few + ridge * torch.eye(4).double(), few.T @ y)
+    torch.testing.assert_close(ridge_regression(equations(few, y)), wanted)
+
+
+@given(seed=st.integers(0, 2**16), rows=st.integers(1, 30), noise=st.sampled_from([0.0, 0.1, 10.0]))
+def test_no_ridge_makes_it_worse_than_no_change(seed, rows, noise):
+    draw = np.random.default_rng(seed)
+    x, s = draw.normal(size=(rows, 5)), draw.normal(size=(5, 2))
+    y = x @ s + noise * draw.normal(size=(rows, 2))
+    found = ridge_regression(equations(torch.from_numpy(x), torch.from_numpy(y))).numpy()
+    assert np.square(y - x @ found).sum() <= np.square(y).sum() * (1 + 1e-9)
+
+
+def test_equations_add_up_and_start_anywhere():
+    draw = torch.Generator().manual_seed(0)
+    x, y, start = (
+        torch.randn(*size, generator=draw).double() for size in ((20, 4), (20, 3), (4, 3))
+    )
+    both = equations(x[:8], y[:8]) + equations(x[8:], y[8:])
+    moved, wanted = both.from_start(start), equations(x, y - x @ start)
+    for name in ("normal", "right", "squares"):
+        torch.testing.assert_close(getattr(moved, name), getattr(wanted, name))
+    assert moved.rows == 20
