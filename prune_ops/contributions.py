@@ -37,6 +37,11 @@ class Layer:
     groups: int = 1
     transposed: bool = False
 
+    @property
+    def unknowns(self) -> int:
+        """The weights that one output channel has."""
+        return self.inputs.shape[1] // self.groups * math.prod(self.weight.shape[2:])
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -153,9 +153,8 @@ def _as_unknowns(weight: Tensor, layer: Layer) -> Tensor:
 
 def _summed(layer: Layer, at: Tensor, group: int, targets: Tensor) -> Equations:
     """One group's equations, summed over the positions chunk by chunk."""
-    unknowns = layer.inputs.shape[1] // layer.groups * math.prod(layer.weight.shape[2:])
-    normal = targets.new_zeros(unknowns, unknowns)
-    right = targets.new_zeros(unknowns, targets.shape[1])
+    normal = targets.new_zeros(layer.unknowns, layer.unknowns)
+    right = targets.new_zeros(layer.unknowns, targets.shape[1])
     for chunk, rows in zip(at.split(CHUNK), targets.split(CHUNK), strict=True):
         x = kernel_inputs(layer, chunk, group).flatten(1).double()
         _add_square(normal, x)

@@ -28,6 +28,7 @@ from results.training import RATES
 from search import log
 from search.config import SearchConfig
 from search.engines import Engine
+from search.evaluation.repairing import shortage
 from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
@@ -234,6 +235,8 @@ def _caveats(s: Session) -> Iterator[str]:
     config = s.run.config
     if warning := start_budget_warning(len(_starts(s.run, s.scores)), config):
         yield warning
+    if warning := shortage(s.run.task, s.run.space, config):
+        yield warning
     if config.task.weights is not None:
         yield (
             "the weights were given: if they were trained on images that are now in the "
@@ -262,6 +265,8 @@ def _starts(run: Prepared, scores: AllScores) -> list[Start]:
 def _told_starts(run: Prepared, scores: AllScores) -> list[Start]:
     chosen = _starts(run, scores)
     if warning := start_budget_warning(len(chosen), run.config):
+        run.progress.say(warning)
+    if warning := shortage(run.task, run.space, run.config):
         run.progress.say(warning)
     return chosen
 

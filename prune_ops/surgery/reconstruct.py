@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prune_ops.batches import concatenated
 from prune_ops.contributions import Layer
 from prune_ops.least_squares import (
+    TOO_FEW,
     Equations,
     added,
     normal_equations,
@@ -23,7 +24,7 @@ from prune_ops.least_squares import (
 )
 from prune_ops.running import forward
 from prune_ops.surgery.protocol import Batches, Cutter, Groups, eval_copy, readers, removed
-from prune_ops.tracing import Call, OutputTracer
+from prune_ops.tracing import Call, LayerTracer, OutputTracer
 from spaces.labels import Place
 from spaces.slicing import Selection, cut, kept_positions, named_tensors
 
@@ -68,6 +69,31 @@ class Reconstruct:
             measured = _measured(eval_copy(model), name_of, batches, runs)
         targets = {name_of[weight]: own for weight, own in measured.items()}
         return partial(_reconstructed, model, groups, targets, runs)
+
+
+def short_of_images(
+    model: nn.Module, groups: Groups, inputs: Any, images: int
+) -> dict[str, tuple[int, int]]:
+    """The layers for which so many images give fewer than `TOO_FEW` equations per unknown.
+
+    Their changes are held back, as `ridge_regression` says. Weight → (equations, unknowns) of the
+    unpruned layer; where inputs are cut away there are fewer unknowns.
+
+    Args:
+        inputs: those of one image.
+    """
+    weights = dict(model.named_parameters())
+    name_of = {weights[m.parameter]: m.parameter for g in groups for m in readers(g)}
+    found: dict[str, tuple[int, int]] = {}
+
+    def seen(weight: nn.Parameter, layer: Layer) -> None:
+        equations = images * len(layer.inputs) * math.prod(layer.positions)
+        if equations < TOO_FEW * layer.unknowns:
+            found[name_of[weight]] = equations, layer.unknowns
+
+    with torch.no_grad(), LayerTracer(name_of, seen):
+        forward(eval_copy(model), inputs)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +201,7 @@ class _Sampler(OutputTracer):
 def _drawn(layer: Layer, generator: torch.Generator, runs: int) -> Tensor:
     """Output positions for one of ``runs`` runs, without replacement."""
     items, positions = len(layer.inputs), math.prod(layer.positions)
-    unknowns = layer.inputs.shape[1] // layer.groups * math.prod(layer.weight.shape[2:])
-    count = max(SAMPLES * items, -(-EQUATIONS * unknowns // runs))
+    count = max(SAMPLES * items, -(-EQUATIONS * layer.unknowns // runs))
     return torch.randperm(items * positions, generator=generator)[:count].sort().values
 
 

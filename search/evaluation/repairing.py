@@ -8,7 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from prune_ops.surgery.protocol import eval_copy
+from prune_ops.surgery.reconstruct import Reconstruct, short_of_images
+from results.text import plural, some
+from search.config import SearchConfig
 from search.task.task import SCORING, Task
+from search.training.loop import MODES
+from spaces import Space
 
 SHARE, MOST = 4, 4096
 """One training image in so many, but no more than these. ResNet-20 cut to 30 % reaches, after one
@@ -40,3 +45,20 @@ def largest_output(task: Task) -> int:
         module.register_forward_hook(seen)
     network(*task.example)
     return largest
+
+
+def shortage(task: Task, space: Space, config: SearchConfig) -> str:
+    """One line if the images are too few for what the repair has to find out; else empty."""
+    training = config.training
+    if training.surgery != Reconstruct.name or MODES[training.train].scratch:
+        return ""
+    images = min(images_to_train_on(task), -(-len(task.train) // 2))
+    short = short_of_images(task.model, space.groups, task.example, images)
+    if not short:
+        return ""
+    layer, (equations, unknowns) = max(short.items(), key=lambda item: item[1][1] / item[1][0])
+    return (
+        f"repair has few images for {plural(len(short), 'layer')} ({some([*short], 3)}): {layer} "
+        f"has {unknowns} unknowns and {plural(images, 'image')} give {equations} equations; weights "
+        "there change less than they could, and more training images would let them"
+    )

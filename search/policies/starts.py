@@ -120,7 +120,7 @@ def start_budget_warning(starts: int, config: SearchConfig) -> str:
     """One line if starts leave the sampler less than a third of the trials; else empty.
 
     >>> start_budget_warning(30, SearchConfig.of(trials=40))
-    '30 starts leave tpe 10 of 40 trials; give more --trials or fewer --starts'
+    '30 starts leave surrogate 10 of 40 trials; give more --trials or fewer --starts'
     """
     trials = config.policies.trials
     left = max(0, trials - starts)

@@ -18,7 +18,7 @@ from search.config import SearchConfig
 from search.evaluation import evaluator as evaluating
 from search.evaluation import repairing
 from search.evaluation.evaluator import Evaluator
-from search.evaluation.repairing import images_to_train_on, largest_output
+from search.evaluation.repairing import images_to_train_on, largest_output, shortage
 from search.task.building import build_task
 from search.task.task import Task
 
@@ -101,3 +101,15 @@ def test_a_network_is_repaired_once_for_all_its_trainings(
     fresh = replace(evaluator)
     for name, value in fresh.trained(one, spec, 1).state_dict().items():
         assert torch.equal(value, evaluator.trained(one, spec, 1).state_dict()[name])
+
+
+def test_few_images_for_the_unknowns_are_told(task: Task) -> None:
+    space = spaces.discover(task.model, task.example)
+    assert shortage(task, space, SearchConfig.of()) == ""
+    few = replace(task, train=task.train.indexable().subset(torch.arange(8)))
+    told = shortage(few, space, SearchConfig.of())
+    # The linear layer reads 64 channels once an image, and of 8 images 4 calibrate.
+    assert told.startswith("repair has few images for")
+    assert "linear.weight has 64 unknowns and 4 images give 4 equations" in told
+    assert shortage(few, space, SearchConfig.of(surgery="plain")) == ""
+    assert shortage(few, space, SearchConfig.of(train="scratch-e")) == ""
