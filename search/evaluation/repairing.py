@@ -59,6 +59,6 @@ def shortage(task: Task, space: Space, config: SearchConfig) -> str:
     layer, (equations, unknowns) = max(short.items(), key=lambda item: item[1][1] / item[1][0])
     return (
         f"repair has few images for {plural(len(short), 'layer')} ({some([*short], 3)}): {layer} "
-        f"has {unknowns} unknowns and {plural(images, 'image')} give {equations} equations; weights "
-        "there change less than they could, and more training images would let them"
+        f"has {unknowns} unknowns and {plural(images, 'image')} give {equations} equations; "
+        "weights there change less than they could, and more training images would let them"
     )
