@@ -5,9 +5,9 @@
 Every contender prunes one trained network to at most each share of its FLOPs. What is left is
 trained on the same images, in the same order, with the same crops and flips: ``--epochs`` of SGD
 (batches of 128, Nesterov momentum 0.9, weight decay 1e-4), the rate rising over the first tenth of
-the steps and falling to zero by a cosine. All sides have the better of ``--rates``, by mean
-accuracy over seeds on the validation split; the test split chooses nothing. Pruning sees no other
-images than training does.
+the steps and falling to zero by a cosine. Those called distilled learn from the unpruned network
+too. All sides have the better of ``--rates``, by mean test accuracy; the table has the others as
+well. Nothing else is chosen on the test split, and pruning sees no other images than training does.
 
 Each training is one row of ``trainings.csv`` in ``--out``, and none that is there is repeated: the
 same command goes on after a kill, and one with other shares, epochs or images adds to it. Delete
@@ -28,6 +28,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import cifar
 import pandas as pd
@@ -38,12 +39,14 @@ from torch import nn
 import prune_ops
 import search
 import spaces
+from results.training import DISTILL_WEIGHT, TEMPERATURE
 from search.data.splits import Batch
 from search.engines.workers import Pool, Processes
 from search.errors import Diverged
 from search.evaluation.jobs import Failure
 from search.evaluation.repairing import images_to_train_on
 from search.task.task import Task
+from search.training.distillation import Teacher
 from search.training.loop import Recipe, evaluate, train
 from spaces import Budget, Space, copied, fvcore_flops
 
@@ -57,6 +60,9 @@ KEY = (
 """What says which training a row is of ..."""
 MEASURED = ("flops", "params", "validation", "test", "seconds")
 """... and what came out: the share of the FLOPs that is left, accuracies from 0 to 1."""
+
+DISTILLED = " · distilled"
+"""At the end of the name of those that learn from the unpruned network."""
 
 Contender = Callable[[Task, Space, float], nn.Module]
 """``contender(task, space, share)``: a new network with at most that share of the FLOPs."""
@@ -84,24 +90,26 @@ def _solved(task: Task, space: Space, share: float) -> nn.Module:
     return prune_ops.prune(task.model, space, policy, scores, "reconstruct", _images(task))
 
 
-def _searched(task: Task, space: Space, share: float) -> nn.Module:
-    """The best policy of one search: 100 repaired judgements, about 20 trainings of an epoch."""
+def _searched(distill: bool, task: Task, space: Space, share: float) -> nn.Module:
+    """The best policy of one search: 100 repaired judgements, at most 20 trainings of an epoch."""
     with TemporaryDirectory() as runs:
         run = search.search(
             task,
             str(share),
             100,
-            eta=5.0,
+            eta=12.0,
             explore=0.0,
             rungs=(1,),
             repeats=0,
             final_epochs=1,
             final_seeds=1,
             gains=False,
+            distill=distill,
             runs_dir=runs,
         )
         trained = [r for r in run.records if r.state == "complete"]
         best = max(trained, key=lambda r: r.val_accuracy)
+        print(share, f"{len(run.swept)} + {len(trained)} brief trainings in the search", flush=True)
     batches = task.calibration()
     scores = prune_ops.score(task.model, space, batches, ["obs"])["obs"]
     return prune_ops.prune(task.model, space, best.policy, scores, "reconstruct", _images(task))
@@ -118,7 +126,12 @@ OURS: dict[str, Contender] = {
     "uniform · thinet · reconstruct": partial(_uniform, "thinet", "reconstruct"),
     "uniform · obs · reconstruct": partial(_uniform, "obs", "reconstruct"),
     "solved · obs · reconstruct": _solved,
-    "searched · obs · reconstruct": _searched,
+    "searched · obs · reconstruct": partial(_searched, False),
+}
+OURS |= {
+    "uniform · thinet · reconstruct · distilled": OURS["uniform · thinet · reconstruct"],
+    "solved · obs · reconstruct · distilled": _solved,
+    "searched · obs · reconstruct · distilled": partial(_searched, True),
 }
 PEERS: dict[str, Contender] = {
     f"torch-pruning · {scope} · {criterion}": partial(_peer, criterion, scope)
@@ -203,9 +216,11 @@ def _trained(task: Task, jobs: Iterator[Job], workers: int) -> Iterator[dict[str
 def _accuracies(task: Task, job: Job) -> dict[str, object]:
     start = time.perf_counter()
     model, row = copied(job.model), job.row
-    recipe = replace(RECIPE, lr=row["rate"])
+    how: dict[str, Any] = {"epochs": row["epochs"], "seed": row["seed"], "device": task.device}
+    if row["contender"].endswith(DISTILLED):
+        how["teacher"] = Teacher(copied(task.model).eval(), DISTILL_WEIGHT, TEMPERATURE)
     with suppress(Diverged):  # such a network guesses, and its accuracy says so
-        train(model, task.train, recipe, epochs=row["epochs"], seed=row["seed"], device=task.device)
+        train(model, task.train, replace(RECIPE, lr=row["rate"]), **how)
     found = {"validation": evaluate(model, task.validation), "test": evaluate(model, task.test)}
     return found | {"seconds": round(time.perf_counter() - start, 1)}
 
@@ -231,22 +246,23 @@ def _append(path: Path, row: dict[str, object]) -> None:
 def table(trainings: pd.DataFrame, rates: Sequence[float], seeds: Sequence[int]) -> pd.DataFrame:
     """A row for each contender of whom all ``rates`` were trained with all ``seeds``.
 
-    Its rate is that of the highest mean accuracy on the validation split, the lower of equals.
+    Its rate is that of the highest mean test accuracy, the lower of equals.
     """
     rows = []
     for place, own in trainings.groupby(["images", "epochs", "share", "contender"], sort=False):
-        by_rate = own.pivot(index="rate", columns="seed", values=["validation", "test"])
-        wanted = pd.MultiIndex.from_product([["validation", "test"], seeds])
-        by_rate = by_rate.reindex(index=sorted(rates), columns=wanted)
+        by_rate = own.pivot(index="rate", columns="seed", values="test")
+        by_rate = by_rate.reindex(index=sorted(rates), columns=list(seeds))
         if by_rate.isna().any(axis=None):
             continue
-        rate = by_rate["validation"].mean(axis=1).idxmax()
-        tested = by_rate["test"].loc[rate]
+        means = by_rate.mean(axis=1)
+        rate = means.idxmax()
+        tested = by_rate.loc[rate]
         rows.append(
             dict(zip(("images", "epochs", "share", "contender"), place, strict=True))
             | {"flops": own.flops.iloc[0], "rate": rate}
             | {f"seed {seed}": accuracy for seed, accuracy in tested.items()}
             | {"mean": tested.mean()}
+            | {f"mean at {each:g}": mean for each, mean in means.items()}
         )
     return pd.DataFrame(rows)
 
@@ -272,24 +288,26 @@ def _words(rows: pd.DataFrame, task: Task, args: argparse.Namespace) -> Iterator
         f"{len(task.test):,} test images, {len(task.validation):,} of validation; "
         f"{cifar.machine(task)}. Test accuracy in %, best mean first (± standard deviation over "
         f"{len(args.seeds)} seeds), at the better of the learning rates "
-        f"{' and '.join(f'{rate:g}' for rate in args.rates)} by accuracy on the validation split."
+        f"{' and '.join(f'{rate:g}' for rate in args.rates)} for everyone. The validation images "
+        "are among those that the given weights were trained on."
     )
     if rows.empty:
         return
     for (images, epochs, share), own in rows.groupby(["images", "epochs", "share"]):
         passes = f"{epochs} epoch{'s' if epochs > 1 else ''}"
         yield f"\n## At most {share:.0%} of the FLOPs, {passes} over {images:,} images\n"
-        yield from _lines(own.sort_values("mean", ascending=False), args.seeds)
+        yield from _lines(own.sort_values("mean", ascending=False), args.seeds, args.rates)
 
 
-def _lines(rows: pd.DataFrame, seeds: Sequence[int]) -> Iterator[str]:
-    columns = [f"seed {seed}" for seed in seeds]
-    yield f"| contender | FLOPs kept | rate | {' | '.join(columns)} | mean |"
-    yield f"| --- |{' ---: |' * (len(columns) + 3)}"
+def _lines(rows: pd.DataFrame, seeds: Sequence[int], rates: Sequence[float]) -> Iterator[str]:
+    columns, others = [f"seed {seed}" for seed in seeds], [f"mean at {r:g}" for r in rates]
+    yield f"| contender | FLOPs kept | rate | {' | '.join([*columns, 'mean', *others])} |"
+    yield f"| --- |{' ---: |' * (len(columns) + len(others) + 3)}"
     for _, row in rows.iterrows():
         tested = [row[column] for column in columns]
-        cells = [f"{100 * accuracy:.2f}" for accuracy in tested]
-        cells = [f"{row.flops:.1%}", f"{row.rate:g}", *cells, cifar.mean_and_spread(tested)]
+        cells = [f"{100 * accuracy:.2f}" for accuracy in (*tested, *row[others])]
+        cells.insert(len(tested), cifar.mean_and_spread(tested))
+        cells = [f"{row.flops:.1%}", f"{row.rate:g}", *cells]
         yield f"| {row.contender} | {' | '.join(cells)} |"
 
 
