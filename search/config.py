@@ -174,7 +174,12 @@ class TrainConfig(Options):
         TEMPERATURE, "with distillation: both networks' logits are divided by it", above=0
     )
     final_epochs: int = option(12, "epochs of the final trainings", least=1, most=MOST_EPOCHS)
-    final_seeds: int = option(8, "final trainings of each policy, one a seed", least=1, most=1000)
+    final_seeds: int | None = option(
+        None,
+        "final trainings of each policy, one a seed (default: 3, or 8 for small data)",
+        least=1,
+        most=1000,
+    )
     gains: bool = option(
         True, "train what says which step from plain uniform widths to the result gained what"
     )
@@ -303,11 +308,6 @@ class SearchConfig(Options):
         if not self.searched:
             return self.judging.criterion
         return REFERENCE if REFERENCE in self.searched else self.searched[0]
-
-    @property
-    def final_seeds(self) -> list[int]:
-        """Of the final trainings; the same for every network, so that they can be paired."""
-        return [self.policies.seed + k for k in range(self.training.final_seeds)]
 
     @property
     def command(self) -> str:

@@ -87,7 +87,6 @@ class Folder:
             content = {
                 "id": uuid.uuid4().hex[:8],
                 "config": self.config.to_dict(),
-                "seeds": {"run": self.config.policies.seed, "finals": self.config.final_seeds},
                 "versions": versions(),
                 "commit": commit(),
             }

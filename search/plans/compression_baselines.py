@@ -47,7 +47,7 @@ class CompressionBaselines:
     purpose = BASELINES
 
     def __init__(self, finals: Sequence[FinalRecord], evaluator: Evaluator) -> None:
-        self._evaluator, self._seeds = evaluator, evaluator.config.final_seeds
+        self._evaluator, self._seeds = evaluator, evaluator.specs.final_seeds
         self._impossible: list[str] = []
         self._entries = list(self._ordered(finals))
         self._baselines = [entry for entry in self._entries if isinstance(entry, Baseline)]
@@ -139,7 +139,7 @@ def expected(evaluator: Evaluator) -> list[TrainingJob]:
     ways = config.training.compression_baselines
     networks = sum(len(config.policies.budget) if WAYS[w].needs_zeros else 1 for w in ways)
     full, spec = Candidate(evaluator.space.full), evaluator.specs.finetuning()
-    return [TrainingJob(full, spec, seed) for seed in config.final_seeds] * networks
+    return [TrainingJob(full, spec, seed) for seed in evaluator.specs.final_seeds] * networks
 
 
 def _row(baseline: Baseline, record: TrainingRecord) -> CompressionBaseline:

@@ -101,7 +101,7 @@ class Finals:
     @cached_property
     def jobs(self) -> list[TrainingJob]:
         """All with the first seed first, so that finals that are cut short can be compared."""
-        seeds = self.evaluator.config.final_seeds
+        seeds = self.evaluator.specs.final_seeds
         return [self.job(finalist, seed) for seed in seeds for finalist in self.contenders]
 
     def job(self, finalist: Finalist, seed: int) -> TrainingJob:
@@ -111,7 +111,7 @@ class Finals:
 
     def trained(self, finalist: Finalist, known: Known) -> list[TrainingRecord]:
         """Its trainings that succeeded, by seed in the config's order."""
-        seeds = self.evaluator.config.final_seeds
+        seeds = self.evaluator.specs.final_seeds
         return successes((self.job(finalist, seed) for seed in seeds), known)
 
     def rows(self, known: Known) -> list[FinalRecord]:
@@ -121,7 +121,7 @@ class Finals:
 
     def failures(self, known: Known) -> Iterator[str]:
         """One line for every finalist that could not be trained with some seed."""
-        for seed in self.evaluator.config.final_seeds:
+        for seed in self.evaluator.specs.final_seeds:
             for finalist in self.contenders:
                 yield from failed(finalist.name, known(self.job(finalist, seed)))
 

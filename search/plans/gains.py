@@ -72,7 +72,7 @@ class GainSteps:
 
     def rows(self, known: Known) -> list[GainStep]:
         """Every step that was trained with some seed."""
-        seeds = self._evaluator.config.final_seeds
+        seeds = self._evaluator.specs.final_seeds
         pairs = [(s, successes((s.job(seed) for seed in seeds), known)) for s in self._steps]
         return [self._row(step, trained) for step, trained in pairs if trained]
 
@@ -85,7 +85,7 @@ class GainSteps:
     def _own(self) -> list[tuple[Step, TrainingJob]]:
         """The steps and jobs that are no finals; the keys are those of `Trainer`."""
         finals = {(job.candidate, job.spec, job.seed) for job in self._finals.jobs}
-        seeds = self._evaluator.config.final_seeds
+        seeds = self._evaluator.specs.final_seeds
         pairs = [(step, step.job(seed)) for seed in seeds for step in self._steps]
         return [(s, j) for s, j in pairs if (j.candidate, j.spec, j.seed) not in finals]
 

@@ -8,8 +8,12 @@ from dataclasses import dataclass, field, replace
 from results.training import STEP, TrainingSpec
 from search.config import SearchConfig
 from search.training.layerwise import layer_flops, stages
-from search.training.loop import FINETUNE, FROM_SCRATCH, MODES, Recipe
+from search.training.loop import FINETUNE, FROM_SCRATCH, MODES, SMALL_SET, Recipe
 from spaces import Budget, Policy, Space
+
+FINAL_SEEDS, FINAL_SEEDS_OF_SMALL = 3, 8
+"""Final trainings of each policy: a few images more or less decide where there are few to learn
+from, and such trainings are quick."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,13 @@ class Specs:
         usual = self._usual(spec.scratch)
         batch_size = self.config.training.batch_size or usual.batch_size
         return replace(usual, lr=spec.lr, batch_size=batch_size, sparsity=spec.sparsity)
+
+    @property
+    def final_seeds(self) -> list[int]:
+        """Of the final trainings; the same for every network, so that they can be paired."""
+        usual = FINAL_SEEDS_OF_SMALL if self.images < SMALL_SET else FINAL_SEEDS
+        first = self.config.policies.seed
+        return [first + k for k in range(self.config.training.final_seeds or usual)]
 
     def usual_rate(self, scratch: bool) -> float:
         """The default learning rate of fine-tuning, or of training from scratch."""

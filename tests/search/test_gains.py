@@ -47,7 +47,7 @@ def plan(evaluator: Evaluator, found: float = 0.4, **named: Any) -> GainSteps:
 def told(evaluator: Evaluator, **named: Any) -> tuple[list[str], int]:
     """The names of the steps, and how many networks are trained for them alone."""
     made = plan(evaluator, **named)
-    seeds = len(evaluator.config.final_seeds)
+    seeds = len(evaluator.specs.final_seeds)
     return [step.name for step in made._steps], len(made.jobs) // seeds
 
 

@@ -55,7 +55,6 @@ def test_the_folder_holds_what_the_design_lists(run: results.Run) -> None:
         *("report.html", "report.md", "report_figures"),
         *(f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")),
     }
-    assert about["seeds"] == {"run": 0, "finals": [0, 1]}
     log = (run.folder / "log.txt").read_text()
     for record in run.records:
         assert log.count(f"trial {record.number} rung ") == record.rung + 1

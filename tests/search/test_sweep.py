@@ -17,6 +17,7 @@ from search.engines.local import Local
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import Failure, TrainingJob, TrainingResult
 from search.plans.sweep import Sweep, best_rate, check_chosen, of_search, told
+from search.training.specs import Specs
 from spaces import Budget, Space
 from spaces.errors import ModelError
 
@@ -196,3 +197,13 @@ def test_a_given_rate_and_fresh_weights_need_no_sweep(
     policy = asked.space.uniform(0.5)
     unswept = asked.specs.final(policy)
     assert replace(asked, rates={("0.5", 12): 0.5}).specs.final(policy) == unswept
+
+
+@pytest.mark.parametrize(
+    ("images", "asked", "seeds"), [(500, None, 8), (50_000, None, 3), (500, 2, 2)]
+)
+def test_small_data_has_more_final_seeds(
+    evaluator: Evaluator, images: int, asked: int | None, seeds: int
+) -> None:
+    config = SearchConfig.of(final_seeds=asked, seed=5)
+    assert Specs(config, evaluator.space, images).final_seeds == [5 + k for k in range(seeds)]
