@@ -13,7 +13,7 @@ from search import data as sources
 from search import models
 from search.data.source import Progress, Splits, silent
 from search.models.weights import read_state_dict
-from search.task.baseline import EPOCHS, seeded, with_baseline
+from search.task.baseline import seeded, with_baseline
 from search.task.fit import check_fit
 from search.task.task import Task
 from search.training.hardware import pick_device
@@ -32,7 +32,7 @@ def build_task(
     validation_fraction: float | None = None,
     train_images: int | None = None,
     image_size: int | None = None,
-    baseline_epochs: float = EPOCHS,
+    baseline_epochs: float | None = None,
     sparsity: float = 0.0,
     cache: Path = CACHE,
     progress: Progress = silent,
@@ -51,6 +51,7 @@ def build_task(
         validation_fraction: of the training images; None for the data's own (a tenth, mostly).
         train_images: train on a seeded subset of so many images; None for all.
         image_size: side in pixels, where the data leaves a choice.
+        baseline_epochs: as `with_baseline` has it.
         sparsity: L1 penalty on the scales of BatchNorm while the baseline is trained.
         cache: folder for downloads, decoded images and baselines.
         progress: called during what takes time.
