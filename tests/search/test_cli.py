@@ -46,7 +46,7 @@ def test_help_fits_80_columns_names_every_flag_and_shows_an_example_first(
         (["--sampler", "nsg2"], "did you mean 'nsga2'?"),
         (["--model", "resnet21"], "did you mean 'resnet"),
         (["--data", "digit"], "did you mean 'digits'?"),
-        (["--budget", "0.001"], "error: budget must be reachable, between 0.017 and 1"),
+        (["--budget", "0.001"], "error: budget must be reachable, between 0.026 and 1"),
         (["--resume", "--name", "none"], "--resume needs a run to go on with"),
         (["--resume"], "--resume needs a run that is not finished"),
         (["--name", ""], "--name must name a folder in --runs-dir, but got ''; leave it out"),
