@@ -42,12 +42,14 @@ def notes(
 
 def _of_search(points: Sequence[SweepPoint], evaluator: Evaluator) -> Iterator[str]:
     """How the search's own final trainings differ from those of the comparison."""
-    own = evaluator.specs.in_mode(evaluator.space.full, 1).lr
-    if any(point.chosen and point.lr != own for point in points):
-        yield (
-            f"the search's own final trainings were at a learning rate of {own:g}: they and "
-            "the verdict on them are not those of this comparison"
-        )
+    space, specs = evaluator.space, evaluator.specs
+    for point in points:
+        own = specs.final(space.uniform(point.budget)).lr
+        if point.chosen and point.lr != own:
+            yield (
+                f"the search's own final trainings at budget {point.budget} were at a learning "
+                f"rate of {own:g}: they and the verdict on them are not those of this comparison"
+            )
     training = evaluator.config.training
     if training.surgery != "plain":
         yield (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from evaluators import toy
 from trainings import Store
 
 from results import SweepPoint, chosen_rates
+from search.comparison.config import CompareConfig
+from search.comparison.notes import notes
 from search.config import SearchConfig
 from search.engines.local import Local
 from search.evaluation.evaluator import Evaluator
@@ -207,3 +210,12 @@ def test_small_data_has_more_final_seeds(
 ) -> None:
     config = SearchConfig.of(final_seeds=asked, seed=5)
     assert Specs(config, evaluator.space, images).final_seeds == [5 + k for k in range(seeds)]
+
+
+def test_a_comparison_says_where_the_search_had_another_rate(evaluator: Evaluator) -> None:
+    asked = replace(searched(evaluator), rates={("0.5", 12): 0.03, ("0.3", 12): 0.1})
+    points = [replace(point(0.03, 0.9, budget), chosen=True) for budget in ("0.5", "0.3")]
+    task = SimpleNamespace(base_epochs=20)
+    told = notes(points, CompareConfig(), 20, replace(asked, task=task))  # type: ignore[arg-type]
+    (said,) = [note for note in told if "the search's own" in note]
+    assert "at budget 0.3 were at a learning rate of 0.1:" in said
