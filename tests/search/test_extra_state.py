@@ -85,7 +85,7 @@ def test_a_search_from_end_to_end(
     assert cli.main(["--budget", "0.5", "--model", f"{module}:build", *LINE.split()]) == 0
     assert "Traceback" not in capsys.readouterr().err
     splits = load("digits")
-    steps = (20 + 1) * (len(splits.train) // 32)
+    steps = (40 + 1) * (len(splits.train) // 32)
     folders = list(Path("runs").glob("*/models/*"))
     assert folders
     for folder in folders:
