@@ -23,22 +23,24 @@ def blocks(run: RunData) -> Iterator[Block]:
         "light cuts. So each budget has its own, and each length of training, for every policy and "
         "for all that it is compared with. They come from a short sweep before the first trial, "
         f"over uniform widths with {'a seed' if seeds == 1 else f'{seeds} seeds'} of its own. "
-        "The numbers are mean accuracies on the validation split, in %:"
+        "Under each rate is its mean accuracy on the validation split, in %:"
     )
     places = {p.place: [q for q in run.swept if q.place == p.place] for p in run.swept}
     chosen = chosen_rates(run.swept)
-    cells: dict[Column, Callable[[Sequence[SweepPoint]], str]] = {
-        Column("budget", label=True): lambda own: own[0].budget,
-        Column("for trainings of", numeric=True): lambda own: text.plural(own[0].serves, "epoch"),
+    cells: dict[Column, Callable[[Sequence[SweepPoint]], str]] = {}
+    if len({budget for budget, _ in places}) > 1:
+        cells[Column("budget")] = lambda own: own[0].budget
+    cells |= {
+        Column("epochs", numeric=True, label=True): lambda own: str(own[0].serves),
+        Column("chosen", numeric=True): lambda own: (
+            f"{chosen[own[0].place]:g}" if own[0].place in chosen else text.NONE
+        ),
         Column("tried for", numeric=True, minor=True): lambda own: text.plural(
             own[0].epochs, "epoch"
         ),
     }
     for rate in sorted({point.lr for point in run.swept}):
-        cells[Column(f"at {rate:g}", numeric=True)] = partial(_mean, rate)
-    cells[Column("chosen", numeric=True)] = lambda own: (
-        f"{chosen[own[0].place]:g}" if own[0].place in chosen else text.NONE
-    )
+        cells[Column(f"{rate:g}", numeric=True)] = partial(_mean, rate)
     yield tabulate(list(places.values()), cells)
 
 
