@@ -111,17 +111,14 @@ def ridge_regression(equations: Equations) -> Tensor:
 
     Definition: Hoerl, Kennard and Baldwin, Ridge Regression: Some Simulations, 1975.
     """
-    normal, right, rows, unknowns = (
-        *(equations.normal, equations.right, equations.rows),
-        len(equations.normal),
-    )
-    found = least_squares(normal, right)
+    normal, right, rows = equations.normal, equations.right, equations.rows
+    unknowns, found = len(normal), least_squares(normal, right)
     if rows < TOO_FEW * unknowns:
         ridge = normal.trace() / max(rows, 1)
     else:
         residual = (equations.squares - (found * right).sum()).clamp(min=0)
         ridge = unknowns * residual / (rows - unknowns) / found.square().sum()
-    if not ridge > RTOL * normal.trace():
+    if not (ridge.isfinite() and ridge > RTOL * normal.trace()):  # exact, or nothing to be found
         return found
     shrunk = normal + torch.diag(ridge.expand(unknowns))
     return torch.cholesky_solve(right, torch.linalg.cholesky(shrunk))

@@ -50,8 +50,8 @@ class Comparer:
         self._forecast(compared)
         tick = partial(s.run.progress.advance, "trainings")
         if self._sweeps:
-            keep = lambda points: self._keep(sweep=tuple(points))  # noqa: E731
-            check_chosen(carry_out(self._sweep(), trainer, keep, tick))
+            points = carry_out(self._sweep(), trainer, lambda p: self._keep(sweep=tuple(p)), tick)
+            check_chosen(points)
         base = _number(options.base_epochs)
         self._keep(notes=tuple(notes(self._so_far.sweep, options, base, s.evaluator)))
         carry_out(self._arms(compared), trainer, lambda rows: self._keep(arms=tuple(rows)), tick)

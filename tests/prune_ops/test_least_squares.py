@@ -135,6 +135,16 @@ def test_no_ridge_makes_it_worse_than_no_change(seed, rows, noise):
     assert np.square(y - x @ found).sum() <= np.square(y).sum() * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("rows", [3, 20])
+def test_what_no_change_helps_is_not_changed(rows):
+    """The targets are orthogonal to all inputs, or there are no inputs."""
+    x, y = torch.zeros(rows, 4).double(), torch.ones(rows, 2).double()
+    assert not ridge_regression(equations(x, y)).any()
+    x[0] = 1
+    y[0] = 0
+    assert not ridge_regression(equations(x, y)).any()
+
+
 def test_equations_add_up_and_start_anywhere():
     draw = torch.Generator().manual_seed(0)
     x, y, start = (
