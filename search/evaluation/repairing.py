@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-from torch import Tensor, nn
-
-from prune_ops.surgery.protocol import eval_copy
-from prune_ops.surgery.reconstruct import Reconstruct, short_of_images
+from prune_ops.surgery.reconstruct import Reconstruct, bytes_per_image, short_of_images
 from results.text import plural, some
 from search.config import SearchConfig
 from search.task.task import SCORING, Task
@@ -19,32 +13,13 @@ SHARE, MOST = 4, 4096
 """One training image in so many, but no more than these. ResNet-20 cut to 30 % reaches, after one
 epoch over 12,800 images, 74.9 % repaired on 256 images, 76.1 % on 1,024 and 76.8 % on 4,096."""
 BYTES = 2**31
-"""What the largest outputs of all images may take: they pass as one batch."""
-AT_ONCE = 4
-"""Outputs of that size that are there at one time."""
+"""What the activations and targets of all images may take together."""
 
 
 def images_to_train_on(task: Task) -> int:
     """Images for the repair of networks that are trained then: at least those of a judgement."""
-    fitting = BYTES // (AT_ONCE * largest_output(task))
+    fitting = BYTES // bytes_per_image(task.model, task.example)
     return max(SCORING, min(len(task.train) // SHARE, MOST, fitting))
-
-
-@torch.no_grad()
-def largest_output(task: Task) -> int:
-    """Bytes of the largest output of any module, for one image."""
-    largest = 1
-
-    def seen(_module: nn.Module, _inputs: Any, outputs: Any) -> None:
-        nonlocal largest
-        if isinstance(outputs, Tensor):
-            largest = max(largest, outputs.numel() * outputs.element_size())
-
-    network = eval_copy(task.model)
-    for module in network.modules():
-        module.register_forward_hook(seen)
-    network(*task.example)
-    return largest
 
 
 def shortage(task: Task, space: Space, config: SearchConfig) -> str:

@@ -8,46 +8,57 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import prune_ops
 import spaces
+from prune_ops.surgery.reconstruct import bytes_per_image
 from results.record import Candidate
 from results.training import TrainingSpec
 from search.config import SearchConfig
 from search.evaluation import evaluator as evaluating
 from search.evaluation import repairing
 from search.evaluation.evaluator import Evaluator
-from search.evaluation.repairing import images_to_train_on, largest_output, shortage
+from search.evaluation.repairing import images_to_train_on, shortage
 from search.task.building import build_task
 from search.task.task import Task
 
 
-def of(model: nn.Module, example: torch.Tensor, images: int) -> Any:
-    return SimpleNamespace(model=model, example=(example,), train=range(images))
+class Layers(nn.Module):
+    """2 → 8 channels of 4x4, then 5 outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(2, 8, 3, padding=1), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.conv(x).relu().mean((2, 3)))
 
 
-def test_the_largest_output_is_in_bytes_and_of_one_image() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(), nn.Linear(128, 5))
-    task = of(model, torch.zeros(1, 3, 4, 4), 100)
-    assert largest_output(task) == 8 * 4 * 4 * 4
-    assert largest_output(of(model.double(), torch.zeros(1, 3, 4, 4).double(), 100)) == 8 * 128
+def test_an_image_takes_its_largest_activations_and_the_targets_that_are_kept() -> None:
+    model, example = Layers(), (torch.zeros(1, 2, 4, 4),)
+    largest, kept = 8 * 16, 8 * 16 + 5  # 16 positions are fewer than are sampled
+    assert bytes_per_image(model, example) == 4 * (4 * largest + kept)
+    large = (torch.zeros(1, 2, 16, 16),)
+    kept = 8 * 32 + 5
+    assert bytes_per_image(model, large) == 4 * (4 * 8 * 256 + kept)
 
 
 @pytest.mark.parametrize(
     ("train", "size", "images"),
     [
-        (100, 4, 256),  # the task has fewer and gives what it has
-        (4_000, 4, 1_000),
-        (1_000_000, 4, 4_096),
-        (1_000_000, 2**9, 2**31 // (4 * 4 * 2**18)),
-        (1_000_000, 2**10, 256),
+        (100, 1, 256),  # the task has fewer and gives what it has
+        (4_000, 1, 1_000),
+        (1_000_000, 1, 4_096),
+        (1_000_000, 2**21, 2**10),
+        (1_000_000, 2**30, 256),
     ],
 )
 def test_a_quarter_of_the_training_images_as_far_as_memory_goes(
-    train: int, size: int, images: int
+    train: int, size: int, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = of(nn.Identity(), torch.zeros(1, 1, size, size), train)
+    monkeypatch.setattr(repairing, "bytes_per_image", lambda *_: size)
+    task: Any = SimpleNamespace(model=None, example=None, train=range(train))
     assert images_to_train_on(task) == images
 
 
