@@ -123,7 +123,7 @@ def test_rows_are_of_what_is_known_and_what_failed_is_told(space: Space) -> None
     def fails(job: TrainingJob) -> Failure | None:
         return Failure("diverged", "luck") if job.spec.surgery and job.seed == 5 else None
 
-    engine = Measured(fails)
+    engine = Measured(fails=fails)
     for _ in store.trainer(evaluator, engine).train(FINALS, made._finals.jobs, NO_WEIGHTS):
         pass
     before = len(engine.asked)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from evaluators import toy
-from trainings import Store
+from trainings import Measured, Store
 
 from results import SweepPoint, chosen_rates
 from search.comparison.config import CompareConfig
 from search.comparison.notes import notes
 from search.config import SearchConfig
-from search.engines.local import Local
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import Failure, TrainingJob, TrainingResult
 from search.plans.sweep import Sweep, best_rate, check_chosen, of_search, told
 from search.training.specs import Specs
-from spaces import Budget, Space
+from spaces import Budget, Policy, Space
 from spaces.errors import ModelError
 
 BUDGETS = [Budget.parse("0.5"), Budget.parse("0.3")]
@@ -35,26 +34,18 @@ def evaluator(space: Space) -> Evaluator:
     return toy(space)
 
 
-class Judge(Local):
+class Judge(Measured):
     """An engine that gives an accuracy, or a failure, for every rate; it remembers its jobs."""
 
     def __init__(self, worth: dict[float, float | Failure]) -> None:
         super().__init__()
         self.worth = worth
-        self.asked: list[TrainingJob] = []
 
-    def train(
-        self,
-        evaluator: Evaluator,  # noqa: ARG002
-        jobs: Sequence[TrainingJob],
-    ) -> Iterator[tuple[TrainingJob, TrainingResult]]:
-        for job in jobs:
-            self.asked.append(job)
-            worth = self.worth[job.spec.lr]
-            if isinstance(worth, Failure):
-                yield job, TrainingResult(0.0, failure=worth)
-            else:
-                yield job, TrainingResult(0.0, worth)
+    def result(self, job: TrainingJob) -> TrainingResult:
+        worth = self.worth[job.spec.lr]
+        if isinstance(worth, Failure):
+            return TrainingResult(0.0, failure=worth)
+        return TrainingResult(0.0, worth)
 
 
 def sweep(
@@ -130,18 +121,17 @@ def test_a_rate_that_failed_with_one_seed_is_out_and_of_the_others_the_mean_coun
     assert best_rate(points[:2], usual=0.01) is None
 
 
-class Lengths(Judge):
-    """Each length of training has a rate of its own; so has each budget."""
+class Lengths(Measured):
+    """Each length of training has a rate of its own; so has a network cut deeply."""
 
-    def train(
-        self, evaluator: Evaluator, jobs: Sequence[TrainingJob]
-    ) -> Iterator[tuple[TrainingJob, TrainingResult]]:
-        deep = evaluator.space.uniform(0.3)
-        for job in jobs:
-            self.asked.append(job)
-            best = 0.003 if job.spec.epochs == 1 else 0.03
-            best = 0.1 if job.candidate.policy == deep else best
-            yield job, TrainingResult(0.0, 0.5 + (job.spec.lr == best) / 4)
+    def __init__(self, deep: Policy) -> None:
+        super().__init__()
+        self.deep = deep
+
+    def result(self, job: TrainingJob) -> TrainingResult:
+        best = 0.003 if job.spec.epochs == 1 else 0.03
+        best = 0.1 if job.candidate.policy == self.deep else best
+        return TrainingResult(0.0, 0.5 + (job.spec.lr == best) / 4)
 
 
 def searched(evaluator: Evaluator, **options: Any) -> Evaluator:
@@ -154,7 +144,7 @@ def test_a_search_has_a_rate_for_each_budget_and_length_and_its_trainings_use_it
     asked = searched(evaluator, rungs=(1, 3), final_epochs=12)
     plan = of_search(asked, BUDGETS)
     assert plan is not None
-    judge = Lengths({})
+    judge = Lengths(asked.space.uniform(0.3))
     points = Store().carry_out(plan, asked, judge)
     assert plan.is_done(points)
     assert not plan.is_done(points[1:])
@@ -179,7 +169,7 @@ def test_a_search_has_a_rate_for_each_budget_and_length_and_its_trainings_use_it
 
 def test_lengths_that_are_equal_are_trained_once(evaluator: Evaluator) -> None:
     asked = searched(evaluator, rungs=(1, 4), final_epochs=12)
-    plan, judge = of_search(asked, BUDGETS[:1]), Lengths({})
+    plan, judge = of_search(asked, BUDGETS[:1]), Lengths(asked.space.uniform(0.3))
     assert plan is not None
     assert len(Store().carry_out(plan, asked, judge)) == 3 * 4 * 2
     assert len(judge.asked) == 2 * 4 * 2

@@ -176,12 +176,12 @@ def test_a_shared_training_fills_the_rows_of_all_who_have_it(
 def test_failures_are_recorded_and_tried_again(evaluator: Evaluator, uniform: Structure) -> None:
     arms, store = plan(evaluator, [uniform]), Store()
     bad = arms.jobs[0]
-    failing = Measured(lambda job: Failure("died", "it died") if job == bad else None)
+    failing = Measured(fails=lambda job: Failure("died", "it died") if job == bad else None)
     assert store.carry_out(arms, evaluator, failing)[0].reason == "it died"
     again = Measured()
     assert store.carry_out(arms, evaluator, again)[0].reason == ""
     assert again.asked == [bad]
-    hopeless = Measured(lambda job: Failure(DIVERGED, "nan") if job == bad else None)
+    hopeless = Measured(fails=lambda job: Failure(DIVERGED, "nan") if job == bad else None)
     diverging = Store()
     diverging.carry_out(arms, evaluator, hopeless)
     assert diverging.carry_out(arms, evaluator, again)[0].reason == "nan"
