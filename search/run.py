@@ -11,21 +11,13 @@ from typing import Any
 
 import results
 from prune_ops.sensitivities.repaired_damage import terms
-from results import (
-    Provenance,
-    Run,
-    SpaceRecord,
-    TrialRecord,
-    chosen_rates,
-    load_records,
-    store,
-    write_tables,
-)
+from prune_ops.surgery.reconstruct import Reconstruct
+from results import Provenance, Run, SpaceRecord, TrialRecord, load_records, store, write_tables
 from results.record import Candidate
 from results.run import left_behind
 from results.text import duration, listed, number, plural
 from results.training import RATES
-from search import log
+from search import log, sweeping
 from search.config import SearchConfig
 from search.engines import Engine
 from search.evaluation.repairing import shortage
@@ -33,11 +25,12 @@ from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
 from search.forecast import measured_speed, seconds_of_trials
-from search.plans import compression_baselines, finals, gains, repeats, sweep
+from search.plans import compression_baselines, finals, gains, repeats
 from search.plans.compression_baselines import CompressionBaselines
 from search.plans.finals import Finals, SavedNetworks, finalists
 from search.plans.gains import GainSteps
 from search.plans.repeats import Repeats
+from search.plans.sweep import Sweep
 from search.policies.sampler import BudgetSampler, Plan, make
 from search.policies.starts import POOL, AllScores, Start, start_budget_warning, starts
 from search.policies.surrogate import TABLE, Tables
@@ -48,6 +41,7 @@ from search.study.open import end, ended, unchanged
 from search.task.fit import Check, savable
 from search.task.prepare import Prepared, prepare
 from search.task.task import Task
+from search.training.loop import MODES
 from search.training.trainer import carry_out
 
 SHARE_OF_POOL = 8
@@ -143,10 +137,10 @@ def _forecast(s: Session) -> None:
     at_once, trials = run.engine.at_once, run.config.policies.trials
     seconds = sum(speed.of_trainings(jobs, run.space, at_once) for jobs in trainings)
     ended = sum(record.state != "running" for record in load_records(s.opened.study))
-    swept = list(dict.fromkeys(plan.jobs)) if (plan := _sweep(s)) else []
-    missing = s.trainer().missing(swept)
+    swept = set(plan.jobs) if (plan := _sweep(s)) else set()
+    untried = s.trainer().missing(swept)
     stages = [
-        Stage(RATES, len(swept), speed.of_trainings(missing, run.space, at_once)),
+        Stage(RATES, len(swept), speed.of_trainings(untried, run.space, at_once)),
         Stage("trials", trials, seconds_of_trials(s.evaluator, budget, speed, run.engine), ended),
         Stage("trainings", sum(map(len, trainings)), seconds),
     ]
@@ -162,29 +156,16 @@ def _forecast(s: Session) -> None:
     run.progress.begin(stages)
 
 
+def _sweep(s: Session) -> Sweep | None:
+    return sweeping.missing(s.evaluator, s.run.budgets, s.opened)
+
+
 def _with_rates(s: Session) -> Session:
-    """The session with the learning rates that a sweep finds, unless the run has its own."""
-    study, plan = s.opened.study, _sweep(s)
-    if plan is None:
+    """The session with the learning rates of the run."""
+    if (plan := _sweep(s)) is None:
         return s
-    keep, tick = partial(store.save, study, store.RATES), partial(s.run.progress.advance, RATES)
-
-    def done() -> bool:
-        return plan.is_done(store.load(study, store.RATES))
-
-    with s.peers.exclusively("finds the learning rates", done, s.run.progress.say) as is_ours:
-        if is_ours:
-            carry_out(plan, s.trainer(), keep, tick)
-    rates = chosen_rates(store.load(study, store.RATES))
-    for line in sweep.told(rates):
-        s.run.progress.say(line)
+    rates = sweeping.found(plan, s.opened, s.trainer, s.run.progress)
     return replace(s, evaluator=replace(s.evaluator, rates=rates))
-
-
-def _sweep(s: Session) -> sweep.Sweep | None:
-    """None also for a run of an older version that has begun: it goes on at the rate it had."""
-    begun = bool(load_records(s.opened.study)) and not store.load(s.opened.study, store.RATES)
-    return None if begun else sweep.of_search(s.evaluator, s.run.budgets)
 
 
 def _run_trials(s: Session) -> None:
@@ -233,10 +214,7 @@ def _train(s: Session) -> list[str]:
 def _caveats(s: Session) -> Iterator[str]:
     """What a reader should know before believing the figures."""
     config = s.run.config
-    if warning := start_budget_warning(len(_starts(s.run, s.scores)), config):
-        yield warning
-    if warning := shortage(s.run.task, s.run.space, config):
-        yield warning
+    yield from _warnings(s.run, len(_starts(s.run, s.scores)))
     if config.task.weights is not None:
         yield (
             "the weights were given: if they were trained on images that are now in the "
@@ -264,11 +242,19 @@ def _starts(run: Prepared, scores: AllScores) -> list[Start]:
 
 def _told_starts(run: Prepared, scores: AllScores) -> list[Start]:
     chosen = _starts(run, scores)
-    if warning := start_budget_warning(len(chosen), run.config):
-        run.progress.say(warning)
-    if warning := shortage(run.task, run.space, run.config):
+    for warning in _warnings(run, len(chosen)):
         run.progress.say(warning)
     return chosen
+
+
+def _warnings(run: Prepared, starts: int) -> Iterator[str]:
+    """What is known before the first trial; said then and again in the report."""
+    if warning := start_budget_warning(starts, run.config):
+        yield warning
+    training = run.config.training
+    repairs = training.surgery == Reconstruct.name and not MODES[training.train].scratch
+    if repairs and (warning := shortage(run.task, run.space)):
+        yield warning
 
 
 @contextmanager

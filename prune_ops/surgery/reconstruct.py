@@ -114,10 +114,7 @@ def bytes_per_image(model: nn.Module, inputs: Any) -> int:
         largest = max(largest, size * max(layer.inputs.numel(), outputs))
         kept += size * items * layer.outputs * min(SAMPLES, positions)
 
-    with (
-        torch.no_grad(),
-        LayerTracer(model.parameters(), seen),
-    ):
+    with torch.no_grad(), LayerTracer(model.parameters(), seen):
         forward(eval_copy(model), inputs)
     return ACTIVATIONS * largest + kept
 

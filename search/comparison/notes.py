@@ -44,8 +44,7 @@ def _of_search(points: Sequence[SweepPoint], evaluator: Evaluator) -> Iterator[s
     """How the search's own final trainings differ from those of the comparison."""
     space, specs = evaluator.space, evaluator.specs
     for point in points:
-        own = specs.final(space.uniform(point.budget)).lr
-        if point.chosen and point.lr != own:
+        if point.chosen and point.lr != (own := specs.final(space.uniform(point.budget)).lr):
             yield (
                 f"the search's own final trainings at budget {point.budget} were at a learning "
                 f"rate of {own:g}: they and the verdict on them are not those of this comparison"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from prune_ops.surgery.reconstruct import Reconstruct, bytes_per_image, short_of_images
+from prune_ops.surgery.reconstruct import bytes_per_image, short_of_images
 from results.text import plural, some
-from search.config import SearchConfig
 from search.task.task import SCORING, Task
-from search.training.loop import MODES
 from spaces import Space
 
 SHARE, MOST = 4, 4096
@@ -22,11 +20,8 @@ def images_to_train_on(task: Task) -> int:
     return max(SCORING, min(len(task.train) // SHARE, MOST, fitting))
 
 
-def shortage(task: Task, space: Space, config: SearchConfig) -> str:
-    """One line if the images are too few for what the repair has to find out; else empty."""
-    training = config.training
-    if training.surgery != Reconstruct.name or MODES[training.train].scratch:
-        return ""
+def shortage(task: Task, space: Space) -> str:
+    """One line if the images are too few for what `reconstruct` has to find out; else empty."""
     images = min(images_to_train_on(task), -(-len(task.train) // 2))
     short = short_of_images(task.model, space.groups, task.example, images)
     if not short:

@@ -116,11 +116,9 @@ def test_a_network_is_repaired_once_for_all_its_trainings(
 
 def test_few_images_for_the_unknowns_are_told(task: Task) -> None:
     space = spaces.discover(task.model, task.example)
-    assert shortage(task, space, SearchConfig.of()) == ""
+    assert shortage(task, space) == ""
     few = replace(task, train=task.train.indexable().subset(torch.arange(8)))
-    told = shortage(few, space, SearchConfig.of())
+    told = shortage(few, space)
     # The linear layer reads 64 channels once an image, and of 8 images 4 calibrate.
     assert told.startswith("repair has few images for")
     assert "linear.weight has 64 unknowns and 4 images give 4 equations" in told
-    assert shortage(few, space, SearchConfig.of(surgery="plain")) == ""
-    assert shortage(few, space, SearchConfig.of(train="scratch-e")) == ""

@@ -41,6 +41,10 @@ OF_COMPARISON = (
 )
 
 
+OF_ORDER = re.compile("explored|regardless|coin|unselected")
+"""Columns on whether a trial was promoted against the rule: that depends on who came before."""
+
+
 @dataclass
 class Attempts:
     """One run, begun as often as it takes.
@@ -156,10 +160,12 @@ def kill(process: Command, *, alone: bool) -> None:
 
 
 def tables(run: results.Run) -> dict[str, pd.DataFrame]:
-    """All tables, without times; trainings in no order, as two workers end in any."""
+    """All tables, without times and what depends on order: two workers end their work in any."""
     made = {name: untimed(table(run)) for name, table in results.TABLES.items()}
     made["trainings"] = made["trainings"].sort_values(list(made["trainings"]), ignore_index=True)
-    return made
+    return {
+        name: table[[c for c in table if not OF_ORDER.search(c)]] for name, table in made.items()
+    }
 
 
 def check(attempts: Attempts, whole: results.Run) -> None:
