@@ -6,7 +6,7 @@ Networks of equal widths, with and without repair, are trained as in `equal_term
 one epoch distilled (KL divergence to the unpruned network's logits at temperature 4, 0.9 of the
 loss); and without a teacher for as many epochs as take the computation of the distilled one. A step
 costs three forward passes of the pruned network, a distilled one a forward pass of the unpruned one
-besides. Gains are paired by seed. Written are ``trainings.csv`` (see `trainings.py`) and
+besides. Gains are paired by seed. Written are ``trainings.csv`` (see `training_rows.py`) and
 ``README.md``.
 """
 
@@ -19,9 +19,9 @@ from statistics import fmean
 import cifar
 import pandas as pd
 import torch
-import trainings
+import training_rows
 from equal_terms import OURS, uniform
-from trainings import DISTILLED, Contender, Trainings, Wanted
+from training_rows import DISTILLED, Contender, Trainings, Wanted
 
 from results.intervals import half_width
 
@@ -50,11 +50,11 @@ def distilled_cost(share: float) -> float:
 
 
 def main() -> None:
-    parser = trainings.options(str(__doc__).splitlines()[0], "distillation")
+    parser = training_rows.options(str(__doc__).splitlines()[0], "distillation")
     parser.set_defaults(shares=[0.5, 0.3])
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    bench = trainings.of(args, CONTENDERS, validation_fraction=0.04)
+    bench = training_rows.of(args, CONTENDERS, validation_fraction=0.04)
     wanted: list[Wanted] = [
         each
         for share in args.shares
@@ -72,7 +72,7 @@ def _text(bench: Trainings, shares: list[float]) -> Iterator[str]:
     yield "# Distillation, measured\n"
     yield (
         f"{bench.network}, {len(bench.task.train):,} training images; "
-        f"{cifar.machine(bench.task)}. {trainings.in_words(bench)}. Gains are paired by seed, with "
+        f"{cifar.machine(bench.task)}. {training_rows.in_words(bench)}. Gains are paired by seed, with "
         "95 % intervals; costs are in steps of the fine-tuned network.\n"
     )
     yield "| at most | network | fine-tuned | distilled | cost | gain | fine-tuned longer | gain |"

@@ -10,7 +10,7 @@ too. All sides have the better of ``--rates``, by the test accuracy of the first
 others are trained at that rate alone. Nothing else is chosen on the test split, and pruning sees no
 other images than training does.
 
-Needs the ``dev`` extra. Written are ``trainings.csv`` (see `trainings.py`), ``table.csv`` and
+Needs the ``dev`` extra. Written are ``trainings.csv`` (see `training_rows.py`), ``table.csv`` and
 ``README.md``.
 """
 
@@ -25,10 +25,10 @@ from tempfile import TemporaryDirectory
 import cifar
 import pandas as pd
 import torch
-import trainings
+import training_rows
 from peers import CRITERIA, SCOPES, pruned_by_torch_pruning
 from torch import nn
-from trainings import DISTILLED, Contender, Trainings
+from training_rows import DISTILLED, Contender, Trainings
 
 import prune_ops
 import search
@@ -118,7 +118,7 @@ USUAL = (*OURS, *(name for name in PEERS if name.endswith(("· l1", "· taylor",
 def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
-    bench = trainings.of(args, CONTENDERS, args.validation_fraction)
+    bench = training_rows.of(args, CONTENDERS, args.validation_fraction)
     names = _chosen_names(args.only)
     for row in bench.carry_out([(s, name, args.epochs) for s in args.shares for name in names]):
         print(*row.values(), flush=True)
@@ -147,7 +147,7 @@ def _words(rows: pd.DataFrame, bench: Trainings) -> Iterator[str]:
     yield "# Equal terms, measured\n"
     yield (
         f"{bench.network} with the given weights, Torch-Pruning {version('torch-pruning')}; "
-        f"{cifar.machine(bench.task)}. {trainings.in_words(bench)}, best mean first."
+        f"{cifar.machine(bench.task)}. {training_rows.in_words(bench)}, best mean first."
     )
     if rows.empty:
         return
@@ -171,7 +171,7 @@ def _lines(rows: pd.DataFrame, bench: Trainings) -> Iterator[str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = trainings.options(__doc__.splitlines()[0], "equal_terms")
+    parser = training_rows.options(__doc__.splitlines()[0], "equal_terms")
     parser.add_argument("--only", nargs="+", help="contenders with one of these in their names")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--validation-fraction", type=float, default=0.04)

@@ -19,13 +19,13 @@ RATES = [0.03, 0.01]
 
 
 @pytest.fixture
-def trainings(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def training_rows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(BENCHMARKS)
-    return import_module("trainings")
+    return import_module("training_rows")
 
 
 def test_the_first_seed_chooses_the_rate_and_no_training_is_repeated(
-    trainings: ModuleType, tmp_path: Path
+    training_rows: ModuleType, tmp_path: Path
 ) -> None:
     pruned = []
 
@@ -34,11 +34,11 @@ def test_the_first_seed_chooses_the_rate_and_no_training_is_repeated(
         return copied(task.model)
 
     def bench() -> ModuleType:
-        names = dict.fromkeys(("a", "a" + trainings.DISTILLED), whole)
+        names = dict.fromkeys(("a", "a" + training_rows.DISTILLED), whole)
         task = build_task("digits_small", "digits", train_images=64)
-        return trainings.Trainings(task, "digits", names, tmp_path, RATES, [5, 6, 7])
+        return training_rows.Trainings(task, "digits", names, tmp_path, RATES, [5, 6, 7])
 
-    wanted = [(1.0, "a", 1), (1.0, "a" + trainings.DISTILLED, 1)]
+    wanted = [(1.0, "a", 1), (1.0, "a" + training_rows.DISTILLED, 1)]
     rows = pd.DataFrame(bench().carry_out(wanted[:1]))
     screened = rows[rows.seed == 5]
     assert [*screened.rate] == RATES
@@ -50,7 +50,7 @@ def test_the_first_seed_chooses_the_rate_and_no_training_is_repeated(
     assert [*bench().table().contender] == [name for _, name, _ in wanted]
 
 
-def test_a_row_of_the_table_has_all_seeds_at_the_better_rate(trainings: ModuleType) -> None:
+def test_a_row_of_the_table_has_all_seeds_at_the_better_rate(training_rows: ModuleType) -> None:
     of = {"images": 9, "epochs": 1, "share": 0.5, "flops": 0.4}
     accuracies = {(0.01, 0): 0.9, (0.01, 1): 0.8, (0.03, 0): 0.5}
     rows = [
@@ -59,7 +59,7 @@ def test_a_row_of_the_table_has_all_seeds_at_the_better_rate(trainings: ModuleTy
     ]
     rows += [row | {"contender": "no second seed"} for row in (rows[0], rows[2])]
     rows += [row | {"contender": "one rate"} for row in rows[:2]]
-    (found,) = trainings.table(pd.DataFrame(rows), RATES, [0, 1]).to_dict("records")
+    (found,) = training_rows.table(pd.DataFrame(rows), RATES, [0, 1]).to_dict("records")
     assert found == of | {
         "contender": "a",
         "rate": 0.01,
