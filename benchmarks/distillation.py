@@ -72,8 +72,8 @@ def _text(bench: Trainings, shares: list[float]) -> Iterator[str]:
     yield "# Distillation, measured\n"
     yield (
         f"{bench.network}, {len(bench.task.train):,} training images; "
-        f"{cifar.machine(bench.task)}. {training_rows.in_words(bench)}. Gains are paired by seed, with "
-        "95 % intervals; costs are in steps of the fine-tuned network.\n"
+        f"{cifar.machine(bench.task)}. {training_rows.in_words(bench)}. Gains are paired by seed, "
+        "with 95 % intervals; costs are in steps of the fine-tuned network.\n"
     )
     yield "| at most | network | fine-tuned | distilled | cost | gain | fine-tuned longer | gain |"
     yield "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
