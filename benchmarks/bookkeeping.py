@@ -22,7 +22,8 @@ from search.config import SearchConfig
 from search.engines.local import Local
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import RungResult
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.study.storage import open_study
 from spaces import Budget
 

@@ -24,7 +24,7 @@ import prune_ops
 import spaces
 from prune_ops import Scores, prune
 from prune_ops.proxies.accuracies import recalibrated
-from results.paired import paired
+from results.differences import paired
 from results.record import Candidate
 from search import cache
 from search.config import SearchConfig

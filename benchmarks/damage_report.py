@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from results.report.blocks import Bullets, Column, Document, Paragraph, Section, Table
-from results.report.blocks import Figure as Picture
-from results.report.markdown import markdown
-from results.report.svg import BLACK, BLUE, GREEN, GREY, PURPLE, VERMILION, draw
+from results.reporting.blocks import Bullets, Column, Document, Paragraph, Section, Table
+from results.reporting.blocks import Figure as Picture
+from results.reporting.markdown import markdown
+from results.reporting.svg import BLACK, BLUE, GREEN, GREY, PURPLE, VERMILION, draw
 from results.text import between, plural
 
 ONE, OWN, GIVEN = "one training", "its own schedule", "given weights"

@@ -33,7 +33,8 @@ from search.config import SearchConfig
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import RungResult
 from search.policies import memory
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.study.ledger import Ledger
 from search.study.peers import OpenStudy
 from spaces import Budget

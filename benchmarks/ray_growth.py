@@ -31,7 +31,8 @@ from search.engines import ray_worker
 from search.engines.ray_cluster import Demand
 from search.engines.ray_tune import RayTune
 from search.evaluation.evaluator import Evaluator
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.study.peers import OpenStudy
 from spaces import Budget
 

@@ -20,9 +20,9 @@ import torch
 import results
 import search
 from results.contrasts import verdict
-from results.report.blocks import Document
-from results.report.markdown import markdown
-from results.report.sections import section
+from results.reporting.blocks import Document
+from results.reporting.markdown import markdown
+from results.reporting.sections import section
 from search.comparison.config import STRUCTURES
 from search.folder import finished
 from search.task.task import Task

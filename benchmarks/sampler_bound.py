@@ -21,7 +21,8 @@ from studies import discovered
 from results import pareto
 from search.policies import memory
 from search.policies.parameters import distributions
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from spaces import Budget, Policy, Space
 
 BUDGETS = [Budget.parse(budget) for budget in ("0.7", "0.5", "0.3")]

@@ -27,7 +27,8 @@ from search.engines.ray_cluster import Demand, connected
 from search.engines.ray_tune import RayTune
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import RungResult
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.study.storage import open_study
 from spaces import Budget
 

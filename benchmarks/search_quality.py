@@ -31,8 +31,10 @@ import spaces
 from prune_ops.sensitivities.repaired_damage import terms
 from results.record import TrialRecord
 from results.store import RECORD
+from search.policies import SAMPLERS
 from search.policies.parameters import distributions
-from search.policies.sampler import SAMPLERS, BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.policies.starts import starts
 from search.policies.surrogate import TABLE, Tables
 from search.task.task import Task

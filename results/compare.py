@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from results.paired import Paired, holm, paired
+from results.differences import Paired, holm, paired
 from results.record import FinalRecord
 
 

@@ -28,7 +28,7 @@ from results.arms import ARMS
 from results.board import Board, By
 from results.compare import sides
 from results.comparison import Comparison
-from results.paired import Paired, holm, paired
+from results.differences import Paired, holm, paired
 
 Family = Literal["planned", "further"]
 

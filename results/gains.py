@@ -24,7 +24,7 @@ from typing import Literal
 
 from results import text
 from results.codec import Stored
-from results.paired import Paired, holm, paired, text_of_p
+from results.differences import Paired, holm, paired, text_of_p
 from results.record import FinalRecord
 from spaces import Policy
 

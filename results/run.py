@@ -21,7 +21,7 @@ from results.data import RunData, furthest
 from results.opening import open_run
 from results.pareto import trial_front
 from results.record import TrialRecord
-from results.report import report
+from results.reporting import report
 from results.solving import Solved, solve
 from results.tables import tables_of
 from spaces import Budget, unknown

@@ -1,32 +1,22 @@
-"""The command line: flags from the config tree, errors in one line, and how to go on."""
+"""The command line: what may be typed, and errors in one line. ``commands`` does what was asked.
+
+Nothing that takes long to import is imported here: help and a slip of the keyboard are answered at
+once.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
 
-from rich.console import Console, Group
-
-import results
-from results import Run
-from results.text import duration
-from search.compare import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
-from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import SearchConfig, TaskConfig
-from search.errors import SearchStopped, crash_line
+from search.errors import CutShort, SearchStopped, crash_line
 from search.flags import USER_ERROR, Ended, Parser, add_part
-from search.folder import Folder, resolve_folder
 from search.options import check_plain
-from search.progress import Progress
-from search.run import execute
-from search.solving import read_budgets, save_policy, training_command
-from search.study.open import search_ended
-from search.task.inspect import built, inspect
 from spaces import UserError
 from spaces.errors import unknown
 
@@ -97,11 +87,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if command is None and arguments and not arguments[0].startswith("-"):
             raise unknown("command", arguments[0], COMMANDS)
-        return command(arguments[1:]) if command else _search(arguments)
+        name, read = ("search", _search) if command is None else (arguments[0], command)
+        options = read(arguments if command is None else arguments[1:])
+        if "torch" not in sys.modules:
+            print(f"{name}: loading torch", file=sys.stderr, flush=True)
+        getattr(import_module("search.commands"), name)(**options)
+        return 0
     except UserError as error:
         return _fail(f"error: {error}", USER_ERROR)
-    except _CutShort as cut:
-        return _fail(*cut.args)
+    except CutShort as cut:
+        return _fail(str(cut), INTERRUPTED if cut.interrupted else STOPPED)
     except SearchStopped as stopped:
         return _fail(f"stopped: {stopped}", STOPPED)
     except KeyboardInterrupt:
@@ -115,42 +110,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(crash_line(error), STOPPED)
 
 
-class _CutShort(Exception):
-    """Resumable work was cut short: the line that says so, and the exit code."""
+def _search(arguments: Sequence[str]) -> dict[str, Any]:
+    """The options as they are typed, refused at once where they cannot be."""
+    options = vars(_parser().parse_args(arguments))
+    SearchConfig.of(**options)
+    return options
 
 
-def _search(arguments: Sequence[str]) -> int:
-    folder = resolve_folder(vars(_parser().parse_args(arguments)))
-    with _resumable(folder, lambda: folder.resume_command) as progress:
-        run = execute(folder, progress=progress)
-    _show(run)
-    return 0
-
-
-def _compare(arguments: Sequence[str]) -> int:
+def _compare(arguments: Sequence[str]) -> dict[str, Any]:
     options = vars(_compare_parser().parse_args(arguments))
-    path = options.pop("run", None)
-    check_plain("RUN", path or "")
-    own, rest = CompareConfig.split(options)
-    folder = folder_of(path, rest)
-    config = options_of(folder, own)
-    if path is None and not search_ended(folder):
-        with _resumable(folder, lambda: _search_command(folder, config)) as progress:
-            checks = [structure_check(config, folder)]
-            execute(folder, progress=progress, checks=checks, distils=config.distils)
-    with _resumable(folder, lambda: resume_command(folder, config)) as progress:
-        run = execute_comparison(folder, config, progress=progress)
-    Console().print(results.terminal_comparison(run.compared))
-    _say(f"\nreport: {run.folder / 'report.html'}")
-    return 0
+    check_plain("RUN", options.get("run") or "")
+    return options
 
 
-def _search_command(folder: Folder, config: CompareConfig) -> str:
-    search = folder.resume_command.replace("search.py", "search.py compare", 1)
-    return f"{search} {config.flags}".rstrip()
-
-
-def _report(arguments: Sequence[str]) -> int:
+def _report(arguments: Sequence[str]) -> dict[str, Any]:
     usage = "python search.py report RUN [RUN ...] [option ...]"
     parser = Parser("search.py report", usage=usage, description=ABOUT_REPORT)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
@@ -158,26 +131,15 @@ def _report(arguments: Sequence[str]) -> int:
         "--out", metavar="FILE", help="where to write (default: RUN/report.html; several: here)"
     )
     parser.add_argument("--storage", metavar="NAME", help="database of the study, if not its own")
-    parser.set_defaults(out=None, storage=None)
-    options = parser.parse_args(arguments)
-    for name, text in (*(("RUN", run) for run in options.runs), ("--out", options.out or "")):
-        check_plain(name, text)
-    if options.out == "":
+    options = vars(parser.parse_args(arguments))
+    for name, text in (*(("RUN", run) for run in options["runs"]), ("--out", options.get("out"))):
+        check_plain(name, text or "")
+    if options.get("out") == "":
         raise UserError("--out must name a file or a folder, but got ''; leave it out")
-    runs = [results.load(run, options.storage) for run in options.runs]
-    if len(runs) == 1:
-        (run,) = runs
-        path = run.report(options.out)
-        Console().print(results.terminal_table(run))
-        if run.compared.arms:
-            Console().print(Group("", results.terminal_comparison(run.compared)))
-    else:
-        path = results.report_several(runs, options.out or "report.html")
-    _say(f"\nreport: {path}")
-    return 0
+    return options
 
 
-def _solve(arguments: Sequence[str]) -> int:
+def _solve(arguments: Sequence[str]) -> dict[str, Any]:
     usage = "python search.py solve RUN --budget X [X ...] [option ...]"
     parser = Parser("search.py solve", usage=usage, description=ABOUT_SOLVE)
     parser.add_argument("run", metavar="RUN", help="folder of a run")
@@ -191,66 +153,12 @@ def _solve(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     parser.add_argument("--save", metavar="FILE", help="write the policy of one budget, as JSON")
     parser.add_argument("--storage", metavar="NAME", help="database of the study, if not its own")
-    parser.set_defaults(json=False, save=None, storage=None)
-    options = parser.parse_args(arguments)
-    check_plain("RUN", options.run)
-    budgets = read_budgets(options.budget, options.save)
-    run = results.load(options.run, options.storage)
-    solved = [run.solve(budget) for budget in budgets]
-    if options.save is not None:
-        save_policy(solved[0].policy, options.save)
-    if options.json:
-        print(json.dumps(results.solved_json(run, solved), indent=2))
-        return 0
-    Console().print(results.terminal_solved(run, solved))
-    if options.save is not None:
-        _say(f"\npolicy: {options.save}")
-    if command := training_command(run, budgets):
-        _say(f"\ntrain these widths, and uniform ones:\n  {command}")
-    return 0
+    options = vars(parser.parse_args(arguments))
+    check_plain("RUN", options["run"])
+    return options
 
 
-@contextmanager
-def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]:
-    """Work on a run's folder; if it is cut short, ``command`` says how to go on."""
-    try:
-        with Progress(Console(stderr=True), duration) as progress:
-            yield progress
-    except (KeyboardInterrupt, SearchStopped) as reason:
-        if not folder.begun:
-            raise
-        interrupted = isinstance(reason, KeyboardInterrupt)
-        what = "interrupted" if interrupted else f"stopped: {reason}"
-        code = INTERRUPTED if interrupted else STOPPED
-        raise _CutShort(f"{what}; go on with: {command()}", code) from None
-    except UserError:
-        raise
-    except Exception as error:
-        raise _CutShort(crash_line(error, folder.path / "log.txt"), STOPPED) from error
-
-
-def _show(run: Run) -> None:
-    """Print the table, the path of the report, and how to load the networks."""
-    Console().print(results.terminal_table(run))
-    _say(f"\nreport: {run.folder / 'report.html'}")
-    best = [final for final in run.finals if final.best]
-    if not best:
-        return
-    if not (run.folder / "models").is_dir():  # another process trained the finals
-        _say(f"\nthe networks are in {run.provenance.folder}/models")
-        return
-    _say("\nload what was found:\n  import prune_ops; from search import models")
-    for final in best:
-        where = str(run.folder / "models" / str(final.number))
-        loaded = f"prune_ops.load({run.provenance.fresh}, {where!r})"
-        _say(f"  model = {loaded}  # budget {final.budget}")
-
-
-def _say(line: str) -> None:
-    Console().print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _inspect(arguments: Sequence[str]) -> int:
+def _inspect(arguments: Sequence[str]) -> dict[str, Any]:
     parser = Parser(
         "search.py inspect",
         usage="python search.py inspect [option ...]",
@@ -258,10 +166,8 @@ def _inspect(arguments: Sequence[str]) -> int:
     )
     add_part(parser, TaskConfig(), skip=("train_images", "device", "sparsity"))
     options = vars(parser.parse_args(arguments))
-    config = SearchConfig.of(**options)
-    cache = Path(config.run.runs_dir) / ".cache" if "data" in options else None
-    inspect(*built(config.task, cache), config.task.round_to, Console())
-    return 0
+    SearchConfig.of(**options)
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -282,12 +188,13 @@ def _compare_parser() -> argparse.ArgumentParser:
     return parser
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+COMMANDS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "compare": _compare,
     "inspect": _inspect,
     "report": _report,
     "solve": _solve,
 }
+"""Name → what reads its arguments; the function of that name in ``commands`` takes the options."""
 
 
 def _fail(line: str, code: int) -> int:

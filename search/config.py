@@ -14,12 +14,10 @@ from typing import Any
 
 from prune_ops import CRITERIA, PROXIES, SENSITIVITIES, SURGERIES, WAYS
 from prune_ops.criteria import ALIASES
-from results import database
 from results.training import DISTILL_WEIGHT, TEMPERATURE
 from search.options import Options, flag, option, shown
-from search.policies.sampler import SAMPLERS
-from search.training.layerwise import SCHEDULES
-from search.training.loop import MODES
+from search.policies import SAMPLERS
+from search.training.modes import MODES, SCHEDULES
 from spaces import Budget
 
 ENGINES = ("local", "ray")
@@ -323,6 +321,8 @@ class SearchConfig(Options):
             for part, values in dataclasses.asdict(self).items()
         }
         if self.run.storage is not None:
+            from results import database  # SQLAlchemy takes half a second; --help needs none of it
+
             parts["run"]["storage"] = database.shown(self.run.storage)
         return parts
 

@@ -14,6 +14,18 @@ class SearchStopped(RuntimeError):
     """The search cannot go on; the message says why in one line."""
 
 
+class CutShort(RuntimeError):
+    """Resumable work was cut short; ``str(error)`` is one line that says how to go on.
+
+    Attributes:
+        interrupted: whether the user did it.
+    """
+
+    def __init__(self, line: str, interrupted: bool = False) -> None:
+        super().__init__(line)
+        self.interrupted = interrupted
+
+
 class DatabaseLost(UserError):
     """The database went away during the run and has not come back; no result is lost."""
 

@@ -31,7 +31,8 @@ from search.plans.finals import Finals, SavedNetworks, finalists
 from search.plans.gains import GainSteps
 from search.plans.repeats import Repeats
 from search.plans.sweep import Sweep
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.policies.starts import POOL, AllScores, Start, start_budget_warning, starts
 from search.policies.surrogate import TABLE, Tables
 from search.progress import Progress, Stage
@@ -41,7 +42,7 @@ from search.study.open import end, ended, unchanged
 from search.task.fit import Check, savable
 from search.task.prepare import Prepared, prepare
 from search.task.task import Task
-from search.training.loop import MODES
+from search.training.modes import MODES
 from search.training.trainer import carry_out
 
 SHARE_OF_POOL = 8

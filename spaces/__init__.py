@@ -5,43 +5,6 @@ policy = space.uniform(0.5)
 space.flops(policy), space.params(policy)
 """
 
-from spaces.activations import Activation
-from spaces.budget import Budget
-from spaces.copies import copied
-from spaces.counters import fvcore_flops
-from spaces.errors import (
-    BudgetError,
-    DataError,
-    ModelError,
-    NothingToPruneError,
-    UserError,
-    unknown,
-)
-from spaces.groups import ChannelGroup, Frozen, Member, module_of
-from spaces.policy import Policy
-from spaces.slicing import Selection
-from spaces.space import Space, discover, slice_model
-from spaces.state import fit_to_state
+import lazy_loader
 
-__all__ = [
-    "Activation",
-    "Budget",
-    "BudgetError",
-    "ChannelGroup",
-    "DataError",
-    "Frozen",
-    "Member",
-    "ModelError",
-    "NothingToPruneError",
-    "Policy",
-    "Selection",
-    "Space",
-    "UserError",
-    "copied",
-    "discover",
-    "fit_to_state",
-    "fvcore_flops",
-    "module_of",
-    "slice_model",
-    "unknown",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,11 +6,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spaces.cost import Polynomial
 from spaces.errors import BudgetError
+
+if TYPE_CHECKING:
+    from spaces.cost import Polynomial
 
 _UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _HINT = "a fraction in (0, 1] or absolute flops such as 60M"

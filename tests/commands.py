@@ -23,7 +23,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 
 PRELOADED = [
-    *("search.cli", "search.evaluation.evaluator", "results.report.sections"),
+    *("search.commands", "search.evaluation.evaluator", "results.reporting.sections"),
     *("torch.export._trace", "torch._dynamo"),
     *("sklearn.datasets", "sklearn.model_selection", "matplotlib.backends.backend_svg"),
     *("optuna.storages._rdb.storage", "sqlalchemy.dialects.sqlite", "sqlalchemy.orm"),

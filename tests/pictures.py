@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 
 import pytest
 
-from results.report import plots
+from results.reporting import plots
 
 
 @contextmanager

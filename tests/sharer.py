@@ -19,7 +19,8 @@ import optuna
 from evaluators import ToyEvaluator, toy
 
 from search.engines.local import Local
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.policies.starts import Start
 from search.sharing.storage import share_study
 from search.study.peers import OpenStudy

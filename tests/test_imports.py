@@ -22,6 +22,8 @@ def named(path: Path) -> str:
 
 
 FILES = {named(path): path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+FILES |= {named(path): path for package in PACKAGES for path in (ROOT / package).rglob("*.pyi")}
+"""Of a package whose names are imported when they are asked for, the list of these names."""
 
 
 @cache
@@ -32,8 +34,9 @@ def imported(module: str) -> frozenset[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in FILES else node.module for name in inner}
+            whole = f"{module}.{node.module}" if node.level else node.module
+            inner = {f"{whole}.{alias.name}" for alias in node.names}
+            found |= {name if name in FILES else whole for name in inner}
     return frozenset(found & FILES.keys()) - {module}
 
 

@@ -20,7 +20,9 @@ OPTUNA = (
     "search/engines/ray_tune.py",
     "search/policies/memory.py",
     "search/policies/parameters.py",
+    "search/policies/__init__.py",
     "search/policies/sampler.py",
+    "search/policies/samplers.py",
     "search/policies/surrogate.py",
     "search/session.py",
     "search/sharing/",
@@ -53,12 +55,18 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.add(node.module)
+        elif isinstance(node, ast.ImportFrom):
+            inside = f"{path.parent.relative_to(ROOT)}." if node.level else ""
+            found.add(f"{inside}{node.module}")
     return found
 
 
-FILES = [p for package in ALLOWED for p in sorted((ROOT / package).rglob("*.py"))]
+FILES = [
+    path
+    for package in ALLOWED
+    for path in sorted((ROOT / package).rglob("*.py*"))
+    if path.suffix in (".py", ".pyi")
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -5,33 +5,35 @@ Those that look at the same thing share a file. CONTRIBUTING.md says how to add 
 
 from __future__ import annotations
 
-from prune_ops.criteria.bn_scale import BNScale
-from prune_ops.criteria.contributions import Lasso, ThiNet
-from prune_ops.criteria.feature_maps import APoZ, HRank, Taylor2016
-from prune_ops.criteria.filters import FPGM, NORMS
-from prune_ops.criteria.random import Random
-from prune_ops.criteria.surgeon import OptimalBrainSurgeon
-from prune_ops.criteria.taylor import SecondOrder, SecondOrderHutchinson, Taylor2019
-from prune_ops.criterion import Criterion
+from typing import TYPE_CHECKING
 
-CRITERIA: dict[str, Criterion] = {
-    criterion.name: criterion
-    for criterion in (
-        *NORMS,
-        FPGM(),
-        BNScale(),
-        ThiNet(),
-        Lasso(),
-        Taylor2016(),
-        Taylor2019(),
-        SecondOrder(),
-        SecondOrderHutchinson(),
-        OptimalBrainSurgeon(),
-        APoZ(),
-        HRank(),
-        Random(),
-    )
-}
+from spaces.table import Table
+
+if TYPE_CHECKING:
+    from prune_ops.criterion import Criterion
+
+CRITERIA: Table[Criterion] = Table(
+    "prune_ops.criteria",
+    {
+        "l1": "filters:L1",
+        "weight_sum": "filters:WeightSum",
+        "l1_greedy": "filters:L1Greedy",
+        "l2": "filters:L2",
+        "l2_greedy": "filters:L2Greedy",
+        "fpgm": "filters:FPGM",
+        "bn_scale": "bn_scale:BNScale",
+        "thinet": "contributions:ThiNet",
+        "lasso": "contributions:Lasso",
+        "taylor_2016": "feature_maps:Taylor2016",
+        "taylor_2019": "taylor:Taylor2019",
+        "second_order": "taylor:SecondOrder",
+        "second_order_hutchinson": "taylor:SecondOrderHutchinson",
+        "obs": "surgeon:OptimalBrainSurgeon",
+        "apoz": "feature_maps:APoZ",
+        "hrank": "feature_maps:HRank",
+        "random": "random:Random",
+    },
+)
 """Every criterion by name."""
 
 ALIASES = {"weight_sum": "l1"}

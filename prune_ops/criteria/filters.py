@@ -34,10 +34,8 @@ class FilterNorm(Criterion):
     variant, and the greedy strategy of pruning filters across multiple layers.
     """
 
-    def __init__(self, name: str, squared: bool = False, is_greedy: bool = False) -> None:
-        self.name = name
-        self._squared = squared
-        self._is_greedy = is_greedy
+    _squared = False
+    _is_greedy = False
 
     def __call__(self, groups: Groups, stats: CalibrationStats) -> Scores:
         parameters = stats.parameters
@@ -50,13 +48,37 @@ class FilterNorm(Criterion):
         return mapped(sums, torch.sqrt) if self._squared else sums
 
 
-NORMS = (
-    FilterNorm("l1"),
-    FilterNorm("weight_sum"),  # the name of l1 in the comparison of ThiNet, Luo et al., ICCV 2017
-    FilterNorm("l1_greedy", is_greedy=True),
-    FilterNorm("l2", squared=True),
-    FilterNorm("l2_greedy", squared=True, is_greedy=True),
-)
+class L1(FilterNorm):
+    """See `FilterNorm`."""
+
+    name = "l1"
+
+
+class WeightSum(FilterNorm):
+    """The name of l1 in the comparison of ThiNet, Luo et al., ICCV 2017."""
+
+    name = "weight_sum"
+
+
+class L1Greedy(FilterNorm):
+    """See `FilterNorm`."""
+
+    name = "l1_greedy"
+    _is_greedy = True
+
+
+class L2(FilterNorm):
+    """See `FilterNorm`."""
+
+    name = "l2"
+    _squared = True
+
+
+class L2Greedy(L2):
+    """See `FilterNorm`."""
+
+    name = "l2_greedy"
+    _is_greedy = True
 
 
 class FPGM(Criterion):

@@ -6,32 +6,31 @@ Those that look at the same thing share a file. CONTRIBUTING.md says how to add 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from torch import nn
+from spaces.table import Table
 
-from prune_ops.proxies.accuracies import AdaptiveBN, Reconstructed
-from prune_ops.proxies.candidate import Proxy
-from prune_ops.proxies.damages import IsoDamage, PredictedDamage
-from prune_ops.proxies.data_free import Params, SynFlow
-from prune_ops.proxies.gradients import Fisher, GraSP, Snip, ZiCo
-from prune_ops.proxies.jacob_cov import JacobCov
+if TYPE_CHECKING:
+    from torch import nn
 
-PROXIES: dict[str, Proxy] = {
-    proxy.name: proxy
-    for proxy in (
-        PredictedDamage(),
-        IsoDamage(),
-        AdaptiveBN(),
-        Reconstructed(),
-        Snip(),
-        GraSP(),
-        SynFlow(),
-        Fisher(),
-        JacobCov(),
-        ZiCo(),
-        Params(),
-    )
-}
+    from prune_ops.proxies.candidate import Proxy
+
+PROXIES: Table[Proxy] = Table(
+    "prune_ops.proxies",
+    {
+        "predicted_damage": "damages:PredictedDamage",
+        "iso_damage": "damages:IsoDamage",
+        "adaptive_bn": "accuracies:AdaptiveBN",
+        "reconstructed": "accuracies:Reconstructed",
+        "snip": "gradients:Snip",
+        "grasp": "gradients:GraSP",
+        "synflow": "data_free:SynFlow",
+        "fisher": "gradients:Fisher",
+        "jacob_cov": "jacob_cov:JacobCov",
+        "zico": "gradients:ZiCo",
+        "params": "data_free:Params",
+    },
+)
 """Every proxy by name."""
 
 

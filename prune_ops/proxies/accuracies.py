@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from prune_ops.batches import Pair, read
 from prune_ops.proxies.candidate import Proxy, PrunedCandidate
 from prune_ops.running import accuracy, forward
-from prune_ops.surgery import Pruner, pruner
+from prune_ops.surgery.pruning import Pruner, pruner
 from spaces import Space, copied
 from spaces.errors import UserError
 from spaces.inputs import items, part

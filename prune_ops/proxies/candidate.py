@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from prune_ops.batches import Pair
 from prune_ops.proxies.passes import BATCHES, Passes, passes, usable
 from prune_ops.scores import Scores
-from prune_ops.surgery import Pruner
+from prune_ops.surgery.pruning import Pruner
 from prune_ops.weights import layer_weights
 from spaces import Space
 from spaces.errors import UserError

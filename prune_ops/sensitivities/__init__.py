@@ -6,12 +6,20 @@ time and evaluate the network on images, without training. CONTRIBUTING.md says 
 
 from __future__ import annotations
 
-from prune_ops.sensitivities.layer_damage import LayerDamage
-from prune_ops.sensitivities.repaired_damage import RepairedDamage
-from prune_ops.sensitivities.sensitivity import AccuracyDrop, IsoDamage, Sensitivity
+from typing import TYPE_CHECKING
 
-SENSITIVITIES: dict[str, Sensitivity] = {
-    sensitivity.name: sensitivity
-    for sensitivity in (LayerDamage(), AccuracyDrop(), IsoDamage(), RepairedDamage())
-}
+from spaces.table import Table
+
+if TYPE_CHECKING:
+    from prune_ops.sensitivities.sensitivity import Sensitivity
+
+SENSITIVITIES: Table[Sensitivity] = Table(
+    "prune_ops.sensitivities",
+    {
+        "layer_damage": "layer_damage:LayerDamage",
+        "accuracy_drop": "sensitivity:AccuracyDrop",
+        "iso_damage": "sensitivity:IsoDamage",
+        "repaired_damage": "repaired_damage:RepairedDamage",
+    },
+)
 """Every sensitivity by name."""

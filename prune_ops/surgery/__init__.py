@@ -1,138 +1,25 @@
-"""surgery: policy + scores + model → a smaller model. CONTRIBUTING.md says how to add one."""
+"""Surgeries: each cuts a network to a policy's widths, and says what the kept weights become.
+
+``pruning`` applies any of them. CONTRIBUTING.md says how to add one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from typing import TYPE_CHECKING
 
-from torch import nn
+from spaces.table import Table
 
-from prune_ops.batches import Pair, read
-from prune_ops.scores import Scores, select
-from prune_ops.surgery.compensate import Compensate
-from prune_ops.surgery.fold_beta import FoldBeta
-from prune_ops.surgery.protocol import Batches, Cutter, Groups, Surgery
-from prune_ops.surgery.reconstruct import Reconstruct
-from prune_ops.surgery.scale import Scale
-from spaces import Space
-from spaces.errors import UserError, unknown
-from spaces.policy import Policy
-from spaces.slicing import Selection, check_places, cut, named_tensors, narrowed
-from spaces.space import knowing
+if TYPE_CHECKING:
+    from prune_ops.surgery.protocol import Surgery
 
-Pruner = Callable[[Policy, Scores], nn.Module]
-"""Cuts one model by a policy and the scores of its channels."""
-
-
-class Plain:
-    """The mechanical cut: the kept weights, biases and statistics are those of the model."""
-
-    name = "plain"
-    needs_images = False
-
-    def prepare(
-        self,
-        model: nn.Module,
-        groups: Groups,
-        batches: Batches,  # noqa: ARG002
-    ) -> Cutter:
-        return partial(cut, model, groups)
-
-
-_ALL: tuple[Surgery, ...] = (Plain(), FoldBeta(), Scale(), Compensate(), Reconstruct())
-
-SURGERIES: dict[str, Surgery] = {surgery.name: surgery for surgery in _ALL}
+SURGERIES: Table[Surgery] = Table(
+    "prune_ops.surgery",
+    {
+        "plain": "plain:Plain",
+        "fold_beta": "fold_beta:FoldBeta",
+        "scale": "scale:Scale",
+        "compensate": "compensate:Compensate",
+        "reconstruct": "reconstruct:Reconstruct",
+    },
+)
 """Every surgery by name."""
-
-
-def prune(
-    model: nn.Module,
-    space: Space,
-    policy: Policy,
-    scores: Scores,
-    surgery: str = "plain",
-    batches: Iterable[Pair] = (),
-) -> nn.Module:
-    """A new, smaller network that keeps the policy's number of best channels in every group.
-
-    >>> small = prune(model, space, space.uniform(0.5), scores["second_order"])  # doctest: +SKIP
-
-    ``model`` is unchanged. Module attributes (``out_channels``, ``groups``, …) follow the tensors,
-    whose names stay. The ``surgery`` determines the kept weights, biases and statistics; by default
-    they are those of ``model``.
-
-    Args:
-        surgery: a name in ``SURGERIES``.
-        batches: ``(inputs, targets)`` as ``score`` takes them; read by a surgery that needs images,
-            which ignores targets.
-
-    Raises:
-        UserError: the policy or the scores were made for another space, an unknown surgery, or no
-            images for one that needs them, or images that give nan or inf.
-        ModelError: the model is not the one that the space was discovered on, or does not run on
-            the batches.
-    """
-    selection = select(space, policy, scores)
-    small = operate(model, space.groups, selection, surgery, batches, space.batched)
-    return knowing(small, space, selection)
-
-
-def pruner(
-    model: nn.Module, space: Space, surgery: str = "plain", batches: Iterable[Pair] = ()
-) -> Pruner:
-    """As `prune`, for many policies: what the surgery measures of ``model`` is measured once.
-
-    >>> cut = pruner(model, space, "reconstruct", batches)  # doctest: +SKIP
-    >>> small = cut(space.uniform(0.5), scores["l1"])       # doctest: +SKIP
-
-    Every network is the one that `prune` gives. ``model`` must not change as long as the function
-    is used. It holds what was measured, and may hold the images.
-    """
-    cutter = _prepared(model, space.groups, surgery, batches, space.batched)
-
-    def pruned(policy: Policy, scores: Scores) -> nn.Module:
-        selection = select(space, policy, scores)
-        return knowing(cutter(selection), space, selection)
-
-    return pruned
-
-
-def operate(
-    model: nn.Module,
-    groups: Groups,
-    selection: Selection,
-    surgery: str = "plain",
-    batches: Iterable[Pair] = (),
-    batched: bool = True,
-) -> nn.Module:
-    """As `prune`, keeping a selection of channels; groups that it leaves out stay whole."""
-    return _prepared(model, groups, surgery, batches, batched)(selection)
-
-
-def _prepared(
-    model: nn.Module, groups: Groups, surgery: str, batches: Iterable[Pair], batched: bool
-) -> Cutter:
-    """The surgery of that name, prepared; UserError if it is unknown or lacks images."""
-    if surgery not in SURGERIES:
-        raise unknown("surgery", surgery, SURGERIES)
-    chosen = SURGERIES[surgery]
-    images = list(read(batches, batched)) if chosen.needs_images else []
-    if chosen.needs_images and not images:
-        raise UserError(
-            f"surgery {surgery!r} needs at least 1 calibration image, but got none; give batches "
-            "or use plain"
-        )
-    check_places(named_tensors(model), groups)
-    return chosen.prepare(model, groups, images)
-
-
-def step(
-    model: nn.Module,
-    groups: Groups,
-    selection: Selection,
-    surgery: str = "plain",
-    batches: Iterable[Pair] = (),
-) -> tuple[nn.Module, Groups]:
-    """As `operate`, also giving the smaller model's groups, so that it can be pruned further."""
-    small = operate(model, groups, selection, surgery, batches)
-    return small, narrowed(groups, selection, named_tensors(model))

@@ -13,7 +13,8 @@ from prune_ops.sensitivities.measure import Done
 from results import SensitivityRecord
 from results.text import duration, plural
 from search.config import SearchConfig
-from search.policies.surrogate import SURROGATE, TABLE
+from search.policies import SURROGATE
+from search.policies.surrogate import TABLE
 from search.progress import Progress
 from search.task.task import Task
 from spaces import ModelError, Space

@@ -22,7 +22,8 @@ from results.training import RATES, SWEEP, TrainingSpec
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.policies.seeds import trial_seed
-from search.training.loop import MODES, SMALL_SET
+from search.training.loop import SMALL_SET
+from search.training.modes import MODES
 from search.training.trainer import Known
 from spaces import Budget
 from spaces.errors import ModelError

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 import numpy as np
-import optuna
-from optuna import samplers
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -19,10 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from results.optuna_private import storage_of, trial_id_of
 from search.policies.memory import StudyWindow, TrialWindow
 from search.policies.parameters import CRITERION, budget_of, parameters
-from search.policies.seeds import trial_seed
-from search.policies.surrogate import SURROGATE, SurrogateSampler, Tables
 from spaces import Budget, Policy, Space
-from spaces.errors import UserError, unknown
 
 _ATTR = "budget_sampler"
 _ATTEMPTS = 20
@@ -137,80 +129,3 @@ class BudgetSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         self._inner.after_trial(study, trial, state, values)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a sampler is set up for.
-
-    Attributes:
-        seed: the run's.
-        trials: of the whole run.
-        workers: trials that run at once.
-        tables: what the surrogate begins with; None for samplers that know nothing of networks.
-    """
-
-    seed: int
-    trials: int
-    workers: int = 1
-    tables: Tables | None = None
-
-    @property
-    def population(self) -> int:
-        """Of an evolutionary sampler: Optuna's 50, or fewer for four generations in a short run."""
-        return max(4, min(50, self.trials // 4))
-
-
-class Quasi(samplers.QMCSampler):
-    """QMC that also samples a categorical parameter; Optuna's own samples numbers only."""
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        choices = {
-            name: d.choices
-            for name, d in search_space.items()
-            if isinstance(d, CategoricalDistribution)
-        }
-        indices = {name: IntDistribution(0, len(c) - 1) for name, c in choices.items()}
-        params = super().sample_relative(study, trial, {**search_space, **indices})
-        return params | {name: c[params[name]] for name, c in choices.items()}
-
-
-# The constant liar keeps proposals that run at the same time apart; a single worker needs none. The
-# whole run has one sequence of qmc, and the study holds the position in it.
-SAMPLERS: dict[str, Callable[[Plan, int], BaseSampler]] = {
-    "gp": lambda _, seed: samplers.GPSampler(seed=seed),
-    "nsga2": lambda plan, seed: samplers.NSGAIISampler(population_size=plan.population, seed=seed),
-    "nsga3": lambda plan, seed: samplers.NSGAIIISampler(population_size=plan.population, seed=seed),
-    "qmc": lambda plan, _: Quasi(scramble=True, seed=plan.seed, warn_independent_sampling=False),
-    "random": lambda _, seed: samplers.RandomSampler(seed=seed),
-    SURROGATE: lambda plan, seed: SurrogateSampler(_known(plan), seed),
-    "tpe": lambda plan, seed: samplers.TPESampler(
-        multivariate=True, constant_liar=plan.workers > 1, seed=seed
-    ),
-}
-
-
-def _known(plan: Plan) -> Tables:
-    if plan.tables is None:
-        raise UserError("sampler 'surrogate' needs a damage table, but the plan has no tables")
-    return plan.tables
-
-
-def make(name: str, plan: Plan) -> Callable[[int], BaseSampler]:
-    """Builds the Optuna sampler of that name for a trial, as ``BudgetSampler`` takes it.
-
-    Raises:
-        UserError: no such sampler; the nearest name is given.
-    """
-    if name not in SAMPLERS:
-        raise unknown("sampler", name, SAMPLERS)
-    return partial(_built, name, plan)
-
-
-def _built(name: str, plan: Plan, number: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        # "experimental" says that Optuna may change an argument, not that a result is doubtful.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return SAMPLERS[name](plan, trial_seed(plan.seed, number))

@@ -24,8 +24,6 @@ from search.policies.additive import Judged, Posterior, Prior, Terms, falling, f
 from search.policies.parameters import CRITERION, budget_of
 from spaces import Budget, Policy, Space
 
-SURROGATE = "surrogate"
-"""Its name."""
 TABLE = "repaired_damage"
 """The sensitivity whose table it begins with."""
 LEAST = 4

@@ -16,8 +16,9 @@ from search.engines import Engine
 from search.evaluation.evaluator import ADAPTING
 from search.evaluation.scoring import criteria, sensitivities
 from search.folder import Folder
+from search.policies import SURROGATE
 from search.policies.parameters import parameters
-from search.policies.surrogate import SURROGATE, TABLE
+from search.policies.surrogate import TABLE
 from search.progress import Progress
 from search.task.baseline import with_baseline
 from search.task.building import loaded

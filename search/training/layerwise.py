@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from torch import nn
 
 from prune_ops import Selection
-from prune_ops.surgery import step
+from prune_ops.surgery.pruning import step
 from search.data.splits import Batch
 from search.training import checkpoints
 from search.training.checkpoints import Checkpoint, State, copied_to_cpu
 from spaces import ChannelGroup, Policy, Space
 from spaces.state import set_state, state_of
-
-SCHEDULES = ("one-shot", "layerwise")
 
 Tune = Callable[[nn.Module, int], None]
 """``tune(network, stage)`` trains the network of stage 0, 1, ... in place."""

@@ -1,4 +1,4 @@
-"""Training: the loop, the recipes, and the three modes of training a pruned network.
+"""Training: the loop and the recipes.
 
 The learning rate anneals to zero within the given epochs, and the last epoch counts.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -65,31 +65,9 @@ class Recipe:
         return self.lr * (1 + math.cos(math.pi * (done - self.warmup) / (1 - self.warmup))) / 2
 
 
-@dataclass(frozen=True)
-class Mode:
-    """A way to train a pruned network.
-
-    Args:
-        scratch: start from fresh weights instead of inherited ones.
-        equal_compute: train for epochs x FLOPs_full / FLOPs_pruned, for the computation of the
-            unpruned network over ``epochs``. Distillation's forward passes come on top: they
-            change no number of epochs.
-    """
-
-    scratch: bool = False
-    equal_compute: bool = False
-
-
 FROM_SCRATCH = Recipe(lr=0.1, warmup=0.1)
 FINETUNE = Recipe(lr=0.01)
 """1e-2: at 1e-3, once usual, fine-tuning is underrated."""
-
-MODES: Mapping[str, Mode] = {
-    "finetune": Mode(),
-    "scratch-e": Mode(scratch=True),
-    "scratch-b": Mode(scratch=True, equal_compute=True),
-}
-"""Fine-tuning, Scratch-E and Scratch-B (Liu et al. 2019, arXiv 1810.05270)."""
 
 
 def train(

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from results.training import STEP, TrainingSpec
 from search.config import SearchConfig
 from search.training.layerwise import layer_flops, stages
-from search.training.loop import FINETUNE, FROM_SCRATCH, MODES, SMALL_SET, Recipe
+from search.training.loop import FINETUNE, FROM_SCRATCH, SMALL_SET, Recipe
+from search.training.modes import MODES
 from spaces import Budget, Policy, Space
 
 FINAL_SEEDS, FINAL_SEEDS_OF_SMALL = 3, 8

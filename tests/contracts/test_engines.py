@@ -22,7 +22,8 @@ from search.engines import Engine
 from search.engines.local import Local
 from search.errors import SearchStopped
 from search.evaluation.jobs import TrainingJob, TrainingResult
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.policies.starts import Start
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue, open_study

@@ -17,7 +17,7 @@ from oracles import randomise
 
 import prune_ops
 import spaces
-from prune_ops.surgery import operate, step
+from prune_ops.surgery.pruning import operate, step
 
 
 @dataclass(frozen=True)

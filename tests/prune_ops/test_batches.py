@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 import prune_ops
 import spaces
-from prune_ops.surgery import operate
+from prune_ops.surgery.pruning import operate
 
 
 class OneInput(nn.Module):

@@ -10,7 +10,7 @@ from oracles import randomise
 from torch import nn
 
 import spaces
-from prune_ops.surgery import operate
+from prune_ops.surgery.pruning import operate
 
 KEEP = np.array([1, 2, 4])
 """Of six channels; 0, 3 and 5 go."""

@@ -15,7 +15,8 @@ from torch import nn
 
 import prune_ops
 import spaces
-from prune_ops.surgery import operate, reconstruct
+from prune_ops.surgery import reconstruct
+from prune_ops.surgery.pruning import operate
 
 
 @pytest.fixture(autouse=True)

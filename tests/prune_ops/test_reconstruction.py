@@ -14,7 +14,8 @@ from torch import nn
 
 import spaces
 from prune_ops.batches import Batch
-from prune_ops.surgery import operate, reconstruct
+from prune_ops.surgery import reconstruct
+from prune_ops.surgery.pruning import operate
 
 IMAGES = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

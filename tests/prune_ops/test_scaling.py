@@ -10,7 +10,7 @@ from oracles import every_output
 from torch import nn
 
 import spaces
-from prune_ops.surgery import operate
+from prune_ops.surgery.pruning import operate
 
 IMAGES = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from results import FinalRecord, paired, verdicts
-from results.paired import holm
+from results.differences import holm
 from spaces import Policy
 
 

@@ -9,17 +9,17 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
-from runs import make_run
 
 import results
 from results import CompressionBaseline, store, text
 from results.compression import trainings
-from results.report import document
-from results.report.blocks import Paragraph, Table
-from results.report.html import html
-from results.report.markdown import markdown
-from results.report.sections import section
+from results.reporting import document
+from results.reporting.blocks import Paragraph, Table
+from results.reporting.html import html
+from results.reporting.markdown import markdown
+from results.reporting.sections import section
 from results.spending import spent
+from runs import make_run
 
 FULL = 1_000_000
 

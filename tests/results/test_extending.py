@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from comparisons import SIX, full_comparison
 from rich.console import Console
-from runs import make_run
 
 import results
 from results import ARMS, TABLES, Arm, Run, TrainingRecord, TrainingSpec, store
@@ -19,10 +18,11 @@ from results.board import means
 from results.codec import Stored
 from results.contrasts import contrasts, verdict
 from results.data import kept
-from results.report import document, sections
-from results.report.blocks import Bullets, Column, Figure, Table
+from results.reporting import document, sections
+from results.reporting.blocks import Bullets, Column, Figure, Table
 from results.spending import spent
 from results.text import NONE
+from runs import make_run
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,19 @@ import optuna
 import pandas as pd
 import pytest
 from rich.console import Console
-from runs import make_run
 
 import results
 from results import GainStep, store
 from results.gains import DISTILLED, PLAIN, REPAIRED, SEARCHED, by_budget, gains, sentence, together
-from results.report import document
-from results.report.blocks import Figure, Paragraph, Table
-from results.report.html import html
-from results.report.markdown import markdown
-from results.report.plots.gains import waterfall
-from results.report.sections import section
+from results.reporting import document
+from results.reporting.blocks import Figure, Paragraph, Table
+from results.reporting.html import html
+from results.reporting.markdown import markdown
+from results.reporting.plots.gains import waterfall
+from results.reporting.sections import section
 from results.spending import spent
 from results.training import GAINS, TrainingRecord, TrainingSpec
+from runs import make_run
 from spaces import Policy
 
 UNIFORM, FOUND = Policy({"stem": 8, "conv": 8}), Policy({"stem": 12, "conv": 5})

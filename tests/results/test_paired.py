@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from results.paired import hedges, holm, paired, text_of_p
+from results.differences import hedges, holm, paired, text_of_p
 
 PLUS_MINUS, MINUS = "\N{PLUS-MINUS SIGN}", "\N{MINUS SIGN}"
 SIDES = {"left": "fine-tuning", "right": "training from scratch"}

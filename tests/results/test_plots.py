@@ -7,18 +7,18 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from runs import make_run
 
 from results import TrialRecord
-from results.report.plots.axes import shorten_about
-from results.report.plots.front import close_up, final_accuracy, front
-from results.report.plots.search import history, volumes
-from results.report.plots.spending import spending
-from results.report.plots.trust import against_proxies
-from results.report.plots.widths import SCALE, heat_map, numbers_fit
-from results.report.svg import BLACK, HATCHES, MARKERS
+from results.reporting.plots.axes import shorten_about
+from results.reporting.plots.front import close_up, final_accuracy, front
+from results.reporting.plots.search import history, volumes
+from results.reporting.plots.spending import spending
+from results.reporting.plots.trust import against_proxies
+from results.reporting.plots.widths import SCALE, heat_map, numbers_fit
+from results.reporting.svg import BLACK, HATCHES, MARKERS
 from results.sensitivity import SensitivityRecord
 from results.trust import proxy_trust, trained_to
+from runs import make_run
 from spaces import Policy
 
 SVG = "{http://www.w3.org/2000/svg}"

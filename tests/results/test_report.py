@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from pictures import undrawn
 from rich.console import Console
-from runs import make_run
 
 import results
 from results import FinalRecord, TrialRecord
-from results.report import document
-from results.report import html as pages
-from results.report.blocks import Column, Document, Figure, Paragraph, Section, Table
-from results.report.networks import networks
-from results.report.sections.search import counts
+from results.reporting import document
+from results.reporting import html as pages
+from results.reporting.blocks import Column, Document, Figure, Paragraph, Section, Table
+from results.reporting.networks import networks
+from results.reporting.sections.search import counts
+from runs import make_run
 from spaces import Policy
 from spaces.errors import UserError
 

@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from runs import make_run
 
 from results import Comparison, Run, TrialRecord, text
-from results.report.blocks import Bullets, Figure, Paragraph, Section, Table
-from results.report.networks import networks
-from results.report.origins import described, origin_of
-from results.report.sections import section as made
-from results.report.sections import widths
+from results.reporting.blocks import Bullets, Figure, Paragraph, Section, Table
+from results.reporting.networks import networks
+from results.reporting.origins import described, origin_of
+from results.reporting.sections import section as made
+from results.reporting.sections import widths
 from results.sensitivity import SensitivityRecord
+from runs import make_run
 from spaces import Policy
 
 NAMES = ("front", "widths", "search", "trust", "spending")

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import optuna
 import pytest
-from runs import make_run
 
 from results import store
 from results.record import TrialRecord
-from results.report.blocks import Bullets, Figure, Paragraph, Table
-from results.report.origins import described, origin_of
-from results.report.plots.sensitivity import damages
-from results.report.sections import section
-from results.report.sections.sensitivity import AT_ONCE
+from results.reporting.blocks import Bullets, Figure, Paragraph, Table
+from results.reporting.origins import described, origin_of
+from results.reporting.plots.sensitivity import damages
+from results.reporting.sections import section
+from results.reporting.sections.sensitivity import AT_ONCE
 from results.sensitivity import SensitivityRecord
 from results.tables import TABLES
+from runs import make_run
 
 STEM = SensitivityRecord("iso_damage", "loss", "stem", 16, (4, 8, 12), (2.0, 0.5, -0.25))
 

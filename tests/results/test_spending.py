@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import make_run
 
 from results import (
     ArmRecord,
@@ -20,7 +19,7 @@ from results import (
     TrainingSpec,
     TrialRecord,
 )
-from results.report import sections
+from results.reporting import sections
 from results.spending import (
     at_the_top_alone,
     epochs_at,
@@ -30,6 +29,7 @@ from results.spending import (
     trained_flops,
 )
 from results.training import training_flops
+from runs import make_run
 from spaces import Policy
 
 IMAGES = 100

@@ -15,7 +15,8 @@ from results import load_records
 from search.engines import workers
 from search.engines.local import Local
 from search.errors import SearchStopped
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.study.peers import OpenStudy
 from search.study.storage import open_study
 from spaces import Budget, Space, UserError

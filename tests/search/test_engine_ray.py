@@ -18,7 +18,8 @@ import results
 from results import load_records
 from results.record import Candidate
 from search.evaluation.jobs import Failure, RungResult
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.study.peers import OpenStudy
 from search.study.storage import open_study
 from search.training.checkpoints import InFolder

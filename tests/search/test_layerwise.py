@@ -15,7 +15,7 @@ from torch import nn
 
 import prune_ops
 import spaces
-from prune_ops.surgery import step
+from prune_ops.surgery.pruning import step
 from results.record import Candidate
 from search import models
 from search.config import SearchConfig

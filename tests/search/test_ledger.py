@@ -14,7 +14,8 @@ from results import TrialRecord, load_records
 from results.record import Candidate
 from results.rules import next_rung
 from search.evaluation.jobs import RungResult
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.policies.seeds import policy_seed, trial_seed
 from search.study import history
 from search.study.ledger import Ledger

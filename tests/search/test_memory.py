@@ -15,7 +15,8 @@ from results import pareto
 from search.policies import memory as trial_window
 from search.policies.memory import BEST, SHOWN, StudyWindow, TrialWindow, best
 from search.policies.parameters import distributions
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from spaces import Budget, Policy, Space
 
 HALF = (Budget.parse("0.5"),)

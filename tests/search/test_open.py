@@ -16,7 +16,8 @@ from prune_ops import GreedyScores
 from search import models
 from search.config import SearchConfig
 from search.folder import Folder
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.policies.starts import Start
 from search.sharing import lease, timing
 from search.sharing.storage import share_study

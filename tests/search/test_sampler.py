@@ -16,8 +16,11 @@ from torch import nn
 
 import spaces
 from results.optuna_private import trial_id_of
+from search.policies import SAMPLERS
 from search.policies.parameters import distributions, parameters
-from search.policies.sampler import SAMPLERS, BudgetSampler, Plan, drawn, make, trial_seed
+from search.policies.sampler import BudgetSampler, drawn
+from search.policies.samplers import Plan, make
+from search.policies.seeds import trial_seed
 from search.policies.surrogate import Tables
 from spaces import Budget, Policy, Space, UserError
 from spaces.errors import ModelError

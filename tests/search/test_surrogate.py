@@ -17,7 +17,8 @@ from results.store import RECORD
 from search.policies import additive, surrogate
 from search.policies.additive import Judged, Posterior, Prior, Terms, falling, fitted
 from search.policies.parameters import parameters
-from search.policies.sampler import BudgetSampler, Plan, make
+from search.policies.sampler import BudgetSampler
+from search.policies.samplers import Plan, make
 from search.policies.surrogate import Tables
 from spaces import Budget, Policy, Space
 

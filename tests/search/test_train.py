@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from waiting import PATIENCE
 
 from search.data.splits import TensorSplit
-from search.training.loop import FINETUNE, MODES, Diverged, Recipe, evaluate, train
+from search.training.loop import FINETUNE, Diverged, Recipe, evaluate, train
+from search.training.modes import MODES
 from spaces.errors import ModelError
 
 CPU = torch.device("cpu")

@@ -13,14 +13,14 @@ import pytest
 import torch
 from comparisons import SIX
 from optuna.trial import TrialState
-from runs import make_run
 from trainings import Killed
 
 from results import ARMS, Comparison, SweepPoint, TrialRecord, store
 from results.contrasts import contrasts, verdict
-from results.report import sections
-from results.report.blocks import Bullets
+from results.reporting import sections
+from results.reporting.blocks import Bullets
 from results.spending import times_tested
+from runs import make_run
 from search.comparison.comparer import Comparer
 from search.comparison.config import CompareConfig
 from search.comparison.notes import notes

@@ -12,7 +12,7 @@ import pytest
 
 import results
 from results import Comparison, Provenance, TrialRecord, opening, store
-from search import cli
+from search import commands
 from search.cli import main
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import (
@@ -173,8 +173,8 @@ def test_without_a_run_a_finished_search_goes_on_with_its_comparison(
         compared.append((folder.path, config.seeds, config.base_epochs))
         return results.load(folder.path)
 
-    monkeypatch.setattr(cli, "execute", lambda *_, **__: pytest.fail("searched again"))
-    monkeypatch.setattr(cli, "execute_comparison", execute)
+    monkeypatch.setattr(commands, "execute", lambda *_, **__: pytest.fail("searched again"))
+    monkeypatch.setattr(commands, "execute_comparison", execute)
     resumed = ["--resume", *named, "--runs-dir", str(run.parent)]
     assert main(["compare", *resumed, "--seeds", "3"]) == 0
     assert compared == [(run, 3, 7)]
@@ -185,9 +185,9 @@ def test_without_a_run_an_interrupted_search_is_finished_first(
 ) -> None:
     run, done = make(), []
     (run / "finished").unlink()
-    monkeypatch.setattr(cli, "execute", lambda folder, **_: done.append(folder.path))
+    monkeypatch.setattr(commands, "execute", lambda folder, **_: done.append(folder.path))
     monkeypatch.setattr(
-        cli, "execute_comparison", lambda folder, *_, **__: results.load(folder.path)
+        commands, "execute_comparison", lambda folder, *_, **__: results.load(folder.path)
     )
     assert main(["compare", "--resume", "--runs-dir", str(run.parent)]) == 0
     assert done == [run]

@@ -10,7 +10,7 @@ import torch
 import prune_ops
 import spaces
 from search import models
-from search.compare import structure_check
+from search.comparing import structure_check
 from search.comparison.config import STRUCTURES, CompareConfig
 from search.comparison.structures import (
     Structure,

@@ -1,0 +1,95 @@
+"""Where the gain comes from, step by step."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from results import text
+from results.gains import Gain
+from results.reporting.plots.axes import shorten
+from results.reporting.svg import BLACK, GREY, MARKERS, SKY, VERMILION, draw
+
+HEIGHT, RINGS = 0.34, 0.36
+"""Of a bar, and how far under it the rings of the seeds are, in rows."""
+
+UP: dict[str, Any] = {"facecolor": SKY, "edgecolor": BLACK}
+DOWN: dict[str, Any] = {"facecolor": "white", "edgecolor": VERMILION, "hatch": "////"}
+
+
+def waterfall(budgets: Mapping[str, Sequence[Gain]], unpruned: float | None) -> str:
+    """A panel for each budget, a row for each step: a bar from the mean before to its own.
+
+    Filled bars are gains, hatched ones losses. The interval is that of the gain, around the end of
+    the bar; the dashed line is the accuracy of the unpruned network.
+    """
+    rows = [len(own) for own in budgets.values()]
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(len(rows), 1, squeeze=False, height_ratios=rows).flat
+        for axes, (budget, own) in zip(panels, budgets.items(), strict=True):
+            _panel(axes, own, unpruned)
+            if len(rows) > 1:
+                axes.set_title(f"budget {budget}", fontsize=9, loc="left")
+        figure.axes[-1].set_xlabel("test accuracy, %")
+
+    return draw("gains", 0.75 + 0.25 * (len(rows) - 1) + 0.5 * sum(rows), paint)
+
+
+def _panel(axes: Axes, own: Sequence[Gain], unpruned: float | None) -> None:
+    for place, gain in enumerate(own):
+        mean = 100 * gain.of.mean
+        rings = [100 * accuracy for accuracy in gain.of.test_accuracy]
+        axes.plot(rings, [place + RINGS] * len(rings), linestyle="", **MARKERS["seed"])
+        if gain.before is None:
+            axes.plot(mean, place, linestyle="", **MARKERS["uniform"])
+        else:
+            _bar(axes, place, gain)
+        if place + 1 < len(own):  # down to the next row, where its bar begins
+            axes.plot([mean, mean], [place, place + 1 + HEIGHT / 2], color=GREY, linewidth=0.8)
+    axes.set_yticks(range(len(own)), [_label(gain) for gain in own])
+    axes.set_ylim(len(own) - 0.4, -0.7)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.06)
+    axes.locator_params(axis="x", nbins=5)
+    axes.ticklabel_format(axis="x", useOffset=False)
+    if unpruned is not None:
+        _reference(axes, 100 * unpruned)
+
+
+def _reference(axes: Axes, percent: float) -> None:
+    """The line of the unpruned network, with its name on the side that has more room."""
+    axes.axvline(percent, color=BLACK, linestyle="--", linewidth=1)
+    right = percent > sum(axes.get_xlim()) / 2
+    axes.annotate(
+        f"unpruned {percent:.2f}",
+        (percent, 1),
+        (-3 if right else 3, -2),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="top",
+        fontsize=8,
+    )
+
+
+def _bar(axes: Axes, place: int, gain: Gain) -> None:
+    """From the mean of the step before to its own, with the interval of the paired gain."""
+    start = 100 * statistics.fmean(gain.before.test_accuracy) if gain.before else 0.0
+    length = 100 * gain.of.mean - start
+    look = UP if length > 0 else DOWN
+    axes.barh(place, length, HEIGHT, start, linewidth=0.8, **look)
+    reach = 100 * gain.paired.half_width
+    error = reach if reach == reach else None
+    axes.errorbar(start + length, place, xerr=error, capsize=3, color=BLACK, marker="|")
+
+
+def _label(gain: Gain) -> str:
+    """The name of the step, and under it what it gained."""
+    under = f"{text.number(gain.of.mean)} %" if gain.before is None else gain.figure
+    return f"{shorten(gain.of.step, 24)}\n{under}"

@@ -1,0 +1,73 @@
+"""Several runs in one picture; each has a colour, a marker and a line of its own."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from typing import Any, TypeVar
+
+from matplotlib.figure import Figure
+
+from results.intervals import half_width
+from results.record import FinalRecord, TrialRecord
+from results.reporting.plots.axes import dot, finish, shorten
+from results.reporting.svg import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, draw
+
+T = TypeVar("T")
+
+COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK, GREY)
+MARKS = "Ds^ovPX"  # one fewer than colours, so that pairs come back late
+LINES = ("-", "--", "-.", ":")
+
+
+def fronts(trials: Mapping[str, Sequence[TrialRecord]]) -> str:
+    """The front of every run on the validation split."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for front, look in _looks(trials):
+            dots = [dot(r) for r in front]
+            axes.plot([x for x, _ in dots], [100 * y for _, y in dots], **look)
+        finish(figure, axes, "validation accuracy, %")
+
+    return draw("fronts", 3.7, paint)
+
+
+def finals(tested: Mapping[str, Sequence[FinalRecord]]) -> str:
+    """The final networks of every run on the test split: mean and 95 % interval over seeds."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for each, look in _looks(tested):
+            axes.errorbar(
+                [100 * f.flops_fraction for f in each],
+                [100 * statistics.fmean(f.test_accuracy) for f in each],
+                yerr=[100 * (half_width(f.test_accuracy) or 0.0) for f in each],
+                capsize=3,
+                **look | {"linestyle": ""},
+            )
+        finish(figure, axes, "test accuracy, %")
+
+    return draw("tested", 3.7, paint)
+
+
+def volumes(histories: Mapping[str, Sequence[float]]) -> str:
+    """Hypervolume of every run's front against the trials that had ended."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for history, look in _looks(histories):
+            often, x = max(1, len(history) // 8), range(1, len(history) + 1)
+            axes.plot(x, history, markevery=often, drawstyle="steps-post", **look)
+        finish(figure, axes, "hypervolume of the front", "trials that ended")
+
+    return draw("volumes", 3.2, paint)
+
+
+def _looks(runs: Mapping[str, T]) -> Iterator[tuple[T, dict[str, Any]]]:
+    """What is drawn of each run, with its look and its name in the legend."""
+    looks = zip(cycle(COLOURS), cycle(MARKS), cycle(LINES), strict=False)
+    for (name, drawn), (colour, marker, line) in zip(runs.items(), looks, strict=False):
+        look = {"color": colour, "marker": marker, "linestyle": line, "markersize": 6}
+        yield drawn, look | {"label": shorten(name, 22)}

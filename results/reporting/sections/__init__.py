@@ -1,0 +1,57 @@
+"""A run's report as sections; a new one is its file and an entry in `SECTIONS`.
+
+>>> [section.anchor for section in sections(run)]
+['summary', 'gains', 'front', 'widths', 'search', 'trust', 'spending', 'provenance']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from results.data import RunData
+from results.reporting.blocks import Block, Section
+from results.reporting.sections import (
+    comparison,
+    compression,
+    criteria,
+    front,
+    gains,
+    provenance,
+    rates,
+    records,
+    search,
+    sensitivity,
+    spending,
+    summary,
+    trust,
+    widths,
+)
+
+SECTIONS: dict[str, tuple[str, Callable[[RunData], Iterable[Block]]]] = {
+    "summary": ("What came out", summary.blocks),
+    "gains": ("Where the gain comes from", gains.blocks),
+    "front": ("Accuracy against FLOPs", front.blocks),
+    "comparison": ("Fine-tune or from scratch?", comparison.blocks),
+    "compression": ("Other ways to compress", compression.blocks),
+    "widths": ("Which channels stay", widths.blocks),
+    "criteria": ("Which criterion", criteria.blocks),
+    "sensitivity": ("Which layers bear cuts", sensitivity.blocks),
+    "search": ("The search", search.blocks),
+    "trust": ("Can the proxies be trusted?", trust.blocks),
+    "rates": ("Which learning rates", rates.blocks),
+    "records": ("Also measured", records.blocks),
+    "spending": ("What it cost", spending.blocks),
+    "provenance": ("Where this comes from", provenance.blocks),
+}
+"""Anchor to heading and contents, in the order in which they are read."""
+
+
+def section(anchor: str, run: RunData) -> Section:
+    """One of `SECTIONS`, at any moment of a run; without blocks where it has nothing to say."""
+    heading, blocks = SECTIONS[anchor]
+    return Section(anchor, heading, list(blocks(run)))
+
+
+def sections(run: RunData) -> list[Section]:
+    """Every section that has something to say."""
+    return [made for anchor in SECTIONS if (made := section(anchor, run))]

@@ -1,0 +1,161 @@
+"""What commands end with, for an 80-column terminal.
+
+>>> rich.console.Console().print(terminal_table(run))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from results import text
+from results.board import means
+from results.compare import verdicts
+from results.comparison import Comparison
+from results.contrasts import verdict
+from results.data import RunData
+from results.gains import by_budget
+from results.reporting.networks import networks
+from results.solving import SENSITIVITY, Solved
+
+MOST_ROWS = 24
+
+
+def terminal_table(run: RunData) -> RenderableType:
+    """Baseline, uniform widths and the searched front of every budget, the verdicts, the gains.
+
+    Long fronts are cut; ``pareto.csv`` has them all.
+    """
+    shown = networks(run)
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column("", overflow="ellipsis", no_wrap=True, max_width=26)
+    for title in ("FLOPs", "FLOPs %", "params", "val %", "test % (seeds)"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in shown[:MOST_ROWS]:
+        n = len(row.test_accuracy)
+        cells = (
+            row.name,
+            text.count(row.flops),
+            text.number(row.flops_fraction, 1),
+            text.count(row.params),
+            text.number(row.val_accuracy),
+            text.mean_spread(row.test_accuracy) + (f" ({n})" if n else ""),
+        )
+        table.add_row(*map(Text, cells), style="bold" if row.best else "")
+    more = len(shown) - MOST_ROWS
+    notes = [f"... and {more} more in pareto.csv"] if more > 0 else []
+    if line := text.not_counted(run.provenance.uncounted):
+        notes.append(text.sentence(line))
+    sentences = (v.sentence for v in verdicts(run.finals, run.budgets))
+    return Group(table, *map(Text, notes), Text(), *map(Text, sentences), *_gains(run))
+
+
+def _gains(run: RunData) -> Iterator[Text | Table]:
+    """Every step from plain uniform widths to the searched network, with its gain."""
+    budgets = by_budget(run.gain_steps)
+    if not budgets:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column("where the gain comes from", no_wrap=True, overflow="ellipsis", max_width=36)
+    for title in ("test %", "gain, 95 % interval (seeds)", "FLOPs %"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for budget, own in budgets.items():
+        for gain in own:
+            at = f" at {budget}" if len(budgets) > 1 else ""
+            seeds = f" ({gain.paired.n})" if gain.before and not gain.same else ""
+            cells = (
+                f"{gain.of.step}{at}",
+                text.number(gain.of.mean),
+                f"{gain.figure}{seeds}",
+                text.number(gain.of.flops_fraction, 1),
+            )
+            table.add_row(*map(Text, cells), style="bold" if gain.shown else "")
+    yield Text()
+    yield table
+
+
+def terminal_comparison(comparison: Comparison) -> RenderableType:
+    """Every structure in every arm, what it cost, and then what can be said, with its notes."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for title in ("budget", "widths", "trained"):
+        table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=18)
+    for title in ("epochs", "test % (seeds)", "FLOPs", "cost"):
+        table.add_column(title, justify="right", no_wrap=True)
+    before = ("", "")
+    for mean in means(comparison):
+        training, place = mean.first, (mean.first.budget, mean.first.structure)
+        named = ("", "") if place == before else place
+        before = place
+        accuracy = f"{text.mean_spread(mean.accuracy)} ({len(mean.accuracy)})"
+        cost = text.count(training.total_flops), text.multiple(mean.total_relative)
+        cells = (*named, training.arm, training.epochs, accuracy, *cost)
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    costs = "FLOPs of all training, that of inherited weights included; cost: the same in\n"
+    costs += "trainings of the unpruned network. The search is in neither."
+    notes = [Text(text.sentence(note), style="dim") for note in comparison.cautions]
+    return Group(table, Text(costs, style="dim"), Text(), *map(Text, verdict(comparison)), *notes)
+
+
+def terminal_solved(run: RunData, solved: Sequence[Solved]) -> RenderableType:
+    """Of several budgets a table with a row for each; then, of each, its figures and widths."""
+    parts: list[RenderableType] = [_compared(solved), Text()] if len(solved) > 1 else []
+    for each in solved:
+        parts += [*map(Text, _figures(each)), _kept(run, each), Text()]
+    note = f"Damages are those of {SENSITIVITY}, each group cut alone, added up."
+    return Group(*parts, Text(note, style="dim"))
+
+
+def _compared(solved: Sequence[Solved]) -> Table:
+    titles = ("FLOPs", "FLOPs %", "params", "params %", "damage", "of uniform", "proven")
+    table = _plain("budget", titles)
+    for each in solved:
+        table.add_row(
+            each.budget,
+            text.count(each.flops),
+            text.number(each.flops_fraction, 1),
+            text.count(each.params),
+            text.number(each.params_fraction, 1),
+            text.figure(each.damage),
+            text.figure(each.uniform_damage),
+            text.within(each.gap),
+        )
+    return table
+
+
+def _figures(solved: Solved) -> Iterator[str]:
+    yield (
+        f"Budget {solved.budget}: {solved.flops:,} of at most {solved.limit:,} FLOPs "
+        f"({text.number(solved.flops_fraction, 1)} %), {solved.params:,} parameters "
+        f"({text.number(solved.params_fraction, 1)} %)."
+    )
+    proof = "proven to be the least"
+    if solved.gap == math.inf:
+        proof = "how far from the least is not proven"
+    elif not solved.proven:
+        proof = f"proven to be {text.within(solved.gap)} of the least"
+    yield (
+        f"Damage {text.figure(solved.damage)}, {proof}; of uniform widths "
+        f"{text.figure(solved.uniform_damage)}."
+    )
+
+
+def _kept(run: RunData, solved: Solved) -> Table:
+    table = _plain("group", ("channels", "kept", "kept %"))
+    for group in run.space.groups:
+        kept = solved.policy[group.name]
+        share = text.number(kept / group.channels, 1)
+        table.add_row(Text(group.name), str(group.channels), str(kept), share)
+    return table
+
+
+def _plain(first: str, numbers: Sequence[str]) -> Table:
+    """Columns of numbers after names, which are never cut short."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column(first, overflow="fold")
+    for title in numbers:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
