@@ -9,7 +9,12 @@ from .provenance import Provenance
 from .record import Candidate, FinalRecord, TrialRecord
 from .reporting import report
 from .reporting.several import report_several
-from .reporting.terminal import terminal_comparison, terminal_solved, terminal_table
+from .reporting.terminal import (
+    terminal_comparison,
+    terminal_decision,
+    terminal_solved,
+    terminal_table,
+)
 from .run import Run, load
 from .sensitivity import SensitivityRecord
 from .solving import Solved, check_solvable, solve, solved_json
@@ -64,6 +69,7 @@ __all__ = [
     "solved_json",
     "table",
     "terminal_comparison",
+    "terminal_decision",
     "terminal_solved",
     "terminal_table",
     "trial_front",

@@ -19,6 +19,7 @@ from results.provenance import Provenance
 from results.record import Candidate, FinalRecord, TrialRecord
 from results.sensitivity import SensitivityRecord
 from results.space import SpaceRecord
+from results.speed import NetworkSpeed
 from results.sweep import SweepPoint
 from results.training import TrainingRecord
 
@@ -46,6 +47,7 @@ class RunData:
         compressed: networks compressed in other ways, with the best ones and the unpruned one.
         training_records: one for every network that was trained to the end, whatever for.
         space: which widths can be chosen, and what they cost.
+        timed: how long the networks that compete take on the machine that trained the finals.
     """
 
     folder: Path
@@ -75,6 +77,7 @@ class RunData:
         default_factory=Comparison, metadata=kept("comparison", "the comparison")
     )
     space: SpaceRecord = field(default_factory=SpaceRecord, metadata=kept("space", "the space"))
+    timed: tuple[NetworkSpeed, ...] = field(default=(), metadata=kept("speeds", "speed", "speeds"))
 
     @property
     def budgets(self) -> dict[str, int]:

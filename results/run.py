@@ -65,6 +65,8 @@ class Run(RunData):
     """One row for each paired difference."""
     rates = Frame("rates")
     """One row for each learning rate that the search tried before its first trial."""
+    speeds = Frame("speeds")
+    """One row for each network that competes and batch size."""
     sweep = Frame("sweep")
     """One row for each learning rate that the comparison tried."""
     sensitivity = Frame("sensitivity")

@@ -88,7 +88,7 @@ KINDS = kinds(RunData)
 FINALS, REPEATS, TRAININGS = KINDS["finals"], KINDS["repeats"], KINDS["trainings"]
 SENSITIVITY, BASELINES, GAINS = KINDS["sensitivity"], KINDS["beside"], KINDS["gains"]
 COMPARISON, PROVENANCE, SPACE = KINDS["comparison"], KINDS["provenance"], KINDS["space"]
-RATES = KINDS["rates"]
+RATES, SPEEDS = KINDS["rates"], KINDS["speeds"]
 
 
 def save(study: optuna.Study, kind: RecordKind, kept: Any) -> None:

@@ -120,19 +120,10 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
 
 def _show(run: Run) -> None:
     """Print the table, the path of the report, and how to load the networks."""
-    Console().print(results.terminal_table(run))
+    Console().print(results.terminal_decision(run), results.terminal_table(run))
     _say(f"\nreport: {run.folder / 'report.html'}")
-    best = [final for final in run.finals if final.best]
-    if not best:
-        return
     if not (run.folder / "models").is_dir():  # another process trained the finals
         _say(f"\nthe networks are in {run.provenance.folder}/models")
-        return
-    _say("\nload what was found:\n  import prune_ops; from search import models")
-    for final in best:
-        where = str(run.folder / "models" / str(final.number))
-        loaded = f"prune_ops.load({run.provenance.fresh}, {where!r})"
-        _say(f"  model = {loaded}  # budget {final.budget}")
 
 
 def _say(line: str) -> None:

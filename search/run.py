@@ -13,6 +13,7 @@ import results
 from prune_ops.sensitivities.repaired_damage import terms
 from prune_ops.surgery.reconstruct import Reconstruct
 from results import Provenance, Run, SpaceRecord, TrialRecord, load_records, store, write_tables
+from results.decision import decisions, model_name
 from results.record import Candidate
 from results.run import left_behind
 from results.text import duration, listed, number, plural
@@ -27,7 +28,7 @@ from search.folder import Folder, resolve_folder
 from search.forecast import measured_speed, seconds_of_trials
 from search.plans import compression_baselines, finals, gains, repeats
 from search.plans.compression_baselines import CompressionBaselines
-from search.plans.finals import Finals, SavedNetworks, finalists
+from search.plans.finals import Finals, SavedNetworks, also_named, finalists
 from search.plans.gains import GainSteps
 from search.plans.repeats import Repeats
 from search.plans.sweep import Sweep
@@ -38,6 +39,7 @@ from search.policies.surrogate import TABLE, Tables
 from search.progress import Progress, Stage
 from search.provenance import provenance, tested
 from search.session import Session, engine_of, session
+from search.speed import speeds
 from search.study.open import end, ended, unchanged
 from search.task.fit import Check, savable
 from search.task.prepare import Prepared, prepare
@@ -107,9 +109,13 @@ def _search(
     checks = unchanged(folder), savable, *checks
     run = prepare(folder, engine, task, progress, *checks, distils=distils)
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
+    if task is None:
+        about = replace(about, command=folder.config.command)
+    else:
+        about = replace(about, fresh="")
     with (
         session(run, "checkpoints", partial(_told_starts, run), partial(_sampler, run)) as s,
-        _provenance_kept(s, replace(about, command="" if task else folder.config.command)) as keep,
+        _provenance_kept(s, about) as keep,
     ):
         _forecast(s)
         s = _with_rates(s)
@@ -199,6 +205,7 @@ def _train(s: Session) -> list[str]:
     s.run.progress.resize("trainings", len(jobs))
     carry_out(again, trainer, partial(store.save, study, store.REPEATS), tick)
     trained = carry_out(front, trainer, partial(store.save, study, store.FINALS), tick, networks)
+    _deliver(s, front, networks)
     checks = [*flops_check(trained, evaluator), *front.failures(trainer.known)]
     if s.run.config.training.gains:
         trainer.offer(steps.sources)
@@ -210,6 +217,18 @@ def _train(s: Session) -> list[str]:
         carry_out(compressed, trainer, partial(store.save, study, store.BASELINES), tick)
         checks += compressed.failures(trainer.known)
     return checks
+
+
+def _deliver(s: Session, front: Finals, networks: SavedNetworks) -> None:
+    """Measure how long the networks that compete take, and name those to ship."""
+    study, folder = s.opened.study, s.run.folder.path
+    if not store.load(study, store.SPEEDS):
+        s.run.progress.waiting("measuring the time of the networks")
+        store.save(study, store.SPEEDS, speeds(front.rivals(), s.run.task.example))
+    networks.save_unpruned()
+    run = left_behind(study, folder)
+    for decision in decisions(run):
+        also_named(folder / "models", model_name(run, decision), decision.source)
 
 
 def _caveats(s: Session) -> Iterator[str]:

@@ -30,8 +30,10 @@ def test_the_api_and_the_loading_lines_run(tmp_path: Path, monkeypatch: pytest.M
     assert all(kept.flops(r.policy) == r.flops for r in run.records)  # type: ignore[attr-defined]
     assert all(kept.params(r.policy) == r.params for r in run.records)  # type: ignore[attr-defined]
     assert Path("report.html").stat().st_size > 10_000
-    folder = next(names["run"].folder.glob("models/*"))  # type: ignore[attr-defined]
-    exec(re.sub(r"runs/digits_small-0.5/models/\d+", str(folder), loading), names)
+    folder = names["run"].folder / "models" / "best"  # type: ignore[attr-defined]
+    assert "runs/digits_small-0.5/models/best" in loading
+    exec(loading.replace("runs/digits_small-0.5/models/best", str(folder)), names)
+    assert not names["model"].training  # type: ignore[attr-defined]
     fitted = names["space"].widths(load_policy(folder))  # type: ignore[attr-defined]
     counted = sum(p.numel() for p in names["model"].parameters())  # type: ignore[attr-defined]
     assert counted == names["space"].params(fitted)  # type: ignore[attr-defined]

@@ -13,6 +13,9 @@ from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
+AUDIT = "Method and audit"
+"""The heading over what stands folded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
@@ -97,16 +100,28 @@ class Figure:
     table: Table | None = None
 
 
-Block = Paragraph | Bullets | Table | Figure
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Lines to be copied as they are."""
+
+    lines: Sequence[str]
+
+
+Block = Paragraph | Bullets | Table | Figure | Code
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the report with a heading, reachable by its anchor."""
+    """A part of the report with a heading, reachable by its anchor.
+
+    Attributes:
+        audit: whether it is for those who want to check: it stands folded, after all others.
+    """
 
     anchor: str
     title: str
     blocks: Sequence[Block]
+    audit: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.blocks)
@@ -119,3 +134,13 @@ class Document:
     title: str
     lead: str
     sections: Sequence[Section]
+
+    @property
+    def read(self) -> list[Section]:
+        """The sections that everybody reads."""
+        return [section for section in self.sections if not section.audit]
+
+    @property
+    def audit(self) -> list[Section]:
+        """Those that stand folded after them, under `AUDIT`."""
+        return [section for section in self.sections if section.audit]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from results.reporting.blocks import Block, Bullets, Document, Figure, Paragraph, Table
+from results.reporting.blocks import AUDIT, Block, Bullets, Code, Document, Figure, Paragraph, Table
 
 # An underscore inside a word, as in second_order, opens nothing.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_])")
@@ -26,8 +26,10 @@ def markdown(document: Document, folder: str) -> tuple[str, dict[str, str]]:
     """
     parts = [f"# {escape(document.title)}", escape(document.lead)]
     pictures: dict[str, str] = {}
-    for section in document.sections:
-        parts.append(f"## {escape(section.title)}")
+    for section in (*document.read, *document.audit):
+        if section in document.audit[:1]:
+            parts.append(f"## {escape(AUDIT)}")
+        parts.append(f"##{'#' * section.audit} {escape(section.title)}")
         for block in section.blocks:
             if isinstance(block, Figure):
                 # A transparent picture could not be read on a dark page.
@@ -52,6 +54,8 @@ def _block(block: Block, folder: str) -> Iterator[str]:
             yield escape(words)
         case Bullets(lines):
             yield "\n".join(f"- {escape(line)}" for line in lines)
+        case Code(lines):
+            yield "\n".join(["```python", *lines, "```"])
         case Table():
             yield _folded(block, block.folded) if block.folded else pipes(block)
         case Figure():

@@ -18,11 +18,29 @@ from results.compare import verdicts
 from results.comparison import Comparison
 from results.contrasts import verdict
 from results.data import RunData
+from results.decision import decisions, loading
 from results.gains import by_budget
-from results.reporting.networks import networks
+from results.reporting.networks import Row, networks
 from results.solving import SENSITIVITY, Solved
 
 MOST_ROWS = 24
+
+
+def terminal_decision(run: RunData) -> RenderableType:
+    """What to decide, before everything else: the networks to ship, what they lose and take."""
+    parts: list[RenderableType] = []
+    for decision in decisions(run):
+        table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+        table.add_column("", no_wrap=True)
+        for title in ("unpruned", decision.final.name, "% left"):
+            table.add_column(title, justify="right", no_wrap=True)
+        for row in decision.facts:
+            table.add_row(*row)
+        lines = loading(run, decision)
+        load = ["", "load it:", *(f"  {line}" for line in lines)] if lines else []
+        sentences = [Text(decision.sentence, style="bold"), Text(decision.certainty, style="dim")]
+        parts += [*sentences, Text(), table, *map(Text, load), Text()]
+    return Group(*parts)
 
 
 def terminal_table(run: RunData) -> RenderableType:
@@ -33,17 +51,17 @@ def terminal_table(run: RunData) -> RenderableType:
     shown = networks(run)
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     table.add_column("", overflow="ellipsis", no_wrap=True, max_width=26)
-    for title in ("FLOPs", "FLOPs %", "params", "val %", "test % (seeds)"):
+    tested = any(row.test_accuracy for row in shown)
+    accuracy = "test % (seeds)" if tested else "val %, so far"
+    for title in ("FLOPs", "FLOPs %", "params", accuracy):
         table.add_column(title, justify="right", no_wrap=True)
     for row in shown[:MOST_ROWS]:
-        n = len(row.test_accuracy)
         cells = (
             row.name,
             text.count(row.flops),
             text.number(row.flops_fraction, 1),
             text.count(row.params),
-            text.number(row.val_accuracy),
-            text.mean_spread(row.test_accuracy) + (f" ({n})" if n else ""),
+            _tested(row) if tested else text.number(row.val_accuracy),
         )
         table.add_row(*map(Text, cells), style="bold" if row.best else "")
     more = len(shown) - MOST_ROWS
@@ -52,6 +70,12 @@ def terminal_table(run: RunData) -> RenderableType:
         notes.append(text.sentence(line))
     sentences = (v.sentence for v in verdicts(run.finals, run.budgets))
     return Group(table, *map(Text, notes), Text(), *map(Text, sentences), *_gains(run))
+
+
+def _tested(row: Row) -> str:
+    """Test accuracy, its spread over seeds, and how many these are."""
+    seeds = len(row.test_accuracy)
+    return text.mean_spread(row.test_accuracy) + (f" ({seeds})" if seeds else "")
 
 
 def _gains(run: RunData) -> Iterator[Text | Table]:

@@ -5,13 +5,17 @@ The test split is read here: once by every network that was trained, and once by
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from torch import nn
+
 import prune_ops
 from results import FinalRecord, TrialRecord, trial_front
+from results.decision import UNPRUNED
 from results.pareto import finished
 from results.record import Candidate
 from results.training import FINALS, TrainingRecord
@@ -30,6 +34,10 @@ EXPECTED = 3
 """Networks per budget that a forecast expects in the finals, uniform widths among them."""
 
 
+UNPRUNED_ROW = "baseline"
+"""The name of the unpruned network's row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finalist:
     """A candidate to be trained to the end, and the budget it belongs to.
@@ -44,6 +52,11 @@ class Finalist:
     budget: Budget
     number: int | None = None
     best: bool = False
+
+    @property
+    def folder(self) -> str:
+        """Its name in a run's ``models/``: the trial's number, or ``uniform-<budget>``."""
+        return f"uniform-{self.budget}" if self.number is None else str(self.number)
 
 
 def finalists(
@@ -119,6 +132,15 @@ class Finals:
         pairs = [(finalist, self.trained(finalist, known)) for finalist in self.contenders]
         return [self._baseline, *(self._row(f, trained) for f, trained in pairs if trained)]
 
+    def rivals(self) -> dict[str, nn.Module]:
+        """The unpruned network, and of each budget uniform widths and the best, by their names.
+
+        Their weights are those before training.
+        """
+        chosen = [f for f in self.contenders if f.best or f.number is None]
+        cut = {f.name: self.evaluator.pruned(f.candidate, "plain") for f in chosen}
+        return {UNPRUNED_ROW: self.evaluator.task.model, **cut}
+
     def failures(self, known: Known) -> Iterator[str]:
         """One line for every finalist that could not be trained with some seed."""
         for seed in self.evaluator.specs.final_seeds:
@@ -155,7 +177,7 @@ class Finals:
             return self._tested
         task, space = self.evaluator.task, self.evaluator.space
         return FinalRecord(
-            name="baseline",
+            name=UNPRUNED_ROW,
             role="baseline",
             budget=None,
             number=None,
@@ -170,24 +192,30 @@ class Finals:
 
 
 class SavedNetworks(Weights):
-    """The searched networks in a run's folder, as trained with their first seeds.
+    """The networks that compete, in a run's folder, as trained with their first seeds.
 
     Args:
-        folder: gets a subfolder ``<number>`` for every trial; see `prune_ops.save`.
+        folder: gets a subfolder for each, see `Finalist.folder` and `prune_ops.save`.
     """
 
     def __init__(self, finals: Finals, folder: Path) -> None:
         self._finals, self._folder = finals, folder
 
     def has(self, job: TrainingJob) -> bool:
-        """Whether the network of every trial that needs the job is saved."""
-        return all((self._folder / str(f.number)).is_dir() for f in self._searched(job))
+        """Whether every network that comes from the job is saved."""
+        return all((self._folder / f.folder).is_dir() for f in self._from(job))
 
     def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
         """Save the network if no earlier seed of it was trained."""
-        for finalist in self._searched(job):
+        for finalist in self._from(job):
             if job.seed == self._finals.trained(finalist, known)[0].seed:
                 self._save(finalist, job, result)
+
+    def save_unpruned(self) -> None:
+        """Save the network that all others were cut from."""
+        task, space = self._finals.evaluator.task, self._finals.evaluator.space
+        if not (self._folder / UNPRUNED).is_dir():
+            prune_ops.save(self._folder / UNPRUNED, task.model, space.full, {}, task.example)
 
     def _save(self, finalist: Finalist, job: TrainingJob, result: TrainingResult) -> None:
         evaluator, candidate = self._finals.evaluator, job.candidate
@@ -199,12 +227,24 @@ class SavedNetworks(Weights):
             "epochs": job.spec.epochs,
             "val_accuracy": result.val_accuracy,
         }
-        folder = self._folder / str(finalist.number)
+        folder = self._folder / finalist.folder
         prune_ops.save(folder, network, candidate.policy, about, evaluator.task.example)
 
-    def _searched(self, job: TrainingJob) -> list[Finalist]:
-        searched = [f for f in self._finals.contenders if f.number is not None]
-        return [f for f in searched if f.candidate == job.candidate]
+    def _from(self, job: TrainingJob) -> list[Finalist]:
+        return [f for f in self._finals.contenders if f.candidate == job.candidate]
+
+
+def also_named(folder: Path, name: str, source: str) -> None:
+    """Let a network in ``folder`` have a second name: a link, or a copy where links cannot be."""
+    second = folder / name
+    if second.is_symlink():
+        second.unlink()
+    elif second.exists():
+        shutil.rmtree(second)
+    try:
+        second.symlink_to(source, target_is_directory=True)
+    except OSError:
+        shutil.copytree(folder / source, second)
 
 
 def expected(evaluator: Evaluator, budgets: Sequence[Budget]) -> list[TrainingJob]:

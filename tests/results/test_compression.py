@@ -166,7 +166,7 @@ def test_it_says_whose_training_had_more_epochs(records, finals, others) -> None
 
 def test_it_stands_in_both_reports(records, finals, provenance, others) -> None:
     made = document(make_run(records, finals, provenance, compressed=others))
-    assert [s.anchor for s in made.sections][:3] == ["summary", "front", "compression"]
+    assert [s.anchor for s in made.sections][:4] == ["decision", "summary", "front", "compression"]
     assert '<section id="compression"' in html(made)
     words, _ = markdown(made, "figures")
     row = f"93.20 {text.PLUS_MINUS} 0.50 | 3 |"

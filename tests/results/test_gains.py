@@ -237,7 +237,7 @@ def test_several_budgets_stand_in_one_table_and_one_picture(finals, steps) -> No
 
 def test_it_stands_behind_the_verdict_in_both_reports(records, finals, provenance, steps) -> None:
     made = document(make_run(records, finals, provenance, gain_steps=steps))
-    assert [s.anchor for s in made.sections][:3] == ["summary", "gains", "front"]
+    assert [s.anchor for s in made.sections][:4] == ["decision", "summary", "gains", "front"]
     assert '<section id="gains"' in html(made)
     words, pictures = markdown(made, "figures")
     assert "## Where the gain comes from" in words

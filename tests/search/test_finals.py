@@ -75,7 +75,7 @@ def test_records_do_not_depend_on_the_order_in_which_results_come(
     assert [final.seeds for final in first] == [(5,), (5, 6, 7), (5, 6, 7), (5, 6, 7)]
     assert forwards.ticks == backwards.ticks == 6
     for folder in (tmp_path / "a", tmp_path / "b"):
-        assert sorted(path.name for path in folder.iterdir()) == ["0", "7"]
+        assert sorted(path.name for path in folder.iterdir()) == ["0", "7", "uniform-0.5"]
         alone = evaluator.train_final(Finals(contenders, evaluator).job(contenders[0], 5))
         saved = weights(folder / "7")
         assert all(torch.equal(value, saved[name]) for name, value in alone.weights.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from untimed import untimed
 import prune_ops
 import results
 import spaces
+from results.decision import decisions, loading
 from search import search
 from search.errors import SearchStopped
 from search.folder import resolve_folder
@@ -26,6 +28,7 @@ from spaces import Budget, UserError, fvcore_flops
 PROXIES = ("predicted_damage", "reconstructed", "iso_damage")
 OPTIONS = {"trials": 8, "rungs": (1,), "repeats": 2, "final_epochs": 1, "final_seeds": 2}
 OPTIONS |= {"starts": ("iso_damage", "repaired_damage")}
+BOTH = ("0.5", "0.2")
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +133,23 @@ def test_the_best_model_is_saved_and_counts_what_the_search_counted(
     assert fvcore_flops(loaded, task.example) == best.flops
     assert loaded(task.example[0]).shape == (1, 10)
     assert run.provenance["checks"][0].startswith(f"fvcore and torch count {best.flops:,} flops")
+
+
+def test_what_is_to_be_shipped_is_loaded_by_the_lines_that_are_printed(
+    run: results.Run, task: Task
+) -> None:
+    names = {folder.name for folder in (run.folder / "models").iterdir()}
+    own = {str(final.number) for final in run.finals if final.role == "searched"}
+    assert names - own == {"unpruned", *(f"{a}-{b}" for a in ("best", "uniform") for b in BOTH)}
+    for decision in decisions(run):
+        made: dict[str, Any] = {"build": task.fresh}
+        exec("\n".join(loading(run, decision)), made)
+        assert not made["model"].training
+        assert fvcore_flops(made["model"], task.example) == decision.final.flops
+        assert made["model"](task.example[0]).shape == (1, 10)
+        assert decision.batches == [1, 64]
+    unpruned = prune_ops.load(task.fresh(), run.folder / "models" / "unpruned").eval()
+    torch.testing.assert_close(unpruned(task.example[0]), task.model(task.example[0]))
 
 
 def test_a_finished_run_is_reported_again_but_not_run_again(

@@ -1,7 +1,7 @@
-"""A run's report as sections; a new one is its file and an entry in `SECTIONS`.
+"""A run's report as sections; a new one is its file and an entry in `READ` or `AUDIT`.
 
 >>> [section.anchor for section in sections(run)]
-['summary', 'gains', 'front', 'widths', 'search', 'trust', 'spending', 'provenance']
+['decision', 'summary', 'gains', 'front', 'widths', 'search', 'trust', 'spending', 'provenance']
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from results.reporting.sections import (
     comparison,
     compression,
     criteria,
+    decision,
     front,
     gains,
     provenance,
@@ -27,12 +28,19 @@ from results.reporting.sections import (
     widths,
 )
 
-SECTIONS: dict[str, tuple[str, Callable[[RunData], Iterable[Block]]]] = {
-    "summary": ("What came out", summary.blocks),
+Made = Callable[[RunData], Iterable[Block]]
+
+READ: dict[str, tuple[str, Made]] = {
+    "decision": ("What to ship", decision.blocks),
+    "summary": ("Search against uniform widths", summary.blocks),
     "gains": ("Where the gain comes from", gains.blocks),
     "front": ("Accuracy against FLOPs", front.blocks),
     "comparison": ("Fine-tune or from scratch?", comparison.blocks),
     "compression": ("Other ways to compress", compression.blocks),
+}
+"""Anchor to heading and contents of what everybody reads, in that order."""
+
+AUDIT: dict[str, tuple[str, Made]] = {
     "widths": ("Which channels stay", widths.blocks),
     "criteria": ("Which criterion", criteria.blocks),
     "sensitivity": ("Which layers bear cuts", sensitivity.blocks),
@@ -43,13 +51,15 @@ SECTIONS: dict[str, tuple[str, Callable[[RunData], Iterable[Block]]]] = {
     "spending": ("What it cost", spending.blocks),
     "provenance": ("Where this comes from", provenance.blocks),
 }
-"""Anchor to heading and contents, in the order in which they are read."""
+"""The same of what stands folded after that, for those who want to check."""
+
+SECTIONS = READ | AUDIT
 
 
 def section(anchor: str, run: RunData) -> Section:
     """One of `SECTIONS`, at any moment of a run; without blocks where it has nothing to say."""
     heading, blocks = SECTIONS[anchor]
-    return Section(anchor, heading, list(blocks(run)))
+    return Section(anchor, heading, list(blocks(run)), anchor in AUDIT)
 
 
 def sections(run: RunData) -> list[Section]:

@@ -33,7 +33,9 @@ BY_SEED: Cells[tuple[FinalRecord, int]] = {
 def blocks(run: RunData) -> Iterator[Block]:
     """Nothing until a network was trained."""
     if any(r.rung for r in run.records):
-        yield from _pictures(run)
+        near = list(_close_ups(run))
+        # All trials of one budget lie close together: the picture of all has them in one corner.
+        yield from (*near, _overview(run)) if len(run.budgets) == 1 else (_overview(run), *near)
     tested = [row for row in networks(run) if row.test_accuracy]
     if any(row.role != "baseline" for row in tested):
         yield _finals(run, tested)
@@ -47,11 +49,11 @@ def blocks(run: RunData) -> Iterator[Block]:
         yield _by_seed(run)
 
 
-def _pictures(run: RunData) -> Iterator[Block]:
+def _overview(run: RunData) -> Figure:
     top, best = finished(run.records), trial_front(run.records)
     baselines = [r for r in top if r not in best and origin_of(run, r) != "searched"]
     shown = sorted([*best, *baselines], key=lambda r: r.flops)
-    yield Figure(
+    return Figure(
         "front",
         front(run),
         "All trials on the validation split, after the brief training of the search. Up and left "
@@ -59,6 +61,9 @@ def _pictures(run: RunData) -> Iterator[Block]:
         "beat; all trials are in the table under “The search”.",
         _trials(run, shown, best),
     )
+
+
+def _close_ups(run: RunData) -> Iterator[Figure]:
     full = run.provenance.full_flops
     for budget, limit in run.budgets.items():
         trials = sorted(run.compared_at(budget), key=lambda r: r.flops)

@@ -1,0 +1,205 @@
+"""What to decide: for each budget the network to ship, what it loses, and what it takes.
+
+>>> [decision.sentence for decision in decisions(run)]
+['Ship trial 12 at budget 0.5: 95.45 % of the test images right, 1.26 ± 0.31 points ...']
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from results import text
+from results.compare import by_seed
+from results.data import RunData
+from results.differences import paired
+from results.intervals import half_width, wilson
+from results.record import FinalRecord
+from results.speed import NetworkSpeed
+
+UNPRUNED, BEST = "unpruned", "best"
+"""Folders of a run's ``models/``; with several budgets there is ``best-<budget>`` for each."""
+
+
+OWN = "build()  # your own network, unpruned"
+"""In the place of what builds a network that the user gave as an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The network to ship at one budget.
+
+    Attributes:
+        final: it, as it was trained and tested.
+        unpruned: the network that it was cut from.
+        images: how many the test split has; None in runs of older versions.
+        speeds: of both, by (name, batch); empty where they were not measured.
+        rejected: the searched network, where uniform widths were shown to be better.
+    """
+
+    final: FinalRecord
+    unpruned: FinalRecord
+    images: int | None
+    speeds: dict[tuple[str, int], NetworkSpeed]
+    rejected: FinalRecord | None = None
+
+    @property
+    def name(self) -> str:
+        """As the other tables call it."""
+        return f"uniform widths at {self.final.budget}" if self.rejected else self.final.name
+
+    @property
+    def source(self) -> str:
+        """The folder in ``models/`` of the same network under its own name."""
+        is_uniform = self.final.role == "uniform"
+        return f"uniform-{self.final.budget}" if is_uniform else str(self.final.number)
+
+    @property
+    def accuracy(self) -> float:
+        """Mean test accuracy over its seeds."""
+        return fmean(self.final.test_accuracy)
+
+    @property
+    def lost(self) -> float:
+        """By how much the unpruned network is more accurate, 0..1."""
+        return fmean(self.unpruned.test_accuracy) - self.accuracy
+
+    @property
+    def over_seeds(self) -> float | None:
+        """Half width of the interval of ``lost`` over seeds; None where none can be given."""
+        return half_width(self.final.test_accuracy)
+
+    @property
+    def over_images(self) -> tuple[float, float] | None:
+        """The interval of ``lost`` over the choice of test images, both accuracies independent.
+
+        Newcombe's hybrid of two Wilson intervals (Statistics in Medicine 17, 1998, method 10).
+        Both networks see the same images, so it is wider than it need be.
+        """
+        if not self.images:
+            return None
+        ends = []
+        for accuracy in (fmean(self.unpruned.test_accuracy), self.accuracy):
+            low, high = wilson(round(accuracy * self.images), self.images)
+            ends.append((accuracy - low, high - accuracy))
+        (down, up), (own_down, own_up) = ends
+        return self.lost - math.hypot(down, own_up), self.lost + math.hypot(up, own_down)
+
+    @property
+    def sentence(self) -> str:
+        """What to ship and what it costs, in accuracy."""
+        lost = text.number(abs(self.lost))
+        if (width := self.over_seeds) is not None:
+            lost += f" {text.PLUS_MINUS} {text.number(width)}"
+        way = "below" if self.lost >= 0 else "above"
+        return (
+            f"At budget {self.final.budget} ship {self.name}: {text.number(self.accuracy)} % of "
+            f"the test images right, {lost} points {way} the unpruned network."
+        )
+
+    @property
+    def certainty(self) -> str:
+        """What the intervals cover; empty where there are none."""
+        parts = []
+        if self.over_seeds is not None:
+            seeds = text.plural(len(self.final.test_accuracy), "seed")
+            parts.append(f"{text.PLUS_MINUS} is a 95 % interval over {seeds} of training")
+        if (ends := self.over_images) is not None:
+            low, high = map(text.signed, ends)
+            parts.append(
+                f"with {self.images:,} test images drawn anew the loss may be {low} to {high} "
+                "points"
+            )
+        if self.slower:
+            parts.append("it saves FLOPs but, as measured here, not time")
+        return text.sentence("; ".join(parts)) if parts else ""
+
+    @property
+    def facts(self) -> list[tuple[str, str, str, str]]:
+        """A label, both networks' figures, and the share that is left, for every measure."""
+        before, after = fmean(self.unpruned.test_accuracy), self.accuracy
+        tested = ("test accuracy, %", text.number(before), text.number(after), "")
+        return [tested, *self._sizes(), *map(self._time, self.batches)]
+
+    def _sizes(self) -> Iterator[tuple[str, str, str, str]]:
+        one, other = self.unpruned, self.final
+        sizes = [("FLOPs (multiply-adds)", one.flops, other.flops, "")]
+        sizes.append(("parameters", one.params, other.params, ""))
+        if self.batches:
+            before, after = (self.speeds[f.name, self.batches[0]].size for f in (one, other))
+            sizes.append(("size", before, after, "B"))
+        for label, before, after, unit in sizes:
+            here, there = (f"{text.count(size)}{unit}" for size in (before, after))
+            yield label, here, there, text.number(after / before, 1)
+
+    def _time(self, batch: int) -> tuple[str, str, str, str]:
+        before, after = (self.speeds[f.name, batch] for f in (self.unpruned, self.final))
+        label = "ms, one image" if batch == 1 else f"ms, {batch} images"
+        one, other = (f"{1000 * speed.seconds:.3g}" for speed in (before, after))
+        return label, one, other, text.number(after.seconds / before.seconds, 1)
+
+    @property
+    def batches(self) -> list[int]:
+        """The batch sizes with which both networks were measured."""
+        return sorted(
+            batch
+            for name, batch in self.speeds
+            if name == self.final.name and (self.unpruned.name, batch) in self.speeds
+        )
+
+    @property
+    def slower(self) -> bool:
+        """Whether FLOPs fell and time did not, with batches of some size."""
+        names = self.final.name, self.unpruned.name
+        both = [tuple(self.speeds[name, batch].seconds for name in names) for batch in self.batches]
+        return any(after >= before for after, before in both)
+
+
+def decisions(run: RunData) -> Iterator[Decision]:
+    """One for each budget at which a searched network was trained to the end."""
+    unpruned = next((final for final in run.finals if final.role == "baseline"), None)
+    if unpruned is None or not unpruned.test_accuracy:
+        return
+    speeds = {(speed.name, speed.batch): speed for speed in run.timed}
+    for budget in run.budget_names:
+        searched = run.best_final(budget)
+        if searched is None or not searched.test_accuracy:
+            continue
+        uniform = _better_uniform(searched, run.finals)
+        yield Decision(
+            final=uniform or searched,
+            unpruned=unpruned,
+            images=run.provenance.test_images,
+            speeds=speeds,
+            rejected=searched if uniform else None,
+        )
+
+
+def _better_uniform(searched: FinalRecord, finals: Sequence[FinalRecord]) -> FinalRecord | None:
+    """Uniform widths at the same budget, where the searched ones were shown to be worse."""
+    own = (f for f in finals if f.role == "uniform" and f.budget == searched.budget)
+    uniform = next(own, None)
+    if uniform is None or uniform.candidate == searched.candidate:
+        return None
+    difference = paired(by_seed(searched), by_seed(uniform))
+    return uniform if difference.high < 0 else None
+
+
+def model_name(run: RunData, decision: Decision) -> str:
+    """The folder of its network in the run's ``models/``."""
+    return BEST if len(run.budget_names) == 1 else f"{BEST}-{decision.final.budget}"
+
+
+def loading(run: RunData, decision: Decision) -> list[str]:
+    """The lines of Python that load its network, ready to use; none where it is not in the run's
+    folder, as another process trained it."""
+    where = run.folder / "models" / model_name(run, decision)
+    if not where.is_dir():
+        return []
+    return [
+        "import prune_ops; from search import models",
+        f"fresh = {run.provenance.fresh or OWN}",
+        f"model = prune_ops.load(fresh, {str(where)!r}).eval()",
+    ]

@@ -1,0 +1,77 @@
+"""How long networks take on this machine, one image at a time and in batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from statistics import median, quantiles
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from results.speed import NetworkSpeed
+from spaces.inputs import call
+from spaces.state import all_tensors
+
+BATCHES = (1, 64)
+LEAST, MOST = 5, 101
+"""Passes of each network with each batch size, as many as fit into ..."""
+SECONDS = 3.0
+"""... these, all networks together."""
+WARMING = 2
+"""Passes that are not counted: the first ones allocate memory and choose kernels."""
+
+
+def speeds(networks: Mapping[str, nn.Module], example: tuple[Tensor, ...]) -> list[NetworkSpeed]:
+    """The time of every network by name, with batches of each of ``BATCHES``.
+
+    Args:
+        networks: on the device of ``example``; their training mode is left as it is.
+        example: the inputs for one image.
+    """
+    device = example[0].device
+    about: dict[str, Any] = {"device": device.type, "threads": torch.get_num_threads()}
+    found = []
+    for batch in BATCHES:
+        inputs = tuple(tensor.repeat(batch, *[1] * (tensor.dim() - 1)) for tensor in example)
+        for name, taken in _in_turns(networks, inputs).items():
+            low, _, high = quantiles(taken, n=4)
+            size = sum(t.nbytes for t in all_tensors(networks[name]).values())
+            found.append(
+                NetworkSpeed(name, batch, median(taken), low, high, len(taken), size, **about)
+            )
+    return found
+
+
+@torch.inference_mode()
+def _in_turns(
+    networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]
+) -> dict[str, list[float]]:
+    """Seconds of each pass of each network, a pass of all of them before the next of any."""
+    modes = {name: network.training for name, network in networks.items()}
+    taken: dict[str, list[float]] = {name: [] for name in networks}
+    for network in networks.values():
+        network.eval()
+        for _ in range(WARMING):
+            _seconds(network, inputs)
+    ends = time.perf_counter() + SECONDS
+    for passes in range(MOST):
+        if passes >= LEAST and time.perf_counter() > ends:
+            break
+        for name, network in networks.items():
+            taken[name].append(_seconds(network, inputs))
+    for name, network in networks.items():
+        network.train(modes[name])
+    return taken
+
+
+def _seconds(network: nn.Module, inputs: tuple[Tensor, ...]) -> float:
+    on_cuda = inputs[0].is_cuda
+    if on_cuda:
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    call(network, inputs)
+    if on_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
