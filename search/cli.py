@@ -8,25 +8,33 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig, TaskConfig
 from search.errors import CutShort, SearchStopped, crash_line
-from search.flags import USER_ERROR, Ended, Parser, add_part
-from search.options import check_plain
+from search.flags import HELP_ALL, USER_ERROR, Ended, Parser, add_part
+from search.options import Options, check_plain
 from spaces import UserError
 from spaces.errors import unknown
 
 STOPPED, INTERRUPTED = 1, 130
+PACKAGE = "pruning-policy-search"
 
 ABOUT = """\
 Search how many channels each layer should keep under a FLOPs budget.
 
   python search.py --budget 0.5
       digits, two minutes; runs/digits_small-0.5/report.html says what was found
+"""
+COMMANDS_SAID = """\
+other commands, each with --help:
+  inspect  what of a model can be pruned   solve   widths for other budgets
+  compare  fine-tune or from scratch?      report  report again, or of several
+  runs     every run, with its verdict     list    criteria, models, samplers
 """
 MORE = """\
 more examples:
@@ -54,6 +62,16 @@ and say what can be said.
       search first, then compare; takes the options of a search too
   python search.py compare --resume
       goes on with the latest run: with its search, then with the comparison
+"""
+ABOUT_LIST = """\
+Names that an option takes, each with a line on what it is.
+
+  python search.py list
+      says of what there are lists
+  python search.py list criteria
+"""
+ABOUT_RUNS = """\
+Every run in a folder: whether it has ended, and what came out.
 """
 ABOUT_INSPECT = """\
 Print what of a model can be pruned, what is frozen and why, and which budgets
@@ -91,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = read(arguments if command is None else arguments[1:])
         if "torch" not in sys.modules:
             print(f"{name}: loading torch", file=sys.stderr, flush=True)
-        getattr(import_module("search.commands"), name)(**options)
+        import_module("search.commands").COMMANDS[name](**options)
         return 0
     except UserError as error:
         return _fail(f"error: {error}", USER_ERROR)
@@ -112,13 +130,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _search(arguments: Sequence[str]) -> dict[str, Any]:
     """The options as they are typed, refused at once where they cannot be."""
-    options = vars(_parser().parse_args(arguments))
+    options = vars(_parser(short=HELP_ALL not in arguments).parse_args(arguments))
     SearchConfig.of(**options)
     return options
 
 
 def _compare(arguments: Sequence[str]) -> dict[str, Any]:
-    options = vars(_compare_parser().parse_args(arguments))
+    options = vars(_compare_parser(short=HELP_ALL not in arguments).parse_args(arguments))
     check_plain("RUN", options.get("run") or "")
     return options
 
@@ -170,31 +188,56 @@ def _inspect(arguments: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _parser() -> argparse.ArgumentParser:
+def _list(arguments: Sequence[str]) -> dict[str, Any]:
+    usage = "python search.py list [WHAT]"
+    parser = Parser("search.py list", usage=usage, description=ABOUT_LIST)
+    parser.add_argument("what", nargs="?", metavar="WHAT", help="of what; left out: what there is")
+    return vars(parser.parse_args(arguments))
+
+
+def _runs(arguments: Sequence[str]) -> dict[str, Any]:
+    usage = "python search.py runs [--runs-dir DIR]"
+    parser = Parser("search.py runs", usage=usage, description=ABOUT_RUNS)
+    parser.add_argument("--runs-dir", metavar="DIR", help="folder of all runs (default: runs)")
+    options = vars(parser.parse_args(arguments))
+    check_plain("--runs-dir", options.get("runs_dir", ""))
+    return options
+
+
+def _parser(short: bool = False) -> argparse.ArgumentParser:
+    """The parser of a search; ``short`` is its help, not what it takes."""
     usage = "python search.py [--budget 0.5] [option ...]"
-    parser = Parser("search.py", usage=usage, description=ABOUT, epilog=MORE)
-    for part in vars(SearchConfig()).values():
-        add_part(parser, part)
+    more = COMMANDS_SAID if short else f"{COMMANDS_SAID}\n{MORE}"
+    parser = Parser("search.py", usage=usage, description=ABOUT, epilog=more)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version(PACKAGE)}")
+    _add_parts(parser, vars(SearchConfig()).values(), short)
     return parser
 
 
-def _compare_parser() -> argparse.ArgumentParser:
+def _compare_parser(short: bool = False) -> argparse.ArgumentParser:
     usage = "python search.py compare [RUN] [option ...]"
     parser = Parser("search.py compare", usage=usage, description=ABOUT_COMPARE)
     parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run (default: search)")
     parser.add_argument("--interval", help=argparse.SUPPRESS)  # of the version before
-    for part in (CompareConfig(), *vars(SearchConfig()).values()):
-        add_part(parser, part)
+    _add_parts(parser, (CompareConfig(), *vars(SearchConfig()).values()), short)
     return parser
+
+
+def _add_parts(parser: argparse.ArgumentParser, parts: Iterable[Options], short: bool) -> None:
+    parser.add_argument(HELP_ALL, action="help", help="all options, and examples")
+    for part in parts:
+        add_part(parser, part, short=short)
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "compare": _compare,
     "inspect": _inspect,
+    "list": _list,
     "report": _report,
+    "runs": _runs,
     "solve": _solve,
 }
-"""Name → what reads its arguments; the function of that name in ``commands`` takes the options."""
+"""Name → what reads its arguments; ``commands.COMMANDS`` has what takes the options."""
 
 
 def _fail(line: str, code: int) -> int:

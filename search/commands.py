@@ -16,9 +16,10 @@ from results.text import duration
 from search.comparing import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
-from search.config import SearchConfig
+from search.config import RunConfig, SearchConfig
 from search.errors import CutShort, SearchStopped, crash_line
 from search.folder import Folder, resolve_folder
+from search.overview import listed_names, overview
 from search.progress import Progress
 from search.run import execute
 from search.solving import read_budgets, save_policy, training_command
@@ -100,6 +101,23 @@ def _search_command(folder: Folder, config: CompareConfig) -> str:
     return f"{search} {config.flags}".rstrip()
 
 
+def list_names(what: str | None = None) -> None:
+    """Print the names of one list, or the lists."""
+    for name, about in listed_names(what).items():
+        _say(f"{name:<24} {about}".rstrip())
+
+
+def runs(runs_dir: str = RunConfig.runs_dir) -> None:
+    """Print a line or two for each run."""
+    found = overview(Path(runs_dir))
+    if not found:
+        raise UserError(f"--runs-dir must hold runs, but {runs_dir} has none; begin one")
+    for seen in found:
+        _say(f"{seen.name:<28} {seen.state}")
+        for sentence in seen.verdicts:
+            _say(f"  {sentence}")
+
+
 @contextmanager
 def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]:
     """Work on a run's folder; if it is cut short, ``command`` says how to go on."""
@@ -128,3 +146,15 @@ def _show(run: Run) -> None:
 
 def _say(line: str) -> None:
     Console().print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "compare": compare,
+    "inspect": inspect,
+    "list": list_names,
+    "report": report,
+    "runs": runs,
+    "search": search,
+    "solve": solve,
+}
+"""What does the work of each command; the keys are those of ``cli.COMMANDS``, and ``search``."""

@@ -42,13 +42,20 @@ def budgets(given: Any) -> tuple[str, ...]:
 class TaskConfig(Options):
     """what is pruned"""
 
-    model: str = option("digits_small", "name of a model, or package.module:function")
-    weights: str | None = option(None, "file of a trained state_dict (default: train it here)")
+    model: str = option(
+        "digits_small", "name of a model, or package.module:function", value="MODEL", first=True
+    )
+    weights: str | None = option(
+        None, "file of a trained state_dict (default: train it here)", value="FILE", first=True
+    )
     sparsity: float = option(
         0.0, "if trained here: L1 penalty on BatchNorm scales (slimming: 1e-4)", least=0
     )
     data: str = option(
-        "digits", "digits, cifar10, fashion-mnist, imagefolder:PATH or package.module:function"
+        "digits",
+        "digits, cifar10, fashion-mnist, imagefolder:PATH or package.module:function",
+        value="DATA",
+        first=True,
     )
     image_size: int | None = option(
         None, "side of the images in pixels (default: the data's own)", least=1, most=2**13
@@ -60,7 +67,10 @@ class TaskConfig(Options):
         None, "round widths to multiples of this (default: 8, or finer)", least=1, most=2**20
     )
     device: str = option(
-        "auto", "device to compute on; auto is cuda if there is one", names=("auto", "cpu", "cuda")
+        "auto",
+        "device to compute on; auto is cuda if there is one",
+        names=("auto", "cpu", "cuda"),
+        value="DEVICE",
     )
 
     def rules(self) -> Iterator[str]:
@@ -79,8 +89,12 @@ class PolicyConfig(Options):
         ("0.5",),
         "most FLOPs to keep: a fraction, or a number (60M); several budgets share one run",
         read=budgets,
+        value="SHARE",
+        first=True,
     )
-    trials: int = option(48, "number of policies to try, for all budgets", least=1, most=10**6)
+    trials: int = option(
+        48, "number of policies to try, for all budgets", least=1, most=10**6, first=True
+    )
     sampler: str = option("surrogate", "sampler that proposes the policies", names=SAMPLERS)
     starts: tuple[str, ...] = option(
         ("l1", "taylor_2019", "repaired_damage"),
@@ -163,7 +177,8 @@ class TrainConfig(Options):
         1, "with layerwise: epochs after each group", least=1, most=MOST_EPOCHS
     )
     distill: bool = option(
-        False, "distil every pruned network from the unpruned one, rungs and finals alike"
+        False,
+        "distil every pruned network from the unpruned one, rungs and finals alike",
     )
     distill_weight: float = option(
         DISTILL_WEIGHT, "with distillation: its share of the loss", above=0, most=1
@@ -212,12 +227,26 @@ class RunConfig(Options):
     """the run"""
 
     name: str = option(
-        "", "its folder in RUNS_DIR (default: made from model and budget)", free=True
+        "",
+        "its folder in RUNS_DIR (default: made from model and budget)",
+        free=True,
+        value="NAME",
+        first=True,
     )
-    runs_dir: str = option("runs", "folder of all runs", free=True)
-    resume: bool = option(False, "continue the named, or the latest unfinished, run", free=True)
+    runs_dir: str = option(
+        "runs",
+        "folder of all runs",
+        free=True,
+        value="DIR",
+    )
+    resume: bool = option(
+        False, "continue the named, or the latest unfinished, run", free=True, first=True
+    )
     storage: str | None = option(
-        None, "database of the study, postgresql://USER@HOST/DB (default: study.db)", free=True
+        None,
+        "database of the study, postgresql://USER@HOST/DB (default: study.db)",
+        free=True,
+        value="URL",
     )
     engine: str = option("local", "where trials run", names=ENGINES, free=True)
     workers: int | None = option(
@@ -226,9 +255,13 @@ class RunConfig(Options):
         least=1,
         most=1000,
         free=True,
+        first=True,
     )
     address: str | None = option(
-        None, "with ray: the cluster, auto or HOST:PORT (default: Ray on this machine)", free=True
+        None,
+        "with ray: the cluster, auto or HOST:PORT (default: Ray on this machine)",
+        free=True,
+        value="HOST:PORT",
     )
     cpus_per_trial: float = option(1.0, "with ray: CPU cores of a trial", least=0, free=True)
     gpus_per_trial: float | None = option(

@@ -15,15 +15,26 @@ USER_ERROR = 2
 """Exit code of a mistake of the user's."""
 
 
-def add_part(parser: argparse.ArgumentParser, part: Options, skip: Sequence[str] = ()) -> None:
-    """A flag for every option of a part, under its heading; former names are not in the help."""
-    group = parser.add_argument_group((type(part).__doc__ or "").strip())
+HELP_ALL = "--help-all"
+
+
+def add_part(
+    parser: argparse.ArgumentParser, part: Options, skip: Sequence[str] = (), short: bool = False
+) -> None:
+    """A flag for every option of a part, under its heading; former names are not in the help.
+
+    Args:
+        short: the help has those options alone that a first run needs, and no heading.
+    """
+    heading = (type(part).__doc__ or "").strip()
+    group = parser if short else parser.add_argument_group(heading)
     hints = typing.get_type_hints(type(part))
     for _, option in part.leaves():
         if option.name in skip:
             continue
         kind = _kind(hints[option.name], option)
-        group.add_argument(flag(option.name), help=_help(option), **kind)
+        shown = _help(option) if option.metadata["first"] or not short else argparse.SUPPRESS
+        group.add_argument(flag(option.name), help=shown, **kind)
         if was := option.metadata["was"]:
             group.add_argument(flag(was), dest=option.name, help=argparse.SUPPRESS, **kind)
 
@@ -38,8 +49,7 @@ def _kind(hint: Any, option: Field) -> dict[str, Any]:
     if kind is bool:
         two = not option.metadata["free"]
         return {"action": argparse.BooleanOptionalAction if two else "store_true"}
-    text = "DIR" if option.name.endswith("_dir") else "NAME"
-    shown = {int: "N", float: "X", str: text}[kind]
+    shown = option.metadata["value"] or {int: "N", float: "X", str: "NAME"}[kind]
     return {"type": kind, "metavar": shown} | ({"nargs": "+"} if several else {})
 
 

@@ -52,6 +52,8 @@ def option(
     free: bool = False,
     was: str = "",
     read: Callable[[Any], Any] | None = None,
+    value: str = "",
+    first: bool = False,
 ) -> Any:
     """A field with its help text and what must hold of it.
 
@@ -61,10 +63,13 @@ def option(
         free: it may change when work is resumed.
         was: its name in the version before, which is understood too.
         read: makes the value from what was given.
+        value: stands for it in the help.
+        first: whether it is one of those that a first run needs: short help has no others.
     """
     bounds = (least, above, most)
     metadata = {"help": help, "names": tuple(names), "bounds": bounds, "free": free, "was": was}
-    return dataclasses.field(default=default, metadata=metadata | {"read": read or _plain_value})
+    metadata |= {"read": read or _plain_value, "value": value, "first": first}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)

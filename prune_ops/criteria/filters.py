@@ -49,7 +49,7 @@ class FilterNorm(Criterion):
 
 
 class L1(FilterNorm):
-    """See `FilterNorm`."""
+    """S_c = Σ|w| over the filters that produce channel c."""
 
     name = "l1"
 
@@ -61,21 +61,21 @@ class WeightSum(FilterNorm):
 
 
 class L1Greedy(FilterNorm):
-    """See `FilterNorm`."""
+    """The same, without the kernels of input channels that are pruned already."""
 
     name = "l1_greedy"
     _is_greedy = True
 
 
 class L2(FilterNorm):
-    """See `FilterNorm`."""
+    """S_c = √Σw² over the filters that produce channel c."""
 
     name = "l2"
     _squared = True
 
 
 class L2Greedy(L2):
-    """See `FilterNorm`."""
+    """The same, without the kernels of input channels that are pruned already."""
 
     name = "l2_greedy"
     _is_greedy = True

@@ -62,34 +62,42 @@ def _built(name: str, plan: Plan, number: int) -> BaseSampler:
 
 
 def gp(_plan: Plan, seed: int) -> BaseSampler:
+    """A Gaussian process of the accuracy; slow from some hundreds of trials on."""
     return samplers.GPSampler(seed=seed)
 
 
 def nsga2(plan: Plan, seed: int) -> BaseSampler:
+    """The genetic algorithm of Deb et al. 2002, on accuracy and FLOPs."""
     return samplers.NSGAIISampler(population_size=plan.population, seed=seed)
 
 
 def nsga3(plan: Plan, seed: int) -> BaseSampler:
+    """Its successor of 2014, which spreads the front by reference points."""
     return samplers.NSGAIIISampler(population_size=plan.population, seed=seed)
 
 
 def qmc(plan: Plan, _seed: int) -> BaseSampler:
-    """The whole run has one sequence, and the study holds the position in it."""
+    """A sequence that covers all widths evenly: one a run, the study holds the place in it."""
     return Quasi(scramble=True, seed=plan.seed, warn_independent_sampling=False)
 
 
 def random(_plan: Plan, seed: int) -> BaseSampler:
+    """Every width as likely as any other."""
     return samplers.RandomSampler(seed=seed)
 
 
 def surrogate(plan: Plan, seed: int) -> BaseSampler:
+    """Learns what each width costs, and solves for the best widths within the budget."""
     if plan.tables is None:
         raise UserError("sampler 'surrogate' needs a damage table, but the plan has no tables")
     return SurrogateSampler(plan.tables, seed)
 
 
 def tpe(plan: Plan, seed: int) -> BaseSampler:
-    """The constant liar keeps proposals of several workers apart; a single one needs none."""
+    """Tree-structured Parzen estimators of good and bad trials, over all groups together.
+
+    The constant liar keeps proposals of several workers apart; a single one needs none.
+    """
     return samplers.TPESampler(multivariate=True, constant_liar=plan.workers > 1, seed=seed)
 
 

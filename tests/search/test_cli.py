@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import results
 import spaces
-from search.cli import main
+from search.cli import COMMANDS, main
 from search.config import SearchConfig
 from search.folder import resolve_folder
 from search.options import flag
@@ -26,16 +27,36 @@ def line(capsys: pytest.CaptureFixture[str]) -> str:
     return shown
 
 
-def test_help_fits_80_columns_names_every_flag_and_shows_an_example_first(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def helped(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as end:
-        main(["--help"])
+        main(arguments)
     shown = capsys.readouterr().out
     assert end.value.code == 0
     assert max(map(len, shown.splitlines())) <= 80
-    assert all(flag(option.name) in shown for _, option in SearchConfig().leaves())
+    return shown
+
+
+def test_help_is_one_screen_with_an_example_first(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = helped(["--help"], capsys)
+    assert len(shown.splitlines()) <= 32
     assert shown.index("python search.py --budget 0.5\n") < shown.index("--help")
+    assert all(command in shown for command in COMMANDS)
+    first = {flag(o.name) for _, o in SearchConfig().leaves() if o.metadata["first"]}
+    told = {word for line in shown.splitlines() for word in line.split()[:1] if word[:2] == "--"}
+    assert told == first | {"--version", "--help-all"}
+
+
+@pytest.mark.parametrize("command", [[], ["compare"]])
+def test_all_of_the_help_names_every_flag(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = helped([*command, "--help-all"], capsys)
+    assert all(flag(option.name) in shown for _, option in SearchConfig().leaves())
+    assert shown.index("python search.py") < shown.index("--help-all")
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert helped(["--version"], capsys) == f"search.py {version('pruning-policy-search')}\n"
 
 
 @pytest.mark.parametrize(

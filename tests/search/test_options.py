@@ -187,7 +187,8 @@ def test_names_of_the_version_before_are_understood_and_not_shown() -> None:
 def test_every_flag_is_spelled_as_its_option() -> None:
     known = {word for action in _parser()._actions for word in action.option_strings}
     off = {"--no-distill", "--no-gains"}
-    assert known == {*map(flag, SearchConfig().spellings()), *off, "-h", "--help"}
+    asks = {"-h", "--help", "--help-all", "--version"}
+    assert known == {*map(flag, SearchConfig().spellings()), *off, *asks}
 
 
 @dataclass(frozen=True)
