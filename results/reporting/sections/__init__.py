@@ -26,6 +26,7 @@ from results.reporting.sections import (
     summary,
     trust,
     widths,
+    words,
 )
 
 Made = Callable[[RunData], Iterable[Block]]
@@ -49,6 +50,7 @@ AUDIT: dict[str, tuple[str, Made]] = {
     "rates": ("Which learning rates", rates.blocks),
     "records": ("Also measured", records.blocks),
     "spending": ("What it cost", spending.blocks),
+    "words": ("What the words mean", words.blocks),
     "provenance": ("Where this comes from", provenance.blocks),
 }
 """The same of what stands folded after that, for those who want to check."""

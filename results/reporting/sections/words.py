@@ -1,0 +1,43 @@
+"""What the words mean that the report uses, for those who read only it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from results.data import RunData
+from results.reporting.blocks import Block, Column, Table
+
+WORDS = {
+    "group": "channels that must be cut together, as a residual connection adds them up, say",
+    "policy": "one width for each group: how many of its channels stay",
+    "uniform widths": "the policy that keeps the same share of every group; what every other one "
+    "has to beat",
+    "budget": "the most FLOPs, counted as multiply-adds, that a policy may keep",
+    "criterion": "scores the channels of a group: those of the highest scores stay",
+    "surgery": "what the weights that stay become; reconstruct fits each layer that reads cut "
+    "channels to what the unpruned network computes, by least squares",
+    "sensitivity": "what cutting one group alone does to the network; it sets widths",
+    "trial": "a policy that the search has tried",
+    "start": "a policy that is tried first: uniform widths, channels ranked by a criterion, "
+    "or widths set by a sensitivity",
+    "sampler": "proposes the policies after the starts",
+    "proxy": "scores a policy without training it",
+    "rung": "a step of judging: proxies at rung 0, a brief training at rung 1, longer ones above; "
+    "only trials that do well go on to the next",
+    "eta": "about one in eta trials of equal size goes on to the next rung",
+    "explored": "went on by a draw, though it did not do well, so that the proxies can be judged",
+    "front": "the trials than which no other is both smaller and more accurate",
+    "hypervolume": "the share of the square, from 0 to all FLOPs and from 0 to 100 % accuracy, "
+    "that is worse than some trial of the front",
+    "final": "a network that was trained longer, with several seeds, and then tested",
+    "control": "a score that knows nothing of accuracy, such as the number of parameters",
+    "noise ceiling": "the correlation that a perfect score would reach: training the same policy "
+    "twice gives two accuracies",
+}
+
+
+def blocks(run: RunData) -> Iterator[Block]:
+    """A word a row, once there is anything to read."""
+    if run.records:
+        columns = [Column("word", label=True), Column("what it means")]
+        yield Table(columns, [[word, meaning] for word, meaning in WORDS.items()])
