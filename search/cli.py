@@ -21,6 +21,7 @@ from search.config import SearchConfig, TaskConfig
 from search.errors import SearchStopped, crash_line
 from search.flags import USER_ERROR, Ended, Parser, add_part
 from search.folder import Folder, resolve_folder
+from search.interrupt import name_and_code, sigterm_raises
 from search.options import check_plain
 from search.progress import Progress
 from search.run import execute
@@ -30,7 +31,7 @@ from search.task.inspect import built, inspect
 from spaces import UserError
 from spaces.errors import unknown
 
-STOPPED, INTERRUPTED = 1, 130
+STOPPED = 1
 
 ABOUT = """\
 Search how many channels each layer should keep under a FLOPs budget.
@@ -85,7 +86,8 @@ several runs, one report that compares them at equal FLOPs.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns 0, 1 (stopped), 2 (the user's mistake) or 130 (Ctrl-C).
+    """Run the command line; returns 0, 1 (stopped), 2 (the user's mistake), 130 (Ctrl-C) or 143
+    (SIGTERM).
 
     Where it is not 0, the last line on stderr says why. There is never a traceback.
 
@@ -97,15 +99,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if command is None and arguments and not arguments[0].startswith("-"):
             raise unknown("command", arguments[0], COMMANDS)
-        return command(arguments[1:]) if command else _search(arguments)
+        with sigterm_raises():
+            return command(arguments[1:]) if command else _search(arguments)
     except UserError as error:
         return _fail(f"error: {error}", USER_ERROR)
     except _CutShort as cut:
         return _fail(*cut.args)
     except SearchStopped as stopped:
         return _fail(f"stopped: {stopped}", STOPPED)
-    except KeyboardInterrupt:
-        return _fail("interrupted before a run began; nothing is left to resume", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        what, code = name_and_code(interrupt)
+        return _fail(f"{what} before a run began; nothing is left to resume", code)
     except Ended:
         raise
     except SystemExit as end:  # raised by the user's model or data
@@ -219,9 +223,9 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
     except (KeyboardInterrupt, SearchStopped) as reason:
         if not folder.begun:
             raise
-        interrupted = isinstance(reason, KeyboardInterrupt)
-        what = "interrupted" if interrupted else f"stopped: {reason}"
-        code = INTERRUPTED if interrupted else STOPPED
+        what, code = f"stopped: {reason}", STOPPED
+        if isinstance(reason, KeyboardInterrupt):
+            what, code = name_and_code(reason)
         raise _CutShort(f"{what}; go on with: {command()}", code) from None
     except UserError:
         raise
