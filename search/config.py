@@ -81,8 +81,11 @@ class PolicyConfig(Options):
         ("0.5",),
         "most FLOPs to keep: a fraction, or a number (60M); several budgets share one run",
         read=budgets,
+        grows=True,
     )
-    trials: int = option(48, "number of policies to try, for all budgets", least=1, most=10**6)
+    trials: int = option(
+        48, "number of policies to try, for all budgets", least=1, most=10**6, grows=True
+    )
     sampler: str = option("surrogate", "sampler that proposes the policies", names=SAMPLERS)
     starts: tuple[str, ...] = option(
         ("l1", "taylor_2019", "repaired_damage"),
@@ -173,12 +176,15 @@ class TrainConfig(Options):
     distill_temperature: float = option(
         TEMPERATURE, "with distillation: both networks' logits are divided by it", above=0
     )
-    final_epochs: int = option(12, "epochs of the final trainings", least=1, most=MOST_EPOCHS)
+    final_epochs: int = option(
+        12, "epochs of the final trainings", least=1, most=MOST_EPOCHS, grows=True
+    )
     final_seeds: int | None = option(
         None,
         "final trainings of each policy, one a seed (default: 3, or 8 for small data)",
         least=1,
         most=1000,
+        grows=True,
     )
     gains: bool = option(
         True, "train what says which step from plain uniform widths to the result gained what"

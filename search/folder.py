@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import tempfile
@@ -69,10 +70,19 @@ class Folder:
         return flags
 
     @property
+    def stored(self) -> SearchConfig:
+        """The config that a run which has begun has in its folder."""
+        return _stored(self.path)
+
+    @property
+    def id(self) -> str:
+        """A random name that the run got when it began; empty in one of an older version."""
+        return str(json.loads(_config_file(self.path).read_text()).get("id", ""))
+
+    @property
     def owner(self) -> str:
         """A name of this folder, unique among all machines, for the process that has locked it."""
-        content = json.loads(_config_file(self.path).read_text())
-        return f"{socket.gethostname()}:{self.path.resolve()}#{content.get('id', '')}"
+        return f"{socket.gethostname()}:{self.path.resolve()}#{self.id}"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -83,17 +93,16 @@ class Folder:
         """
         with plain_errors(str(self.path)):
             self.path.mkdir(parents=True, exist_ok=True)
-        if not self.begun:
-            content = {
-                "id": uuid.uuid4().hex[:8],
-                "config": self.config.to_dict(),
-                "versions": versions(),
-                "commit": commit(),
-            }
-            write_text(_config_file(self.path), json.dumps(content, indent=2) + "\n")
-        with open(_config_file(self.path)) as file:
-            _lock(file, self.path)
-            yield  # closing the file, or the end of the process, releases the lock
+        with _lock(self.path):
+            if not self.begun:
+                about = {"id": uuid.uuid4().hex[:8], "versions": versions(), "commit": commit()}
+                self._write(about)
+            yield
+
+    def _write(self, about: Mapping[str, Any]) -> None:
+        """Write ``config.json``: the config, and what else is known of the run."""
+        content = {**about, "config": self.config.to_dict()}
+        write_text(_config_file(self.path), json.dumps(content, indent=2) + "\n")
 
     def finish(self) -> None:
         """Record that the search is done and has its report."""
@@ -205,11 +214,23 @@ def _stored(path: Path) -> SearchConfig:
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{_config_file(path)} must be what a run wrote, but it is not; choose another --name"
+            f"{_config_file(path)} must be what a run wrote, but it is not; {_without_config(path)}"
         ) from error
 
 
+def _without_config(path: Path) -> str:
+    """What to do about a run whose ``config.json`` is lost."""
+    read = f"; `python search.py report {quote(str(path))}` still reads its results"
+    known = read if (path / "study.db").is_file() else ""
+    return f"put a copy of it there, or choose another --name{known}"
+
+
 def _vacant(path: Path, run: RunConfig) -> Path:
+    if (path / "study.db").is_file():
+        raise UserError(
+            f"{path} is a run, so it must have its config.json, but that is missing; "
+            f"{_without_config(path)}"
+        )
     if run.resume:
         raise UserError(f"--resume needs a run to go on with, but there is none at {path}")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -240,10 +261,18 @@ def _new_name(config: SearchConfig, runs: Path) -> str:
     return name
 
 
-def _lock(file: Any, path: Path) -> None:
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Lock a folder until the end of the block, or of the process; files in it may be replaced."""
     if fcntl is None:
+        yield
         return
+    opened = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(f"{path} must be free, but another process works on that run") from None
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{path} must be free, but another process works on that run") from None
+        yield
+    finally:
+        os.close(opened)

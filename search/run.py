@@ -193,6 +193,11 @@ def _train(s: Session) -> list[str]:
     front = Finals(finalists(records, evaluator, s.run.budgets), evaluator, tested)
     tick = partial(s.run.progress.advance, "trainings")
     networks = SavedNetworks(front, s.run.folder.path / "models")
+    if lost := networks.lost(trainer.known):
+        s.run.progress.say(
+            f"{listed(lost)} in {s.run.folder.path} must hold what was trained, but "
+            f"{'is' if len(lost) == 1 else 'are'} missing or damaged: trained again"
+        )
     steps = GainSteps(front)
     jobs = {*again.jobs, *front.jobs, *steps.jobs}
     s.run.progress.resize("trainings", len(jobs))

@@ -22,6 +22,7 @@ import torch
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
+from results import database, opening
 from results.optuna_private import storage_of, study_id_of
 from results.store import plain_errors
 from search.config import SearchConfig
@@ -30,6 +31,7 @@ from search.policies.starts import AllScores, MakeStarts
 from search.sharing.connection import connected
 from search.sharing.outbox import FolderOutbox
 from search.sharing.peers import SharedPeers
+from search.study import evidence
 from search.study import network as identity
 from search.study.peers import OpenStudy
 from search.study.storage import closing, enqueue, study_in
@@ -69,9 +71,17 @@ class StudyDatabase:
     url: str
 
     def check(self) -> None:
-        """Refuse a database that cannot be used, or that holds another run under this name."""
+        """Refuse a database that cannot be used, that holds another run under this name, or that
+        lacks what the folder says was measured; see `evidence`."""
         if begun := self._begun():
             self._check_config(begun)
+        if not self.folder.begun:
+            return
+        if not begun:
+            evidence.check_there(self.folder.path, f"the study in {database.shown(self.url)}")
+            return
+        with opening.open_run(self.folder.path, self.url) as study:
+            evidence.check_study(study, self.folder)
 
     def network(self) -> dict[str, Any]:
         return dict(self._begun().get("network", {}))

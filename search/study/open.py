@@ -18,6 +18,7 @@ from results import opening
 from results.store import plain_errors
 from search.folder import Folder, finished
 from search.policies.starts import AllScores, MakeStarts
+from search.study import evidence
 from search.study import network as identity
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue, open_study
@@ -44,7 +45,12 @@ class StudyFile:
     folder: Folder
 
     def check(self) -> None:
-        """Nothing: `search.folder` has compared the configs."""
+        """Refuse a study that lacks what the folder says was measured; see `evidence`."""
+        if not self._path.is_file():
+            evidence.check_there(self.folder.path, "study.db")
+        elif self.folder.begun:
+            with opening.open_study(self._path) as study:
+                evidence.check_study(study, self.folder)
 
     def network(self) -> dict[str, Any]:
         """The fingerprint that the run was begun with; empty where there is none."""
@@ -84,6 +90,7 @@ class StudyFile:
         if stored is None:  # after scoring: a network that fails in it can still be changed
             with plain_errors("the study"):
                 opened.study.set_user_attr(identity.NETWORK, network)
+                opened.study.set_user_attr(evidence.RUN, self.folder.id)
         enqueue(opened.study, starts(scores))
         return scores
 
