@@ -223,7 +223,12 @@ class RunConfig(Options):
         "", "its folder in RUNS_DIR (default: made from model and budget)", free=True
     )
     runs_dir: str = option("runs", "folder of all runs", free=True)
-    resume: bool = option(False, "continue the named, or the latest unfinished, run", free=True)
+    resume: bool = option(
+        False,
+        "go on with the named, or the latest unfinished, run; more --trials, --final-seeds or "
+        "--final-epochs, or a further --budget, extend it",
+        free=True,
+    )
     storage: str | None = option(
         None, "database of the study, postgresql://USER@HOST/DB (default: study.db)", free=True
     )

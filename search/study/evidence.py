@@ -64,6 +64,7 @@ def check_study(study: Study, folder: Folder) -> None:
             f"{path / 'config.json'} must be as its study has it, but differs: "
             f"{'; '.join(different)}; put the right one back, or choose another --name"
         )
+    _check_seeds(study, folder)
     missing = [*_missing_trials(study, path), *_missing_trainings(study, path)]
     if missing:
         raise UserError(
@@ -74,11 +75,23 @@ def check_study(study: Study, folder: Folder) -> None:
 
 
 def _other_options(study: Study, folder: Folder) -> list[str]:
-    """Where the study was begun with other options than the folder's; growing ones may differ."""
+    """Where the study has other options than the run that is gone on with; some may have grown."""
     with suppress(UserError):  # an option that only an older version knows
         begun = SearchConfig.from_dict(store.load(study, store.PROVENANCE).config)
-        return begun.differences(folder.stored, grown=True)
+        return begun.differences(folder.config, grown=True)
     return []
+
+
+def _check_seeds(study: Study, folder: Folder) -> None:
+    """Only here is it known how many final seeds a run has that left them to the data."""
+    asked = folder.config.training.final_seeds
+    finals = (final for final in store.load(study, store.FINALS) if final.role != "baseline")
+    known = max((len(final.seeds) for final in finals), default=0)
+    if asked is not None and asked < known:
+        raise UserError(
+            f"--final-seeds must be at least the {known} that {folder.path} has, but got {asked}; "
+            "give more, or leave it out"
+        )
 
 
 def _missing_trials(study: Study, path: Path) -> Iterator[str]:

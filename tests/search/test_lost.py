@@ -16,6 +16,7 @@ from search import search
 from search.cli import main
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
+from spaces import UserError
 
 OPTIONS = {
     **{"trials": 3, "starts": ("l1",), "proxies": ("predicted_damage",), "seed": 1},
@@ -79,6 +80,10 @@ def test_a_study_that_is_missing_empty_or_cut_off_is_refused(
     assert not study.exists()
     study.write_bytes(b"")
     assert refusal() == f"error: mine/study.db must be an Optuna study, but it is empty; {ANOTHER}"
+    with pytest.raises(
+        UserError, match=r"but it is empty; .*; the results so far are still in tri"
+    ):
+        results.load(folder)
     for size in (len(content) // 2, 100):
         study.write_bytes(content[:size])
         said = refusal()
