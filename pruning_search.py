@@ -13,13 +13,15 @@ def main() -> int:
     """Run the command line; returns the exit code, see `search.cli.main`."""
     # While packages are imported nothing is to be saved, and an exception in the middle of one
     # comes out as any other, or is only printed. So the process ends at once, without one.
-    for number in ENDING:
+    before = {number: signal.getsignal(number) for number in ENDING}
+    heard = [number for number in ENDING if before[number] != signal.SIG_IGN]
+    for number in heard:
         signal.signal(number, _end)
     from search.cli import main
 
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in heard:
+            signal.signal(number, before[number])
         return main()
     except KeyboardInterrupt:  # in the moment before it is main's business
         return _told(signal.SIGINT)

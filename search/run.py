@@ -9,6 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 import results
 from prune_ops.sensitivities.repaired_damage import terms
 from prune_ops.surgery.reconstruct import Reconstruct
@@ -43,6 +45,7 @@ from search.task.prepare import Prepared, prepare
 from search.task.task import Task
 from search.training.loop import MODES
 from search.training.trainer import carry_out
+from spaces import Space
 
 SHARE_OF_POOL = 8
 """One trial in so many may be a start that was solved from the damage table."""
@@ -106,9 +109,7 @@ def _search(
     checks: Sequence[Check],
     distils: bool,
 ) -> None:
-    if line := going_on(folder):
-        progress.say(line)
-    checks = unchanged(folder), savable, *checks
+    checks = unchanged(folder), savable, *checks, _tells_going_on(folder, progress)
     run = prepare(folder, engine, task, progress, *checks, distils=distils)
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
     with (
@@ -126,6 +127,16 @@ def _search(
                 end(s.opened.study, run.config)
         s.evaluator.checkpoints.clear()
         s.peers.outbox.clear()
+
+
+def _tells_going_on(folder: Folder, progress: Progress) -> Check:
+    """The last check, as what is refused is told in one line: says that a run is gone on with."""
+
+    def tell(_model: nn.Module, _space: Space) -> None:
+        if line := going_on(folder):
+            progress.say(line)
+
+    return tell
 
 
 def _forecast(s: Session) -> None:

@@ -179,7 +179,7 @@ def test_an_extension_that_is_cut_short_is_gone_on_with(
         return evaluate_rung(self, candidate, rung, seed)
 
     with monkeypatch.context() as patched:
-        patched.setattr("search.run.prepare", interrupted)
+        patched.setattr("search.run.session", interrupted)
         assert main([*again, "--trials", "6"]) == 130
         said = capsys.readouterr().err.splitlines()
         going_on = f"going on with the run in {folder}"

@@ -91,3 +91,15 @@ def test_a_signal_while_it_is_imported_is_one_line(
     )
     said = {130: b"interrupted\n", 143: b"terminated\n"}[code]
     assert (ended.returncode, ended.stderr) == (code, said)
+
+
+def test_what_a_shell_has_it_ignore_it_ignores(tmp_path: Path) -> None:
+    """As SIGINT is for what a script runs in the background."""
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "__init__.py").write_text(IMPORTING.format("SIGINT"))
+    (tmp_path / "search" / "cli.py").write_text("main = lambda: 7")
+    for name in ("search.py", "pruning_search.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    ignoring = f"trap '' INT; exec {sys.executable} search.py"
+    ended = subprocess.run(["sh", "-c", ignoring], cwd=tmp_path, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (7, b"")
