@@ -2,11 +2,7 @@
 
 import sys
 
-if __name__ == "__main__":
-    try:
-        from search.cli import main
+from pruning_search import main
 
-        sys.exit(main())
-    except KeyboardInterrupt:  # in the seconds that imports take; later it is main's business
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+if __name__ == "__main__":
+    sys.exit(main())

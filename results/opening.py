@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from results import database
 from results.database import one_line
+from results.text import listed
 from spaces.errors import UserError
 
 
@@ -53,6 +54,8 @@ def open_study(path: Path) -> Iterator[optuna.Study]:
     """
     if not path.is_file():
         raise UserError(f"{path} must exist, but it does not; give the folder of a run")
+    if path.stat().st_size == 0:
+        raise _damaged(path, "it is empty")
     try:
         # The timeout waits out the writes of a search that is still running.
         storage = _reader(f"sqlite:///{path.resolve()}", {"connect_args": {"timeout": 60}})
@@ -60,20 +63,32 @@ def open_study(path: Path) -> Iterator[optuna.Study]:
     except UserError:
         raise
     except Exception as error:  # those of SQLAlchemy, of Optuna, and of a version table's JSON
-        raise _damaged(path, error) from error
+        raise _damaged(path, f"reading it gave: {one_line(error)}") from error
     if not names:
-        raise UserError(f"{path} must hold a study, but it holds none; start the search again")
+        raise _damaged(path, "it holds none")
     partly = (SQLAlchemyError, json.JSONDecodeError, optuna.exceptions.StorageInternalError)
     try:
         yield optuna.load_study(study_name=names[0], storage=storage)
     except partly as error:  # some pages can be read, some not
-        raise _damaged(path, error) from error
+        raise _damaged(path, f"reading it gave: {one_line(error)}") from error
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path} must be an Optuna study, but reading it gave: {one_line(error)}; "
-        "put a copy of it there, or start the search again under another name"
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(f"{path} must be an Optuna study, but {why}; {remedy(path.parent)}")
+
+
+RESULTS = ("trials.csv", "finals.csv", "report.html", "models/")
+"""What people look for in a run's folder."""
+
+
+def remedy(folder: Path) -> str:
+    """What to do where a run has lost its study, and which of its results are still there."""
+    kept = [name for name in RESULTS if (folder / name).exists()]
+    if not kept:
+        return "put a copy of it there, or search again under another --name"
+    return (
+        "put a copy of it there, or search again under another --name; the results so far are "
+        f"still in {listed(kept)} there"
     )
 
 

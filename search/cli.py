@@ -17,11 +17,12 @@ from search.comparison.config import CompareConfig
 from search.config import SearchConfig, TaskConfig
 from search.errors import CutShort, SearchStopped, crash_line
 from search.flags import HELP_ALL, USER_ERROR, Ended, Parser, add_part
+from search.interrupt import ending_at_once, name_and_code, sigterm_raises
 from search.options import Options, check_plain
 from spaces import UserError
 from spaces.errors import unknown
 
-STOPPED, INTERRUPTED = 1, 130
+STOPPED = 1
 PACKAGE = "pruning-policy-search"
 
 ABOUT = """\
@@ -93,7 +94,8 @@ several runs, one report that compares them at equal FLOPs.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns 0, 1 (stopped), 2 (the user's mistake) or 130 (Ctrl-C).
+    """Run the command line; returns 0, 1 (stopped), 2 (the user's mistake), 130 (Ctrl-C) or 143
+    (SIGTERM).
 
     Where it is not 0, the last line on stderr says why. There is never a traceback.
 
@@ -107,18 +109,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise unknown("command", arguments[0], COMMANDS)
         name, read = ("search", _search) if command is None else (arguments[0], command)
         options = read(arguments if command is None else arguments[1:])
-        if "torch" not in sys.modules:
-            print(f"{name}: loading torch", file=sys.stderr, flush=True)
-        import_module("search.commands").COMMANDS[name](**options)
+        commands = _commands(name)
+        with sigterm_raises():
+            commands[name](**options)
         return 0
     except UserError as error:
         return _fail(f"error: {error}", USER_ERROR)
     except CutShort as cut:
-        return _fail(str(cut), INTERRUPTED if cut.interrupted else STOPPED)
+        return _fail(str(cut), cut.code)
     except SearchStopped as stopped:
         return _fail(f"stopped: {stopped}", STOPPED)
-    except KeyboardInterrupt:
-        return _fail("interrupted before a run began; nothing is left to resume", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        what, code = name_and_code(interrupt)
+        return _fail(f"{what} before a run began; nothing is left to resume", code)
     except Ended:
         raise
     except SystemExit as end:  # raised by the user's model or data
@@ -126,6 +129,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"stopped: {must} sys.exit({end.code!r}); mend that", STOPPED)
     except Exception as error:
         return _fail(crash_line(error), STOPPED)
+
+
+def _commands(name: str) -> dict[str, Callable[..., None]]:
+    """What does the work; the first time this takes seconds, which a line says."""
+    if "torch" not in sys.modules:
+        print(f"{name}: loading torch", file=sys.stderr, flush=True)
+    with ending_at_once():
+        commands: dict[str, Callable[..., None]] = import_module("search.commands").COMMANDS
+    return commands
 
 
 def _search(arguments: Sequence[str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import RunConfig, SearchConfig
 from search.errors import CutShort, SearchStopped, crash_line
 from search.folder import Folder, resolve_folder
+from search.interrupt import name_and_code
 from search.overview import listed_names, overview
 from search.progress import Progress
 from search.run import execute
@@ -127,9 +128,10 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
     except (KeyboardInterrupt, SearchStopped) as reason:
         if not folder.begun:
             raise
-        interrupted = isinstance(reason, KeyboardInterrupt)
-        what = "interrupted" if interrupted else f"stopped: {reason}"
-        raise CutShort(f"{what}; go on with: {command()}", interrupted) from None
+        what, code = f"stopped: {reason}", 1
+        if isinstance(reason, KeyboardInterrupt):
+            what, code = name_and_code(reason)
+        raise CutShort(f"{what}; go on with: {command()}", code) from None
     except UserError:
         raise
     except Exception as error:

@@ -91,9 +91,15 @@ class PolicyConfig(Options):
         read=budgets,
         value="SHARE",
         first=True,
+        grows=True,
     )
     trials: int = option(
-        48, "number of policies to try, for all budgets", least=1, most=10**6, first=True
+        48,
+        "number of policies to try, for all budgets",
+        least=1,
+        most=10**6,
+        first=True,
+        grows=True,
     )
     sampler: str = option("surrogate", "sampler that proposes the policies", names=SAMPLERS)
     starts: tuple[str, ...] = option(
@@ -186,12 +192,15 @@ class TrainConfig(Options):
     distill_temperature: float = option(
         TEMPERATURE, "with distillation: both networks' logits are divided by it", above=0
     )
-    final_epochs: int = option(12, "epochs of the final trainings", least=1, most=MOST_EPOCHS)
+    final_epochs: int = option(
+        12, "epochs of the final trainings", least=1, most=MOST_EPOCHS, grows=True
+    )
     final_seeds: int | None = option(
         None,
         "final trainings of each policy, one a seed (default: 3, or 8 for small data)",
         least=1,
         most=1000,
+        grows=True,
     )
     gains: bool = option(
         True, "train what says which step from plain uniform widths to the result gained what"
@@ -240,7 +249,11 @@ class RunConfig(Options):
         value="DIR",
     )
     resume: bool = option(
-        False, "continue the named, or the latest unfinished, run", free=True, first=True
+        False,
+        "go on with the named, or the latest unfinished, run; more --trials, --final-seeds or "
+        "--final-epochs, or a further --budget, extend it",
+        free=True,
+        first=True,
     )
     storage: str | None = option(
         None,

@@ -18,12 +18,12 @@ class CutShort(RuntimeError):
     """Resumable work was cut short; ``str(error)`` is one line that says how to go on.
 
     Attributes:
-        interrupted: whether the user did it.
+        code: with which the process is to end.
     """
 
-    def __init__(self, line: str, interrupted: bool = False) -> None:
+    def __init__(self, line: str, code: int = 1) -> None:
         super().__init__(line)
-        self.interrupted = interrupted
+        self.code = code
 
 
 class DatabaseLost(UserError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -18,7 +19,7 @@ from prune_ops import Scores
 from results import database
 from results.store import plain_errors, write_text
 from search import cache
-from search.config import RunConfig, SearchConfig
+from search.config import RunConfig, SearchConfig, budgets
 from search.provenance import commit, versions
 from spaces import UserError
 
@@ -49,13 +50,19 @@ class Folder:
         return _config_file(self.path).is_file()
 
     @property
+    def extension(self) -> list[str]:
+        """By what the run is to be extended, as one types it; empty where it is not, or was."""
+        grown = self.stored.growth(self.config) if self.begun else []
+        return [self.config.typed([name]) for name in grown]
+
+    @property
     def resume_command(self) -> str:
         """What to type to go on with this run."""
         runs_dir, where = self.config.run.runs_dir, ""
         if runs_dir != RunConfig().runs_dir:
             where = f" --runs-dir {quote(runs_dir)}"
-        name = quote(self.path.name)
-        return f"python search.py --resume --name {name}{where}{self.connection}"
+        words = ["python search.py --resume --name", quote(self.path.name)]
+        return " ".join([*words, *self.extension]) + where + self.connection
 
     @property
     def connection(self) -> str:
@@ -69,10 +76,19 @@ class Folder:
         return flags
 
     @property
+    def stored(self) -> SearchConfig:
+        """The config that a run which has begun has in its folder."""
+        return _stored(self.path)
+
+    @property
+    def id(self) -> str:
+        """A random name that the run got when it began; empty in one of an older version."""
+        return str(json.loads(_config_file(self.path).read_text()).get("id", ""))
+
+    @property
     def owner(self) -> str:
         """A name of this folder, unique among all machines, for the process that has locked it."""
-        content = json.loads(_config_file(self.path).read_text())
-        return f"{socket.gethostname()}:{self.path.resolve()}#{content.get('id', '')}"
+        return f"{socket.gethostname()}:{self.path.resolve()}#{self.id}"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -83,17 +99,25 @@ class Folder:
         """
         with plain_errors(str(self.path)):
             self.path.mkdir(parents=True, exist_ok=True)
-        if not self.begun:
-            content = {
-                "id": uuid.uuid4().hex[:8],
-                "config": self.config.to_dict(),
-                "versions": versions(),
-                "commit": commit(),
-            }
-            write_text(_config_file(self.path), json.dumps(content, indent=2) + "\n")
-        with open(_config_file(self.path)) as file:
-            _lock(file, self.path)
-            yield  # closing the file, or the end of the process, releases the lock
+        with _lock(self.path):
+            if not self.begun:
+                about = {"id": uuid.uuid4().hex[:8], "versions": versions(), "commit": commit()}
+                self._write(about, self.config)
+            yield
+
+    def extend(self) -> None:
+        """Store by what the run is extended, if it is; it is not finished then. Lock it first."""
+        if not self.extension:
+            return
+        with plain_errors(str(self.path)):
+            (self.path / FINISHED).unlink(missing_ok=True)
+        about = json.loads(_config_file(self.path).read_text())
+        self._write(about, replace(self.config, run=self.stored.run))
+
+    def _write(self, about: Mapping[str, Any], config: SearchConfig) -> None:
+        """Write ``config.json``: the config, and what else is known of the run."""
+        content = {**about, "config": config.to_dict()}
+        write_text(_config_file(self.path), json.dumps(content, indent=2) + "\n")
 
     def finish(self) -> None:
         """Record that the search is done and has its report."""
@@ -114,8 +138,8 @@ def resolve_folder(options: Mapping[str, Any], also_finished: bool = False) -> F
     """The folder that these options mean; nothing is created yet.
 
     With ``resume`` it is the named run, or the latest unfinished one, and options that are not
-    given are those of that run. Otherwise it is a new folder, or that of the named run if it has
-    the same config and is not finished.
+    given are those of that run; what may grow may be given, and extends it. Otherwise it is a new
+    folder, or that of the named run if it has the same config and is not finished.
 
     Args:
         also_finished: the latest run to resume may be finished.
@@ -140,19 +164,48 @@ def resolve_folder(options: Mapping[str, Any], also_finished: bool = False) -> F
     stored = _stored(path)
     _check_storage(path, stored.run.storage, options)
     if config.run.resume:
-        config = stored.having(**_cluster_defaults(stored, options), **options)
+        config = stored.having(**_cluster_defaults(stored, options), **_extended(stored, options))
     elif finished(path):
         raise UserError(
-            f"--name must be new, but {path} holds a finished run; choose another name, or remove "
-            "the folder"
+            f"--name must be new, but {path} holds a finished run; choose another name, extend it "
+            "with --resume and more --trials, say, or remove the folder"
         )
-    if differences := stored.differences(config):
-        hint = "" if config.run.resume else " (with --resume), or choose another --name"
-        raise UserError(
-            f"a run is resumed with the config it began with, but {path} differs: "
-            f"{'; '.join(differences)}; leave these out{hint}"
-        )
+    _check_same(stored, config, path)
     return Folder(path, config.having(name=name))
+
+
+def _extended(stored: SearchConfig, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options to go on with: budgets are added to those of the run, with trials for them.
+
+    Raises:
+        UserError: there would be none.
+    """
+    if "budget" not in options:
+        return dict(options)
+    own, trials = stored.policies.budget, stored.policies.trials
+    every = own + tuple(budget for budget in budgets(options["budget"]) if budget not in own)
+    enough = trials * len(every) // len(own)
+    extended = {"trials": enough, **options, "budget": every}
+    if every != own and not extended["trials"] > trials:
+        raise UserError(
+            f"--trials must rise above {trials} with a further --budget, whose policies are still "
+            f"to be tried, but got {extended['trials']}; give {enough}, or leave --trials out"
+        )
+    return extended
+
+
+def _check_same(stored: SearchConfig, config: SearchConfig, path: Path) -> None:
+    """Refuse another config than the run's, unless it is resumed and has only grown."""
+    resumed = config.run.resume
+    if not (differences := stored.differences(config, grown=resumed)):
+        return
+    hint = "leave these out" if resumed else "leave these out (with --resume)"
+    if not resumed and not stored.differences(config, grown=True):
+        hint = "add --resume to extend it"
+    raise UserError(
+        f"a run is resumed with the config it began with, but {path} differs: "
+        f"{'; '.join(differences)}; {hint}{'' if resumed else ', or choose another --name'}"
+    )
 
 
 def _check_storage(path: Path, begun: str | None, options: Mapping[str, Any]) -> None:
@@ -205,11 +258,23 @@ def _stored(path: Path) -> SearchConfig:
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{_config_file(path)} must be what a run wrote, but it is not; choose another --name"
+            f"{_config_file(path)} must be what a run wrote, but it is not; {_without_config(path)}"
         ) from error
 
 
+def _without_config(path: Path) -> str:
+    """What to do about a run whose ``config.json`` is lost."""
+    read = f"; `python search.py report {quote(str(path))}` still reads its results"
+    known = read if (path / "study.db").is_file() else ""
+    return f"put a copy of it there, or choose another --name{known}"
+
+
 def _vacant(path: Path, run: RunConfig) -> Path:
+    if (path / "study.db").is_file():
+        raise UserError(
+            f"{path} is a run, so it must have its config.json, but that is missing; "
+            f"{_without_config(path)}"
+        )
     if run.resume:
         raise UserError(f"--resume needs a run to go on with, but there is none at {path}")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -240,10 +305,18 @@ def _new_name(config: SearchConfig, runs: Path) -> str:
     return name
 
 
-def _lock(file: Any, path: Path) -> None:
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Lock a folder until the end of the block, or of the process; files in it may be replaced."""
     if fcntl is None:
+        yield
         return
+    opened = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(f"{path} must be free, but another process works on that run") from None
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{path} must be free, but another process works on that run") from None
+        yield
+    finally:
+        os.close(opened)

@@ -50,6 +50,7 @@ def option(
     above: float | None = None,
     most: float | None = None,
     free: bool = False,
+    grows: bool = False,
     was: str = "",
     read: Callable[[Any], Any] | None = None,
     value: str = "",
@@ -61,6 +62,7 @@ def option(
         names: the values it may have.
         least, above, most: bounds of a number, or of each of several.
         free: it may change when work is resumed.
+        grows: it may grow then: a larger number, or further ones of several.
         was: its name in the version before, which is understood too.
         read: makes the value from what was given.
         value: stands for it in the help.
@@ -68,7 +70,7 @@ def option(
     """
     bounds = (least, above, most)
     metadata = {"help": help, "names": tuple(names), "bounds": bounds, "free": free, "was": was}
-    metadata |= {"read": read or _plain_value, "value": value, "first": first}
+    metadata |= {"grows": grows, "read": read or _plain_value, "value": value, "first": first}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -144,15 +146,26 @@ class Options:
         told = (_words(name, values[name]) for name in names)
         return shlex.join(str(word) for words in told for word in words)
 
-    def differences(self, other: Self) -> list[str]:
-        """In words, where ``other`` asks for another thing; ``free`` options are none."""
+    def differences(self, other: Self, grown: bool = False) -> list[str]:
+        """In words, where ``other`` asks for another thing; ``free`` options are none.
+
+        Args:
+            grown: what has grown in ``other`` is none either.
+        """
         mine, theirs = self.values, other.values
         fixed = (field.name for _, field in self.leaves() if not field.metadata["free"])
+        allowed = self.growth(other) if grown else []
         return [
             f"{flag(name)} {shown(mine[name])} there, {shown(theirs[name])} here"
             for name in fixed
-            if mine[name] != theirs[name]
+            if mine[name] != theirs[name] and name not in allowed
         ]
+
+    def growth(self, other: Self) -> list[str]:
+        """The names of those that have grown in ``other``, and may."""
+        mine, theirs = self.values, other.values
+        may = (field.name for _, field in self.leaves() if field.metadata["grows"])
+        return [name for name in may if _has_grown(mine[name], theirs[name])]
 
     def _replaced(self, given: Mapping[str, Any]) -> Self:
         values: dict[str, Any] = {}
@@ -179,6 +192,13 @@ def check_plain(name: str, text: str) -> None:
             f"{name} must have at most {LONGEST} bytes between slashes, but got {longest}: "
             f"{text[:20]}..."
         )
+
+
+def _has_grown(before: Any, now: Any) -> bool:
+    """None, a default that depends on the data, grows to any number."""
+    if isinstance(now, tuple):
+        return set(before) < set(now)
+    return now is not None and (before is None or now > before)
 
 
 def flag(name: str) -> str:

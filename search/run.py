@@ -9,6 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 import results
 from prune_ops.sensitivities.repaired_damage import terms
 from prune_ops.surgery.reconstruct import Reconstruct
@@ -19,7 +21,6 @@ from results.run import left_behind
 from results.text import duration, listed, number, plural
 from results.training import RATES
 from search import log, sweeping
-from search.config import SearchConfig
 from search.engines import Engine
 from search.evaluation.repairing import shortage
 from search.evaluation.scoring import sensitivity_records
@@ -40,12 +41,14 @@ from search.progress import Progress, Stage
 from search.provenance import provenance, tested
 from search.session import Session, engine_of, session
 from search.speed import speeds
-from search.study.open import end, ended, unchanged
+from search.study.extent import Extension, end, ended, extensions, turns
+from search.study.open import going_on, unchanged
 from search.task.fit import Check, savable
 from search.task.prepare import Prepared, prepare
 from search.task.task import Task
 from search.training.modes import MODES
 from search.training.trainer import carry_out
+from spaces import Space
 
 SHARE_OF_POOL = 8
 """One trial in so many may be a start that was solved from the damage table."""
@@ -53,8 +56,8 @@ SHARE_OF_POOL = 8
 
 def search(
     task: Task | None = None,
-    budget: float | str | Sequence[float | str] = 0.5,
-    trials: int = SearchConfig().policies.trials,
+    budget: float | str | Sequence[float | str] | None = None,
+    trials: int | None = None,
     **options: Any,
 ) -> Run:
     """Search pruning policies for a task; the run is kept in ``runs/<name>/``.
@@ -64,15 +67,18 @@ def search(
 
     Args:
         task: what is pruned; without one it is built from ``model``, ``data`` and ``weights``.
-        budget: the most flops to keep, as a fraction or absolute (``"60M"``), or several.
-        trials: how many policies to try.
+        budget: the most flops to keep, as a fraction or absolute (``"60M"``), or several; 0.5 by
+            default. With ``resume``, further ones.
+        trials: how many policies to try; 48 by default. With ``resume``, how many in all.
         options: every flag of ``python search.py --help`` under its name, ``rungs=(1, 3)`` say.
 
     Raises:
         UserError: an invalid option; one line says what must hold and what was given.
         SearchStopped: three trials in a row failed in the same way.
     """
-    return execute(resolve_folder({"budget": budget, "trials": trials, **options}), task)
+    given = {"budget": budget, "trials": trials}
+    given = {name: value for name, value in given.items() if value is not None}
+    return execute(resolve_folder({**given, **options}), task)
 
 
 def execute(
@@ -106,7 +112,7 @@ def _search(
     checks: Sequence[Check],
     distils: bool,
 ) -> None:
-    checks = unchanged(folder), savable, *checks
+    checks = unchanged(folder), savable, *checks, _tells_going_on(folder, progress)
     run = prepare(folder, engine, task, progress, *checks, distils=distils)
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
     if task is None:
@@ -120,14 +126,24 @@ def _search(
         _forecast(s)
         s = _with_rates(s)
         _run_trials(s)
-        done = partial(ended, s.opened.study)
+        done = partial(ended, s.opened.study, run.config)
         with s.peers.exclusively("trains the finals", done, progress.say) as is_ours:
             if is_ours:
                 told = (*_train(s), *_caveats(s))
                 keep(folder=folder.owner.partition("#")[0], checks=told)
-                end(s.opened.study)
+                end(s.opened.study, run.config)
         s.evaluator.checkpoints.clear()
         s.peers.outbox.clear()
+
+
+def _tells_going_on(folder: Folder, progress: Progress) -> Check:
+    """The last check, as what is refused is told in one line: says that a run is gone on with."""
+
+    def tell(_model: nn.Module, _space: Space) -> None:
+        if line := going_on(folder):
+            progress.say(line)
+
+    return tell
 
 
 def _forecast(s: Session) -> None:
@@ -194,12 +210,17 @@ def _train(s: Session) -> list[str]:
     """Train repeats, finals and what they are compared with to the end; the checks of them."""
     study, evaluator, trainer = s.opened.study, s.evaluator, s.trainer()
     records = load_records(study)
-    again = Repeats(records, evaluator)
+    again = Repeats(records, evaluator, store.load(study, store.REPEATS))
     stored = store.load(study, store.FINALS)
     tested = next((final for final in stored if final.role == "baseline"), None)
     front = Finals(finalists(records, evaluator, s.run.budgets), evaluator, tested)
     tick = partial(s.run.progress.advance, "trainings")
     networks = SavedNetworks(front, s.run.folder.path / "models")
+    if lost := networks.lost(trainer.known):
+        s.run.progress.say(
+            f"{listed(lost)} in {s.run.folder.path} must hold what was trained, but "
+            f"{'is' if len(lost) == 1 else 'are'} missing or damaged: trained again"
+        )
     steps = GainSteps(front)
     jobs = {*again.jobs, *front.jobs, *steps.jobs}
     s.run.progress.resize("trainings", len(jobs))
@@ -222,9 +243,10 @@ def _train(s: Session) -> list[str]:
 def _deliver(s: Session, front: Finals, networks: SavedNetworks) -> None:
     """Measure how long the networks that compete take, and name those to ship."""
     study, folder = s.opened.study, s.run.folder.path
-    if not store.load(study, store.SPEEDS):
+    rivals, timed = front.rivals(), store.load(study, store.SPEEDS)
+    if rivals.keys() - {speed.name for speed in timed}:
         s.run.progress.waiting("measuring the time of the networks")
-        store.save(study, store.SPEEDS, speeds(front.rivals(), s.run.task.example))
+        store.save(study, store.SPEEDS, speeds(rivals, s.run.task.example))
     networks.save_unpruned()
     run = left_behind(study, folder)
     for decision in decisions(run):
@@ -235,6 +257,16 @@ def _caveats(s: Session) -> Iterator[str]:
     """What a reader should know before believing the figures."""
     config = s.run.config
     yield from _warnings(s.run, len(_starts(s.run, s.scores)))
+    if extended := extensions(s.opened.study):
+        yield (
+            f"the run was begun with {plural(extended[0].trials, 'trial')} and extended: one that "
+            "is begun at its present size will propose other policies"
+        )
+    if any(extension.tested for extension in extended):
+        yield (
+            "the run was extended when the test accuracies of its finals were known: whoever goes "
+            "on for that reason until a result pleases will find one that does"
+        )
     if config.task.weights is not None:
         yield (
             "the weights were given: if they were trained on images that are now in the "
@@ -242,16 +274,19 @@ def _caveats(s: Session) -> Iterator[str]:
         )
 
 
-def _sampler(run: Prepared, scores: AllScores) -> BudgetSampler:
-    policies, searched = run.config.policies, run.config.searched
+def _sampler(run: Prepared, scores: AllScores, extensions: Sequence[Extension]) -> BudgetSampler:
+    policies, searched, since = run.config.policies, run.config.searched, turns(extensions)
     tables = None
     if TABLE in scores:
-        damages = terms(run.space, scores[TABLE])
-        tables = Tables(run.space, damages, run.budgets, run.config.judging.rank_by, searched)
+        damages, rank_by = terms(run.space, scores[TABLE]), run.config.judging.rank_by
+        tables = Tables(run.space, damages, run.budgets, rank_by, searched, since)
+    trials = extensions[0].trials if extensions else policies.trials
     shared = run.config.run.storage is not None  # other processes work on the study too
-    plan = Plan(policies.seed, policies.trials, run.engine.at_once + shared, tables)
+    plan = Plan(policies.seed, trials, run.engine.at_once + shared, tables)
     inner = make(policies.sampler, plan)
-    return BudgetSampler(inner, run.space, run.budgets, seed=policies.seed, criteria=searched)
+    return BudgetSampler(
+        inner, run.space, run.budgets, seed=policies.seed, criteria=searched, turns=since
+    )
 
 
 def _starts(run: Prepared, scores: AllScores) -> list[Start]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from search.folder import Folder
 from search.interrupt import interrupts_heard
 from search.policies.starts import AllScores, MakeStarts
 from search.progress import Progress
+from search.study.extent import Extension, extensions
 from search.study.network import fingerprint
 from search.study.open import study_of
 from search.study.peers import OpenStudy, Peers
@@ -85,14 +86,15 @@ def session(
     run: Prepared,
     checkpoints: str,
     starts: MakeStarts = lambda _: (),
-    sampler: Callable[[AllScores], BaseSampler] | None = None,
+    sampler: Callable[[AllScores, Sequence[Extension]], BaseSampler] | None = None,
 ) -> Iterator[Session]:
     """Lock the run's folder and open its study while the block lasts.
 
     Args:
         checkpoints: name of the subfolder for checkpoints of long trainings.
         starts: the policies to try first, from the scores.
-        sampler: proposes policies, from the scores; None where no trial is begun.
+        sampler: proposes policies, from the scores and how the run was extended; None where no
+            trial is begun.
 
     Raises:
         UserError: another process works on the run, the study was begun with another config or
@@ -112,8 +114,9 @@ def session(
             starts,
             run.progress.say,
         )
+        folder.extend()
         if sampler is not None:
-            study.study.sampler = sampler(scores)
+            study.study.sampler = sampler(scores, extensions(study.study))
         evaluator = Evaluator(
             task=task,
             space=space,

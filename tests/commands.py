@@ -139,7 +139,8 @@ def _run(
 ) -> None:
     os.setsid()
     tqdm.set_lock(RLock())  # its own is a semaphore that is left if the process is killed
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked where workers start
+    blocked = {signal.SIGINT, signal.SIGTERM}  # where workers start
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
     for stream, path in zip((1, 2), written, strict=True):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(opened, stream)

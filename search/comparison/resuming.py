@@ -13,10 +13,11 @@ from typing import Any
 
 import results
 from results import Comparison, Provenance, Run
+from results.text import listed
 from search.comparison.config import CompareConfig
 from search.comparison.structures import SLIMMING
 from search.evaluation.evaluator import Evaluator
-from search.folder import Folder, resolve_folder
+from search.folder import Folder, finished, resolve_folder
 from search.options import flag
 from search.study.open import search_ended
 from spaces import Space, UserError
@@ -28,7 +29,7 @@ UNKNOWN_EPOCHS = 20
 def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
     """These options, completed by those of an earlier comparison of the run."""
     given = CompareConfig.of(**options)  # first, so that what the user mistyped is told as such
-    if given.anew or not search_ended(folder):
+    if given.anew or not (search_ended(folder) or finished(folder.path)):  # to be extended
         return given
     before = results.load(folder.path, folder.config.run.storage).compared.options
     return _completed(options, before, folder)
@@ -62,7 +63,13 @@ def folder_of(run: str | Path | None, options: Mapping[str, Any]) -> Folder:
     if other := [name for name in where if str(options.get(name, where[name])) != where[name]]:
         given = " ".join(f"{flag(name)} {options[name]}" for name in other)
         raise UserError(f"RUN must say alone which run it is, but got {given} too; leave that out")
-    return resolve_folder({"resume": True, **options, **where})
+    folder = resolve_folder({"resume": True, **options, **where})
+    if folder.extension:
+        raise UserError(
+            f"RUN is compared as it is, but got {listed(folder.extension)}; leave that out, or "
+            f"extend it first with: {folder.resume_command}"
+        )
+    return folder
 
 
 def resume_command(folder: Folder, options: CompareConfig) -> str:

@@ -101,7 +101,7 @@ class _InFile(Weights):
         self._path = path
         self.state: dict[str, Any] = cache.load(path) or {}
 
-    def has(self, job: TrainingJob) -> bool:  # noqa: ARG002
+    def has(self, job: TrainingJob, known: Known) -> bool:  # noqa: ARG002
         return bool(self.state)
 
     def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:  # noqa: ARG002

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +30,7 @@ from search.engines import ray_cluster, ray_worker
 from search.engines.ray_cluster import Demand
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import Failure, RungResult, TrainingJob, TrainingResult
+from search.interrupt import ENDING, Terminated, handling, sigterm_raises
 from search.policies.parameters import parameters
 from search.study.ledger import Ledger
 from search.study.peers import OpenStudy, Watch
@@ -59,7 +59,7 @@ def ray_tune(config: SearchConfig) -> Iterator[RayTune]:
         UserError: nothing answers there, other versions run there, or a trial would not fit.
     """
     run = config.run
-    with ray_cluster.connected(run.address, _own_modules(config.task)):
+    with ray_cluster.connected(run.address, _own_modules(config.task)), sigterm_raises():
         demand = Demand(run.cpus_per_trial, _gpus(config))
         ray_cluster.check_room(demand)
         ray_cluster.check_nodes(demand, ray_cluster.other_versions, ray_cluster.versions())
@@ -117,7 +117,7 @@ class RayTune:
         with (
             tempfile.TemporaryDirectory() as folder,
             _environment(self.at_once),
-            _ctrl_c(driver),
+            _ends_between_steps(driver),
         ):
             ray_cluster.check_nodes(self._demand, ray_worker.unreadable, sent)
             tune.Tuner(
@@ -315,21 +315,16 @@ def _death_reason(error: Exception | None) -> Failure:
 
 
 @contextmanager
-def _ctrl_c(driver: _Driver) -> Iterator[None]:
-    """Ctrl-C ends the search between two of Tune's steps; a second Ctrl-C at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
+def _ends_between_steps(driver: _Driver) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the search between two of Tune's steps; a second one at once."""
+    before = {number: signal.getsignal(number) for number in ENDING}
 
     def heard(number: int, _frame: object) -> None:
-        signal.signal(number, before)
-        driver.error = KeyboardInterrupt()
+        signal.signal(number, before[signal.Signals(number)])
+        driver.error = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
 
-    before = signal.signal(signal.SIGINT, heard)
-    try:
+    with handling(heard, *ENDING):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -17,11 +17,13 @@ from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.util import Finalize
 from typing import Any, Generic, Self, TypeVar
 
 import torch
 
 from search.evaluation.jobs import Failure
+from search.interrupt import ENDING, handling
 
 DIED = "worker died"
 """The kind of failure of a job whose worker died."""
@@ -83,7 +85,10 @@ class Processes(Pool[Job, Result]):
     """Worker processes with one torch thread each, and one pipe each, so that it is known which
     job a death ends. That job has failed, and a new worker takes the place of the dead one.
 
+    A worker starts when there is a job for it and no other is idle.
+
     Args:
+        workers: the most that run at once.
         run: can be pickled; each worker receives it once.
         failed: the result of a job whose worker died, from the reason and the seconds it took.
     """
@@ -97,19 +102,23 @@ class Processes(Pool[Job, Result]):
         # Plain pickle copies the tensors. torch's own would share them through /dev/shm, which
         # containers keep at 64 MB.
         super().__init__(run)
-        self._payload, self._failed = pickle.dumps(run), failed
-        self._workers = [_Worker[Job, Result](self._payload) for _ in range(workers)]
+        self._payload, self._failed, self._most = pickle.dumps(run), failed, workers
+        self._workers: list[_Worker[Job, Result]] = []
 
     @property
     def idle(self) -> bool:
-        return any(worker.idle for worker in self._workers)
+        return len(self._workers) < self._most or any(worker.idle for worker in self._workers)
 
     @property
     def busy(self) -> bool:
         return not all(worker.idle for worker in self._workers)
 
     def begin(self, job: Job) -> None:
-        next(worker for worker in self._workers if worker.idle).begin(job)
+        worker = next((worker for worker in self._workers if worker.idle), None)
+        if worker is None:
+            worker = _Worker(self._payload)
+            self._workers.append(worker)
+        worker.begin(job)
 
     def finished(self) -> tuple[Job, Result]:
         working = [worker for worker in self._workers if not worker.idle]
@@ -119,12 +128,12 @@ class Processes(Pool[Job, Result]):
         if result is None:
             seconds = time.perf_counter() - worker.since
             result = self._failed(job, worker.reap(), seconds)
-            self._workers[self._workers.index(worker)] = _Worker(self._payload)
+            self._workers.remove(worker)
         return job, result
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.process.terminate()
+            worker.process.kill()
         for worker in self._workers:
             worker.process.join()
             worker.pipe.close()
@@ -136,8 +145,10 @@ class _Worker(Generic[Job, Result]):
         self.pipe, child_end = context.Pipe()
         arguments = (child_end, dict(os.environ))
         self.process = context.Process(target=_serve, args=arguments, daemon=True)
-        with _ctrl_c_waits():
+        with _signals_wait():
             self.process.start()
+        # Python itself would end it by SIGTERM, which it ignores, and wait for it.
+        Finalize(self, self.process.kill, exitpriority=0)
         child_end.close()  # so that its death ends the pipe
         self._payload: list[bytes] = [payload]
         self._jobs: list[Job] = []
@@ -177,7 +188,7 @@ class _Worker(Generic[Job, Result]):
 def warm_up() -> None:
     """Begin to import what workers need, in another process, while this one goes on."""
     if _context().get_start_method() == "forkserver":
-        with _ctrl_c_waits():
+        with _signals_wait():
             forkserver.ensure_running()
 
 
@@ -194,30 +205,31 @@ def _context() -> SpawnContext | ForkServerContext:
 
 
 @contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Put off Ctrl-C to the end of the block; a worker that starts in it never receives it.
+def _signals_wait() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM to the end of the block; a worker that starts in it never receives
+    them, though a terminal or a cluster sends them to all processes of the run.
 
-    Raised while a process starts, it would leave an orphan.
+    Raised while a process starts, they would leave an orphan.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-    resource_tracker.ensure_running()  # it unblocks SIGINT when it starts
-    interrupts: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child inherits it
-    try:
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, before)
-    if interrupts and callable(before):
-        before(signal.SIGINT, None)
+        return
+    resource_tracker.ensure_running()  # it unblocks both when it starts
+    came: list[int] = []
+    with handling(lambda number, _frame: came.append(number), *ENDING):
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # the child inherits it
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number in came[:1]:
+        os.kill(os.getpid(), number)
 
 
 def _serve(pipe: Connection, environment: dict[str, str]) -> None:
     """A worker: run the jobs that come down the pipe until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)  # they are the parent's business
     os.environ.clear()  # the server's is as old as the server
     os.environ.update(environment)
     threading.Thread(target=_die_with_parent, daemon=True).start()

@@ -24,7 +24,7 @@ from search.evaluation.jobs import TrainingJob, TrainingResult
 from search.training.layerwise import layer_flops, stages
 from search.training.loop import evaluate
 from search.training.trainer import Known, Weights, failed, successes
-from spaces import Budget, Policy
+from spaces import Budget, Policy, UserError
 from spaces.state import set_state
 
 MOST = 4
@@ -201,9 +201,27 @@ class SavedNetworks(Weights):
     def __init__(self, finals: Finals, folder: Path) -> None:
         self._finals, self._folder = finals, folder
 
-    def has(self, job: TrainingJob) -> bool:
-        """Whether every network that comes from the job is saved."""
-        return all((self._folder / f.folder).is_dir() for f in self._from(job))
+    def has(self, job: TrainingJob, known: Known) -> bool:
+        """Whether every network that is to be saved from the job is."""
+        return not any(
+            self._is_lost(finalist)
+            for finalist in self._from(job)
+            if job.seed == self._finals.trained(finalist, known)[0].seed
+        )
+
+    def lost(self, known: Known) -> list[str]:
+        """The subfolders of networks that were trained, but are missing or damaged."""
+        trained = [f for f in self._finals.contenders if self._finals.trained(f, known)]
+        return [f"{self._folder.name}/{f.folder}" for f in trained if self._is_lost(f)]
+
+    def _is_lost(self, finalist: Finalist) -> bool:
+        folder = self._folder / finalist.folder
+        try:
+            files = [folder / name for name in ("weights.pt", "kept.pt")]
+            there = all(file.stat().st_size for file in files)
+            return not there or prune_ops.load_policy(folder) != finalist.candidate.policy
+        except (OSError, UserError):
+            return True
 
     def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
         """Save the network if no earlier seed of it was trained."""

@@ -7,7 +7,7 @@ rank the policies.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -28,12 +28,21 @@ class Repeats:
 
     The test split is not read. The row of a repeat is its trial's record with the new seed and
     accuracy; accuracies at other rungs are nan.
+
+    Args:
+        repeated: the repeats that the run has; those of a run that was extended stay.
     """
 
     purpose = REPEATS
 
-    def __init__(self, records: Sequence[TrialRecord], evaluator: Evaluator) -> None:
-        self._chosen = chosen(records, evaluator.config.judging.repeats)
+    def __init__(
+        self,
+        records: Sequence[TrialRecord],
+        evaluator: Evaluator,
+        repeated: Sequence[TrialRecord] = (),
+    ) -> None:
+        before = {record.number for record in repeated}
+        self._chosen = chosen(records, evaluator.config.judging.repeats, before)
         self._evaluator = evaluator
 
     @cached_property
@@ -56,8 +65,12 @@ class Repeats:
         return [_row(trial, again) for trial, again in pairs if again and not again.failure]
 
 
-def chosen(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
+def chosen(
+    records: Sequence[TrialRecord], number: int, before: Collection[int] = ()
+) -> list[TrialRecord]:
     """Up to ``number`` trials of the top rung, drawn at random by the seed of the first.
+
+    Those whose numbers are in ``before`` were drawn already, from fewer trials.
 
     Chosen by accuracy, trials would regress to the mean when they are trained again, and the noise
     would look larger than it is.
@@ -65,7 +78,8 @@ def chosen(records: Sequence[TrialRecord], number: int) -> list[TrialRecord]:
     complete = finished(records)
     if not complete:
         return []
-    drawn = np.random.default_rng(complete[0].seed).permutation(len(complete))[:number]
+    order = np.random.default_rng(complete[0].seed).permutation(len(complete))
+    drawn = sorted(order, key=lambda k: complete[k].number not in before)[:number]
     return [complete[k] for k in sorted(drawn)]
 
 

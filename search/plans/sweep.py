@@ -103,8 +103,9 @@ class Sweep:
         return [replace(point, chosen=point.lr == best[point.place]) for point in points]
 
     def is_done(self, points: Sequence[SweepPoint]) -> bool:
-        """Whether these are all points that there will be."""
-        return len(points) == len(self._places)
+        """Whether all points that there will be are among these."""
+        done = {(p.budget, p.serves, p.epochs, p.lr, p.seed) for p in points}
+        return all((str(budget), *place) in done for budget, *place in self._places)
 
 
 def best_rate(points: Sequence[SweepPoint], usual: float) -> float | None:

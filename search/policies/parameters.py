@@ -35,6 +35,21 @@ def parameters(space: Space, criteria: Sequence[str]) -> dict[str, BaseDistribut
     return {**widths, CRITERION: CategoricalDistribution(criteria)}
 
 
-def budget_of(number: int, budgets: Sequence[Budget]) -> Budget:
-    """That of a trial: of several budgets each has its turn."""
-    return budgets[number % len(budgets)]
+def budget_of(
+    number: int, budgets: Sequence[Budget], turns: Sequence[tuple[int, int]] = ()
+) -> Budget:
+    """That of a trial: of several budgets each has its turn.
+
+    Args:
+        turns: before which trial there were how many budgets, where the run was extended. Further
+            ones have all turns until they have as many trials as each of the others had.
+    """
+    known = len(budgets)
+    for began, before in reversed(turns):
+        if number >= began:
+            further = known - before
+            if number < began + began * further // before:
+                return budgets[before + (number - began) % further]
+            break
+        known = before
+    return budgets[number % known]

@@ -35,7 +35,7 @@ class BudgetSampler(BaseSampler):
     >>> space.flops(Policy(trial.params)) <= budgets[0].limit(space.full_flops)
     True
 
-    With several budgets, trial ``n`` gets budget ``n mod len(budgets)``. What the inner sampler
+    With several budgets, each has its turn (`budget_of`). What the inner sampler
     leaves open (its start-up trials) is drawn here, uniformly, before projecting: Optuna's own
     fallback would sample each group by itself and miss the budget. A proposal that was tried
     before is replaced by such a draw, because projection maps many proposals onto one policy.
@@ -50,6 +50,7 @@ class BudgetSampler(BaseSampler):
         budgets: parsed and reachable.
         seed: of the draws made here.
         criteria: those that are searched along with the widths, if any.
+        turns: as in `budget_of`.
     """
 
     def __init__(
@@ -60,10 +61,11 @@ class BudgetSampler(BaseSampler):
         *,
         seed: int,
         criteria: Sequence[str] = (),
+        turns: Sequence[tuple[int, int]] = (),
     ) -> None:
         self._build, self._inner = inner, inner(0)
         self._space, self._budgets = space, tuple(budgets)
-        self._seed, self._criteria = seed, tuple(criteria)
+        self._seed, self._criteria, self._turns = seed, tuple(criteria), tuple(turns)
         self._distributions: dict[str, BaseDistribution] = parameters(space, criteria)
         self._windows: dict[str, TrialWindow] = {}
 
@@ -113,7 +115,7 @@ class BudgetSampler(BaseSampler):
         whole = drawn | dict(proposal)
         criterion = {CRITERION: whole.pop(CRITERION)} if self._criteria else {}
         widths = Policy({name: int(width) for name, width in whole.items()})
-        budget = budget_of(number, self._budgets)
+        budget = budget_of(number, self._budgets, self._turns)
         return {**self._space.project(widths, budget), **criterion}
 
     def sample_independent(

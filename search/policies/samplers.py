@@ -27,7 +27,7 @@ class Plan:
 
     Attributes:
         seed: the run's.
-        trials: of the whole run.
+        trials: of the whole run, as it was begun.
         workers: trials that run at once.
         tables: what the surrogate begins with; None for samplers that know nothing of networks.
     """

@@ -41,9 +41,10 @@ class Tables:
 
     Attributes:
         damages: group name → ``(choices,)``: the damage of each width.
-        budgets: trial n has budget n mod their number.
+        budgets: each has its turn, see `budget_of`.
         rank_by: the proxy that judges at rung 0.
         criteria: those that are searched along with the widths, if any.
+        turns: as in `budget_of`.
     """
 
     space: Space
@@ -51,6 +52,7 @@ class Tables:
     budgets: Sequence[Budget]
     rank_by: str
     criteria: Sequence[str] = ()
+    turns: Sequence[tuple[int, int]] = ()
 
 
 class SurrogateSampler(RandomSampler):
@@ -72,7 +74,7 @@ class SurrogateSampler(RandomSampler):
         told = [t.user_attrs[RECORD] for t in trials if RECORD in t.user_attrs]
         posterior = self._posterior(self._judged([TrialRecord.from_json(text) for text in told]))
         criteria, rng = self._tables.criteria, np.random.default_rng(self._seed)
-        budget = budget_of(trial.number, self._tables.budgets)
+        budget = budget_of(trial.number, self._tables.budgets, self._tables.turns)
         proposed = [t.params for t in trials]
         for _ in range(DRAWS):
             terms, gains = posterior.drawn(rng, max(len(criteria), 1), BOLDNESS)

@@ -11,7 +11,7 @@ import base64
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,15 +22,18 @@ import torch
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
+from results import database, opening
 from results.optuna_private import storage_of, study_id_of
 from results.store import plain_errors
 from search.config import SearchConfig
 from search.folder import Folder
-from search.policies.starts import AllScores, MakeStarts
+from search.policies.starts import AllScores, MakeStarts, Start
 from search.sharing.connection import connected
 from search.sharing.outbox import FolderOutbox
 from search.sharing.peers import SharedPeers
+from search.study import evidence
 from search.study import network as identity
+from search.study.extent import note_extension
 from search.study.peers import OpenStudy
 from search.study.storage import closing, enqueue, study_in
 from spaces import UserError
@@ -69,9 +72,17 @@ class StudyDatabase:
     url: str
 
     def check(self) -> None:
-        """Refuse a database that cannot be used, or that holds another run under this name."""
+        """Refuse a database that cannot be used, that holds another run under this name, or that
+        lacks what the folder says was measured; see `evidence`."""
         if begun := self._begun():
             self._check_config(begun)
+        if not self.folder.begun:
+            return
+        if not begun:
+            evidence.check_there(self.folder.path, f"the study in {database.shown(self.url)}")
+            return
+        with opening.open_run(self.folder.path, self.url) as study:
+            evidence.check_study(study, self.folder)
 
     def network(self) -> dict[str, Any]:
         return dict(self._begun().get("network", {}))
@@ -99,7 +110,33 @@ class StudyDatabase:
         begun = study.user_attrs[BEGUN]
         self._check_config(begun)
         identity.check(begun["network"], network, self.folder)
-        return _unpacked(storage_of(study).get_study_system_attrs(study_id_of(study))[SCORES])
+        scores = _unpacked(storage_of(study).get_study_system_attrs(study_id_of(study))[SCORES])
+        self._extend(opened, begun, lambda: starts(scores), say)
+        return scores
+
+    def _extend(
+        self,
+        opened: OpenStudy,
+        begun: dict[str, Any],
+        starts: Callable[[], Sequence[Start]],
+        say: Callable[[str], None],
+    ) -> None:
+        """Extend the run for all its processes, unless another one has."""
+        study, config = opened.study, self.folder.config
+        before = SearchConfig.from_dict(begun["config"])
+        if not before.growth(config):
+            return
+
+        def done() -> bool:
+            return not SearchConfig.from_dict(study.user_attrs[BEGUN]["config"]).growth(config)
+
+        with opened.peers.exclusively("extends the run", done, say) as is_ours:
+            if is_ours:
+                note_extension(study, before)
+                enqueue(study, starts())
+                with plain_errors("the study"):
+                    extended = {**begun, "config": config.to_dict()}
+                    study.set_user_attr(BEGUN, json.loads(json.dumps(extended)))
 
     def _begun(self) -> dict[str, Any]:
         """Config and fingerprint that the run was begun with; empty where there is none."""
@@ -118,10 +155,14 @@ class StudyDatabase:
 
     def _check_config(self, begun: dict[str, Any]) -> None:
         config = self.folder.config
-        if differences := SearchConfig.from_dict(begun["config"]).differences(config):
+        stored = SearchConfig.from_dict(begun["config"])
+        if differences := stored.differences(config, grown=config.run.resume):
+            hint = "choose another --name"
+            if not config.differences(stored, grown=True):
+                hint = f"it was extended: add --resume {stored.typed(config.growth(stored))}"
             raise UserError(
                 f"processes that share study {config.run.name!r} must have one config, but it was "
-                f"begun with another: {'; '.join(differences)}; choose another --name"
+                f"begun with another: {'; '.join(differences)}; {hint}"
             )
 
 

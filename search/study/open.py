@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optuna.study import Study
-
-from results import opening
+from results import load_records, opening
 from results.store import plain_errors
+from results.text import listed, plural
 from search.folder import Folder, finished
 from search.policies.starts import AllScores, MakeStarts
+from search.study import evidence
 from search.study import network as identity
+from search.study.extent import ended, note_extension
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue, open_study
 from search.task.fit import Check
@@ -26,9 +27,6 @@ from spaces import UserError
 
 if TYPE_CHECKING:
     from search.sharing.storage import StudyDatabase
-
-ENDED = "ended"
-"""Attribute of a study whose finals are done."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,12 @@ class StudyFile:
     folder: Folder
 
     def check(self) -> None:
-        """Nothing: `search.folder` has compared the configs."""
+        """Refuse a study that lacks what the folder says was measured; see `evidence`."""
+        if not self._path.is_file():
+            evidence.check_there(self.folder.path, "study.db")
+        elif self.folder.begun:
+            with opening.open_study(self._path) as study:
+                evidence.check_study(study, self.folder)
 
     def network(self) -> dict[str, Any]:
         """The fingerprint that the run was begun with; empty where there is none."""
@@ -66,7 +69,7 @@ class StudyFile:
         network: dict[str, Any],
         score: Callable[[], AllScores],
         starts: MakeStarts,
-        _say: Callable[[str], None],
+        say: Callable[[str], None],
     ) -> AllScores:
         """Begin the run, or join it; returns its scores.
 
@@ -74,16 +77,26 @@ class StudyFile:
             network: the fingerprint; see `search.study.network`.
             score: computes the scores; called by the first process only.
             starts: the policies to try first, from the scores.
+            say: called with a line if the scores are lost.
 
         Raises:
             UserError: the study was begun with another config or network, or not by a search.
         """
         stored = opened.study.user_attrs.get(identity.NETWORK)  # None in one of an older version
         identity.check(stored or {}, network, self.folder)
-        scores = self.folder.scores(score)
+
+        def scored() -> AllScores:
+            if stored is not None:
+                say(f"scores.pt in {self.folder.path} is missing or damaged: channels scored again")
+            return score()
+
+        scores = self.folder.scores(scored)
         if stored is None:  # after scoring: a network that fails in it can still be changed
             with plain_errors("the study"):
                 opened.study.set_user_attr(identity.NETWORK, network)
+                opened.study.set_user_attr(evidence.RUN, self.folder.id)
+        if self.folder.extension:
+            note_extension(opened.study, self.folder.stored)
         enqueue(opened.study, starts(scores))
         return scores
 
@@ -107,21 +120,25 @@ def unchanged(folder: Folder) -> Check:
     return lambda _model, space: identity.check(stored, identity.of_code(space), folder)
 
 
-def end(study: Study) -> None:
-    """Record that the finals are done and nothing is left to do."""
-    with plain_errors("the study"):
-        study.set_user_attr(ENDED, True)
-
-
-def ended(study: Study) -> bool:
-    """Whether some process has done the finals."""
-    return bool(study.user_attrs.get(ENDED))
-
-
 def search_ended(folder: Folder) -> bool:
     """Whether nothing is left to search: the folder says so, or its study, which others share."""
-    if finished(folder.path) or not folder.begun:
-        return finished(folder.path)
+    if folder.extension or not folder.begun:
+        return False
+    if finished(folder.path):
+        return True
     with suppress(UserError), opening.open_run(folder.path, folder.config.run.storage) as study:
-        return ended(study)
+        return ended(study, folder.config)
     return False
+
+
+def going_on(folder: Folder) -> str:
+    """One line on the run that is gone on with, and by what it is extended; empty for a new one."""
+    if not folder.begun:
+        return ""
+    known = None
+    with suppress(UserError), opening.open_run(folder.path, folder.config.run.storage) as study:
+        known = load_records(study)
+    done = sum(record.state != "running" for record in known or ())
+    trials = plural(folder.config.policies.trials, "trial")
+    extended = f" with {listed(folder.extension)}" if folder.extension else ""
+    return f"going on with the run in {folder.path}{extended}: {done} of {trials} are done"

@@ -30,7 +30,7 @@ Known = Callable[[TrainingJob], TrainingRecord | None]
 class Weights:
     """Where the weights of trainings are kept; this one is for plans that need none."""
 
-    def has(self, job: TrainingJob) -> bool:  # noqa: ARG002
+    def has(self, job: TrainingJob, known: Known) -> bool:  # noqa: ARG002
         """Whether the weights of the job's training are there, or not needed."""
         return True
 
@@ -111,7 +111,7 @@ class Trainer:
     def _is_done(self, job: TrainingJob, weights: Weights) -> bool:
         """Whether there is a record, and what it should leave; a failed one leaves nothing."""
         record = self.known(job)
-        return record is not None and (bool(record.failure) or weights.has(job))
+        return record is not None and (bool(record.failure) or weights.has(job, self.known))
 
     def train(
         self, purpose: str, jobs: Sequence[TrainingJob], weights: Weights

@@ -55,6 +55,29 @@ def test_a_worker_killed_in_a_final_training_fails_that_one_alone(
     assert failed == ["the worker process died: SIGKILL (out of memory?)"]
 
 
+def test_no_more_workers_start_than_there_are_jobs(
+    study: optuna.Study, space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+
+    class Counted(workers._Worker):  # type: ignore[type-arg]
+        def __init__(self, payload: bytes) -> None:
+            started.append(self)
+            super().__init__(payload)
+
+    monkeypatch.setattr(workers, "_Worker", Counted)
+    engine, evaluator = Local(workers=4), toy(space, explore=1.0)
+    engine.run(OpenStudy(study), evaluator, 1, lambda _: None)
+    assert [record.state for record in load_records(study)] == ["complete"]
+    assert len(started) == 1
+    engine.run(OpenStudy(study), evaluator, 1, lambda _: None)
+    list(engine.train(evaluator, [own_job(evaluator, space.uniform(0.5), seed) for seed in (0, 1)]))
+    assert len(started) == 3
+    engine.run(OpenStudy(study), evaluator, 12, lambda _: None)
+    assert len(load_records(study)) == 12
+    assert len(started) == 7
+
+
 @pytest.fixture
 def stillborn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system kills every worker before it has read a byte of its task."""

@@ -145,13 +145,19 @@ def test_a_killed_driver_resumes_with_every_finished_trial(
     assert f"policy {run.records[0].policy.to_json()}" in log
 
 
-def test_ctrl_c_ends_with_the_command_to_go_on(ray: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_ends_with_the_command_to_go_on(
+    ray: list[str], tmp_path: Path, number: int, code: int, said: str
+) -> None:
     process = start(tmp_path, "--name", "c", *ray, "--trials", "40")
     wait_until(tmp_path / "c", lambda run: any(r.state != "running" for r in run.records), process)
-    process.send_group(signal.SIGINT)
-    code, errors = finish(process)
-    assert code == 130
-    assert errors.splitlines()[-1].startswith("interrupted; go on with: python search.py --resume")
+    process.send_group(number)
+    ended_with, errors = finish(process)
+    assert ended_with == code
+    assert errors.splitlines()[-1].startswith(f"{said}; go on with: python search.py --resume")
     assert "Traceback" not in errors
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 import torch
 from sharer import HALF
@@ -160,6 +161,21 @@ def test_another_config_is_refused_before_anything_is_built(join: Joining) -> No
     study_of(Folder(join.runs / "b", config.having(name="new"))).check()
 
 
+def test_a_shared_run_is_extended_once_for_all_its_processes(join: Joining) -> None:
+    join(trials=4)
+    with pytest.raises(UserError, match=r"--trials 4 there, 6 here; choose another --name"):
+        join("b", trials=6)
+    for name in ("a", "b", "a"):
+        join(name, trials=6, resume=True)
+    (study,) = optuna.get_all_study_summaries(join.url)
+    assert study.user_attrs["begun"]["config"]["policies"]["trials"] == 6
+    assert [one["trials"] for one in study.user_attrs["extended"]] == [4]
+    assert join.scored == 1
+    for resume in (False, True):
+        with pytest.raises(UserError, match=r"6 there, 4 here; it was extended: add --resume --tr"):
+            join("c", trials=4, resume=resume)
+
+
 def test_a_study_that_no_search_began_is_refused(join: Joining, space: Space) -> None:
     sampler = BudgetSampler(make("random", Plan(0, 8)), space, [HALF], seed=0)
     with share_study(join.url, "mine", "here:a", join.runs, sampler) as opened_study:
@@ -199,9 +215,25 @@ def alone(tmp_path: Path, space: Space) -> Alone:
     return Alone(Folder(tmp_path / "mine", SearchConfig.of(name="mine")), space)
 
 
-def test_a_run_of_one_process_goes_on_with_its_network(alone: Alone) -> None:
+def test_a_run_of_one_process_goes_on_with_its_network(
+    alone: Alone, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert alone() == alone() == ["uniform"]
     assert alone.scored == 1
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_scores_that_are_lost_are_computed_again_and_told(
+    alone: Alone, damaged: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone()
+    path = alone.folder.path / "scores.pt"
+    path.write_bytes(path.read_bytes()[:100]) if damaged else path.unlink()
+    assert alone() == ["uniform"]
+    assert alone.scored == 2
+    said = f"scores.pt in {path.parent} is missing or damaged: channels scored again\n"
+    assert capsys.readouterr().out == said
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,16 @@ def test_it_is_trained_as_the_top_rung_was_and_not_tested(space: Space) -> None:
     assert (job.candidate.policy, job.tested, job.returns_weights) == (record.policy, False, False)
 
 
+def test_what_was_drawn_from_fewer_trials_stays_drawn(space: Space) -> None:
+    there = records(space)
+    first = chosen(there[:3], 2)
+    numbers = {r.number for r in first}
+    for number in range(2, 6):
+        again = {r.number for r in chosen(there, number, numbers)}
+        assert numbers <= again
+        assert len(again) == min(number, len(there))
+
+
 def test_what_was_repeated_is_not_repeated_again_and_failures_are_left_out(space: Space) -> None:
     evaluator, store, engine = toy(space, repeats=5), Store(), Remembering()
     plan = Repeats(records(space), evaluator)

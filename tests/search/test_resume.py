@@ -41,6 +41,12 @@ def interrupt(process: Command) -> tuple[int | None, str]:
     return finish(process)
 
 
+def preempt(process: Command) -> tuple[int | None, str]:
+    """As a cluster does: SIGTERM, to the workers too."""
+    process.send_group(signal.SIGTERM)
+    return finish(process)
+
+
 def kill(process: Command) -> tuple[int | None, str]:
     """Of the parent alone; its workers have to notice."""
     process.kill()
@@ -103,12 +109,18 @@ def test_a_disturbed_run_with_workers_loses_no_trial(runs: Path, whole: Path) ->
     assert whole.is_dir()  # its baseline is in the cache by now
     folder = runs / "workers"
     ended: list[results.TrialRecord] = []
-    for number, disturb in ((1, interrupt), (2, kill)):
+    for number, disturb, code in (
+        *((1, interrupt, 130), (2, preempt, 143)),
+        (3, kill, -signal.SIGKILL),
+    ):
         process = start(runs, "--name", "workers", "--workers", "2")
         wait_until(folder, trained(number), process)
-        code, errors = disturb(process)
-        assert code in (130, -signal.SIGKILL)
+        ended_with, errors = disturb(process)
+        assert ended_with == code
         assert "Traceback" not in errors
+        if code == 143:
+            command = f"python search.py --resume --name workers --runs-dir {runs}"
+            assert errors.splitlines()[-1] == f"terminated; go on with: {command}"
         ended += [r for r in results.load(folder).records if r.state != "running"]
     code, errors = finish(start(runs, "--resume", "--name", "workers", "--workers", "2"))
     assert code == 0, errors

@@ -16,7 +16,7 @@ from postgres import Server
 from waiting import PATIENCE, wait_for, wait_until
 
 import results
-from search.cli import INTERRUPTED, USER_ERROR, main
+from search.cli import USER_ERROR, main
 from search.sharing.connection import connected
 from search.sharing.lease import Lease
 from search.study.storage import DIRECTIONS
@@ -144,7 +144,7 @@ def test_ctrl_c_ends_the_waiting(postgres: Server, tmp_path: Path, start: Start)
     wait_for(lambda: waits in process.errors, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == INTERRUPTED
+    assert process.returncode == 130
     _, last = errors.splitlines()
     assert last.startswith("interrupted; go on with: python search.py --resume --name mine ")
 

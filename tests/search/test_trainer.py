@@ -109,7 +109,8 @@ class Folder:
     def __init__(self) -> None:
         self.saved: list[TrainingJob] = []
 
-    def has(self, job: TrainingJob) -> bool:
+    def has(self, job: TrainingJob, known: Known) -> bool:
+        assert known(job) is not None
         return job in self.saved
 
     def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:

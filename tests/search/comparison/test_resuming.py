@@ -24,7 +24,7 @@ from search.comparison.resuming import (
 )
 from search.config import SearchConfig
 from search.folder import Folder
-from search.study.open import end
+from search.study.extent import end
 from spaces import Policy, UserError
 
 HALF_TUNED = {"arms": ["finetune-half", "scratch-e"], "seeds": 2, "base_epochs": 7}
@@ -129,7 +129,7 @@ def test_a_search_has_ended_where_its_folder_or_its_study_says_so(make: Make) ->
     check_finished(results.load(run), folder_of(run, {}))
     (run / "finished").unlink()  # as where the finals were another process's
     with opening.open_run(run) as study:
-        end(study)
+        end(study, SearchConfig())
     check_finished(results.load(run), folder_of(run, {}))
 
 
