@@ -17,7 +17,7 @@ from search.comparing import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import SearchConfig
-from search.errors import CutShort, SearchStopped, crash_line
+from search.errors import CutShort, SearchStopped, crash_line, keep_cause
 from search.folder import Folder, resolve_folder
 from search.progress import Progress
 from search.run import execute
@@ -112,7 +112,8 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
         interrupted = isinstance(reason, KeyboardInterrupt)
         what = "interrupted" if interrupted else f"stopped: {reason}"
         raise CutShort(f"{what}; go on with: {command()}", interrupted) from None
-    except UserError:
+    except UserError as error:
+        keep_cause(error, folder.path / "log.txt")
         raise
     except Exception as error:
         raise CutShort(crash_line(error, folder.path / "log.txt")) from error

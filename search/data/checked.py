@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from search.data.loaders import unread
 from search.data.splits import TAKES, Batch, Batches, images_and_labels
 from spaces.errors import DataError, brief
 
@@ -35,7 +36,7 @@ class Items(Dataset[Any]):
         try:
             found = self.inner[index]
         except (Exception, SystemExit) as error:  # it is anybody's, and so is what it raises
-            raise _unread(what, error) from error
+            raise unread(what, error) from error
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             raise DataError(f"{what} must be (input, label), but is {_kind(found)}; {TAKES}")
         image, label = found
@@ -69,7 +70,7 @@ class Stream:
         except DataError:
             raise
         except (Exception, SystemExit) as error:
-            raise _unread(what, error) from error
+            raise unread(what, error) from error
 
 
 def batch(found: Any, what: str, classes: int | None = None) -> Batch:
@@ -136,14 +137,6 @@ def _is_whole(label: Any) -> bool:
         return bool(int(label) == label)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return False
-
-
-def _unread(what: str, error: BaseException) -> DataError:
-    """Of what a loader's worker raised, its own line at the end of the traceback is told."""
-    lines = str(error).strip().splitlines()
-    inside = len(lines) > 1 and "Original Traceback" in lines[1]
-    cause = lines[-1][:200] if inside else brief(error)
-    return DataError(f"{what} must be readable, but reading failed with {cause}")
 
 
 def _kind(found: Any) -> str:

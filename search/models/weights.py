@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spaces.errors import DataError, brief
+from spaces.errors import DataError, blamed
 from spaces.state import empty, is_extra, set_state, state_of
 
 STATE_DICT = "a state_dict (tensors by name)"
@@ -49,7 +49,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     except Exception as error:  # set_extra_state and hooks are the user's own
         raise DataError(
             f"weights must be such as the model's load_state_dict takes, but with {path} it fails "
-            f"with {brief(error)}; give the weights of this model"
+            f"with {blamed(error)}; give the weights of this model"
         ) from error
 
 

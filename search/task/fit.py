@@ -15,7 +15,7 @@ from search.data.splits import TAKES
 from search.task.task import Task
 from search.training.hardware import logits_of
 from spaces import Space, copied
-from spaces.errors import DataError, ModelError, brief
+from spaces.errors import DataError, ModelError, blamed
 from spaces.inputs import joined
 from spaces.state import plain_state
 
@@ -95,7 +95,7 @@ def _run(model: nn.Module, images: tuple[Any, ...], name: str, of: str) -> Any:
     except Exception as error:  # a user's model may raise anything
         raise DataError(
             f"model {name!r} must take images {tuple(images[0].shape[1:])}{of}, but it fails with "
-            f"{brief(error)}; choose another model or image size ({TAKES})"
+            f"{blamed(error)}; choose another model or image size ({TAKES})"
         ) from error
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import torch
 from fuzz.strange_data import DATA
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from search import data
 from search.data.checked import Items, Stream, batch
+from search.data.loaders import LoaderSplit
 from spaces import UserError
 
 WRONG = {
@@ -75,18 +77,38 @@ def test_an_item_is_held_against_the_number_of_classes_when_it_is_read() -> None
         items[3]
 
 
-def test_what_a_loaders_worker_raises_is_told_by_its_own_line() -> None:
-    text = "Caught KeyError in DataLoader worker process 0.\nOriginal Traceback\n  x\nKeyError: 'p'"
+class Truncated(Dataset[Any]):
+    """One of its images cannot be read."""
 
-    class Broken:
-        def __len__(self) -> int:
-            return 1
+    def __len__(self) -> int:
+        return 4
 
-        def __iter__(self) -> Any:
-            raise RuntimeError(text)  # as torch hands on what a worker raised
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if index == 3:
+            raise OSError(f"truncated jpeg {index}.jpg\nand more")
+        return torch.zeros(1, 2, 2), 1
 
-    with pytest.raises(UserError, match=r"reading failed with KeyError: 'p'$"):
-        list(Stream(Broken(), "mine:data"))
+
+TOLD = r"reading failed with OSError: truncated jpeg 3.jpg \(\S*test_user_data.py, line \d+\)$"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_loaders_worker_raises_is_told_with_its_own_line(workers: int) -> None:
+    loader = DataLoader(Truncated(), num_workers=workers)
+    with pytest.raises(UserError, match=TOLD):
+        list(Stream(loader, "mine:data"))
+
+
+@pytest.mark.parametrize("inner", [Truncated(), Items(Truncated(), "mine:data")])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_so_is_what_a_data_set_raises_in_our_workers(inner: Dataset[Any], workers: int) -> None:
+    split = LoaderSplit(inner, inner, torch.arange(4), torch.device("cpu"), workers=workers)
+    must = r"item 3 (of 'mine:data' )?must be readable, but "
+    with pytest.raises(UserError) as caught:
+        list(split.batches(2))
+    assert re.fullmatch(must + TOLD, str(caught.value))
+    (note,) = caught.value.__notes__  # the log has it
+    assert 'raise OSError(f"truncated jpeg {index}.jpg' in note
 
 
 def test_labels_come_out_as_whole_numbers_and_inputs_without_their_graph() -> None:
