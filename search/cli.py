@@ -14,7 +14,7 @@ from typing import Any
 
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig, TaskConfig
-from search.errors import CutShort, SearchStopped, crash_line
+from search.errors import CutShort, SearchStopped, crash_line, refused_path
 from search.flags import USER_ERROR, Ended, Parser, add_part
 from search.options import check_plain
 from spaces import UserError
@@ -107,6 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         must = "the model or the data must return, but called"
         return _fail(f"stopped: {must} sys.exit({end.code!r}); mend that", STOPPED)
     except Exception as error:
+        if refusal := refused_path(error):
+            return _fail(f"error: {refusal}", USER_ERROR)
         return _fail(crash_line(error), STOPPED)
 
 

@@ -17,7 +17,7 @@ from search.comparing import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import SearchConfig
-from search.errors import CutShort, SearchStopped, crash_line, keep_cause
+from search.errors import CutShort, SearchStopped, crash_line, keep_cause, refused_path
 from search.folder import Folder, resolve_folder
 from search.progress import Progress
 from search.run import execute
@@ -116,6 +116,8 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
         keep_cause(error, folder.path / "log.txt")
         raise
     except Exception as error:
+        if refusal := refused_path(error):
+            raise refusal from error
         raise CutShort(crash_line(error, folder.path / "log.txt")) from error
 
 

@@ -56,6 +56,21 @@ def crash_line(error: Exception, log: Path | None = None) -> str:
     return f"internal error: {brief(error)}; {where}; please report it"
 
 
+def refused_path(error: Exception) -> UserError | None:
+    """The error for a file or folder that the system does not let us use; None for another error.
+
+    A file that is not there is another: whoever looks for it says what should be in it.
+    """
+    if not isinstance(error, OSError) or error.filename is None or users_line(error):
+        return None
+    if isinstance(error, FileNotFoundError):
+        return None
+    path, why = os.fsdecode(error.filename), (error.strerror or brief(error)).lower()
+    return UserError(
+        f"{path} must be readable and writable, but got: {why}; mend that, or name another place"
+    )
+
+
 def keep_cause(error: UserError, log: Path) -> None:
     """Append the traceback of what the user's own code raised to the run's log, if there is one."""
     known = error.__cause__ is not None or hasattr(error, "__notes__")
