@@ -32,7 +32,7 @@ class DatabaseLost(UserError):
 
 
 class Diverged(ArithmeticError):
-    """The loss became NaN or infinite; ``str(error)`` is one line."""
+    """The loss became NaN or infinite, or outputs are NaN; ``str(error)`` is one line."""
 
 
 def crash_line(error: Exception, log: Path | None = None) -> str:

@@ -114,7 +114,22 @@ def _inputs(inputs: Tensor, what: str) -> Tensor:
             f"{what} must have inputs as the model takes them, but they are uint8; make them "
             "floats, normalised"
         )
+    if not inputs.is_cuda and (broken := _broken(inputs)):  # a step must not wait for the device
+        have = f"{len(broken)} of {len(inputs)} have NaN or infinity, the first at {broken[0]}"
+        have = have if len(inputs) > 1 else "it has NaN or infinity"
+        raise DataError(
+            f"{what} must have finite numbers as its input, but {have}; mend such images, or leave "
+            "them out"
+        )
     return inputs.detach()
+
+
+def _broken(inputs: Tensor) -> list[int]:
+    """The places of the inputs that are not finite."""
+    if inputs.sum().isfinite():  # quicker than to ask each number; a sum may overflow
+        return []
+    finite = inputs.isfinite().flatten(1).all(dim=1)
+    return (~finite).nonzero().flatten().tolist()
 
 
 def _labels(labels: Tensor, what: str, classes: int | None) -> Tensor:

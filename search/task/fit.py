@@ -101,6 +101,11 @@ def _run(model: nn.Module, images: tuple[Any, ...], name: str, of: str) -> Any:
 
 def _check_logits(logits: Any, images: int, classes: int, model: str, data: str) -> None:
     if isinstance(logits, Tensor) and logits.shape == (images, classes):
+        if logits.isnan().any():
+            raise DataError(
+                f"{model} must give numbers, but for an image of {data} it gives NaN; "
+                "check its forward pass and its weights"
+            )
         return
     wrong = isinstance(logits, Tensor) and logits.dim() == 2
     kind = described(logits) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"

@@ -21,6 +21,8 @@ WRONG = {
     "fraction_labels": "must have whole numbers as labels, but have torch.float32",
     "negative_labels": "must have labels from 0 on, but one is -1",
     "one_hot": "must have one class number an input, (N,), but have labels (60, 10)",
+    "nan_images": "but 60 of 60 have NaN or infinity, the first at 0; mend such images, or l",
+    "infinite_images": "finite numbers as its input, but 60 of 60 have NaN or infinity, the first",
     "byte_images": "but they are uint8; make them floats, normalised",
     "sparse_images": "must have dense inputs with values",
     "scalar_images": "must have inputs (N, C, H, W), but they are (60,)",
@@ -109,6 +111,32 @@ def test_so_is_what_a_data_set_raises_in_our_workers(inner: Dataset[Any], worker
     assert re.fullmatch(must + TOLD, str(caught.value))
     (note,) = caught.value.__notes__  # the log has it
     assert 'raise OSError(f"truncated jpeg {index}.jpg' in note
+
+
+class Unmeasured(Dataset[Any]):
+    """One of its images is not finite."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.full((1, 2, 2), float("nan") if index == 3 else 1.0), 1
+
+
+def test_an_image_that_is_not_finite_is_named() -> None:
+    items = Items(Unmeasured(), "mine:data")
+    assert items[2][1] == 1
+    must = r"item 3 of 'mine:data' must have finite numbers .* but it has NaN or infinity; mend"
+    with pytest.raises(UserError, match=must):
+        items[3]
+    with pytest.raises(UserError, match=r"batches of 'mine:data' .* 2 of 4 .*, the first at 1; "):
+        batch((torch.tensor([[1.0], [float("inf")], [2.0], [float("nan")]]), torch.ones(4)),
+              "batches of 'mine:data'")  # fmt: skip
+
+
+def test_numbers_whose_sum_overflows_are_finite() -> None:
+    inputs, _ = batch((torch.full((4, 2), 3e38), torch.ones(4)), "it")
+    assert inputs[0, 0] > 2e38
 
 
 def test_labels_come_out_as_whole_numbers_and_inputs_without_their_graph() -> None:
