@@ -53,6 +53,15 @@ def call(spec: str, **optional: Any) -> Any:
         raise UserError(f"{spec!r} must return, but it failed with {blamed(error)}") from error
 
 
+def taken(spec: str, *names: str) -> set[str]:
+    """Those of the names that the function's signature accepts.
+
+    Raises:
+        UserError: as ``resolve``.
+    """
+    return set(_accepted(resolve(spec), dict.fromkeys(names)))
+
+
 def _accepted(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         parameters = inspect.signature(function).parameters

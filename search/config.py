@@ -53,6 +53,9 @@ class TaskConfig(Options):
     image_size: int | None = option(
         None, "side of the images in pixels (default: the data's own)", least=1, most=2**13
     )
+    classes: int | None = option(
+        None, "number of classes (default: those that the data shows)", least=2, most=2**20
+    )
     train_images: int | None = option(
         None, "number of training images to use (default: all)", least=1, most=2**40
     )

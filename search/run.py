@@ -107,6 +107,7 @@ def _search(
     checks = unchanged(folder), savable, *checks
     run = prepare(folder, engine, task, progress, *checks, distils=distils)
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
+    about = replace(about, warnings=run.doubts)
     with (
         session(run, "checkpoints", partial(_told_starts, run), partial(_sampler, run)) as s,
         _provenance_kept(s, replace(about, command="" if task else folder.config.command)) as keep,

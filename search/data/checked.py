@@ -142,7 +142,8 @@ def _labels(labels: Tensor, what: str, classes: int | None) -> Tensor:
         raise DataError(f"{what} must have labels from 0 on, but one is {low}")
     if classes is not None and high >= classes:
         raise DataError(
-            f"{what} must have labels below {classes}, the number of classes, but one is {high}"
+            f"{what} must have labels below {classes}, the number of classes, but one is {high}; "
+            "if there are more classes than the training images show, say --classes"
         )
     return whole
 

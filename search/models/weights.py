@@ -42,7 +42,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         more = f"; and {len(misfits) - 3} more" if len(misfits) > 3 else ""
         raise DataError(
             f"weights must fit the model, but {path} does not: {shown}{more}; "
-            "give the weights of this model, trained for as many classes as the data has"
+            "give the weights of this model, trained for as many classes as the data has (or as "
+            "--classes says)"
         )
     try:
         set_state(model, state)  # misfits lets old BatchNorms lack their counter

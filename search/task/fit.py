@@ -99,6 +99,12 @@ def _run(model: nn.Module, images: tuple[Any, ...], name: str, of: str) -> Any:
         ) from error
 
 
+def _choices(logits: Tensor, classes: int) -> str:
+    outputs = logits.shape[1]
+    more = f"say --classes {outputs} if there are so many, or " if outputs > classes else ""
+    return f"{more}choose another model or data"
+
+
 def _check_logits(logits: Any, images: int, classes: int, model: str, data: str) -> None:
     if isinstance(logits, Tensor) and logits.shape == (images, classes):
         if logits.isnan().any():
@@ -112,5 +118,5 @@ def _check_logits(logits: Any, images: int, classes: int, model: str, data: str)
     many = "one image" if images == 1 else f"{images} images"
     raise DataError(
         f"{model} must give {classes} outputs, one a class of {data}, but for {many} it gives "
-        f"{kind}; " + ("choose another model or data" if wrong else TAKES)
+        f"{kind}; " + (_choices(logits, classes) if wrong else TAKES)
     )

@@ -73,7 +73,8 @@ REFUSED = {
     "a network that fails": (
         {"out": fails},
         "the network must run on the inputs of every batch, but on (1, 3) it fails with KeyError: "
-        "'boxes' (HERE); give batches of what the space was discovered with, on the network's device",
+        "'boxes' (HERE); give batches of what the space was discovered with, on the network's "
+        "device",
     ),
     "too many inputs": (
         {"batches": [({"x": X, "y": X}, Y)]},

@@ -24,10 +24,12 @@ from results.reporting.sections import (
     spending,
     summary,
     trust,
+    warnings,
     widths,
 )
 
 SECTIONS: dict[str, tuple[str, Callable[[RunData], Iterable[Block]]]] = {
+    "warnings": ("Before you believe it", warnings.blocks),
     "summary": ("What came out", summary.blocks),
     "gains": ("Where the gain comes from", gains.blocks),
     "front": ("Accuracy against FLOPs", front.blocks),
