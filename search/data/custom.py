@@ -18,7 +18,7 @@ from spaces.errors import DataError
 
 
 def load(request: Request) -> Splits:
-    """Call the function; ``seed`` and ``image_size`` are passed if it takes them by name, and a size
+    """Call the function; ``seed`` and ``image_size`` are passed if it takes them by name. A size
     that is asked for it must take.
 
     Each of the three it returns is one of

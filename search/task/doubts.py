@@ -85,7 +85,7 @@ def _of_options(config: SearchConfig) -> Iterator[str]:
     if MODES[config.training.train].scratch and criterion not in (JudgeConfig.criterion, SEARCH):
         yield (
             f"--criterion {criterion} chooses no weights with --train {config.training.train}: "
-            "they are fresh; it serves the proxies alone"
+            "they are fresh; it serves proxies and starts alone"
         )
 
 

@@ -75,7 +75,7 @@ def test_differences_are_named_and_free_options_are_none() -> None:
             "--cpus-per-trial is for a Ray cluster, but got --engine local; add",
         ),
         ({"sparsity": 1e308}, "--sparsity must be between 0 and 1, but got 1e+308"),
-        ({"lr": 1e308}, "--lr must be at most 1,000.0, but got 1e+308"),
+        ({"lr": 1e308}, "--lr must be at most 1,099,511,627,776.0, but got 1e+308"),
         (
             {"distill": True, "distill_temperature": 1e308},
             "--distill-temperature must be at most 1,000,000.0, but got 1e+308",
