@@ -124,6 +124,7 @@ class Provenance(codec.Stored, Mapping[str, Any]):
         started: when, as text.
         seconds: wall time of the whole run.
         test_reads: how many times the search read the test split, as older versions counted.
+        warnings: why the verdict may mean nothing, known before the first trial.
         checks: one sentence for every check that was made.
         ways: what the report says of ways to compress, besides those of `results.compression`.
         settings: what the report depends on in ``config``.
@@ -153,6 +154,7 @@ class Provenance(codec.Stored, Mapping[str, Any]):
     started: str = ""
     seconds: float | None = None
     test_reads: int | None = None
+    warnings: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     ways: dict[str, Way] = field(default_factory=dict)
     settings: Settings = field(init=False, repr=False, compare=False)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from spaces.errors import UserError, brief
+from spaces.errors import UserError, blamed
 
 
 def resolve(spec: str) -> Callable[..., Any]:
@@ -28,7 +28,7 @@ def resolve(spec: str) -> Callable[..., Any]:
     except (Exception, SystemExit) as error:
         raise UserError(
             f"{spec!r} must name a function as package.module:function, but importing "
-            f"{module_name!r} failed with {brief(error)}; run from the folder that holds it"
+            f"{module_name!r} failed with {blamed(error)}; run from the folder that holds it"
         ) from error
     function = getattr(module, name, None)
     if not callable(function):
@@ -50,7 +50,16 @@ def call(spec: str, **optional: Any) -> Any:
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        raise UserError(f"{spec!r} must return, but it failed with {brief(error)}") from error
+        raise UserError(f"{spec!r} must return, but it failed with {blamed(error)}") from error
+
+
+def taken(spec: str, *names: str) -> set[str]:
+    """Those of the names that the function's signature accepts.
+
+    Raises:
+        UserError: as ``resolve``.
+    """
+    return set(_accepted(resolve(spec), dict.fromkeys(names)))
 
 
 def _accepted(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:

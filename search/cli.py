@@ -15,7 +15,7 @@ from typing import Any
 
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig, TaskConfig
-from search.errors import CutShort, SearchStopped, crash_line
+from search.errors import CutShort, SearchStopped, crash_line, refused_path
 from search.flags import HELP_ALL, USER_ERROR, Ended, Parser, add_part
 from search.interrupt import ending_at_once, name_and_code, sigterm_raises
 from search.options import Options, check_plain
@@ -128,6 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         must = "the model or the data must return, but called"
         return _fail(f"stopped: {must} sys.exit({end.code!r}); mend that", STOPPED)
     except Exception as error:
+        if refusal := refused_path(error):
+            return _fail(f"error: {refusal}", USER_ERROR)
         return _fail(crash_line(error), STOPPED)
 
 

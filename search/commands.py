@@ -17,7 +17,7 @@ from search.comparing import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import RunConfig, SearchConfig
-from search.errors import CutShort, SearchStopped, crash_line
+from search.errors import CutShort, SearchStopped, crash_line, keep_cause, refused_path
 from search.folder import Folder, resolve_folder
 from search.interrupt import name_and_code
 from search.overview import listed_names, overview
@@ -132,9 +132,12 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
         if isinstance(reason, KeyboardInterrupt):
             what, code = name_and_code(reason)
         raise CutShort(f"{what}; go on with: {command()}", code) from None
-    except UserError:
+    except UserError as error:
+        keep_cause(error, folder.path / "log.txt")
         raise
     except Exception as error:
+        if refusal := refused_path(error):
+            raise refusal from error
         raise CutShort(crash_line(error, folder.path / "log.txt")) from error
 
 

@@ -17,7 +17,7 @@ from prune_ops.criteria import ALIASES
 from results.training import DISTILL_WEIGHT, TEMPERATURE
 from search.options import Options, flag, option, shown
 from search.policies import SAMPLERS
-from search.training.modes import MODES, SCHEDULES
+from search.training.modes import MODES, MOST_RATE, MOST_TEMPERATURE, SCHEDULES
 from spaces import Budget
 
 ENGINES = ("local", "ray")
@@ -49,7 +49,7 @@ class TaskConfig(Options):
         None, "file of a trained state_dict (default: train it here)", value="FILE", first=True
     )
     sparsity: float = option(
-        0.0, "if trained here: L1 penalty on BatchNorm scales (slimming: 1e-4)", least=0
+        0.0, "if trained here: L1 penalty on BatchNorm scales (slimming: 1e-4)", least=0, most=1
     )
     data: str = option(
         "digits",
@@ -59,6 +59,9 @@ class TaskConfig(Options):
     )
     image_size: int | None = option(
         None, "side of the images in pixels (default: the data's own)", least=1, most=2**13
+    )
+    classes: int | None = option(
+        None, "number of classes (default: those that the data shows)", least=2, most=2**20
     )
     train_images: int | None = option(
         None, "number of training images to use (default: all)", least=1, most=2**40
@@ -168,7 +171,7 @@ class TrainConfig(Options):
 
     train: str = option("finetune", "from inherited weights, or from scratch", names=MODES)
     lr: float | None = option(
-        None, "peak learning rate, annealed to 0 (default: the mode's)", above=0
+        None, "peak learning rate, annealed to 0 (default: the mode's)", above=0, most=MOST_RATE
     )
     batch_size: int | None = option(
         None, "batch size (default: 128, or 32 for small data)", least=1, most=2**20
@@ -190,7 +193,10 @@ class TrainConfig(Options):
         DISTILL_WEIGHT, "with distillation: its share of the loss", above=0, most=1
     )
     distill_temperature: float = option(
-        TEMPERATURE, "with distillation: both networks' logits are divided by it", above=0
+        TEMPERATURE,
+        "with distillation: both networks' logits are divided by it",
+        above=0,
+        most=MOST_TEMPERATURE,
     )
     final_epochs: int = option(
         12, "epochs of the final trainings", least=1, most=MOST_EPOCHS, grows=True
@@ -300,6 +306,11 @@ class RunConfig(Options):
             yield (
                 "--gpus-per-trial is for a Ray cluster, but got --engine local; add --engine ray, "
                 "or use --device"
+            )
+        if self.cpus_per_trial != RunConfig.cpus_per_trial:
+            yield (
+                "--cpus-per-trial is for a Ray cluster, but got --engine local; add --engine ray, "
+                "or say with --workers how many trials share the cores"
             )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
-from spaces.errors import UserError, brief
+from spaces.errors import UserError, blamed, brief, users_line
 
 
 class SearchStopped(RuntimeError):
@@ -31,11 +32,13 @@ class DatabaseLost(UserError):
 
 
 class Diverged(ArithmeticError):
-    """The loss became NaN or infinite; ``str(error)`` is one line."""
+    """The loss became NaN or infinite, or outputs are NaN; ``str(error)`` is one line."""
 
 
 def crash_line(error: Exception, log: Path | None = None) -> str:
-    """One line about an error that is a bug of this program; its traceback goes to a file.
+    """One line about an error that nobody foresaw; its traceback goes to a file.
+
+    It is a bug of this program, unless the user's own code raised it.
 
     >>> crash_line(KeyError("x"), run / "log.txt")                      # doctest: +SKIP
     "internal error: KeyError: 'x'; the traceback is in runs/mine/log.txt; please report it"
@@ -44,19 +47,43 @@ def crash_line(error: Exception, log: Path | None = None) -> str:
         log: the run's log, which the traceback is appended to; without one, or where it cannot be
             written, a temporary file is made.
     """
-    text = "".join(traceback.format_exception(error))
     try:
-        where = f"the traceback is in {_keep_traceback(text, log)}"
+        where = f"the traceback is in {_keep_traceback(error, log)}"
     except OSError as full:
         where = f"its traceback could not be kept ({brief(full)})"
+    if users_line(error):
+        return f"stopped: {where}; the model or the data failed with {blamed(error)}"
     return f"internal error: {brief(error)}; {where}; please report it"
 
 
-def _keep_traceback(text: str, log: Path | None) -> Path:
+def refused_path(error: Exception) -> UserError | None:
+    """The error for a file or folder that the system does not let us use; None for another error.
+
+    A file that is not there is another: whoever looks for it says what should be in it.
+    """
+    if not isinstance(error, OSError) or error.filename is None or users_line(error):
+        return None
+    if isinstance(error, FileNotFoundError):
+        return None
+    path, why = os.fsdecode(error.filename), (error.strerror or brief(error)).lower()
+    return UserError(
+        f"{path} must be readable and writable, but got: {why}; mend that, or name another place"
+    )
+
+
+def keep_cause(error: UserError, log: Path) -> None:
+    """Append the traceback of what the user's own code raised to the run's log, if there is one."""
+    known = error.__cause__ is not None or hasattr(error, "__notes__")
+    if known and log.is_file():
+        with suppress(OSError):
+            _keep_traceback(error, log)
+
+
+def _keep_traceback(error: Exception, log: Path | None) -> Path:
     if log is None or not log.is_file() or not os.access(log, os.W_OK):
         descriptor, name = tempfile.mkstemp(prefix="pruning-search-", suffix=".txt")
         os.close(descriptor)
         log = Path(name)
     with open(log, "a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
+        file.write("".join(traceback.format_exception(error)))
     return log

@@ -29,6 +29,9 @@ except ImportError:  # not on Windows; there nothing keeps two processes off one
     fcntl = None  # type: ignore[assignment]
 
 
+LONGEST_STEM = 60
+"""Characters that a run's own name takes from its model and budgets: file names have an end."""
+
 FINISHED = "finished"
 """An empty file, the last that a search leaves in its folder."""
 
@@ -224,7 +227,9 @@ def _cluster_defaults(stored: SearchConfig, options: Mapping[str, Any]) -> dict[
     """Unset the cluster options of the run if it goes on with another engine."""
     if options.get("engine", stored.run.engine) == stored.run.engine:
         return {}
-    return {name: None for name in ("address", "gpus_per_trial") if name not in options}
+    usual = RunConfig()
+    names = ("address", "cpus_per_trial", "gpus_per_trial")
+    return {name: getattr(usual, name) for name in names if name not in options}
 
 
 def _check_writable(runs: Path) -> None:
@@ -298,7 +303,7 @@ def _latest(runs: Path, also_finished: bool) -> str:
 def _new_name(config: SearchConfig, runs: Path) -> str:
     """A name of model and budgets, with a number from the second such run on."""
     stem = re.sub(r"[^\w.-]+", "-", "-".join([config.task.model, *config.policies.budget]))
-    stem = stem.lstrip(".")
+    stem = stem.lstrip(".")[:LONGEST_STEM]
     number = 1
     while (runs / (name := stem if number == 1 else f"{stem}-{number}")).exists():
         number += 1

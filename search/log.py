@@ -9,7 +9,7 @@ from pathlib import Path
 
 from results.record import TrialRecord
 from results.training import TrainingRecord
-from search.evaluation.jobs import RungResult
+from search.evaluation.jobs import Failure, RungResult
 
 _logger = logging.getLogger("search")
 
@@ -31,24 +31,31 @@ def logged_to(path: Path) -> Iterator[None]:
 
 
 def measured(record: TrialRecord, result: RungResult, where: str) -> None:
-    """One line: trial, rung, node, result and policy."""
+    """One line: trial, rung, node, result and policy; and the traceback of what went wrong."""
     rung = f"trial {record.number} rung {result.rung} on {where}: {_summary(result)}"
     _logger.info(f"{rung} in {result.seconds:.1f} s; policy {record.policy.to_json()}")
+    _trace(result.failure)
 
 
-def trained(record: TrainingRecord) -> None:
-    """One line for a training that is done or failed."""
+def trained(record: TrainingRecord, failure: Failure | None) -> None:
+    """One line for a training that is done or failed, and the traceback of what went wrong."""
     spec, policy = record.spec, record.candidate.policy.to_json()
     how = "from scratch" if spec.scratch else record.candidate.criterion
     what = f"trained {how} for {record.purpose}, {spec.epochs} epochs with seed {record.seed}"
     result = record.reason or f"accuracy {record.val_accuracy:.4f}"
     _logger.info(f"{what}: {result} in {record.seconds:.1f} s; policy {policy}")
+    _trace(failure)
 
 
 def ended(record: TrialRecord) -> None:
     """One line for a trial that has ended."""
     if record.state != "running":
         _logger.info(f"trial {record.number} {record.state} {record.reason}")
+
+
+def _trace(failure: Failure | None) -> None:
+    if failure is not None and failure.trace:
+        _logger.info(failure.trace.rstrip())
 
 
 def _summary(result: RungResult) -> str:

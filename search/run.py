@@ -115,6 +115,7 @@ def _search(
     checks = unchanged(folder), savable, *checks, _tells_going_on(folder, progress)
     run = prepare(folder, engine, task, progress, *checks, distils=distils)
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
+    about = replace(about, warnings=run.doubts)
     if task is None:
         about = replace(about, command=folder.config.command)
     else:

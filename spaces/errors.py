@@ -5,12 +5,26 @@ from __future__ import annotations
 import difflib
 import io
 import logging
+import re
+import sysconfig
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
 
 MANY = 12
 """Of more names than this only the nearest are listed."""
+LONGEST = 200
+"""Characters of another error's message that are told."""
+
+OURS = [Path(__file__).parents[1] / name for name in ("spaces", "prune_ops", "results", "search")]
+INSTALLED = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
+SITES = {"site-packages", "dist-packages"}
+
+_HEADER = "Traceback (most recent call last):"
+_FRAME = re.compile(r'^ *File "(?P<file>.+)", line (?P<line>\d+)', re.MULTILINE)
+_MODULES = re.compile(r"^(\w+\.)+(?=\w+(:|$))")
 
 
 class UserError(ValueError):
@@ -51,7 +65,47 @@ def unknown(kind: str, name: str, options: Iterable[str]) -> UserError:
 def brief(error: BaseException) -> str:
     """An exception as one short line: its kind and the first line of its message."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0][:LONGEST]}" if lines else type(error).__name__
+
+
+def blamed(error: BaseException) -> str:
+    """As ``brief``, with the line of the user's own code that raised it, where there is one.
+
+    >>> blamed(error)                                                   # doctest: +SKIP
+    'OSError: truncated jpeg 123.jpg (mine/data.py, line 24)'
+
+    What a worker of a ``DataLoader`` raised arrives as a text with a traceback in it: the error
+    that the worker met is told, not the one that brings it here.
+    """
+    told, (_, header, inside) = brief(error), str(error).rpartition(_HEADER)
+    if header:
+        told = _ended_with(inside) or told
+    line = users_line(error)
+    return f"{told} ({line})" if line else told
+
+
+def users_line(error: BaseException) -> str:
+    """The line of the user's code that raised it, ``mine/data.py, line 24``; empty if ours did."""
+    _, header, inside = str(error).rpartition(_HEADER)
+    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if header:
+        frames = [(frame["file"], int(frame["line"])) for frame in _FRAME.finditer(inside)]
+    written = [(Path(file), line) for file, line in frames if not _is_installed(Path(file))]
+    if not written or any(map(written[-1][0].is_relative_to, OURS)):
+        return ""
+    (path, line), here = written[-1], Path.cwd()
+    return f"{path.relative_to(here) if path.is_relative_to(here) else path}, line {line}"
+
+
+def _ended_with(inside: str) -> str:
+    """The error at the end of a traceback's text, what is not indented, as ``brief`` has it."""
+    lines = [line for line in inside.strip("\n").splitlines() if line and not line[0].isspace()]
+    return _MODULES.sub("", lines[0])[:LONGEST] if lines else ""
+
+
+def _is_installed(path: Path) -> bool:
+    inside = SITES & {*path.parts} or any(map(path.is_relative_to, INSTALLED))
+    return bool(inside) or not path.is_absolute()
 
 
 @contextmanager
@@ -75,7 +129,7 @@ def in_one_line(
     except passed:
         raise
     except Exception as error:  # it is anybody's code, and so is what it raises
-        raise kind(f"{must} {brief(error)}" + (f"; {hint}" if hint else "")) from error
+        raise kind(f"{must} {blamed(error)}" + (f"; {hint}" if hint else "")) from error
 
 
 @contextmanager

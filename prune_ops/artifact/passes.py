@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map, tree_map_only
 
 from prune_ops.artifact.files import on_cpu
 from spaces import copied
-from spaces.errors import ModelError, brief
+from spaces.errors import ModelError, blamed
 from spaces.inputs import Inputs, call, moved, tensors
 from spaces.probe import full_precision
 
@@ -84,7 +84,7 @@ def run(model: nn.Module, inputs: Inputs, seed: int = 0) -> Pass:
         with full_precision(), _seeded(seed, device), torch.no_grad(), _Dtypes() as dtypes:
             raw: list[Tensor] = tensors(call(probe, arguments))
     except Exception as error:  # the user's model may raise anything
-        raise Failed(f"fails with {brief(error)}") from error
+        raise Failed(f"fails with {blamed(error)}") from error
     outputs = [x if x.layout == torch.strided else x.to_dense() for x in on_cpu(raw)]
     coarse = (TOLERANCES.get(kind, COARSEST) for kind in dtypes.used)
     return Pass(outputs, max(coarse, default=0.0))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from results import ARMS
 from search.options import Options, option, shown
+from search.training.modes import MOST_RATE
 from spaces.errors import UserError
 
 DEFAULT_ARMS = tuple(name for name, arm in ARMS.items() if not arm.on_request)
@@ -43,14 +43,15 @@ class CompareConfig(Options):
         None, "epochs of each rate in the sweep (default: a third of --finetune-epochs)", least=1
     )
     slimming_sparsity: float = option(
-        1e-4, "of structure slimming: L1 penalty on the scales of BatchNorm", least=0
+        1e-4, "of structure slimming: L1 penalty on the scales of BatchNorm", least=0, most=1
     )
     anew: bool = option(False, "discard what an earlier comparison measured", free=True)
 
     def rules(self) -> Iterator[str]:
         rates = self.rates
-        if not rates or not all(0 < rate < math.inf for rate in rates):
-            yield f"--rates must be finite numbers above 0, but got {shown(rates) or 'none'}"
+        if not rates or not all(0 < rate <= MOST_RATE for rate in rates):
+            must = f"--rates must be above 0 and at most {MOST_RATE:g}"
+            yield f"{must}, but got {shown(rates) or 'none'}"
         if len(set(rates)) < len(rates):
             yield f"--rates must name different ones, but got {shown(rates)}"
         if not self.structures or not self.arms:

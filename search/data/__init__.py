@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from search.data import cifar10, custom, digits, fashion_mnist, imagefolder
@@ -48,9 +49,19 @@ def load(spec: str, **asked: Any) -> Splits:
         splits = SOURCES[name](Request(argument=argument, **asked))
     else:
         splits = custom.load(Request(argument=spec, **asked))
+    splits = _of_classes(splits, spec, asked.get("classes"))
     if splits.classes < 2:
         raise DataError(f"data {spec!r} must have at least 2 classes, but has {splits.classes}")
     return splits
+
+
+def _of_classes(splits: Splits, spec: str, classes: int | None) -> Splits:
+    if classes is not None and classes < splits.classes:
+        raise DataError(
+            f"--classes must be at least the {splits.classes} of data {spec!r}, but got {classes}; "
+            "leave it out"
+        )
+    return replace(splits, classes=classes or splits.classes)
 
 
 def check(spec: str) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from search.data.loaders import unread
 from search.data.splits import TAKES, Batch, Batches, images_and_labels
 from spaces.errors import DataError, brief
 
@@ -35,7 +36,7 @@ class Items(Dataset[Any]):
         try:
             found = self.inner[index]
         except (Exception, SystemExit) as error:  # it is anybody's, and so is what it raises
-            raise _unread(what, error) from error
+            raise unread(what, error) from error
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             raise DataError(f"{what} must be (input, label), but is {_kind(found)}; {TAKES}")
         image, label = found
@@ -69,7 +70,7 @@ class Stream:
         except DataError:
             raise
         except (Exception, SystemExit) as error:
-            raise _unread(what, error) from error
+            raise unread(what, error) from error
 
 
 def batch(found: Any, what: str, classes: int | None = None) -> Batch:
@@ -113,7 +114,22 @@ def _inputs(inputs: Tensor, what: str) -> Tensor:
             f"{what} must have inputs as the model takes them, but they are uint8; make them "
             "floats, normalised"
         )
+    if not inputs.is_cuda and (broken := _broken(inputs)):  # a step must not wait for the device
+        have = f"{len(broken)} of {len(inputs)} have NaN or infinity, the first at {broken[0]}"
+        have = have if len(inputs) > 1 else "it has NaN or infinity"
+        raise DataError(
+            f"{what} must have finite numbers as its input, but {have}; mend such images, or leave "
+            "them out"
+        )
     return inputs.detach()
+
+
+def _broken(inputs: Tensor) -> list[int]:
+    """The places of the inputs that are not finite."""
+    if inputs.sum().isfinite():  # quicker than to ask each number; a sum may overflow
+        return []
+    finite = inputs.isfinite().flatten(1).all(dim=1)
+    return (~finite).nonzero().flatten().tolist()
 
 
 def _labels(labels: Tensor, what: str, classes: int | None) -> Tensor:
@@ -126,7 +142,8 @@ def _labels(labels: Tensor, what: str, classes: int | None) -> Tensor:
         raise DataError(f"{what} must have labels from 0 on, but one is {low}")
     if classes is not None and high >= classes:
         raise DataError(
-            f"{what} must have labels below {classes}, the number of classes, but one is {high}"
+            f"{what} must have labels below {classes}, the number of classes, but one is {high}; "
+            "if there are more classes than the training images show, say --classes"
         )
     return whole
 
@@ -136,14 +153,6 @@ def _is_whole(label: Any) -> bool:
         return bool(int(label) == label)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return False
-
-
-def _unread(what: str, error: BaseException) -> DataError:
-    """Of what a loader's worker raised, its own line at the end of the traceback is told."""
-    lines = str(error).strip().splitlines()
-    inside = len(lines) > 1 and "Original Traceback" in lines[1]
-    cause = lines[-1][:200] if inside else brief(error)
-    return DataError(f"{what} must be readable, but reading failed with {cause}")
 
 
 def _kind(found: Any) -> str:

@@ -18,7 +18,8 @@ from spaces.errors import DataError
 
 
 def load(request: Request) -> Splits:
-    """Call the function; ``seed`` and ``image_size`` are passed if it takes them by name.
+    """Call the function; ``seed`` and ``image_size`` are passed if it takes them by name. A size
+    that is asked for it must take.
 
     Each of the three it returns is one of
 
@@ -27,10 +28,15 @@ def load(request: Request) -> Splits:
     - a ``DataLoader``, or any iterable of batches that has a length: iterated as it is.
 
     Inputs are float32 as the model takes them, normalised and augmented by the user. The classes
-    are counted from ``.classes`` of a data set, or from the labels of train, or of validation
-    where train is a loader. A ``Splits`` is taken as it is.
+    are those asked for, or counted from ``.classes`` of a data set, or from the labels of train, or
+    of validation where train is a loader. A ``Splits`` is taken as it is.
     """
     spec = request.argument
+    if request.image_size is not None and "image_size" not in callables.taken(spec, "image_size"):
+        raise DataError(
+            f"{spec!r} must take image_size for --image-size to change anything, but it does not; "
+            "let it, or leave --image-size out"
+        )
     parts = callables.call(spec, seed=request.seed, image_size=request.image_size)
     if isinstance(parts, Splits):
         return parts
@@ -44,7 +50,7 @@ def load(request: Request) -> Splits:
     if not all(map(len, splits)):
         raise DataError(f"{spec!r} must return three parts with images, but one is empty")
     shape = _common_shape(splits, spec)
-    classes = _classes(parts, train, validation)
+    classes = request.classes or _classes(parts, train, validation)
     train, validation, test = (_bounded(split, spec, classes) for split in splits)
     return Splits(_limited(train, spec, request), validation, test, classes, shape)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from search.data.splits import (
     normaliser,
     seeded,
 )
-from spaces.errors import DataError, brief
+from spaces.errors import DataError, blamed, brief
 
 T = TypeVar("T")
 
@@ -99,8 +100,22 @@ class _Seeded(Dataset[Any]):
             torch.random.default_generator.manual_seed(mix(seed, index))
             try:
                 return self.inner[index]
-            except DataError as error:  # raised by a worker it would arrive with its traceback
-                return error
+            except DataError as error:
+                return _travelling(error, error)
+            except Exception as error:  # a user's own data set in ``Splits`` may raise anything
+                return _travelling(unread(f"item {index}", error), error)
+
+
+def _travelling(told: DataError, cause: Exception) -> DataError:
+    """The error as a worker hands it over: raised there it would arrive as text, with its traceback
+    as its message; returned it would arrive without one, but for a note."""
+    told.add_note("".join(traceback.format_exception(cause)).rstrip())
+    return told
+
+
+def unread(what: str, error: BaseException) -> DataError:
+    """The error for user's data that ``error`` was raised by, when it was read."""
+    return DataError(f"{what} must be readable, but reading failed with {blamed(error)}")
 
 
 def _collate(items: list[Any]) -> Any:

@@ -35,6 +35,7 @@ class Request:
         validation_fraction: of the training images; None for the source's own choice.
         train_images: train on a seeded subset of so many; None for all.
         image_size: side in pixels; None for the source's own.
+        classes: how many there are, at least those of the data; None for those.
         workers: processes that read images which do not fit in one tensor.
         cache: folder for downloads and decoded images.
     """
@@ -45,6 +46,7 @@ class Request:
     validation_fraction: float | None = None
     train_images: int | None = None
     image_size: int | None = None
+    classes: int | None = None
     workers: int = 0
     cache: Path = Path("runs/.cache")
     progress: Progress = silent

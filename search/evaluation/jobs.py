@@ -7,6 +7,7 @@ whatever purpose, is a `TrainingJob` with a `TrainingResult`.
 from __future__ import annotations
 
 import math
+import traceback
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from results.record import Candidate
 from results.training import TrainingSpec
 from search.errors import Diverged
 from spaces import copied
-from spaces.errors import ModelError, brief
+from spaces.errors import ModelError, blamed
 
 DIVERGED = "diverged"
 """The kind of failure that a repeated training has again."""
@@ -26,10 +27,12 @@ DIVERGED = "diverged"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job has no result: ``kind`` groups like failures, ``reason`` is one line."""
+    """Why a job has no result: ``kind`` groups like failures, ``reason`` is one line, ``trace``
+    the whole traceback for the log."""
 
     kind: str
     reason: str
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,8 @@ def failure_of(error: Exception) -> Failure:
     """What went wrong in training or judging one network, in one line."""
     if isinstance(error, Diverged):
         return Failure(DIVERGED, f"diverged: {error}")
+    trace = "".join(traceback.format_exception(error))
     cause = error.__cause__ if isinstance(error, ModelError) else error
     if isinstance(cause, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-        return Failure("out of memory", f"out of memory: {brief(error)}")
-    return Failure(type(error).__name__, brief(error))
+        return Failure("out of memory", f"out of memory: {blamed(error)}", trace)
+    return Failure(type(error).__name__, blamed(error), trace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from search import callables
-from spaces.errors import UserError, brief
+from spaces.errors import UserError, blamed
 from spaces.state import set_state, state_of
 
 
@@ -30,7 +30,7 @@ def build(spec: str, classes: int) -> nn.Module:
     except (Exception, SystemExit) as error:
         raise UserError(
             f"{spec!r} must return a module that changes its mode and loads its own state_dict, "
-            f"but doing so failed with {brief(error)}"
+            f"but doing so failed with {blamed(error)}"
         ) from error
     if not followed:
         raise UserError(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spaces.errors import DataError, brief
+from spaces.errors import DataError, blamed
 from spaces.state import empty, is_extra, set_state, state_of
 
 STATE_DICT = "a state_dict (tensors by name)"
@@ -42,14 +42,15 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         more = f"; and {len(misfits) - 3} more" if len(misfits) > 3 else ""
         raise DataError(
             f"weights must fit the model, but {path} does not: {shown}{more}; "
-            "give the weights of this model, trained for as many classes as the data has"
+            "give the weights of this model, trained for as many classes as the data has (or as "
+            "--classes says)"
         )
     try:
         set_state(model, state)  # misfits lets old BatchNorms lack their counter
     except Exception as error:  # set_extra_state and hooks are the user's own
         raise DataError(
             f"weights must be such as the model's load_state_dict takes, but with {path} it fails "
-            f"with {brief(error)}; give the weights of this model"
+            f"with {blamed(error)}; give the weights of this model"
         ) from error
 
 

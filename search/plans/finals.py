@@ -24,7 +24,8 @@ from search.evaluation.jobs import TrainingJob, TrainingResult
 from search.training.layerwise import layer_flops, stages
 from search.training.loop import evaluate
 from search.training.trainer import Known, Weights, failed, successes
-from spaces import Budget, Policy, UserError
+from spaces import Budget, ModelError, Policy, UserError
+from spaces.errors import in_one_line
 from spaces.state import set_state
 
 MOST = 4
@@ -176,6 +177,9 @@ class Finals:
         if self._tested is not None:
             return self._tested
         task, space = self.evaluator.task, self.evaluator.space
+        must = "the unpruned network must be tested, but that failed with"
+        with in_one_line(ModelError, must, "check its weights and the images"):
+            validated, tested = (evaluate(task.model, s) for s in (task.validation, task.test))
         return FinalRecord(
             name=UNPRUNED_ROW,
             role="baseline",
@@ -186,8 +190,8 @@ class Finals:
             flops_fraction=1.0,
             params=space.full_params,
             seeds=(self.evaluator.config.policies.seed,),
-            val_accuracy=(evaluate(task.model, task.validation),),
-            test_accuracy=(evaluate(task.model, task.test),),
+            val_accuracy=(validated,),
+            test_accuracy=(tested,),
         )
 
 

@@ -16,7 +16,7 @@ from search.data.splits import Split
 from search.errors import Diverged
 from search.models import load_weights
 from search.task.task import Task
-from search.training.hardware import threads_suited_to
+from search.training.hardware import logits_of, threads_suited_to
 from search.training.loop import FROM_SCRATCH, SMALL_SET, Recipe, train
 from spaces import copied
 from spaces.errors import DataError, ModelError, in_one_line
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 EPOCHS, EPOCHS_OF_SMALL = 20.0, 40.0
 """Epochs of the baseline, and those on a small training set, whose epochs are few steps: a network
 that is not trained to its end would gain from being pruned and trained on."""
+LARGE = 100.0
+"""Images that are normalised have no such values."""
 RATES = (1.0, 0.1, 0.01)
 """Shares of the recipe's learning rate to try: networks without normalisation need the lower."""
 
@@ -97,9 +99,29 @@ def _trained(task: Task, recipe: Recipe, epochs: float, progress: Progress) -> n
                 log.warning("the baseline was trained at a lower rate: %s", reason)
             return model
     raise ModelError(
-        f"the baseline must train, but at every rate tried {', '.join(reasons)}; give trained "
-        "weights"
+        f"the baseline must train, but at every rate tried {', '.join(reasons)}; {_advice(task)}"
     )
+
+
+@torch.no_grad()
+def _advice(task: Task) -> str:
+    """What to do about a network that diverges at every rate."""
+    model, largest = copied(task.model).train(), 0.0
+    for images, _ in task.train.batches(256):
+        if not images.isfinite().all():
+            return "mend the training images, some of which are NaN or infinite"
+        largest = max(largest, float(images.abs().max()))
+        if not logits_of(model, images).isfinite().all():
+            return (
+                f"mend the model, whose outputs are not finite before it is trained{_size(largest)}"
+            )
+    return f"give trained weights{_size(largest)}"
+
+
+def _size(largest: float) -> str:
+    if largest <= LARGE:
+        return ""
+    return f", or normalise the images, whose values reach {largest:.3g}"
 
 
 def seeded(fresh: Callable[[], nn.Module], seed: int) -> nn.Module:

@@ -32,6 +32,7 @@ def build_task(
     validation_fraction: float | None = None,
     train_images: int | None = None,
     image_size: int | None = None,
+    classes: int | None = None,
     baseline_epochs: float | None = None,
     sparsity: float = 0.0,
     cache: Path = CACHE,
@@ -51,6 +52,7 @@ def build_task(
         validation_fraction: of the training images; None for the data's own (a tenth, mostly).
         train_images: train on a seeded subset of so many images; None for all.
         image_size: side in pixels, where the data leaves a choice.
+        classes: how many there are, if the data does not show all of them.
         baseline_epochs: as `with_baseline` has it.
         sparsity: L1 penalty on the scales of BatchNorm while the baseline is trained.
         cache: folder for downloads, decoded images and baselines.
@@ -70,6 +72,7 @@ def build_task(
         validation_fraction=validation_fraction,
         train_images=train_images,
         image_size=image_size,
+        classes=classes,
         cache=cache,
         progress=progress,
     )

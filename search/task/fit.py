@@ -15,7 +15,7 @@ from search.data.splits import TAKES
 from search.task.task import Task
 from search.training.hardware import logits_of
 from spaces import Space, copied
-from spaces.errors import DataError, ModelError, brief
+from spaces.errors import DataError, ModelError, blamed
 from spaces.inputs import joined
 from spaces.state import plain_state
 
@@ -95,17 +95,28 @@ def _run(model: nn.Module, images: tuple[Any, ...], name: str, of: str) -> Any:
     except Exception as error:  # a user's model may raise anything
         raise DataError(
             f"model {name!r} must take images {tuple(images[0].shape[1:])}{of}, but it fails with "
-            f"{brief(error)}; choose another model or image size ({TAKES})"
+            f"{blamed(error)}; choose another model or image size ({TAKES})"
         ) from error
+
+
+def _choices(logits: Tensor, classes: int) -> str:
+    outputs = logits.shape[1]
+    more = f"say --classes {outputs} if there are so many, or " if outputs > classes else ""
+    return f"{more}choose another model or data"
 
 
 def _check_logits(logits: Any, images: int, classes: int, model: str, data: str) -> None:
     if isinstance(logits, Tensor) and logits.shape == (images, classes):
+        if logits.isnan().any():
+            raise DataError(
+                f"{model} must give numbers, but for an image of {data} it gives NaN; "
+                "check its forward pass and its weights"
+            )
         return
     wrong = isinstance(logits, Tensor) and logits.dim() == 2
     kind = described(logits) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
     many = "one image" if images == 1 else f"{images} images"
     raise DataError(
         f"{model} must give {classes} outputs, one a class of {data}, but for {many} it gives "
-        f"{kind}; " + ("choose another model or data" if wrong else TAKES)
+        f"{kind}; " + (_choices(logits, classes) if wrong else TAKES)
     )

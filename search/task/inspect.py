@@ -31,10 +31,14 @@ def built(config: TaskConfig, cache: Path | None = None) -> tuple[nn.Module, tup
     models.check(config.model)
     if cache is None:
         (channels, side, _), classes = models.usual(config.model)
-        side = config.image_size or side
+        side, classes = config.image_size or side, config.classes or classes
         image, of = torch.zeros(1, channels, side, side), ""
     else:
-        limits = {"image_size": config.image_size, "train_images": config.train_images}
+        limits = {
+            "image_size": config.image_size,
+            "classes": config.classes,
+            "train_images": config.train_images,
+        }
         splits = data.load(config.data, cache=cache, **limits)
         image = next(iter(splits.validation.batches(1)))[0][:1]
         channels, classes, of = splits.shape[0], splits.classes, f" of data {config.data!r}"

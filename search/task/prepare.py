@@ -22,6 +22,7 @@ from search.policies.surrogate import TABLE
 from search.progress import Progress
 from search.task.baseline import with_baseline
 from search.task.building import loaded
+from search.task.doubts import check_amounts, doubts
 from search.task.fit import Check, check_fit, check_teacher
 from search.task.task import SCORING, Task, calibration_sizes
 from search.training.loop import penalised_scales
@@ -30,7 +31,10 @@ from spaces import Budget, Space, UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """Task, space and engine of a run, before its folder is touched."""
+    """Task, space and engine of a run, before its folder is touched.
+
+    ``doubts`` are what a reader must know before any verdict is believed; see `search.task.doubts`.
+    """
 
     folder: Folder
     task: Task
@@ -38,6 +42,7 @@ class Prepared:
     budgets: Sequence[Budget]
     engine: Engine
     progress: Progress
+    doubts: tuple[str, ...] = ()
 
     @property
     def config(self) -> SearchConfig:
@@ -76,9 +81,11 @@ def prepare(
         seed=config.policies.seed,
         train_images=asked.train_images,
         image_size=asked.image_size,
+        classes=asked.classes,
         cache=cache,
         progress=progress.working,
     )
+    check_amounts(task)
     if given is not None:
         check_fit(task.model, task.example, task.classes, task.name, "the task")
     space = spaces.discover(task.model, task.example, asked.round_to)
@@ -95,8 +102,17 @@ def prepare(
         task = with_baseline(task, name, cache, sparsity=asked.sparsity, progress=progress.working)
     if distils or config.training.distill:
         check_teacher(task)
+    told = tuple(doubts(task, config))
+    for doubt in told:
+        progress.say(f"warning: {doubt}")
     return Prepared(
-        folder=folder, task=task, space=space, budgets=budgets, engine=engine, progress=progress
+        folder=folder,
+        task=task,
+        space=space,
+        budgets=budgets,
+        engine=engine,
+        progress=progress,
+        doubts=told,
     )
 
 

@@ -141,15 +141,23 @@ def evaluate(model: nn.Module, split: Split, batch_size: int = 256) -> float:
 
     >>> evaluate(task.model, task.validation)
     0.9833
+
+    Raises:
+        Diverged: outputs are NaN.
     """
     training = model.training
     model.eval()
     correct: Tensor | int = 0
+    broken: Tensor | int = 0
     seen = 0
     for inputs, targets in split.batches(batch_size):
-        correct = correct + (logits_of(model, inputs).argmax(dim=1) == targets).sum()
+        logits = logits_of(model, inputs)
+        correct = correct + (logits.argmax(dim=1) == targets).sum()
+        broken = broken + logits.isnan().any(dim=1).sum()
         seen += len(targets)
     model.train(training)
+    if broken:
+        raise Diverged(f"the outputs are NaN for {int(broken)} of {seen} images")
     return int(correct) / seen
 
 

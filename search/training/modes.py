@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+MOST_RATE = 2.0**40
+"""Of learning. No network learns at such a rate, and far above it numbers of 32 bits overflow."""
+
+MOST_TEMPERATURE = 1e6
+"""Of distillation. At such a one all outputs are alike in numbers of 32 bits."""
+
 
 @dataclass(frozen=True)
 class Mode:

@@ -122,7 +122,7 @@ class Trainer:
         yield from (job for job in self._distinct(jobs) if self._key(job) not in undone)
         for job, result in self._engine.train(self._evaluator, missing):
             record = self._record(purpose, job, result)
-            log.trained(record)
+            log.trained(record, result.failure)
             self._records[record.key] = record
             self._done_here.add(record.key)
             if result.failure is None:

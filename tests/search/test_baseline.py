@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from search import models
-from search.data import Splits, load
+from search.data import Splits, TensorSplit, load
 from search.task.baseline import seeded, with_baseline
 from search.task.task import Task
 from search.training.loop import evaluate
@@ -128,12 +129,43 @@ class Explosive(nn.Module):
 def test_a_model_that_cannot_be_trained_is_refused_in_one_line(
     make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(ModelError, match=r"the loss became nan .* give trained weights") as refusal:
+    with pytest.raises(
+        ModelError, match=r"the loss became nan .*; mend the model, whose out"
+    ) as refusal:
         make(fresh=Explosive)
     rates = re.findall(r"learning rate ([\d.]+)", str(refusal.value))
     assert rates == ["0.05", "0.005", "0.0005"]
     assert caplog.records == []
     assert not (tmp_path / "baselines").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        (lambda x: x * 1e30, r"or normalise the images, whose values reach [\d.]+e\+30"),
+        (lambda x: x / 0, "; mend the training images, some of which are NaN or infinite"),
+    ],
+)
+def test_what_is_wrong_with_the_images_is_said_where_no_rate_serves(
+    splits: Splits, tmp_path: Path, change: Callable[[Tensor], Tensor], advice: str
+) -> None:
+    train = splits.train
+    assert isinstance(train, TensorSplit)
+    images = torch.rand(train.images.shape)
+    broken = replace(splits, train=replace(train, images=change(images)))
+    with pytest.raises(ModelError, match=f"{advice}$"):
+        with_baseline(untrained(broken, Flat, 0), "a", tmp_path, 1)
+
+
+class Flat(nn.Module):
+    """A linear classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.flatten(1))
 
 
 class Unkind(nn.Module):
@@ -150,7 +182,9 @@ class Unkind(nn.Module):
 
 
 def test_what_the_model_raises_while_it_trains_is_one_line(make: Make, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"training failed with LookupError: no; try a forward"):
+    with pytest.raises(
+        ModelError, match=r"training failed with LookupError: no \(.*\); try a forward"
+    ):
         make(fresh=Unkind)
     assert not (tmp_path / "baselines").exists()
 

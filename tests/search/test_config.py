@@ -70,6 +70,16 @@ def test_differences_are_named_and_free_options_are_none() -> None:
         ({"engine": "rays"}, "unknown engine 'rays', did you mean 'ray'?"),
         ({"address": "auto"}, "--address is of a Ray cluster, but got --engine local; add"),
         ({"gpus_per_trial": 0.5}, "--gpus-per-trial is for a Ray cluster, but got --engine local"),
+        (
+            {"cpus_per_trial": 2},
+            "--cpus-per-trial is for a Ray cluster, but got --engine local; add",
+        ),
+        ({"sparsity": 1e308}, "--sparsity must be between 0 and 1, but got 1e+308"),
+        ({"lr": 1e308}, "--lr must be at most 1,099,511,627,776.0, but got 1e+308"),
+        (
+            {"distill": True, "distill_temperature": 1e308},
+            "--distill-temperature must be at most 1,000,000.0, but got 1e+308",
+        ),
         ({"cpus_per_trial": 0.0}, "--cpus-per-trial must be above 0, but got 0"),
         ({"cpus_per_trial": -1.0}, "--cpus-per-trial must be at least 0, but got -1.0"),
         ({"proxies": ["predicted_damage"]}, "--rank-by must be one of the --proxies"),
@@ -114,7 +124,7 @@ def test_differences_are_named_and_free_options_are_none() -> None:
             {"schedule": "layerwise", "train": "scratch-b"},
             "--schedule layerwise acts on inherited weights, but --train scratch-b has none",
         ),
-        ({"sparsity": -1.0}, "--sparsity must be at least 0, but got -1.0"),
+        ({"sparsity": -1.0}, "--sparsity must be between 0 and 1, but got -1.0"),
         (
             {"sparsity": 1e-4, "weights": "r.pt"},
             "--sparsity is of the unpruned network's training, but --weights are trained already",

@@ -149,7 +149,8 @@ class Refuses(Follows):
 
 def test_extra_state_that_the_model_refuses_is_one_line(tmp_path: Path) -> None:
     torch.save(nn.Sequential(Refuses()).state_dict(), tmp_path / "w.pt")
-    with pytest.raises(DataError, match=r"it fails with KeyError: 'version'; give the weights"):
+    refused = r"it fails with KeyError: 'version' \(.*\); give the weights"
+    with pytest.raises(DataError, match=refused):
         load_weights(nn.Sequential(Refuses()), tmp_path / "w.pt")
 
 

@@ -38,6 +38,7 @@ class Dict(Net):
 def a_tuple(): return Net(lambda z, _: (z, z))
 def a_dict(): return Net(lambda z, _: {"logits": z})
 def a_map(): return Net(lambda z, _: z[..., None])
+def a_nan(): return Net(lambda z, _: (z - 1e6).log())
 def a_tuple_in_training(): return Net(lambda z, training: (z, z) if training else z)
 def two(): return Two()
 def one_dict(): return Dict()
@@ -127,6 +128,14 @@ def test_data_that_is_no_images_and_labels_is_one_line_before_anything_is_traine
         data.load(f"{nets}:{form}", workers=0)
     assert TAKES in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_outputs_that_are_no_numbers_are_one_line(nets: str) -> None:
+    must = (
+        r"model 'fit_nets:a_nan' must give numbers, but for an image of data 'digits' it gives NaN"
+    )
+    with pytest.raises(DataError, match=must):
+        build_task(f"{nets}:a_nan", "digits", device="cpu")
 
 
 class Pair(nn.Module):

@@ -120,7 +120,7 @@ def test_a_function_of_the_users_is_told_the_classes_if_it_wants(user_module: st
     ("function", "message"),
     [
         ("wrong", "must return a torch.nn.Module, but it returned str"),
-        ("broken", "it failed with RuntimeError: two$"),
+        ("broken", r"it failed with RuntimeError: two \(their_models.py, line 5\)$"),
         ("absent", "has none named 'absent'"),
     ],
 )

@@ -109,6 +109,7 @@ def settled(name: str, value: Any) -> dict[str, Any]:
     """The options, with those that this one needs."""
     needs: dict[str, dict[str, Any]] = {
         "address": {"engine": "ray"},
+        "cpus_per_trial": {"engine": "ray"},
         "gpus_per_trial": {"engine": "ray"},
         "criteria": {"criterion": "search"},
         "layer_epochs": {"schedule": "layerwise"},

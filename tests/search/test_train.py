@@ -279,3 +279,11 @@ def test_training_many_widths_leaves_the_heap_whole() -> None:
     """With channels_last weights on the CPU, torch 2.15 aborts within these policies."""
     output, errors = program(MANY_WIDTHS).communicate(timeout=PATIENCE)
     assert output == "survived\n", errors
+
+
+def test_outputs_that_are_nan_have_no_accuracy() -> None:
+    model = nn.Linear(1, 2)
+    model.weight.data.fill_(float("nan"))
+    inputs = TensorSplit(torch.ones(5, 1), torch.zeros(5, dtype=torch.long))
+    with pytest.raises(Diverged, match="the outputs are NaN for 5 of 5 images"):
+        evaluate(model, inputs, batch_size=2)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import torch
 from fuzz.strange_data import DATA
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from search import data
 from search.data.checked import Items, Stream, batch
+from search.data.loaders import LoaderSplit
 from spaces import UserError
 
 WRONG = {
@@ -19,6 +21,8 @@ WRONG = {
     "fraction_labels": "must have whole numbers as labels, but have torch.float32",
     "negative_labels": "must have labels from 0 on, but one is -1",
     "one_hot": "must have one class number an input, (N,), but have labels (60, 10)",
+    "nan_images": "but 60 of 60 have NaN or infinity, the first at 0; mend such images, or l",
+    "infinite_images": "finite numbers as its input, but 60 of 60 have NaN or infinity, the first",
     "byte_images": "but they are uint8; make them floats, normalised",
     "sparse_images": "must have dense inputs with values",
     "scalar_images": "must have inputs (N, C, H, W), but they are (60,)",
@@ -75,18 +79,64 @@ def test_an_item_is_held_against_the_number_of_classes_when_it_is_read() -> None
         items[3]
 
 
-def test_what_a_loaders_worker_raises_is_told_by_its_own_line() -> None:
-    text = "Caught KeyError in DataLoader worker process 0.\nOriginal Traceback\n  x\nKeyError: 'p'"
+class Truncated(Dataset[Any]):
+    """One of its images cannot be read."""
 
-    class Broken:
-        def __len__(self) -> int:
-            return 1
+    def __len__(self) -> int:
+        return 4
 
-        def __iter__(self) -> Any:
-            raise RuntimeError(text)  # as torch hands on what a worker raised
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if index == 3:
+            raise OSError(f"truncated jpeg {index}.jpg\nand more")
+        return torch.zeros(1, 2, 2), 1
 
-    with pytest.raises(UserError, match=r"reading failed with KeyError: 'p'$"):
-        list(Stream(Broken(), "mine:data"))
+
+TOLD = r"reading failed with OSError: truncated jpeg 3.jpg \(\S*test_user_data.py, line \d+\)$"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_loaders_worker_raises_is_told_with_its_own_line(workers: int) -> None:
+    loader = DataLoader(Truncated(), num_workers=workers)
+    with pytest.raises(UserError, match=TOLD):
+        list(Stream(loader, "mine:data"))
+
+
+@pytest.mark.parametrize("inner", [Truncated(), Items(Truncated(), "mine:data")])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_so_is_what_a_data_set_raises_in_our_workers(inner: Dataset[Any], workers: int) -> None:
+    split = LoaderSplit(inner, inner, torch.arange(4), torch.device("cpu"), workers=workers)
+    must = r"item 3 (of 'mine:data' )?must be readable, but "
+    with pytest.raises(UserError) as caught:
+        list(split.batches(2))
+    assert re.fullmatch(must + TOLD, str(caught.value))
+    (note,) = caught.value.__notes__  # the log has it
+    assert 'raise OSError(f"truncated jpeg {index}.jpg' in note
+
+
+class Unmeasured(Dataset[Any]):
+    """One of its images is not finite."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.full((1, 2, 2), float("nan") if index == 3 else 1.0), 1
+
+
+def test_an_image_that_is_not_finite_is_named() -> None:
+    items = Items(Unmeasured(), "mine:data")
+    assert items[2][1] == 1
+    must = r"item 3 of 'mine:data' must have finite numbers .* but it has NaN or infinity; mend"
+    with pytest.raises(UserError, match=must):
+        items[3]
+    with pytest.raises(UserError, match=r"batches of 'mine:data' .* 2 of 4 .*, the first at 1; "):
+        batch((torch.tensor([[1.0], [float("inf")], [2.0], [float("nan")]]), torch.ones(4)),
+              "batches of 'mine:data'")  # fmt: skip
+
+
+def test_numbers_whose_sum_overflows_are_finite() -> None:
+    inputs, _ = batch((torch.full((4, 2), 3e38), torch.ones(4)), "it")
+    assert inputs[0, 0] > 2e38
 
 
 def test_labels_come_out_as_whole_numbers_and_inputs_without_their_graph() -> None:

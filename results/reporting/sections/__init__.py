@@ -25,6 +25,7 @@ from results.reporting.sections import (
     spending,
     summary,
     trust,
+    warnings,
     widths,
     words,
 )
@@ -32,6 +33,7 @@ from results.reporting.sections import (
 Made = Callable[[RunData], Iterable[Block]]
 
 READ: dict[str, tuple[str, Made]] = {
+    "warnings": ("Before you believe it", warnings.blocks),
     "decision": ("What to ship", decision.blocks),
     "summary": ("Search against uniform widths", summary.blocks),
     "gains": ("Where the gain comes from", gains.blocks),
