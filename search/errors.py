@@ -73,8 +73,9 @@ def refused_path(error: Exception) -> UserError | None:
 
 def keep_cause(error: UserError, log: Path) -> None:
     """Append the traceback of what the user's own code raised to the run's log, if there is one."""
-    known = error.__cause__ is not None or hasattr(error, "__notes__")
-    if known and log.is_file():
+    cause = error.__cause__
+    theirs = hasattr(error, "__notes__") or (cause is not None and users_line(cause))
+    if theirs and log.is_file():
         with suppress(OSError):
             _keep_traceback(error, log)
 

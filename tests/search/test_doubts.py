@@ -186,7 +186,9 @@ def test_the_terminal_and_the_top_of_the_report_say_it(
     (kept,) = results.load(tmp_path / "mine").provenance.warnings
     assert kept.startswith(doubt)
     report = (tmp_path / "mine" / "report.md").read_text()
-    assert report.index("Before you believe it") < report.index(doubt) < report.index("What came")
+    assert (
+        report.index("Before you believe it") < report.index(doubt) < report.index("Search against")
+    )
 
 
 def test_what_is_known_before_training_is_refused_before_it(

@@ -53,11 +53,12 @@ def test_an_interrupt_that_python_ignores_comes_again() -> None:
 
 
 def test_a_sigterm_that_python_ignores_comes_again() -> None:
+    before = signal.getsignal(signal.SIGTERM)
     with interrupts_heard(), sigterm_raises():
         interrupted_in_a_callback(Terminated)
         with pytest.raises(Terminated):
             time.sleep(60)
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_other_errors_are_reported_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:

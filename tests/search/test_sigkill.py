@@ -162,6 +162,7 @@ def kill(process: Command, *, alone: bool) -> None:
 def tables(run: results.Run) -> dict[str, pd.DataFrame]:
     """All tables, without times and what depends on order: two workers end their work in any."""
     made = {name: untimed(table(run)) for name, table in results.TABLES.items()}
+    made["speeds"] = made["speeds"][["name", "batch", "size"]]
     made["trainings"] = made["trainings"].sort_values(list(made["trainings"]), ignore_index=True)
     return {
         name: table[[c for c in table if not OF_ORDER.search(c)]] for name, table in made.items()

@@ -158,15 +158,14 @@ def _overwrite(database: Path, trial_id: int, text: str) -> None:
         )
 
 
-def test_policies_of_another_model_are_refused(
+def test_a_config_that_names_another_model_is_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["config"]["task"]["model"] = "resnet20"
     (folder / "config.json").write_text(json.dumps(config))
     said = refused(capsys, str(folder))
-    assert "are of another model" in said
-    assert "give the model that was searched" in said
+    assert "config.json must be as its study has it, but differs: --model digits_s" in said
 
 
 def test_a_search_comes_first_where_no_run_is_named(
