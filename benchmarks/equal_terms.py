@@ -147,7 +147,7 @@ def _words(rows: pd.DataFrame, bench: Trainings) -> Iterator[str]:
     yield "# Equal terms, measured\n"
     yield (
         f"{bench.network} with the given weights, Torch-Pruning {version('torch-pruning')}; "
-        f"{cifar.machine(bench.task)}. {training_rows.in_words(bench)}, best mean first."
+        f"{cifar.machine(bench.task)}. {training_rows.in_words(bench)}. Best mean first."
     )
     if rows.empty:
         return
