@@ -23,6 +23,8 @@ from spaces import UserError
 from spaces.errors import unknown
 
 STOPPED = 1
+UNREAD = 141
+"""Whoever reads the output has gone, ``head`` say: 128 and the number of SIGPIPE."""
 PACKAGE = "pruning-policy-search"
 
 ABOUT = """\
@@ -124,7 +126,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{what} before a run began; nothing is left to resume", code)
     except Ended:
         raise
-    except SystemExit as end:  # raised by the user's model or data
+    except SystemExit as end:  # raised by the user's model or data, or by rich for a closed pipe
+        if isinstance(end.__context__, BrokenPipeError):
+            return UNREAD
         must = "the model or the data must return, but called"
         return _fail(f"stopped: {must} sys.exit({end.code!r}); mend that", STOPPED)
     except Exception as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,18 @@ def test_criteria_are_listed_as_the_option_takes_them(capsys: pytest.CaptureFixt
     assert [line.split()[0] for line in lines] == list(prune_ops.CRITERIA)
     assert main(["list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(LISTS)
+
+
+def test_where_nobody_reads_on_it_ends_without_a_word() -> None:
+    command = [sys.executable, "search.py", "list", "models"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], **pipes) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read().decode()
+        assert process.wait(timeout=300) == 141
+    assert said.splitlines() == ["list: loading torch"]
 
 
 def test_what_is_not_listed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
