@@ -1,7 +1,7 @@
 """What to decide: for each budget the network to ship, what it loses, and what it takes.
 
 >>> [decision.sentence for decision in decisions(run)]
-['Ship trial 12 at budget 0.5: 95.45 % of the test images right, 1.26 ± 0.31 points ...']
+['At budget 0.5 ship trial 12: 95.45 % of the test images right, 1.27 ± 0.32 points below ...']
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from results.speed import NetworkSpeed
 
 UNPRUNED, BEST = "unpruned", "best"
 """Folders of a run's ``models/``; with several budgets there is ``best-<budget>`` for each."""
-
 
 OWN = "build()  # your own network, unpruned"
 """In the place of what builds a network that the user gave as an object."""
@@ -112,8 +111,9 @@ class Decision:
                 f"with {self.images:,} test images drawn anew the loss may be {low} to {high} "
                 "points"
             )
-        if self.slower:
-            parts.append("it saves FLOPs but, as measured here, not time")
+        if slower := self.slower:
+            sizes = text.listed([_images(batch) for batch in slower])
+            parts.append(f"it saves FLOPs but, as measured here, no time for {sizes}")
         return text.sentence("; ".join(parts)) if parts else ""
 
     @property
@@ -136,9 +136,8 @@ class Decision:
 
     def _time(self, batch: int) -> tuple[str, str, str, str]:
         before, after = (self.speeds[f.name, batch] for f in (self.unpruned, self.final))
-        label = "ms, one image" if batch == 1 else f"ms, {batch} images"
         one, other = (f"{1000 * speed.seconds:.3g}" for speed in (before, after))
-        return label, one, other, text.number(after.seconds / before.seconds, 1)
+        return f"ms, {_images(batch)}", one, other, text.number(after.seconds / before.seconds, 1)
 
     @property
     def batches(self) -> list[int]:
@@ -150,11 +149,12 @@ class Decision:
         )
 
     @property
-    def slower(self) -> bool:
-        """Whether FLOPs fell and time did not, with batches of some size."""
-        names = self.final.name, self.unpruned.name
-        both = [tuple(self.speeds[name, batch].seconds for name in names) for batch in self.batches]
-        return any(after >= before for after, before in both)
+    def slower(self) -> list[int]:
+        """The batch sizes with which FLOPs fell and time did not."""
+        one, other = self.final.name, self.unpruned.name
+        return [
+            b for b in self.batches if self.speeds[one, b].seconds >= self.speeds[other, b].seconds
+        ]
 
 
 def decisions(run: RunData) -> Iterator[Decision]:
@@ -183,8 +183,11 @@ def _better_uniform(searched: FinalRecord, finals: Sequence[FinalRecord]) -> Fin
     uniform = next(own, None)
     if uniform is None or uniform.candidate == searched.candidate:
         return None
-    difference = paired(by_seed(searched), by_seed(uniform))
-    return uniform if difference.high < 0 else None
+    return uniform if paired(by_seed(searched), by_seed(uniform)).outcome == "worse" else None
+
+
+def _images(batch: int) -> str:
+    return "one image" if batch == 1 else f"{batch} images"
 
 
 def model_name(run: RunData, decision: Decision) -> str:

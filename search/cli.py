@@ -15,14 +15,13 @@ from typing import Any
 
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig, TaskConfig
-from search.errors import CutShort, SearchStopped, crash_line, refused_path
+from search.errors import STOPPED, CutShort, SearchStopped, crash_line, refused_path
 from search.flags import HELP_ALL, USER_ERROR, Ended, Parser, add_part
 from search.interrupt import ending_at_once, name_and_code, sigterm_raises
 from search.options import Options, check_plain
 from spaces import UserError
 from spaces.errors import unknown
 
-STOPPED = 1
 UNREAD = 141
 """Whoever reads the output has gone, ``head`` say: 128 and the number of SIGPIPE."""
 PACKAGE = "pruning-policy-search"

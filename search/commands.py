@@ -17,7 +17,7 @@ from search.comparing import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import RunConfig, SearchConfig
-from search.errors import CutShort, SearchStopped, crash_line, keep_cause, refused_path
+from search.errors import STOPPED, CutShort, SearchStopped, crash_line, keep_cause, refused_path
 from search.folder import Folder, resolve_folder
 from search.interrupt import name_and_code
 from search.overview import listed_names, overview
@@ -58,7 +58,7 @@ def report(runs: list[str], out: str | None = None, storage: str | None = None) 
     if len(loaded) == 1:
         (run,) = loaded
         path = run.report(out)
-        Console().print(results.terminal_table(run))
+        Console().print(results.terminal_decision(run), results.terminal_table(run))
         if run.compared.arms:
             Console().print(Group("", results.terminal_comparison(run.compared)))
     else:
@@ -128,7 +128,7 @@ def _resumable(folder: Folder, command: Callable[[], str]) -> Iterator[Progress]
     except (KeyboardInterrupt, SearchStopped) as reason:
         if not folder.begun:
             raise
-        what, code = f"stopped: {reason}", 1
+        what, code = f"stopped: {reason}", STOPPED
         if isinstance(reason, KeyboardInterrupt):
             what, code = name_and_code(reason)
         raise CutShort(f"{what}; go on with: {command()}", code) from None

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from spaces.errors import UserError, blamed, brief, users_line
 
+STOPPED = 1
+"""Exit code of work that ended before it was done, through no mistake of the user's."""
+
 
 class SearchStopped(RuntimeError):
     """The search cannot go on; the message says why in one line."""
@@ -22,7 +25,7 @@ class CutShort(RuntimeError):
         code: with which the process is to end.
     """
 
-    def __init__(self, line: str, code: int = 1) -> None:
+    def __init__(self, line: str, code: int = STOPPED) -> None:
         super().__init__(line)
         self.code = code
 

@@ -24,7 +24,7 @@ WARMING = 2
 
 
 def speeds(networks: Mapping[str, nn.Module], example: tuple[Tensor, ...]) -> list[NetworkSpeed]:
-    """The time of every network by name, with batches of each of ``BATCHES``.
+    """The time of every network by name, with those batches of ``BATCHES`` that all of them take.
 
     Args:
         networks: on the device of ``example``; their training mode is left as it is.
@@ -35,7 +35,11 @@ def speeds(networks: Mapping[str, nn.Module], example: tuple[Tensor, ...]) -> li
     found = []
     for batch in BATCHES:
         inputs = tuple(tensor.repeat(batch, *[1] * (tensor.dim() - 1)) for tensor in example)
-        for name, taken in _in_turns(networks, inputs).items():
+        try:
+            passes = _in_turns(networks, inputs)
+        except RuntimeError:  # out of memory, or the network takes no such batch: it has no time
+            continue
+        for name, taken in passes.items():
             low, _, high = quantiles(taken, n=4)
             size = sum(t.nbytes for t in all_tensors(networks[name]).values())
             found.append(
@@ -51,18 +55,20 @@ def _in_turns(
     """Seconds of each pass of each network, a pass of all of them before the next of any."""
     modes = {name: network.training for name, network in networks.items()}
     taken: dict[str, list[float]] = {name: [] for name in networks}
-    for network in networks.values():
-        network.eval()
-        for _ in range(WARMING):
-            _seconds(network, inputs)
-    ends = time.perf_counter() + SECONDS
-    for passes in range(MOST):
-        if passes >= LEAST and time.perf_counter() > ends:
-            break
+    try:
+        for network in networks.values():
+            network.eval()
+            for _ in range(WARMING):
+                _seconds(network, inputs)
+        ends = time.perf_counter() + SECONDS
+        for passes in range(MOST):
+            if passes >= LEAST and time.perf_counter() > ends:
+                break
+            for name, network in networks.items():
+                taken[name].append(_seconds(network, inputs))
+    finally:
         for name, network in networks.items():
-            taken[name].append(_seconds(network, inputs))
-    for name, network in networks.items():
-        network.train(modes[name])
+            network.train(modes[name])
     return taken
 
 

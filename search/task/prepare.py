@@ -73,18 +73,7 @@ def prepare(
     """
     config, asked = folder.config, folder.config.task
     cache = Path(config.run.runs_dir) / ".cache"
-    task = given or loaded(
-        asked.model,
-        asked.data,
-        asked.weights,
-        asked.device,
-        seed=config.policies.seed,
-        train_images=asked.train_images,
-        image_size=asked.image_size,
-        classes=asked.classes,
-        cache=cache,
-        progress=progress.working,
-    )
+    task = given or _loaded(config, cache, progress)
     check_amounts(task)
     if given is not None:
         check_fit(task.model, task.example, task.classes, task.name, "the task")
@@ -113,6 +102,22 @@ def prepare(
         engine=engine,
         progress=progress,
         doubts=told,
+    )
+
+
+def _loaded(config: SearchConfig, cache: Path, progress: Progress) -> Task:
+    asked = config.task
+    return loaded(
+        asked.model,
+        asked.data,
+        asked.weights,
+        asked.device,
+        seed=config.policies.seed,
+        train_images=asked.train_images,
+        image_size=asked.image_size,
+        classes=asked.classes,
+        cache=cache,
+        progress=progress.working,
     )
 
 

@@ -82,7 +82,9 @@ def test_where_time_is_not_saved_it_is_said(
 ) -> None:
     timed = (*SPEEDS[:2], speed("trial 5", 1, 2.5), speed("trial 5", 64, 25))
     (decision,) = decisions(make_run(records, finals, provenance, timed=timed))
-    assert decision.certainty.endswith("it saves FLOPs but, as measured here, not time.")
+    assert decision.certainty.endswith(
+        "it saves FLOPs but, as measured here, no time for one image."
+    )
 
 
 def test_uniform_widths_are_shipped_where_they_were_shown_to_be_better(

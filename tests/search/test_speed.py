@@ -35,6 +35,23 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "SECONDS", 0.0)
 
 
+class OneByOne(Slow):
+    """Takes one image at a time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 1:
+            raise RuntimeError("out of memory")
+        return super().forward(x)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_batch_that_some_network_does_not_take_has_no_time() -> None:
+    networks = {"unpruned": Slow(1).eval(), "small": OneByOne(1).train()}
+    found = speeds(networks, (torch.zeros(1, 3),))
+    assert [(each.name, each.batch) for each in found] == [("unpruned", 1), ("small", 1)]
+    assert networks["small"].training
+
+
 @pytest.mark.usefixtures("quick")
 def test_every_network_has_its_time_with_every_batch_size() -> None:
     networks = {"unpruned": Slow(8).train(), "small": Slow(2).eval()}
