@@ -72,12 +72,14 @@ def _text(bench: Trainings, shares: list[float]) -> Iterator[str]:
     yield "# Distillation, measured\n"
     yield (
         f"{bench.network}, {len(bench.task.train):,} training images; "
-        f"{cifar.machine(bench.task)}. {training_rows.in_words(bench)}. Gains are paired by seed, "
-        "with 95 % intervals; costs are in steps of the fine-tuned network.\n"
+        f"{cifar.machine(bench.task)}, trained in {bench.precision}. "
+        f"{training_rows.in_words(bench)}. Gains are paired by seed, with 95 % intervals; costs "
+        "are in steps of the fine-tuned network.\n"
     )
     yield "| at most | network | fine-tuned | distilled | cost | gain | fine-tuned longer | gain |"
     yield "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
-    rows = bench.table().set_index(["share", "contender", "epochs"])
+    rows = bench.table()
+    rows = rows[rows.precision == bench.precision].set_index(["share", "contender", "epochs"])
     seeds = [f"seed {seed}" for seed in bench.seeds]
     for share in shares:
         for name in NETWORKS:

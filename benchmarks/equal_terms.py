@@ -17,7 +17,7 @@ Needs the ``dev`` extra. Written are ``trainings.csv`` (see `training_rows.py`),
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from tempfile import TemporaryDirectory
@@ -62,14 +62,14 @@ def _solved(task: Task, space: Space, share: float) -> nn.Module:
     return prune_ops.prune(task.model, space, policy, scores, "reconstruct", _images(task))
 
 
-def _searched(distill: bool, task: Task, space: Space, share: float) -> nn.Module:
+def _searched(distill: bool, precision: str, task: Task, space: Space, share: float) -> nn.Module:
     """The best policy of one search: 100 repaired judgements, at most 20 trainings of an epoch."""
     with TemporaryDirectory() as runs:
         run = search.search(
             task,
             str(share),
             100,
-            eta=12.0,
+            eta=15.0,
             explore=0.0,
             rungs=(1,),
             repeats=0,
@@ -77,6 +77,7 @@ def _searched(distill: bool, task: Task, space: Space, share: float) -> nn.Modul
             final_seeds=1,
             gains=False,
             distill=distill,
+            precision=precision,
             runs_dir=runs,
         )
         trained = [r for r in run.records if r.state == "complete"]
@@ -98,28 +99,37 @@ OURS: dict[str, Contender] = {
     "uniform · thinet · reconstruct": partial(uniform, "thinet", "reconstruct"),
     "uniform · obs · reconstruct": partial(uniform, "obs", "reconstruct"),
     "solved · obs · reconstruct": _solved,
-    "searched · obs · reconstruct": partial(_searched, False),
 }
 OURS |= {
     "uniform · thinet · reconstruct" + DISTILLED: OURS["uniform · thinet · reconstruct"],
     "solved · obs · reconstruct" + DISTILLED: _solved,
-    "searched · obs · reconstruct" + DISTILLED: partial(_searched, True),
 }
 PEERS: dict[str, Contender] = {
     f"torch-pruning · {scope} · {criterion}": partial(_peer, criterion, scope)
     for criterion in CRITERIA
     for scope in SCOPES
 }
-CONTENDERS: dict[str, Contender] = OURS | PEERS
-USUAL = (*OURS, *(name for name in PEERS if name.endswith(("· l1", "· taylor", "· hessian"))))
-"""Those of a call without ``--only``."""
+SEARCHED = "searched · obs · reconstruct"
+
+
+def contenders(precision: str) -> dict[str, Contender]:
+    """All of them; searches train in this precision."""
+    searched = {
+        SEARCHED + ending: partial(_searched, bool(ending), precision) for ending in ("", DISTILLED)
+    }
+    return OURS | searched | PEERS
+
+
+def _usual(names: Iterable[str]) -> list[str]:
+    """Those of a call without ``--only``: all, but for half of the peer's criteria."""
+    return [n for n in names if n not in PEERS or n.endswith(("· l1", "· taylor", "· hessian"))]
 
 
 def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
-    bench = training_rows.of(args, CONTENDERS, args.validation_fraction)
-    names = _chosen_names(args.only)
+    bench = training_rows.of(args, contenders(args.precision), args.validation_fraction)
+    names = _chosen_names(args.only, bench.contenders)
     for row in bench.carry_out([(s, name, args.epochs) for s in args.shares for name in names]):
         print(*row.values(), flush=True)
         _write(bench)
@@ -127,12 +137,12 @@ def main() -> None:
     print((bench.folder / "README.md").read_text())
 
 
-def _chosen_names(only: Sequence[str] | None) -> list[str]:
+def _chosen_names(only: Sequence[str] | None, every: Iterable[str]) -> list[str]:
     if only is None:
-        return list(USUAL)
-    names = [name for name in CONTENDERS if any(text in name for text in only)]
+        return _usual(every)
+    names = [name for name in every if any(text in name for text in only)]
     if not names:
-        raise SystemExit(f"no contender has {' or '.join(only)} in its name: {[*CONTENDERS]}")
+        raise SystemExit(f"no contender has {' or '.join(only)} in its name: {[*every]}")
     return names
 
 
@@ -151,9 +161,10 @@ def _words(rows: pd.DataFrame, bench: Trainings) -> Iterator[str]:
     )
     if rows.empty:
         return
-    for (images, epochs, share), own in rows.groupby(["images", "epochs", "share"]):
+    for (images, epochs, share, precision), own in rows.groupby([*training_rows.PLACE[:-1]]):
         passes = f"{epochs} epoch{'s' if epochs > 1 else ''}"
-        yield f"\n## At most {share:.0%} of the FLOPs, {passes} over {images:,} images\n"
+        how = f"{passes} over {images:,} images, {precision}"
+        yield f"\n## At most {share:.0%} of the FLOPs, {how}\n"
         yield from _lines(own.sort_values("mean", ascending=False), bench)
 
 

@@ -30,17 +30,18 @@ from search.evaluation.jobs import Failure
 from search.task.task import Task
 from search.training.distillation import Teacher
 from search.training.loop import Recipe, evaluate, train
+from search.training.modes import FLOAT32, PRECISIONS
 from spaces import Space, copied, fvcore_flops
 
 RECIPE = Recipe(lr=0.01, weight_decay=1e-4, batch_size=128, warmup=0.1)
 KEY = (
     *("network", "share", "contender", "images", "epochs", "rate", "seed"),
-    *("validation_images", "test_images"),
+    *("precision", "validation_images", "test_images"),
 )
 """What says which training a row is of ..."""
 MEASURED = ("flops", "params", "validation", "test", "seconds")
 """... and what came out: the share of the FLOPs that is left, accuracies from 0 to 1."""
-PLACE = ("images", "epochs", "share", "contender")
+PLACE = ("images", "epochs", "share", "precision", "contender")
 """What trainings share whose seeds make a mean."""
 DISTILLED = " · distilled"
 """At the end of the name of those that learn from the unpruned network."""
@@ -70,6 +71,7 @@ class Trainings:
         folder: where ``trainings.csv`` is.
         rates: learning rates, of which everyone has the better.
         seeds: the first chooses the rate, and the others are trained at it alone.
+        precision: of the trainings, as `Recipe` has it.
     """
 
     task: Task
@@ -79,6 +81,7 @@ class Trainings:
     rates: Sequence[float]
     seeds: Sequence[int]
     workers: int = 1
+    precision: str = FLOAT32
     _pruned: dict[tuple[str, float], tuple[nn.Module, dict[str, object]]] = field(
         default_factory=dict
     )
@@ -119,11 +122,12 @@ class Trainings:
         rows = self.rows
         done = {*rows[list(KEY)].itertuples(index=False, name=None)}
         for share, name, epochs in wanted:
-            place = (len(self.task.train), epochs, share, name)
+            place = (len(self.task.train), epochs, share, self.precision, name)
             chooses = [*seeds] == [*self.seeds[:1]]
             rates = self.rates if chooses else [self._better(rows, place)]
             for rate, seed in ((rate, seed) for seed in seeds for rate in rates):
-                key = (self.network, share, name, place[0], epochs, rate, seed, *self._splits)
+                how = (place[0], epochs, rate, seed, self.precision)
+                key = (self.network, share, name, *how, *self._splits)
                 if key not in done:
                     model, size = self._network(name, share)
                     yield Job(dict(zip(KEY, key, strict=True)) | size, model)
@@ -207,7 +211,16 @@ def of(
     digest = hashlib.sha256(Path(args.weights).read_bytes()).hexdigest()[:8]
     network, folder = f"{args.model}-{digest}", Path(args.out)
     task = cifar.to_train(whole, args)
-    return Trainings(task, network, contenders, folder, args.rates, args.seeds, args.workers)
+    return Trainings(
+        task,
+        network,
+        contenders,
+        folder,
+        args.rates,
+        args.seeds,
+        args.workers,
+        args.precision,
+    )
 
 
 def options(description: str, out: str) -> argparse.ArgumentParser:
@@ -218,6 +231,7 @@ def options(description: str, out: str) -> argparse.ArgumentParser:
     parser.add_argument("--shares", type=float, nargs="+", default=[0.5, 0.3, 0.15])
     parser.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.03])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--precision", default=FLOAT32, choices=PRECISIONS[1:], help="of training")
     parser.add_argument("--threads", type=int, default=1, help="of a single worker")
     return parser
 
@@ -237,7 +251,8 @@ def _accuracies(task: Task, job: Job) -> dict[str, object]:
     if str(row["contender"]).endswith(DISTILLED):
         how["teacher"] = Teacher(copied(task.model).eval(), DISTILL_WEIGHT, TEMPERATURE)
     with suppress(Diverged):  # such a network guesses, and its accuracy says so
-        train(model, task.train, replace(RECIPE, lr=row["rate"]), **how)
+        recipe = replace(RECIPE, lr=row["rate"], precision=row["precision"])
+        train(model, task.train, recipe, **how)
     found = {"validation": evaluate(model, task.validation), "test": evaluate(model, task.test)}
     return found | {"seconds": round(time.perf_counter() - start, 1)}
 

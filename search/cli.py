@@ -199,7 +199,7 @@ def _inspect(arguments: Sequence[str]) -> dict[str, Any]:
         usage="python search.py inspect [option ...]",
         description=ABOUT_INSPECT,
     )
-    add_part(parser, TaskConfig(), skip=("train_images", "device", "sparsity"))
+    add_part(parser, TaskConfig(), skip=("train_images", "device", "precision", "sparsity"))
     options = vars(parser.parse_args(arguments))
     SearchConfig.of(**options)
     return options

@@ -17,7 +17,14 @@ from prune_ops.criteria import ALIASES
 from results.training import DISTILL_WEIGHT, TEMPERATURE
 from search.options import Options, flag, option, shown
 from search.policies import SAMPLERS
-from search.training.modes import MODES, MOST_RATE, MOST_TEMPERATURE, SCHEDULES
+from search.training.modes import (
+    AUTO,
+    MODES,
+    MOST_RATE,
+    MOST_TEMPERATURE,
+    PRECISIONS,
+    SCHEDULES,
+)
 from spaces import Budget
 
 ENGINES = ("local", "ray")
@@ -74,6 +81,12 @@ class TaskConfig(Options):
         "device to compute on; auto is cuda if there is one",
         names=("auto", "cpu", "cuda"),
         value="DEVICE",
+    )
+    precision: str = option(
+        AUTO,
+        "precision of training; auto is bfloat16 on CUDA, else float32; bfloat16 is faster on "
+        "CPUs that compute in it",
+        names=PRECISIONS,
     )
 
     def rules(self) -> Iterator[str]:

@@ -51,7 +51,7 @@ def test_the_first_seed_chooses_the_rate_and_no_training_is_repeated(
 
 
 def test_a_row_of_the_table_has_all_seeds_at_the_better_rate(training_rows: ModuleType) -> None:
-    of = {"images": 9, "epochs": 1, "share": 0.5, "flops": 0.4}
+    of = {"images": 9, "epochs": 1, "share": 0.5, "precision": "float32", "flops": 0.4}
     accuracies = {(0.01, 0): 0.9, (0.01, 1): 0.8, (0.03, 0): 0.5}
     rows = [
         of | {"contender": "a", "rate": rate, "seed": seed, "test": test}

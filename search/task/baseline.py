@@ -18,6 +18,7 @@ from search.models import load_weights
 from search.task.task import Task
 from search.training.hardware import logits_of, threads_suited_to
 from search.training.loop import FROM_SCRATCH, SMALL_SET, Recipe, train
+from search.training.modes import AUTO
 from spaces import copied
 from spaces.errors import DataError, ModelError, in_one_line
 from spaces.fingerprint import graph_fingerprint
@@ -41,6 +42,7 @@ def with_baseline(
     epochs: float | None = None,
     *,
     sparsity: float = 0.0,
+    precision: str = AUTO,
     progress: Progress = silent,
 ) -> Task:
     """The task with a trained copy of its network, from a cache if it was trained before.
@@ -53,7 +55,7 @@ def with_baseline(
         name: of model and data.
         epochs: None for 20, or 40 on a small training set.
         folder: has a subfolder ``baselines`` for the cache.
-        sparsity: as ``Recipe.sparsity``.
+        sparsity, precision: as `Recipe` has them.
 
     Raises:
         ModelError: a step of training fails, the loss diverges at every learning rate tried, or
@@ -61,7 +63,7 @@ def with_baseline(
     """
     images = len(task.train)
     epochs = epochs or (EPOCHS_OF_SMALL if images < SMALL_SET else EPOCHS)
-    recipe = replace(FROM_SCRATCH.suited_to(images), sparsity=sparsity)
+    recipe = replace(FROM_SCRATCH.suited_to(images), sparsity=sparsity, precision=precision)
     parts = (name, task.seed, epochs, recipe, task.device.type, torch.__version__)
     state = task.model.state_dict().items()
     shapes = [(key, tuple(value.shape)) for key, value in state if isinstance(value, Tensor)]

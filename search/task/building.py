@@ -17,6 +17,7 @@ from search.task.baseline import seeded, with_baseline
 from search.task.fit import check_fit
 from search.task.task import Task
 from search.training.hardware import pick_device
+from search.training.modes import AUTO
 from spaces.errors import ModelError, in_one_line
 
 CACHE = Path("runs/.cache")
@@ -35,6 +36,7 @@ def build_task(
     classes: int | None = None,
     baseline_epochs: float | None = None,
     sparsity: float = 0.0,
+    precision: str = AUTO,
     cache: Path = CACHE,
     progress: Progress = silent,
 ) -> Task:
@@ -55,6 +57,7 @@ def build_task(
         classes: how many there are, if the data does not show all of them.
         baseline_epochs: as `with_baseline` has it.
         sparsity: L1 penalty on the scales of BatchNorm while the baseline is trained.
+        precision: in which it is trained, "auto" (bfloat16 on CUDA), "float32" or "bfloat16".
         cache: folder for downloads, decoded images and baselines.
         progress: called during what takes time.
 
@@ -79,7 +82,13 @@ def build_task(
     if weights is not None:
         return task
     return with_baseline(
-        task, f"{model} {data}", cache, baseline_epochs, sparsity=sparsity, progress=progress
+        task,
+        f"{model} {data}",
+        cache,
+        baseline_epochs,
+        sparsity=sparsity,
+        precision=precision,
+        progress=progress,
     )
 
 

@@ -88,7 +88,14 @@ def prepare(
     _check_measures(task, space, config)
     if given is None and asked.weights is None:
         name = f"{asked.model} {asked.data}"
-        task = with_baseline(task, name, cache, sparsity=asked.sparsity, progress=progress.working)
+        task = with_baseline(
+            task,
+            name,
+            cache,
+            sparsity=asked.sparsity,
+            precision=asked.precision,
+            progress=progress.working,
+        )
     if distils or config.training.distill:
         check_teacher(task)
     told = tuple(doubts(task, config))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search.training.hardware import logits_of
+from search.training.modes import AUTO
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,9 @@ class Teacher:
     temperature: float
 
     @torch.no_grad()  # in inference mode, the student's backward pass could not use the result
-    def answers(self, inputs: Tensor) -> Tensor:
+    def answers(self, inputs: Tensor, precision: str = AUTO) -> Tensor:
         """The logarithms of its class probabilities at the temperature, (B, classes) float32."""
-        return F.log_softmax(logits_of(self.model, inputs) / self.temperature, dim=1)
+        return F.log_softmax(logits_of(self.model, inputs, precision) / self.temperature, dim=1)
 
     def loss(self, logits: Tensor, targets: Tensor, answers: Tensor) -> Tensor:
         """(1 - w) x CE + w x T² x KL(teacher || student), the mean over the batch.

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor, nn
 
+from search.training.modes import AUTO, BFLOAT16
 from spaces.errors import UserError
 
 TINY = 256
@@ -45,12 +46,19 @@ def prefer_channels_last(model: nn.Module, inputs: Tensor) -> None:
     model.train(training)
 
 
-def logits_of(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Logits (B, classes) float32; on CUDA they are computed under bf16 autocast."""
+def logits_of(model: nn.Module, inputs: Tensor, precision: str = AUTO) -> Tensor:
+    """Logits (B, classes) float32, computed in a precision of `PRECISIONS`.
+
+    In bfloat16 under autocast: products are rounded, weights and sums are not.
+    """
     device = inputs.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+    with torch.autocast(device, torch.bfloat16, enabled=_rounds(precision, device)):
         logits: Tensor = model(inputs)
     return logits.float()
+
+
+def _rounds(precision: str, device: str) -> bool:
+    return precision == BFLOAT16 or (precision == AUTO and device == "cuda")
 
 
 @contextmanager

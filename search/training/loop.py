@@ -21,6 +21,7 @@ from search.errors import Diverged
 from search.training.checkpoints import NOT_SAVED, Checkpoint, Saver
 from search.training.distillation import Teacher
 from search.training.hardware import logits_of, prefer_channels_last
+from search.training.modes import AUTO
 from spaces.errors import ModelError
 
 OnStep = Callable[[int, int], None]
@@ -41,6 +42,7 @@ class Recipe:
             lambda x sign(gamma) added to their gradients at each step. The paper takes 1e-4 for VGG
             and 1e-5 for ResNet. ``weight_decay`` acts on the scales as well, as without it.
             Liu et al., Learning Efficient Convolutional Networks through Network Slimming, 2017.
+        precision: of the forward and backward passes, one of `PRECISIONS`.
     """
 
     lr: float
@@ -50,6 +52,7 @@ class Recipe:
     batch_size: int = 128
     warmup: float = 0.0
     sparsity: float = 0.0
+    precision: str = AUTO
 
     def suited_to(self, images: int) -> Recipe:
         """The recipe for a set of that size: batches of 32 and half the rate if it is small."""
@@ -87,8 +90,8 @@ def train(
     >>> train(model, task.train, Recipe(lr=0.1), epochs=2.5, seed=0, device=task.device)
 
     On the CPU the same seed and number of threads give the same result. The caller's random state
-    is not changed. On CUDA: channels_last where the model allows it, bf16 autocast, and no step
-    waits for the device.
+    is not changed. On CUDA: channels_last where the model allows it, and no step waits for the
+    device.
 
     A long training is saved at ``checkpoint`` about once a minute; called again with the same
     arguments it goes on from there; at its end nothing is left there.
@@ -119,7 +122,7 @@ def train(
                     for network in (model,) if teacher is None else (model, teacher.model):
                         prefer_channels_last(network, batch[0][:1])
                 optimizer.param_groups[0]["lr"] = recipe.lr_at(step, steps)
-                total += _loss(model, optimizer, batch, teacher)
+                total += _loss(model, optimizer, batch, teacher, recipe.precision)
                 _penalise(penalised, recipe.sparsity)
                 optimizer.step()
                 step += 1
@@ -197,15 +200,21 @@ def _penalise(scales: Sequence[nn.Parameter], sparsity: float) -> None:
 
 
 def _loss(
-    model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, teacher: Teacher | None
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    teacher: Teacher | None,
+    precision: str,
 ) -> Tensor:
     """The loss of a batch; its gradients are left at the parameters."""
     inputs, targets = batch
     if teacher is None:
-        loss = F.cross_entropy(logits_of(model, inputs), targets)
+        loss = F.cross_entropy(logits_of(model, inputs, precision), targets)
     else:
-        answers = teacher.answers(inputs)  # first: its memory is free again for the graph
-        loss = teacher.loss(logits_of(model, inputs), targets, answers)
+        answers = teacher.answers(
+            inputs, precision
+        )  # first: its memory is free again for the graph
+        loss = teacher.loss(logits_of(model, inputs, precision), targets, answers)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     return loss.detach()

@@ -1,4 +1,4 @@
-"""In which ways a pruned network is trained, and when it is pruned meanwhile."""
+"""In which ways a network is trained, in what precision, and when it is pruned meanwhile."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ MOST_RATE = 2.0**40
 
 MOST_TEMPERATURE = 1e6
 """Of distillation. At such a one all outputs are alike in numbers of 32 bits."""
+
+
+AUTO, FLOAT32, BFLOAT16 = PRECISIONS = ("auto", "float32", "bfloat16")
+"""Of training; auto is bfloat16 on CUDA and float32 elsewhere."""
 
 
 @dataclass(frozen=True)

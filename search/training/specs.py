@@ -34,7 +34,14 @@ class Specs:
         """The recipe for the training loop; the batch size is the run's in every training."""
         usual = self._usual(spec.scratch)
         batch_size = self.config.training.batch_size or usual.batch_size
-        return replace(usual, lr=spec.lr, batch_size=batch_size, sparsity=spec.sparsity)
+        precision = self.config.task.precision
+        return replace(
+            usual,
+            lr=spec.lr,
+            batch_size=batch_size,
+            sparsity=spec.sparsity,
+            precision=precision,
+        )
 
     @property
     def final_seeds(self) -> list[int]:

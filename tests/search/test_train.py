@@ -16,7 +16,7 @@ from waiting import PATIENCE
 
 from search.data.splits import TensorSplit
 from search.training.loop import FINETUNE, Diverged, Recipe, evaluate, train
-from search.training.modes import MODES
+from search.training.modes import MODES, PRECISIONS
 from spaces.errors import ModelError
 
 CPU = torch.device("cpu")
@@ -90,6 +90,33 @@ def test_it_does_what_a_plain_loop_does(sparsity: float) -> None:
         optimizer.step()
     for mine, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         assert torch.allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_bfloat16_rounds_the_passes_and_nothing_that_is_kept() -> None:
+    """A step by hand: gradients under autocast, weights and momenta in float32."""
+    model, plain = network(), network()
+    data, recipe = split(), dataclasses.replace(RECIPE, precision="bfloat16", weight_decay=0.0)
+    train(model, data, recipe, epochs=0, seed=0, device=CPU)
+    x, y = next(iter(data.batches(8, augment=True, seed=0, epoch=0)))
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = plain.train()(x)
+    assert outputs.dtype == torch.bfloat16
+    F.cross_entropy(outputs.float(), y).backward()
+    rate, nesterov = recipe.lr_at(0, 1), 1.9
+    for mine, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        assert mine.dtype == torch.float32
+        assert torch.allclose(mine, theirs - rate * nesterov * theirs.grad, atol=1e-6)
+
+
+def test_on_the_cpu_auto_is_float32() -> None:
+    ends = []
+    for precision in PRECISIONS:
+        model, recipe = network(), dataclasses.replace(RECIPE, precision=precision)
+        train(model, split(), recipe, epochs=1, seed=0, device=CPU)
+        ends.append(model.state_dict())
+    auto, float32, bfloat16 = ends
+    assert same(auto, float32)
+    assert not same(float32, bfloat16)
 
 
 def one_step(**options: float) -> tuple[Tensor, Tensor]:
