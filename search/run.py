@@ -172,7 +172,7 @@ def _forecast(s: Session) -> None:
     parts = {
         "finding the learning rates": stages[0].seconds,
         plural(trials - ended, "trial"): trial_seconds,
-        "training the front": seconds,
+        "the final trainings": seconds,
     }
     told = [f"{duration(taken)} for {what}" for what, taken in parts.items() if taken]
     whole = duration(sum(parts.values()))

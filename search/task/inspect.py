@@ -58,15 +58,18 @@ def inspect(
     >>> inspect(*built(TaskConfig(model="resnet18")), None, Console())
     """
     space = spaces.discover(model, example, round_to)
-    console.print(_groups(space), _frozen(space), sep="\n")
     low, full = space.floor_flops, space.full_flops
     shape = " × ".join(str(n) for n in example[0].shape[1:])
-    console.print(
-        f"{full:,} flops for one image of {shape}, {space.full_params:,} parameters. "
-        f"Reachable budgets: from {low / full:.3f} ({low:,} flops) to 1; the floor is set by "
-        f"{', '.join(space.floor_setters())}.",
-        highlight=False,
+    lines = (
+        f"{full:,} FLOPs (multiply-adds) for one image of {shape}; {space.full_params:,} "
+        "parameters.",
+        f"Budgets from {low / full:.3f} ({low:,} FLOPs) to 1 can be met. Less cannot: with the "
+        f"fewest channels most of it is in {', '.join(space.floor_setters())}.",
+        "",
+        "A group is channels that are cut together; it bears the name of the layer they come from.",
     )
+    console.print(*lines, sep="\n", highlight=False, markup=False)
+    console.print(_groups(space), "", _frozen(space), sep="\n")
     if line := text.not_counted(uncounted(space)):
         console.print(line, highlight=False, markup=False)
     return space
@@ -74,16 +77,19 @@ def inspect(
 
 def _groups(space: Space) -> Table:
     table = Table("group", box=None, header_style="bold", pad_edge=False)
-    for title in ("channels", "least", "step", "places"):
+    for title in ("channels", "may keep", "in steps of", "layers"):
         table.add_column(title, justify="right")
     for g in space.groups:
-        step = g.choices[1] - g.choices[0] if len(g.choices) > 1 else 0
-        table.add_row(g.name, *map(str, (g.channels, g.choices[0], step, len(g.members))))
+        fewest, *more = g.choices
+        step = str(more[0] - fewest) if more else ""
+        layers = {member.parameter.rpartition(".")[0] for member in g.members}
+        kept = f"{fewest} to {g.channels}" if more else str(fewest)
+        table.add_row(g.name, str(g.channels), kept, step, str(len(layers)))
     return table
 
 
 def _frozen(space: Space) -> Table:
-    table = Table("frozen", box=None, header_style="bold", pad_edge=False)
+    table = Table("cannot be cut", box=None, header_style="bold", pad_edge=False)
     table.add_column("channels", justify="right")
     table.add_column("because")
     for frozen in space.frozen:

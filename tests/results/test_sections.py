@@ -330,7 +330,7 @@ def test_spending_names_what_is_not_known(records, finals, provenance) -> None:
     assert rows["rung 2"] == ["6", "–", "–"]
     assert figures(made("spending", make_run(records, finals, provenance))) == []
     said = prose(made("spending", make_run(records, finals, provenance)))
-    assert "the finals' seconds of older runs" in said
+    assert "seconds of final trainings of older runs" in said
     assert "sparse training" not in said
 
 
@@ -338,8 +338,8 @@ def test_spending_shows_the_training_that_slimming_takes(records, provenance) ->
     compared = Comparison(sparse_flops=7_000_000, sparse_seconds=12.0)
     section = made("spending", make_run(records, [], provenance, compared=compared))
     rows = {row[0]: row[1:] for row in table_with(section, "part").rows}
-    assert rows["sparse training"] == ["1", "7.00 M", "12.0"]
-    assert "The sparse training is slimming's search for its widths." in prose(section)
+    assert rows["sparse training, of slimming"] == ["1", "7.00 M", "12.0"]
+    assert "Slimming finds its widths by the sparse training." in prose(section)
 
 
 def test_spending_says_what_stopping_was_worth(record, provenance) -> None:

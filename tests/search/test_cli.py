@@ -164,7 +164,7 @@ def test_inspect_prints_groups_frozen_channels_and_the_reachable_range(
     shown = capsys.readouterr().out
     assert "blocks.2.conv2" in shown
     assert "network output" in shown
-    assert "0.011 (16,848 flops)" in " ".join(shown.split())
+    assert "0.011 (16,848 FLOPs)" in " ".join(shown.split())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -223,7 +223,7 @@ def test_inspect_without_data_takes_the_input_the_model_was_made_for(
 ) -> None:
     assert main(["inspect", "--model", "resnet20"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "40,551,040 flops for one image of 3 × 32 × 32, 269,722 parameters" in shown
+    assert "40,551,040 FLOPs (multiply-adds) for one image of 3 × 32 × 32; 269,722" in shown
     assert "zeros of a pad" in shown
 
 

@@ -41,8 +41,8 @@ def blocks(run: RunData) -> Iterator[Block]:
         yield _finals(run, tested)
     if best := trial_front(run.records):
         yield Paragraph(
-            "Hypervolume of the front, in the square of FLOPs share against accuracy: "
-            f"{volume_of(best):.4f} of 1.",
+            "Hypervolume of the Pareto front, of the share of FLOPs and the accuracy, both from 0 "
+            f"to 1: {volume_of(best):.4f}.",
             "soft",
         )
     if run.finals:
@@ -57,7 +57,7 @@ def _overview(run: RunData) -> Figure:
         "front",
         front(run),
         "All trials on the validation split, after the brief training of the search. Up and left "
-        "is better; the line is the front. The table has the front, coloured, and what it has to "
+        "is better; the line is the Pareto front. The table has it, coloured, and what it has to "
         "beat; all trials are in the table under “The search”.",
         _trials(run, shown, best),
     )
@@ -72,7 +72,7 @@ def _close_ups(run: RunData) -> Iterator[Figure]:
                 f"close-up-{run.budget_names.index(budget)}",
                 close_up(run, budget, limit / full),
                 f"Close to budget {budget}: the trials that were trained to the last rung. "
-                "In the table, the front among them is coloured.",
+                "In the table, the Pareto front among them is coloured.",
                 _trials(run, trials, trial_front(trials)),
             )
 

@@ -128,8 +128,9 @@ def _pictures(run: RunData) -> Iterator[Figure]:
         yield Figure(
             "hypervolume",
             volumes(lines),
-            "Hypervolume of the front against trials that ended, whether complete, stopped or "
-            "failed: the share of the square of FLOPs and accuracy that the front dominates. "
+            "Hypervolume of the Pareto front against trials that ended, whether complete, stopped "
+            "or failed: the area that the front dominates, of the share of FLOPs and the accuracy, "
+            "both from 0 to 1. "
             "Higher is better; it never falls. The other lines are what the starts (uniform "
             "widths, global rankings and widths by sensitivity) and policies drawn at random had "
             "reached alone by then; the search had more trials than either, so this is no race.",

@@ -9,6 +9,28 @@ from results.data import RunData
 from results.reporting.blocks import Block, Figure, Paragraph, Table, head
 from results.reporting.plots.spending import Bar, spending
 from results.spending import Spent, at_the_top_alone, saved, spent, trained_flops
+from results.training import (
+    BASELINES,
+    COMPARISON,
+    FINALS,
+    GAINS,
+    RATES,
+    REPEATS,
+    SPARSE,
+    SWEEP,
+)
+
+PARTS = {
+    RATES: "sweep of learning rates",
+    REPEATS: "trainings repeated, for the noise",
+    FINALS: "final trainings",
+    GAINS: "where the gain comes from",
+    BASELINES: "other ways to compress",
+    SPARSE: "sparse training, of slimming",
+    SWEEP: "sweep of learning rates, to compare",
+    COMPARISON: "comparison",
+}
+"""What trainings are made for → how a reader would call it."""
 
 
 def blocks(run: RunData) -> Iterator[Block]:
@@ -20,16 +42,16 @@ def blocks(run: RunData) -> Iterator[Block]:
     if panels := list(_panels(lines, spared)):
         yield Figure(
             "spending",
-            spending([line.what for line in (*lines, *spared)], panels),
+            spending([_named(line) for line in (*lines, *spared)], panels),
             "What the parts of the run took, and what the trials that were stopped did not have "
             "to go through.",
         )
     yield _table(lines, spared)
     yield Paragraph(
         "Training FLOPs are multiply-adds: a step is three forward passes, over all images and "
-        "epochs. Seconds are summed over all workers. A dash is what was not recorded: the "
-        "proxies' FLOPs, the finals' seconds of older runs. Saved seconds are saved FLOPs at the "
-        "measured pace of the same rung.",
+        "epochs. Seconds are summed over all workers. A dash is what was not recorded: "
+        "FLOPs of proxies, or seconds of final trainings of older runs. Saved seconds are saved "
+        "FLOPs at the measured pace of the same rung.",
         "soft",
     )
     if _distils(run):
@@ -39,7 +61,7 @@ def blocks(run: RunData) -> Iterator[Block]:
             "soft",
         )
     if any(line.what == "sparse training" for line in lines):
-        yield Paragraph("The sparse training is slimming's search for its widths.", "soft")
+        yield Paragraph("Slimming finds its widths by the sparse training.", "soft")
     yield from _worth(run, lines, spared)
 
 
@@ -59,13 +81,17 @@ def _panels(
             yield unit, [(title, bar) for title, bar in bars if bar]
 
 
+def _named(line: Spent) -> str:
+    return PARTS.get(line.what, line.what)
+
+
 def _bar(lines: Sequence[Spent], what: str) -> Bar:
-    return [(line.what, float(getattr(line, what))) for line in lines if getattr(line, what)]
+    return [(_named(line), float(getattr(line, what))) for line in lines if getattr(line, what)]
 
 
 def _table(lines: Sequence[Spent], spared: Sequence[Spent]) -> Table:
     rows = [
-        [line.what, str(line.trainings), text.count(line.flops), _seconds(line.seconds)]
+        [_named(line), str(line.trainings), text.count(line.flops), _seconds(line.seconds)]
         for line in lines
     ]
     rows += [

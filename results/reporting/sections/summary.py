@@ -16,7 +16,7 @@ LEGEND = (
     "FLOPs are multiply-adds of convolution, linear and matmul at batch 1. “Search” is after the "
     "brief training of the search and “final” after the longer one that follows it, so compare "
     "down a column, not across. ± is the standard deviation over seeds. The coloured or bold row "
-    "stands for its budget in the verdict; it was chosen on the validation split. The interval of "
+    "is the best at its budget on the validation split, and the verdict is of it. The interval of "
     "the verdict covers the seeds of the final training, not the choice of the test images. With "
     "several budgets, a difference is claimed only if it holds when all of them are allowed for "
     "(Holm 1979)."

@@ -56,10 +56,10 @@ def _pictures(
 
 def _caption(run: RunData, names: Sequence[str], place: int, parts: int) -> str:
     part = f" Part {place + 1} of {parts}: {names[0]} to {names[-1]}." if parts > 1 else ""
-    star = " A star marks the policy that stands for its budget." if run.finals else ""
+    star = " A star marks the best at its budget." if run.finals else ""
     return (
         "How many channels each group keeps, in the order of the network: the darker, the larger "
-        "the share. Original and uniform widths first, then the front by rising FLOPs "
+        "the share. Original and uniform widths first, then the Pareto front by rising FLOPs "
         f"(their share in % stands beside the trial).{star}{part}"
     )
 

@@ -26,10 +26,10 @@ WORDS = {
     "only trials that do well go on to the next",
     "eta": "about one in eta trials of equal size goes on to the next rung",
     "explored": "went on by a draw, though it did not do well, so that the proxies can be judged",
-    "front": "the trials than which no other is both smaller and more accurate",
-    "hypervolume": "the share of the square, from 0 to all FLOPs and from 0 to 100 % accuracy, "
-    "that is worse than some trial of the front",
-    "final": "a network that was trained longer, with several seeds, and then tested",
+    "Pareto front": "the trials than which no other is both smaller and more accurate",
+    "hypervolume": "the area that the front dominates where both the share of FLOPs and the "
+    "accuracy go from 0 to 1; it is larger for a better front",
+    "final training": "the long one, with several seeds, after which the network is tested",
     "control": "a score that knows nothing of accuracy, such as the number of parameters",
     "noise ceiling": "the correlation that a perfect score would reach: training the same policy "
     "twice gives two accuracies",
