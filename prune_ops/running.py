@@ -72,6 +72,14 @@ def logits(model: nn.Module, inputs: Any, targets: Any, caller: str) -> Tensor:
     return outputs
 
 
+def batch_loss(model: nn.Module, loss: Loss, inputs: Any, targets: Any, caller: str) -> Tensor:
+    """Of a batch; a UserError by ``caller`` where it is the cross-entropy, and the network gives no
+    logits or the targets are no classes."""
+    if loss is cross_entropy:
+        return cross_entropy(logits(model, inputs, targets, caller).float(), targets)
+    return evaluate_loss(loss, forward(model, inputs), targets)
+
+
 @torch.no_grad()
 def accuracy(model: nn.Module, batches: Iterable[Pair]) -> float:
     """The share of images whose highest logit is their class; the model runs in its own mode."""

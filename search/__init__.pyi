@@ -4,5 +4,15 @@ from .errors import SearchStopped
 from .run import search
 from .task.building import build_task
 from .task.task import Task
+from .training.objective import ACCURACY, Metric
 
-__all__ = ["SearchConfig", "SearchStopped", "Task", "build_task", "compare", "search"]
+__all__ = [
+    "ACCURACY",
+    "Metric",
+    "SearchConfig",
+    "SearchStopped",
+    "Task",
+    "build_task",
+    "compare",
+    "search",
+]

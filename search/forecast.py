@@ -68,7 +68,7 @@ def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Spee
 
     with torch_threads(engine.threads):
         epoch = _seconds(train_on, task.train)
-        evaluation = _seconds(partial(evaluate, task.model), task.validation)
+        evaluation = _seconds(partial(evaluate, task.model, metric=task.metric), task.validation)
     return Speed(epoch, evaluation, flops_of_training(evaluator.space, policy, spec))
 
 

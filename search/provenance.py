@@ -20,6 +20,7 @@ from results.spending import times_tested
 from search.config import SearchConfig
 from search.task.task import Task
 from spaces import Budget, Space
+from spaces.inputs import tensors
 
 PACKAGES = ("torchvision", "optuna", "numpy", "pandas")
 
@@ -28,11 +29,10 @@ def provenance(
     name: str, config: SearchConfig, task: Task, space: Space, budgets: Sequence[Budget]
 ) -> Provenance:
     """What the report needs beyond the records, as far as it is known when the run begins."""
-    size = f"classes={task.classes}, in_channels={task.example[0].shape[1]}"
     return Provenance(
         run=name,
         task=task.name,
-        fresh=f"models.build({config.task.model!r}, {size})",
+        fresh=_fresh(config, task),
         config=config.to_dict(),
         reference=config.reference,
         versions=versions(),
@@ -52,6 +52,13 @@ def provenance(
         test_reads=0,
         ways={name: Way(WAYS[name].label, WAYS[name].note) for name in WAYS},
     )
+
+
+def _fresh(config: SearchConfig, task: Task) -> str:
+    """The code that builds the network of a classifier by name."""
+    channels = next(iter(tensors(task.example))).shape[1] if task.classifies else 0
+    size = f"classes={task.classes}, in_channels={channels}"
+    return f"models.build({config.task.model!r}, {size})"
 
 
 def uncounted(space: Space) -> list[dict[str, str]]:

@@ -102,7 +102,7 @@ def session(
     """
     folder, task, space = run.folder, run.task, run.space
     with (
-        threads_suited_to(task.example[0].shape),
+        threads_suited_to(task.example),
         folder.locked(),
         log.logged_to(folder.path / "log.txt"),
         study_of(folder).open() as study,

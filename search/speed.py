@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from results.speed import NetworkSpeed
-from spaces.inputs import call
+from spaces.inputs import Inputs, call, tensors
 from spaces.state import all_tensors
 
 BATCHES = (1, 64)
@@ -23,18 +24,20 @@ WARMING = 2
 """Passes that are not counted: the first ones allocate memory and choose kernels."""
 
 
-def speeds(networks: Mapping[str, nn.Module], example: tuple[Tensor, ...]) -> list[NetworkSpeed]:
+def speeds(networks: Mapping[str, nn.Module], example: Inputs) -> list[NetworkSpeed]:
     """The time of every network by name, with those batches of ``BATCHES`` that all of them take.
 
     Args:
         networks: on the device of ``example``; their training mode is left as it is.
-        example: the inputs for one image.
+        example: the inputs for one item.
     """
-    device = example[0].device
+    device = tensors(example)[0].device
     about: dict[str, Any] = {"device": device.type, "threads": torch.get_num_threads()}
     found = []
     for batch in BATCHES:
-        inputs = tuple(tensor.repeat(batch, *[1] * (tensor.dim() - 1)) for tensor in example)
+        inputs = tree_map_only(
+            Tensor, lambda t, n=batch: t.repeat(n, *[1] * (t.dim() - 1)) if t.dim() else t, example
+        )
         try:
             passes = _in_turns(networks, inputs)
         except RuntimeError:  # out of memory, or the network takes no such batch: it has no time
@@ -49,9 +52,7 @@ def speeds(networks: Mapping[str, nn.Module], example: tuple[Tensor, ...]) -> li
 
 
 @torch.inference_mode()
-def _in_turns(
-    networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]
-) -> dict[str, list[float]]:
+def _in_turns(networks: Mapping[str, nn.Module], inputs: Inputs) -> dict[str, list[float]]:
     """Seconds of each pass of each network, a pass of all of them before the next of any."""
     modes = {name: network.training for name, network in networks.items()}
     taken: dict[str, list[float]] = {name: [] for name in networks}
@@ -72,8 +73,8 @@ def _in_turns(
     return taken
 
 
-def _seconds(network: nn.Module, inputs: tuple[Tensor, ...]) -> float:
-    on_cuda = inputs[0].is_cuda
+def _seconds(network: nn.Module, inputs: Inputs) -> float:
+    on_cuda = tensors(inputs)[0].is_cuda
     if on_cuda:
         torch.cuda.synchronize()
     began = time.perf_counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -15,6 +15,9 @@ from spaces import Space, copied
 
 Loss = Callable[[Any, Any], Tensor]
 """``loss(outputs, targets)`` → scalar, a mean over the batch; outputs as the network gives them."""
+
+Metric = Callable[[nn.Module, Iterable[Any]], float]
+"""``metric(model, batches)`` → what networks are judged by, higher for a better one."""
 
 
 class NoGradients(Exception):

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from prune_ops.batches import Pair, read
 from prune_ops.proxies.candidate import Proxy, PrunedCandidate
-from prune_ops.running import accuracy, forward
+from prune_ops.running import forward
 from prune_ops.surgery.pruning import Pruner, pruner
 from spaces import Space, copied
 from spaces.errors import UserError
@@ -37,7 +37,8 @@ class AdaptiveBN(Proxy):
     name = "adaptive_bn"
 
     def score(self, candidate: PrunedCandidate) -> float:
-        return accuracy(recalibrated(candidate.pruned, candidate.calibration), candidate.held_out)
+        network = recalibrated(candidate.pruned, candidate.calibration)
+        return candidate.metric(network, candidate.held_out)
 
 
 @torch.no_grad()
@@ -90,7 +91,7 @@ class Reconstructed(Proxy):
                 )
             reconstruct = reconstructor(candidate.model, candidate.space, candidate.calibration)
         network = reconstruct(candidate.policy, candidate.scores)
-        return accuracy(network.eval(), candidate.held_out)
+        return candidate.metric(network.eval(), candidate.held_out)
 
 
 def reconstructor(model: nn.Module, space: Space, calibration: Iterable[Pair]) -> Pruner:

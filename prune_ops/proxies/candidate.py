@@ -9,9 +9,12 @@ from functools import cached_property
 from itertools import islice
 
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from prune_ops.batches import Pair
+from prune_ops.collectors.collector import Loss, Metric
 from prune_ops.proxies.passes import BATCHES, Passes, passes, usable
+from prune_ops.running import accuracy
 from prune_ops.scores import Scores
 from prune_ops.surgery.pruning import Pruner
 from prune_ops.weights import layer_weights
@@ -36,6 +39,9 @@ class PrunedCandidate:
         reconstruct: cuts that network as `prune_ops.reconstructor` prepares it, once for many
             candidates; None: it is prepared from ``model`` and ``calibration`` where needed.
         judge: scores by which candidates of several criteria can be compared; None for ``scores``.
+        loss: ``loss(outputs, targets)`` → one number, a mean over the batch, for proxies that look
+            at its gradients.
+        metric: ``metric(model, batches)`` → what the network is judged by, higher for a better one.
     """
 
     policy: Policy
@@ -48,11 +54,14 @@ class PrunedCandidate:
     judge: Scores | None = None
     model: nn.Module | None = None
     reconstruct: Pruner | None = None
+    loss: Loss = cross_entropy
+    metric: Metric = accuracy
 
     @cached_property
     def passes(self) -> Passes:
         """Gradients of the network, computed once for all gradient proxies."""
-        return passes(self.pruned, list(islice(usable(self.calibration), BATCHES)))
+        batches = list(islice(usable(self.calibration), BATCHES))
+        return passes(self.pruned, batches, self.loss)
 
 
 class Proxy(ABC):

@@ -1,4 +1,4 @@
-"""snip, grasp, fisher and zico: by the gradients of the cross-entropy in ``candidate.passes``.
+"""snip, grasp, fisher and zico: by the gradients of the loss in ``candidate.passes``.
 
 All see the images of the first ``BATCHES`` calibration batches (the papers: one or two), with
 BatchNorm on batch statistics and dropout off, and only convolutions and linear layers count. snip
@@ -14,11 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import cross_entropy
 
 from prune_ops.proxies.candidate import Proxy, PrunedCandidate
 from prune_ops.proxies.passes import CALLER, Passes
-from prune_ops.running import logits, repeatable
+from prune_ops.running import batch_loss, repeatable
 
 
 class Snip(Proxy):
@@ -69,7 +68,7 @@ def _curvature(seen: Passes, along: list[Tensor], inputs: Any, targets: Any) -> 
     weights = seen.weights
     # The fast attention kernels have no second derivative.
     with repeatable(seen.model), sdpa_kernel(SDPBackend.MATH):
-        loss = cross_entropy(logits(seen.model, inputs, targets, CALLER), targets)
+        loss = batch_loss(seen.model, seen.loss, inputs, targets, CALLER)
         gradients = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
         pairs = zip(gradients, along, strict=True)
         slope = torch.stack([(own * g).sum() for own, g in pairs]).sum()

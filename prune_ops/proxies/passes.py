@@ -15,7 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from prune_ops.batches import Pair
-from prune_ops.running import logits, repeatable
+from prune_ops.collectors.collector import Loss
+from prune_ops.running import batch_loss, repeatable
 from prune_ops.weights import layer_weights
 from spaces import copied
 from spaces.inputs import items
@@ -32,7 +33,7 @@ class Passes:
 
     Attributes:
         model: the copy that they were made with, as ``with_batch_statistics`` gives it.
-        batches: the images; L below is the cross-entropy, a mean over one batch.
+        batches: the images; L below is ``loss``, a mean over one batch.
         weights: of ``model``, as ``layer_weights`` gives them: biases and normalisations are left
             out, as in the papers.
         gradients: of each batch, the gradient of L by each weight.
@@ -45,6 +46,7 @@ class Passes:
     weights: Sequence[nn.Parameter]
     gradients: Sequence[Sequence[Tensor]]
     attributions: Sequence[Sequence[Tensor]]
+    loss: Loss = cross_entropy
 
     @property
     def shares(self) -> list[float]:
@@ -78,24 +80,25 @@ def usable(batches: Iterable[Pair]) -> Iterator[Pair]:
     return (batch for batch in batches if items(batch[0]) > 1)
 
 
-def passes(model: nn.Module, batches: Sequence[Pair]) -> Passes:
+def passes(model: nn.Module, batches: Sequence[Pair], loss: Loss = cross_entropy) -> Passes:
     """Forward and backward over the given batches; ``model`` is unchanged."""
     model = with_batch_statistics(model)
     weights = layer_weights(model)
     for weight in weights:
         weight.requires_grad_(True)
-    results = [_pass(model, weights, *batch) for batch in batches]
-    return Passes(model, batches, weights, [g for g, _ in results], [a for _, a in results])
+    results = [_pass(model, weights, loss, *batch) for batch in batches]
+    gradients, attributions = ([r[i] for r in results] for i in (0, 1))
+    return Passes(model, batches, weights, gradients, attributions, loss)
 
 
 @torch.enable_grad()
 def _pass(
-    model: nn.Module, weights: Sequence[nn.Parameter], inputs: Any, targets: Any
+    model: nn.Module, weights: Sequence[nn.Parameter], loss: Loss, inputs: Any, targets: Any
 ) -> tuple[Sequence[Tensor], list[Tensor]]:
     with repeatable(model), _outputs(model) as outputs:
-        loss = cross_entropy(logits(model, inputs, targets, CALLER), targets)
+        value = batch_loss(model, loss, inputs, targets, CALLER)
         variables = [*weights, *(output for _, output in outputs)]
-        gradients = torch.autograd.grad(loss, variables, materialize_grads=True)
+        gradients = torch.autograd.grad(value, variables, materialize_grads=True)
     by_output = [items(inputs) * g for g in gradients[len(weights) :]]  # L is a mean
     pairs = zip(outputs, by_output, strict=True)
     attributions = [_by_channel(layer, a.detach() * g) for (layer, a), g in pairs]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,9 +13,9 @@ from torch.nn.functional import cross_entropy
 
 from prune_ops.batches import Pair, read
 from prune_ops.calibrate import statistics
-from prune_ops.collectors.collector import Loss
+from prune_ops.collectors.collector import Loss, Metric
 from prune_ops.criterion import CalibrationStats
-from prune_ops.running import logits
+from prune_ops.running import accuracy, batch_loss
 from prune_ops.scores import Scores, ranked
 from prune_ops.sensitivities import SENSITIVITIES
 from prune_ops.sensitivities.sensitivity import (
@@ -42,6 +44,7 @@ def measure(
     done: Done = lambda _networks, _of: None,
     loss: Loss = cross_entropy,
     stats: CalibrationStats | None = None,
+    metric: Metric = accuracy,
 ) -> dict[str, Damages]:
     """Each sensitivity's damages of every group.
 
@@ -54,13 +57,15 @@ def measure(
         model: the unpruned network; it stays unchanged.
         scores: rank the channels of a group.
         batches: ``(inputs, targets)`` on the model's device; read once for each ablation. The
-            network gives logits for inputs of any form, targets are classes.
+            network gives logits for inputs of any form, targets are classes, unless ``loss`` and
+            ``metric`` take others.
         sensitivities: names in ``SENSITIVITIES``.
         seed: for sensitivities that draw.
         done: called after every network.
-        loss: as in `prune_ops.score`, for sensitivities that need its gradients.
+        loss: as in `prune_ops.score`.
         stats: of `prune_ops.statistics` for these sensitivities; None to collect them from the
             batches.
+        metric: ``metric(model, batches)`` → what networks are judged by, higher for better ones.
 
     Raises:
         UserError: an unknown sensitivity, one that cannot judge this network, no image, a network
@@ -70,7 +75,9 @@ def measure(
         raise unknown("sensitivity", missing[0], SENSITIVITIES)
     rankings = ranked(space, scores)
     ablating = {n: s for n in sensitivities if isinstance(s := SENSITIVITIES[n], Ablating)}
-    found = _ablated(model, space, rankings, batches, ablating, seed, done) if ablating else {}
+    rated = any(each.unit == "accuracy" for each in ablating.values())
+    judged = partial(evaluate, batches=batches, loss=loss, metric=metric if rated else None)
+    found = _ablated(model, space, rankings, judged, ablating, seed, done) if ablating else {}
     closed = {n: s for n in sensitivities if isinstance(s := SENSITIVITIES[n], ClosedForm)}
     if closed and stats is None:
         stats = statistics(model, space, batches, closed, loss, seed)
@@ -101,7 +108,7 @@ def _ablated(
     model: nn.Module,
     space: Space,
     rankings: Mapping[str, np.ndarray],
-    batches: Sequence[Pair],
+    judged: Callable[[nn.Module], Evaluation],
     chosen: Mapping[str, Ablating],
     seed: int,
     done: Done,
@@ -115,7 +122,7 @@ def _ablated(
     model = copied(model).eval()
     evaluations = {}
     for number, ablation in enumerate((None, *ablations)):
-        evaluations[ablation] = _evaluated(model, space, ablation, batches)
+        evaluations[ablation] = _evaluated(model, space, ablation, judged)
         done(number + 1, len(ablations) + 1)
     return {
         name: {group: _damages(chosen[name], plan, evaluations) for group, plan in by_group.items()}
@@ -132,12 +139,15 @@ def _damages(
 
 
 def _evaluated(
-    model: nn.Module, space: Space, ablation: Ablation | None, batches: Sequence[Pair]
+    model: nn.Module,
+    space: Space,
+    ablation: Ablation | None,
+    judged: Callable[[nn.Module], Evaluation],
 ) -> Evaluation:
     """Of the ablated network, or of the whole one."""
     if ablation is not None:
         model = slice_model(model, space, {ablation.group: np.array(ablation.kept)})
-    evaluation = evaluate(model, batches)
+    evaluation = judged(model)
     if not np.isfinite(evaluation.loss):
         cut = f"with {len(ablation.kept)} channels in {ablation.group}" if ablation else "as it is"
         raise UserError(
@@ -148,17 +158,21 @@ def _evaluated(
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: Sequence[Pair]) -> Evaluation:
-    """The loss and the accuracy of a network, in its own mode."""
-    losses, hits = [], []
+def evaluate(
+    model: nn.Module,
+    batches: Sequence[Pair],
+    loss: Loss = cross_entropy,
+    metric: Metric | None = accuracy,
+) -> Evaluation:
+    """The loss, a mean over the items, and the metric, if any, of a network in its own mode."""
+    losses, images = [], 0
     for batch in read(batches):
-        outputs = logits(model, batch.inputs, batch.targets, "a sensitivity").float()
-        losses.append(cross_entropy(outputs, batch.targets, reduction="sum"))
-        hits.append(outputs.argmax(1) == batch.targets)
-    if not hits:
+        value = batch_loss(model, loss, batch.inputs, batch.targets, "a sensitivity")
+        losses.append(value.double() * batch.images)
+        images += batch.images
+    if not images:
         raise UserError(
             "sensitivities need at least 1 image, but got none; give more training data"
         )
-    correct = torch.cat(hits)
-    loss = torch.stack(losses).sum().item() / len(correct)
-    return Evaluation(loss, correct.sum().item() / len(correct))
+    mean = torch.stack(losses).sum().item() / images
+    return Evaluation(mean, math.nan if metric is None else metric(model, batches))

@@ -25,7 +25,7 @@ AT_MOST = 8
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A network's mean cross-entropy and accuracy (0..1) on images."""
+    """A network's mean loss and metric on images: cross-entropy and accuracy (0..1) mostly."""
 
     loss: float
     accuracy: float

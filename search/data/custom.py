@@ -46,7 +46,9 @@ def load(request: Request) -> Splits:
             f"{spec!r} must return (train, validation, test), but it returned "
             f"{type(parts).__name__}{size}"
         )
-    train, validation, test = splits = [_split(part, spec, request) for part in parts]
+    train, validation, test = splits = [
+        _split(part, spec, request.device, request.workers) for part in parts
+    ]
     if not all(map(len, splits)):
         raise DataError(f"{spec!r} must return three parts with images, but one is empty")
     shape = _common_shape(splits, spec)
@@ -78,8 +80,19 @@ def _bounded(split: Split, spec: str, classes: int) -> Split:
     return split
 
 
-def _split(part: Any, spec: str, request: Request) -> Split:
-    device = request.device
+def image_split(part: Any, name: str, device: torch.device, workers: int = 0) -> Split:
+    """A part of a user's data as a `Split`: one it is already, or of the kinds that `load` takes.
+
+    Args:
+        name: of the part, for messages.
+        workers: processes that read a map-style data set.
+    """
+    if hasattr(part, "batches") and hasattr(part, "indexable"):
+        return part
+    return _split(part, name, device, workers)
+
+
+def _split(part: Any, spec: str, device: torch.device, workers: int) -> Split:
     if isinstance(part, TensorDataset):
         inputs, labels = batch(part.tensors, f"the tensors of {spec!r}")
         return TensorSplit(inputs.to(device), labels.to(device))
@@ -87,7 +100,7 @@ def _split(part: Any, spec: str, request: Request) -> Split:
         return StreamSplit(Stream(part, spec), device, length(part.dataset, spec))
     if isinstance(part, Dataset) and isinstance(part, Sized):
         items, indices = Items(part, spec), torch.arange(length(part, spec))
-        return LoaderSplit(items, items, indices, device, workers=request.workers)
+        return LoaderSplit(items, items, indices, device, workers=workers)
     if isinstance(part, Iterable) and isinstance(part, Sized) and not isinstance(part, tuple):
         stream = Stream(part, spec)
         return StreamSplit(stream, device, _counted(stream, spec))

@@ -159,7 +159,7 @@ class StreamSplit(Split):
         seed: int = 0,
         epoch: int = 0,
     ) -> Iterator[Batch]:
-        for batch in _isolated(self.loader, mix(seed, epoch)):
+        for batch in isolated(self.loader, mix(seed, epoch)):
             inputs, targets = images_and_labels(batch)
             on_device = inputs.to(self.device, non_blocking=True)
             yield on_device, targets.to(self.device, non_blocking=True).long()
@@ -187,7 +187,7 @@ class StreamSplit(Split):
         return replace(self, device=device, _held=[held.to(device) for held in self._held])
 
 
-def _isolated(items: Iterable[T], seed: int) -> Iterator[T]:
+def isolated(items: Iterable[T], seed: int) -> Iterator[T]:
     """Iterate with a random state of its own, put aside between the items."""
     state = torch.Generator().manual_seed(seed).get_state()
     iterator: Iterator[T] | None = None

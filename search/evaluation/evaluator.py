@@ -30,7 +30,7 @@ from results.rules import tolerance
 from results.training import TrainingSpec
 from search import cache
 from search.config import SearchConfig
-from search.data.splits import Batch
+from search.data.splits import Batch, Split
 from search.evaluation.jobs import RungResult, TrainingJob, TrainingResult, WeightSource, failure_of
 from search.evaluation.repairing import images_to_train_on
 from search.evaluation.rungs import DominanceRule
@@ -198,7 +198,7 @@ class Evaluator:
     def _train_briefly(self, candidate: Candidate, rung: int, seed: int) -> RungResult:
         spec = self.specs.in_mode(candidate.policy, self.config.judging.rungs[rung - 1])
         network = self.trained(candidate, spec, seed)
-        accuracy = evaluate(network, self.task.validation)
+        accuracy = self._judged(network, self.task.validation)
         return RungResult(rung, 0.0, accuracy=accuracy, epochs=spec.epochs)
 
     def _train_and_test(self, job: TrainingJob) -> TrainingResult:
@@ -206,8 +206,8 @@ class Evaluator:
         network = self.trained(job.candidate, spec, job.seed)
         return TrainingResult(
             0.0,
-            evaluate(network, self.task.validation),
-            evaluate(network, self.task.test) if job.tested else math.nan,
+            self._judged(network, self.task.validation),
+            self._judged(network, self.task.test) if job.tested else math.nan,
             copied_to_cpu(state_of(network)) if job.returns_weights else {},
             size=Compression(spec.way, spec.zeros).size(network) if spec.way else None,
         )
@@ -224,7 +224,11 @@ class Evaluator:
             device=self.task.device,
             checkpoint=checkpoint,
             teacher=self._teacher(spec),
+            loss=self.task.loss,
         )
+
+    def _judged(self, network: nn.Module, split: Split) -> float:
+        return evaluate(network, split, metric=self.task.metric)
 
     def _teacher(self, spec: TrainingSpec) -> Teacher | None:
         """The unpruned network, whatever the training inherits from; None without distillation."""
@@ -280,6 +284,8 @@ class Evaluator:
             calibration,
             held_out,
             judge=self.scores[reference],
+            loss=self.task.loss,
+            metric=self.task.metric.score,
             damages=self.damages,
             model=self.task.model,
             reconstruct=lambda policy, scores: (

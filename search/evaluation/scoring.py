@@ -51,14 +51,15 @@ def score(
     with in_one_line(ModelError, must, "try a forward and a backward pass"):
         model, seed, names = task.model, config.policies.seed, sensitivities(config)
         measures = [*criteria(config), *names]
-        stats = prune_ops.statistics(model, space, task.calibration(), measures, seed=seed)
-        scores = prune_ops.score(model, space, (), criteria(config), seed=seed, stats=stats)
+        loss = task.loss
+        stats = prune_ops.statistics(model, space, task.calibration(), measures, loss, seed)
+        scores = prune_ops.score(model, space, (), criteria(config), loss, seed, stats)
         if not names:
             return scores
         images, ranking = task.held_out(), scores[config.reference]  # the lowest are cut first
         told = _report_to(progress)
         return scores | prune_ops.measure(
-            model, space, ranking, images, names, seed, told, stats=stats
+            model, space, ranking, images, names, seed, told, loss, stats, task.metric.score
         )
 
 

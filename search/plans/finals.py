@@ -179,7 +179,9 @@ class Finals:
         task, space = self.evaluator.task, self.evaluator.space
         must = "the unpruned network must be tested, but that failed with"
         with in_one_line(ModelError, must, "check its weights and the images"):
-            validated, tested = (evaluate(task.model, s) for s in (task.validation, task.test))
+            validated, tested = (
+                evaluate(task.model, s, metric=task.metric) for s in (task.validation, task.test)
+            )
         return FinalRecord(
             name=UNPRUNED_ROW,
             role="baseline",

@@ -16,12 +16,13 @@ from search.data.splits import Split
 from search.errors import Diverged
 from search.models import load_weights
 from search.task.task import Task
-from search.training.hardware import logits_of, threads_suited_to
+from search.training.hardware import outputs_of, threads_suited_to
 from search.training.loop import FROM_SCRATCH, SMALL_SET, Recipe, train
 from search.training.modes import AUTO
 from spaces import copied
 from spaces.errors import DataError, ModelError, in_one_line
 from spaces.fingerprint import graph_fingerprint
+from spaces.inputs import moved, tensors
 from spaces.state import state_of
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def with_baseline(
     path = folder / "baselines" / f"{cache.key(*parts, *made_from)}.pt"
     model = copied(task.model)
     if not _restore(model, path):
-        with threads_suited_to(task.example[0].shape):
+        with threads_suited_to(task.example):
             model = _trained(task, recipe, epochs, progress)
         cache.save(path, state_of(model))
     return replace(task, model=model.to(task.device).eval(), base_epochs=epochs)
@@ -92,6 +93,7 @@ def _trained(task: Task, recipe: Recipe, epochs: float, progress: Progress) -> n
                     epochs=epochs,
                     seed=task.seed,
                     device=task.device,
+                    loss=task.loss,
                     on_step=lambda step, steps: progress("training the baseline", step, steps),
                 )
         except Diverged as error:
@@ -109,11 +111,12 @@ def _trained(task: Task, recipe: Recipe, epochs: float, progress: Progress) -> n
 def _advice(task: Task) -> str:
     """What to do about a network that diverges at every rate."""
     model, largest = copied(task.model).train(), 0.0
-    for images, _ in task.train.batches(256):
-        if not images.isfinite().all():
+    for inputs, _ in task.train.batches(256):
+        numbers = [tensor for tensor in tensors(inputs) if tensor.is_floating_point()]
+        if not all(tensor.isfinite().all() for tensor in numbers):
             return "mend the training images, some of which are NaN or infinite"
-        largest = max(largest, float(images.abs().max()))
-        if not logits_of(model, images).isfinite().all():
+        largest = max([largest, *(float(tensor.abs().max()) for tensor in numbers)])
+        if not all(tensor.isfinite().all() for tensor in tensors(outputs_of(model, inputs))):
             return (
                 f"mend the model, whose outputs are not finite before it is trained{_size(largest)}"
             )
@@ -145,14 +148,15 @@ def _restore(model: nn.Module, path: Path) -> bool:
 
 
 def _fingerprint(split: Split) -> tuple[object, ...]:
-    """Identifies a training set by its length and first images."""
+    """Identifies a training set by its length and first items."""
     inputs, targets = next(iter(split.batches(64)))
-    return len(split), round(inputs.double().mean().item(), 6), targets.tolist()
+    means = (round(tensor.double().mean().item(), 6) for tensor in tensors(inputs))
+    return len(split), *means, [tensor.tolist() for tensor in tensors(targets)]
 
 
 def _graph(task: Task) -> str:
     """Identifies the model's code, its activations say; empty if it cannot be traced."""
     try:
-        return graph_fingerprint(task.model, task.example[0].cpu())
+        return graph_fingerprint(task.model, moved(task.example, torch.device("cpu")))
     except ModelError:
         return ""

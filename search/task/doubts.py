@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from search.task.task import Task
 from search.training.hardware import logits_of, threads_suited_to
 from search.training.modes import MODES
 from spaces.errors import DataError, ModelError
+from spaces.inputs import items, part, tensors
 
 LEAST_A_CLASS = 2
 """Training images: one half of them scores channels, the other one judges."""
@@ -40,13 +42,13 @@ def check_amounts(task: Task) -> None:
     Raises:
         DataError: a part has too few.
     """
-    least = {"train": LEAST_A_CLASS * task.classes, "validate": LEAST, "test": LEAST}
+    least = {"train": LEAST_A_CLASS * (task.classes or 1), "validate": LEAST, "test": LEAST}
     parts = task.train, task.validation, task.test
-    for (aim, needed), part in zip(least.items(), parts, strict=True):
-        if len(part) < needed:
-            why = f", {LEAST_A_CLASS} a class," if aim == "train" else ""
+    for (aim, needed), split in zip(least.items(), parts, strict=True):
+        if len(split) < needed:
+            why = f", {LEAST_A_CLASS} a class," if aim == "train" and task.classes else ""
             raise DataError(
-                f"at least {needed} images{why} are needed to {aim}, but there are {len(part)}; "
+                f"at least {needed} images{why} are needed to {aim}, but there are {len(split)}; "
                 "give more images, or leave out what limits them"
             )
 
@@ -59,10 +61,16 @@ def doubts(task: Task, config: SearchConfig) -> Iterator[str]:
     """
     yield from _of_options(config)
     yield from _of_copies(task)
-    with threads_suited_to(task.example[0].shape):
-        right, counts = _judged(task)
-    yield from _of_classes(task, counts)
+    if task.classes is not None:
+        yield from _of_classifier(task, task.classes)
     yield from _of_few(task)
+
+
+def _of_classifier(task: Task, classes: int) -> Iterator[str]:
+    """Classes without an image, and a network that has learnt nothing."""
+    with threads_suited_to(task.example):
+        right, counts = _judged(task, classes)
+    yield from _of_classes(task, classes, counts)
     images = int(counts.sum())
     often = int(counts.max()) / images
     if right / images <= often + 2 * math.sqrt(often * (1 - often) / images):
@@ -111,27 +119,33 @@ def _of_copies(task: Task) -> Iterator[str]:
 def _digests(split: Split) -> list[bytes]:
     """Of the first images, as they are without augmentation."""
     found: list[bytes] = []
-    for images, _ in split.batches(SAMPLE):
-        held = isinstance(split, TensorSplit)
-        most = SAMPLE_BYTES // (images[0].numel() * images.element_size()) if held else SAMPLE
-        rows = images[: most - len(found)].flatten(1).cpu().numpy()
-        found += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+    for inputs, _ in split.batches(SAMPLE):
+        size = sum(tensor.nbytes for tensor in tensors(inputs)) // items(inputs)
+        most = SAMPLE_BYTES // size if isinstance(split, TensorSplit) else SAMPLE
+        found += [_digest(part(inputs, i, i + 1)) for i in range(min(items(inputs), most))]
         if len(found) >= most:
             break
     return found
 
 
+def _digest(inputs: Any) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in tensors(inputs):
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.digest()
+
+
 @torch.inference_mode()
-def _judged(task: Task) -> tuple[int, Tensor]:
+def _judged(task: Task, classes: int) -> tuple[int, Tensor]:
     """How many validation images are classified correctly, and the number of them by class."""
     right: Tensor | int = 0
     broken: Tensor | int = 0
-    counts = torch.zeros(task.classes, dtype=torch.long, device=task.device)
+    counts = torch.zeros(classes, dtype=torch.long, device=task.device)
     for images, labels in task.validation.batches(256):
         logits = logits_of(task.model, images)
         right = right + (logits.argmax(dim=1) == labels).sum()
         broken = broken + logits.isnan().any(dim=1).sum()
-        counts += torch.bincount(labels, minlength=task.classes)
+        counts += torch.bincount(labels, minlength=classes)
     if broken:
         raise ModelError(
             f"the unpruned network must give numbers, but for {int(broken)} of {int(counts.sum())} "
@@ -140,10 +154,10 @@ def _judged(task: Task) -> tuple[int, Tensor]:
     return int(right), counts.cpu()
 
 
-def _of_classes(task: Task, validated: Tensor) -> Iterator[str]:
+def _of_classes(task: Task, classes: int, validated: Tensor) -> Iterator[str]:
     """Classes without an image, in the parts whose labels are known."""
-    counts = {"training": _counts(task.train, task.classes), "validation": validated}
-    counts["test"] = _counts(task.test, task.classes)
+    counts = {"training": _counts(task.train, classes), "validation": validated}
+    counts["test"] = _counts(task.test, classes)
     for name, found in counts.items():
         if found is None or not (missing := (found == 0).nonzero().flatten().tolist()):
             continue
@@ -162,9 +176,9 @@ def _counts(split: Split, classes: int) -> Tensor | None:
 
 
 def _of_few(task: Task) -> Iterator[str]:
-    for name, part in (("validation", task.validation), ("test", task.test)):
-        if len(part) < FEW:
+    for name, split in (("validation", task.validation), ("test", task.test)):
+        if len(split) < FEW:
             yield (
-                f"there are only {len(part)} {name} images: each is {number(1 / len(part), 1)} "
-                "points of accuracy, and smaller differences mean nothing"
+                f"there are only {len(split)} {name} images: each is {number(1 / len(split), 1)} "
+                f"points of {task.metric.name}, and smaller differences mean nothing"
             )

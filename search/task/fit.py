@@ -1,21 +1,24 @@
-"""Checks of a network, made before anything is trained: it takes one image tensor and gives one
-logit a class."""
+"""Checks of a network, made before anything is trained: it takes the data, and its outputs are what
+loss and metric take."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from prune_ops.batches import described
+from prune_ops.running import evaluate_loss, forward
 from search.data.splits import TAKES
 from search.task.task import Task
 from search.training.hardware import logits_of
 from spaces import Space, copied
-from spaces.errors import DataError, ModelError, blamed
+from spaces.errors import DataError, ModelError, UserError, blamed
 from spaces.inputs import joined
 from spaces.state import plain_state
 
@@ -51,6 +54,44 @@ def check_fit(
     _check_logits(trained, 2, classes, f"model {name!r} in training", data)
 
 
+def check_task(task: Task) -> None:
+    """Check that a user's task holds together: network, data, loss and metric.
+
+    Raises:
+        UserError: the network does not take the batches, the loss is no number that can be
+            differentiated, or the metric is none; each in train mode too where it is trained.
+    """
+    if task.classes is not None:
+        check_fit(task.model, task.example, task.classes, task.name, "the task")
+        return
+    if task.classifies:  # a classifier whose outputs could not be counted
+        check_fit(task.model, task.example, 2, task.name, "the task")
+    model = copied(task.model)
+    for training in (False, True):
+        inputs, batch = next(iter(task.train.batches(64)))
+        with torch.enable_grad():
+            loss = evaluate_loss(task.loss, forward(model.train(training), inputs), batch)
+        where = "in train mode" if training else "in eval mode"
+        if not loss.isfinite():
+            raise UserError(
+                f"the loss must be finite, but for the first training batch it is {loss.item()} "
+                f"{where}; check the loss, the weights and the data"
+            )
+        if not loss.requires_grad:
+            raise UserError(
+                "the loss must depend on the weights, but what it returns has no gradient "
+                f"{where}; return it without detach() or item()"
+            )
+    model.eval()
+    with torch.inference_mode():
+        value = task.metric.score(model, islice(task.validation.batches(64), 1))
+    if not math.isfinite(value):
+        raise UserError(
+            f"metric {task.metric.name!r} must be a finite number, but for the first validation "
+            f"batch it is {value}; check the metric and the weights"
+        )
+
+
 def check_takes(model: nn.Module, example: tuple[Any, ...], name: str, of: str = "") -> Any:
     """The output of a copy in eval mode for one image; a DataError if there is none.
 
@@ -68,10 +109,15 @@ def check_teacher(task: Task) -> None:
     Raises:
         ModelError: its outputs are not finite, or are probabilities instead of logits.
     """
+    instead = "or do without distillation"
+    if not task.classifies:
+        raise UserError(
+            "distillation takes a classifier, whose logits are learnt, but the task has a loss of "
+            "its own; leave --distill out"
+        )
     model = copied(task.model).eval()
     with torch.inference_mode():
         outputs = torch.cat([logits_of(model, images) for images, _ in task.calibration()])
-    instead = "or do without distillation"
     if broken := int((~outputs.isfinite().all(dim=1)).sum()):
         raise ModelError(
             f"the unpruned network must give finite logits to be distilled from, but for {broken} "

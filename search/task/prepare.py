@@ -23,7 +23,7 @@ from search.progress import Progress
 from search.task.baseline import with_baseline
 from search.task.building import loaded
 from search.task.doubts import check_amounts, doubts
-from search.task.fit import Check, check_fit, check_teacher
+from search.task.fit import Check, check_task, check_teacher
 from search.task.task import SCORING, Task, calibration_sizes
 from search.training.loop import penalised_scales
 from spaces import Budget, Space, UserError
@@ -76,7 +76,7 @@ def prepare(
     task = given or _loaded(config, cache, progress)
     check_amounts(task)
     if given is not None:
-        check_fit(task.model, task.example, task.classes, task.name, "the task")
+        check_task(task)
     space = spaces.discover(task.model, task.example, asked.round_to)
     for check in checks:
         check(task.model, space)

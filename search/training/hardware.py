@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from search.training.modes import AUTO, BFLOAT16
 from spaces.errors import UserError
+from spaces.inputs import call, tensors
 
 TINY = 256
 """Pixels of an image up to which a second thread gains nothing."""
@@ -30,7 +33,7 @@ def pick_device(name: str) -> torch.device:
 
 
 @torch.no_grad()
-def prefer_channels_last(model: nn.Module, inputs: Tensor) -> None:
+def prefer_channels_last(model: nn.Module, inputs: Any) -> None:
     """Lay the weights out channels_last, in place, unless the model then fails on ``inputs``.
 
     Convolutions follow the layout of their weights. A model's ``x.view(len(x), -1)`` expects the
@@ -40,20 +43,29 @@ def prefer_channels_last(model: nn.Module, inputs: Tensor) -> None:
     """
     training = model.training
     try:
-        model.to(memory_format=torch.channels_last).eval()(inputs)
+        call(model.to(memory_format=torch.channels_last).eval(), inputs)
     except RuntimeError:
         model.to(memory_format=torch.contiguous_format)
     model.train(training)
 
 
-def logits_of(model: nn.Module, inputs: Tensor, precision: str = AUTO) -> Tensor:
-    """Logits (B, classes) float32, computed in a precision of `PRECISIONS`.
+def outputs_of(model: nn.Module, inputs: Any, precision: str = AUTO) -> Any:
+    """What the network gives for inputs of any form, computed in a precision of `PRECISIONS`.
 
-    In bfloat16 under autocast: products are rounded, weights and sums are not.
+    In bfloat16 under autocast: products are rounded, weights and sums are not. Outputs of 16 bits
+    come out as float32.
     """
-    device = inputs.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=_rounds(precision, device)):
-        logits: Tensor = model(inputs)
+    device = next(iter(tensors(inputs))).device.type
+    if not _rounds(precision, device):
+        return call(model, inputs)
+    with torch.autocast(device, torch.bfloat16):
+        outputs = call(model, inputs)
+    return tree_map_only(Tensor, lambda t: t.float() if t.dtype == torch.bfloat16 else t, outputs)
+
+
+def logits_of(model: nn.Module, inputs: Any, precision: str = AUTO) -> Tensor:
+    """The same of a classifier: logits (B, classes) float32."""
+    logits: Tensor = outputs_of(model, inputs, precision)
     return logits.float()
 
 
@@ -72,10 +84,11 @@ def torch_threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def threads_suited_to(shape: tuple[int, ...]) -> AbstractContextManager[None]:
-    """Use one thread in the block if images (..., H, W) are tiny, else as many as before.
+def threads_suited_to(example: Any) -> AbstractContextManager[None]:
+    """Use one thread in the block if the inputs are tiny images (..., H, W), else as before.
 
     A step on digits takes 10 ms with one thread or two, and three times as long with two when
     another process wants the second core: threads then wait for each other.
     """
-    return torch_threads(1 if math.prod(shape[-2:]) <= TINY else torch.get_num_threads())
+    tiny = all(t.dim() > 2 and math.prod(t.shape[-2:]) <= TINY for t in tensors(example))
+    return torch_threads(1 if tiny else torch.get_num_threads())

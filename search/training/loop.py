@@ -16,13 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from prune_ops.running import evaluate_loss
 from search.data.splits import Batch, Split
 from search.errors import Diverged
 from search.training.checkpoints import NOT_SAVED, Checkpoint, Saver
 from search.training.distillation import Teacher
-from search.training.hardware import logits_of, prefer_channels_last
+from search.training.hardware import logits_of, outputs_of, prefer_channels_last
 from search.training.modes import AUTO
+from search.training.objective import ACCURACY, Loss, Metric
 from spaces.errors import ModelError
+from spaces.inputs import part
 
 OnStep = Callable[[int, int], None]
 """``on_step(step, steps)`` after each step, counted from 1; it may raise to stop the training."""
@@ -84,8 +87,9 @@ def train(
     on_step: OnStep | None = None,
     checkpoint: Checkpoint = NOT_SAVED,
     teacher: Teacher | None = None,
+    loss: Loss = F.cross_entropy,
 ) -> None:
-    """Train ``model`` in place on ``split`` by cross-entropy; it is left in eval mode.
+    """Train ``model`` in place on ``split``; it is left in eval mode.
 
     >>> train(model, task.train, Recipe(lr=0.1), epochs=2.5, seed=0, device=task.device)
 
@@ -98,7 +102,8 @@ def train(
 
     Args:
         epochs: passes over the split, fractions included; at least one step is made.
-        teacher: is distilled from, on the same augmented batches; None for cross-entropy alone.
+        teacher: is distilled from, on the same augmented batches; its share of the loss is of
+            logits. None for ``loss`` alone.
 
     Raises:
         Diverged: the loss became NaN or infinite; noticed at the end of an epoch.
@@ -118,20 +123,20 @@ def train(
             total = torch.zeros((), device=device)
             batches = split.batches(recipe.batch_size, augment=True, seed=seed, epoch=epoch)
             for batch in islice(batches, steps - step):
-                if step == begun and batch[0].is_cuda:
+                if step == begun and device.type == "cuda":
                     for network in (model,) if teacher is None else (model, teacher.model):
-                        prefer_channels_last(network, batch[0][:1])
+                        prefer_channels_last(network, part(batch[0], 0, 1))
                 optimizer.param_groups[0]["lr"] = recipe.lr_at(step, steps)
-                total += _loss(model, optimizer, batch, teacher, recipe.precision)
+                total += _loss(model, optimizer, batch, loss, teacher, recipe.precision)
                 _penalise(penalised, recipe.sparsity)
                 optimizer.step()
                 step += 1
                 if on_step is not None:
                     on_step(step, steps)
             epoch += 1
-            if not math.isfinite(loss := total.item()):
+            if not math.isfinite(reached := total.item()):
                 raise Diverged(
-                    f"the loss became {loss} in epoch {epoch} at learning rate {recipe.lr:g}"
+                    f"the loss became {reached} in epoch {epoch} at learning rate {recipe.lr:g}"
                 )
             saver.save_if_due(step, epoch)
     saver.drop()
@@ -139,8 +144,10 @@ def train(
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, split: Split, batch_size: int = 256) -> float:
-    """The share of the images that ``model`` classifies correctly, 0 to 1, in eval mode.
+def evaluate(
+    model: nn.Module, split: Split, batch_size: int = 256, metric: Metric = ACCURACY
+) -> float:
+    """The metric of ``model`` in eval mode, higher for a better network; see `Metric.score`.
 
     >>> evaluate(task.model, task.validation)
     0.9833
@@ -149,19 +156,10 @@ def evaluate(model: nn.Module, split: Split, batch_size: int = 256) -> float:
         Diverged: outputs are NaN.
     """
     training = model.training
-    model.eval()
-    correct: Tensor | int = 0
-    broken: Tensor | int = 0
-    seen = 0
-    for inputs, targets in split.batches(batch_size):
-        logits = logits_of(model, inputs)
-        correct = correct + (logits.argmax(dim=1) == targets).sum()
-        broken = broken + logits.isnan().any(dim=1).sum()
-        seen += len(targets)
-    model.train(training)
-    if broken:
-        raise Diverged(f"the outputs are NaN for {int(broken)} of {seen} images")
-    return int(correct) / seen
+    try:
+        return metric.score(model.eval(), split.batches(batch_size))
+    finally:
+        model.train(training)
 
 
 def penalised_scales(model: nn.Module) -> list[nn.Parameter]:
@@ -203,18 +201,17 @@ def _loss(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
+    loss: Loss,
     teacher: Teacher | None,
     precision: str,
 ) -> Tensor:
     """The loss of a batch; its gradients are left at the parameters."""
     inputs, targets = batch
     if teacher is None:
-        loss = F.cross_entropy(logits_of(model, inputs, precision), targets)
+        found = evaluate_loss(loss, outputs_of(model, inputs, precision), targets)
     else:
-        answers = teacher.answers(
-            inputs, precision
-        )  # first: its memory is free again for the graph
-        loss = teacher.loss(logits_of(model, inputs, precision), targets, answers)
+        answers = teacher.answers(inputs, precision)  # first: its memory is free for the graph
+        found = teacher.loss(logits_of(model, inputs, precision), targets, answers)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    return loss.detach()
+    found.backward()
+    return found.detach()

@@ -44,8 +44,8 @@ def test_channels_last_is_taken_only_where_the_model_allows(
 
 def test_tiny_images_get_one_thread_for_a_while() -> None:
     before = torch.get_num_threads()
-    with threads_suited_to((1, 8, 8)):
+    with threads_suited_to((torch.zeros(1, 1, 8, 8),)):
         assert torch.get_num_threads() == 1
-    with threads_suited_to((3, 32, 32)):
+    with threads_suited_to((torch.zeros(1, 3, 32, 32),)):
         assert torch.get_num_threads() == before
     assert torch.get_num_threads() == before
