@@ -30,8 +30,10 @@ def half_width(values: Sequence[float], confidence: float = CONFIDENCE) -> float
     return quantile * deviation / math.sqrt(len(values))
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
+def wilson(hits: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Wilson's score interval of the share ``hits / n`` (JASA 1927); (0, 1) when ``n`` is 0.
+
+    ``hits`` may be a mean, of several seeds say.
 
     The shares p that a test would not refuse: those with |hits / n - p| ≤ z √(p (1 - p) / n).
     """
@@ -39,7 +41,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
         return 0.0, 1.0
     from scipy.special import ndtri
 
-    z = float(ndtri((1 + CONFIDENCE) / 2))
+    z = float(ndtri((1 + confidence) / 2))
     centre = (hits + z**2 / 2) / (n + z**2)
     reach = z / (n + z**2) * math.sqrt(hits * (n - hits) / n + z**2 / 4)
     # At the ends the formula gives 0 and 1 but for rounding.

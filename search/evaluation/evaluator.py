@@ -25,7 +25,7 @@ from prune_ops import (
     select,
     without_parametrization,
 )
-from results.record import Candidate, TrialRecord
+from results.record import NOT_COUNTED, Candidate, TrialRecord
 from results.rules import tolerance
 from results.training import TrainingSpec
 from search import cache
@@ -39,7 +39,7 @@ from search.task.task import Task
 from search.training.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied_to_cpu
 from search.training.distillation import Teacher
 from search.training.layerwise import Layerwise
-from search.training.loop import evaluate, train
+from search.training.loop import count_by_class, evaluate, train
 from search.training.specs import Specs
 from spaces import Space, copied
 from spaces.state import state_of
@@ -204,12 +204,15 @@ class Evaluator:
     def _train_and_test(self, job: TrainingJob) -> TrainingResult:
         spec = job.spec
         network = self.trained(job.candidate, spec, job.seed)
+        validated = evaluate(network, self.task.validation)
+        tested = count_by_class(network, self.task.test) if job.tested else NOT_COUNTED
         return TrainingResult(
             0.0,
-            evaluate(network, self.task.validation),
-            evaluate(network, self.task.test) if job.tested else math.nan,
+            validated,
+            tested.accuracy if tested else math.nan,
             copied_to_cpu(state_of(network)) if job.returns_weights else {},
             size=Compression(spec.way, spec.zeros).size(network) if spec.way else None,
+            by_class=tested,
         )
 
     def _train(

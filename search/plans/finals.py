@@ -22,7 +22,7 @@ from results.training import FINALS, TrainingRecord
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
 from search.training.layerwise import layer_flops, stages
-from search.training.loop import evaluate
+from search.training.loop import count_by_class, evaluate
 from search.training.trainer import Known, Weights, failed, successes
 from spaces import Budget, ModelError, Policy, UserError
 from spaces.errors import in_one_line
@@ -164,6 +164,7 @@ class Finals:
             seeds=tuple(record.seed for record in trained),
             val_accuracy=tuple(record.val_accuracy for record in trained),
             test_accuracy=tuple(record.test_accuracy for record in trained),
+            by_class=tuple(record.by_class for record in trained),
             seconds=tuple(record.seconds for record in trained),
             epochs=spec.epochs,
             layer_epochs=spec.layer_epochs * len(list(stages(space, policy))),
@@ -179,7 +180,8 @@ class Finals:
         task, space = self.evaluator.task, self.evaluator.space
         must = "the unpruned network must be tested, but that failed with"
         with in_one_line(ModelError, must, "check its weights and the images"):
-            validated, tested = (evaluate(task.model, s) for s in (task.validation, task.test))
+            validated = evaluate(task.model, task.validation)
+            tested = count_by_class(task.model, task.test)
         return FinalRecord(
             name=UNPRUNED_ROW,
             role="baseline",
@@ -191,7 +193,8 @@ class Finals:
             params=space.full_params,
             seeds=(self.evaluator.config.policies.seed,),
             val_accuracy=(validated,),
-            test_accuracy=(tested,),
+            test_accuracy=(tested.accuracy,),
+            by_class=(tested,),
         )
 
 

@@ -118,6 +118,7 @@ def loaded(
         classes=splits.classes,
         device=on,
         seed=seed,
+        class_names=splits.names,
     )
 
 

@@ -28,6 +28,7 @@ class Task:
         example: the model's inputs for one image: a real one, (1, C, H, W).
         test: read only by networks that are trained to the end.
         seed: divides the training images into those of ``calibration`` and of ``held_out``.
+        class_names: by number; empty where they are not known.
         base_epochs: epochs that ``model`` was trained for; None if unknown.
     """
 
@@ -42,6 +43,7 @@ class Task:
     device: torch.device
     seed: int = 0
     base_epochs: float | None = None
+    class_names: tuple[str, ...] = ()
 
     def calibration(
         self, images: int = SCORING, seed: int = 0, batch_size: int = 64

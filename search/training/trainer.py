@@ -157,6 +157,7 @@ class Trainer:
             seconds=result.seconds,
             val_accuracy=result.val_accuracy,
             test_accuracy=result.test_accuracy,
+            by_class=result.by_class,
             nonzero=size.nonzero if size else 0,
             bytes=size.bytes if size else 0,
             failure=failure.kind if failure else "",

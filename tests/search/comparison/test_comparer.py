@@ -13,6 +13,7 @@ import pytest
 import torch
 from comparisons import SIX
 from optuna.trial import TrialState
+from runs import make_run
 from trainings import Killed
 
 from results import ARMS, Comparison, SweepPoint, TrialRecord, store
@@ -20,7 +21,6 @@ from results.contrasts import contrasts, verdict
 from results.reporting import sections
 from results.reporting.blocks import Bullets
 from results.spending import times_tested
-from runs import make_run
 from search.comparison.comparer import Comparer
 from search.comparison.config import CompareConfig
 from search.comparison.notes import notes
