@@ -1,8 +1,17 @@
 from .comparing import compare
 from .config import SearchConfig
 from .errors import SearchStopped
+from .loggers.logger import Logger
 from .run import search
 from .task.building import build_task
 from .task.task import Task
 
-__all__ = ["SearchConfig", "SearchStopped", "Task", "build_task", "compare", "search"]
+__all__ = [
+    "Logger",
+    "SearchConfig",
+    "SearchStopped",
+    "Task",
+    "build_task",
+    "compare",
+    "search",
+]
