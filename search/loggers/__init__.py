@@ -10,16 +10,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 from spaces.table import Table
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from search.loggers.logger import Logger
-
-LOGGERS: Table[Callable[[], Logger]] = Table(
+LOGGERS: Table[Callable[[], Any]] = Table(
     __name__,
     {
         "wandb": "wandb:logger",
@@ -27,7 +23,7 @@ LOGGERS: Table[Callable[[], Logger]] = Table(
         "tensorboard": "tensorboard:logger",
     },
 )
-"""Name → what makes a logger; the name is that of the package it needs, and of our extra."""
+"""Name → what makes a ``Logger``; the name is that of the package it needs, and of our extra."""
 
 NONE = "none"
 """In the place of a name: no logger, where a run is gone on with that had one."""

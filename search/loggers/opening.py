@@ -36,7 +36,8 @@ def _made(name: str) -> Logger:
             )
         return logger
     try:
-        return LOGGERS[name]()
+        made: Logger = LOGGERS[name]()
+        return made
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != name:
             raise
