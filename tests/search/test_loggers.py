@@ -229,17 +229,19 @@ def test_figures_that_were_not_measured_are_left_out(run: results.Run) -> None:
     )
 
 
-Tell = Callable[[str, results.Run, int], None]
+Tell = Callable[..., None]
 
 
 @pytest.fixture
 def tell(tmp_path: Path) -> Tell:
     """Tell a logger of a run in parts, as if it were gone on with: from which trial on."""
 
-    def told(name: str, run: results.Run, start: int) -> None:
+    def told(name: str, run: results.Run, start: int, below: str = "") -> None:
         (logger,) = loggers_of([name])
+        folder = tmp_path / below
+        folder.mkdir(exist_ok=True)
         options = {"budget": ["0.5"], "trials": len(run.records), "lr": None}
-        logger.begin(BegunRun("c0ffee42", "told", tmp_path, options, Provenance(device="cpu")))
+        logger.begin(BegunRun("c0ffee42", "told", folder, options, Provenance(device="cpu")))
         for record in run.records[start : start + 2]:
             logger.trial(record)
         if start:
@@ -309,9 +311,9 @@ def test_wandb_keeps_a_run_offline(
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    tell("wandb", run, 0)
-    tell("wandb", run, 2)
-    parts = [kept(file) for file in sorted(tmp_path.glob("wandb/offline-run-*/*.wandb"))]
+    tell("wandb", run, 0, "a")  # apart: W&B names its folders by the second
+    tell("wandb", run, 2, "b")
+    parts = [kept(file) for file in sorted(tmp_path.glob("*/wandb/offline-run-*/*.wandb"))]
     begun = [each.run for part in parts for each in part if each.WhichOneof("record_type") == "run"]
     assert [(each.run_id, each.project) for each in begun] == [("c0ffee42", facts.PROJECT)] * 2
     items = [each.history.item for part in parts for each in part]
