@@ -26,6 +26,9 @@ from results.record import NOT_COUNTED, ClassCounts, FinalRecord
 NAMED = 3
 """The most classes that a sentence names."""
 
+DIGITS = 1
+"""Of points: no class has so many images that a second one meant anything."""
+
 LEAST_P = 1e-12
 """No p-value is computed below this."""
 
@@ -146,15 +149,16 @@ def warnings(run: RunData) -> dict[str, str]:
 
 
 def figure(value: float, low: float, high: float) -> str:
-    """A difference in points with its interval: ``−4.29 [−10.12, +1.54]``; a dash for ``nan``."""
+    """A difference in points with its interval: ``−4.3 [−10.1, +1.5]``; a dash for ``nan``."""
     if math.isnan(value):
         return text.NONE
-    return f"{text.signed(value)} [{text.signed(low)}, {text.signed(high)}]"
+    points, lower, upper = (text.signed(each, DIGITS) for each in (value, low, high))
+    return f"{points} [{lower}, {upper}]"
 
 
 def _judged(change: ClassChange, adjusted: float, comparisons: int) -> ClassChange:
     # A claim must not go further than what its reader can see, so the rounded figures count.
-    apart = round(100 * change.excess_high, 2) < 0
+    apart = round(100 * change.excess_high, DIGITS) < 0
     shown = apart and round(adjusted, 3) < round(1 - CONFIDENCE, 9)
     return replace(change, adjusted=adjusted, comparisons=comparisons, shown=shown)
 

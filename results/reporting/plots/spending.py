@@ -48,7 +48,7 @@ def spending(parts: Sequence[str], panels: Sequence[tuple[str, Sequence[tuple[st
                 left = 0.0
                 for part, value in bar:
                     (drawn,) = axes.barh(place, value, 0.62, left, **looks[part])
-                    titled(drawn, [f"{title}, {part}: {text.count(value)} {unit}"])
+                    titled(drawn, [f"{title}, {part}: {_amount(value)} {unit}"])
                     left += value
             axes.set_yticks(range(len(bars)), [title for title, _ in bars])
             axes.set_ylim(len(bars) - 0.5, -0.5)
@@ -61,3 +61,7 @@ def spending(parts: Sequence[str], panels: Sequence[tuple[str, Sequence[tuple[st
 
     bars = sum(len(bars) for _, bars in panels)
     return draw("spending", 0.55 + 0.55 * len(panels) + 0.42 * bars, paint)
+
+
+def _amount(value: float) -> str:
+    return text.count(value) if value >= 1000 else text.figure(value)

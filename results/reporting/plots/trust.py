@@ -60,7 +60,7 @@ def _panel(axes: Axes, trained: Sequence[TrialRecord], proxy: Trust, rung: int) 
 def _said(record: TrialRecord, proxy: str, rung: int) -> str:
     """Which trial it is, its score, accuracy and FLOPs."""
     return (
-        f"trial {record.number} ({record.origin}): {proxy} {score_of(record, proxy):.4g}, "
+        f"trial {record.number} ({record.origin}): {proxy} {score_of(record, proxy):,.6g}, "
         f"{text.number(record.accuracy[rung - 1])} % of the validation images right, "
         f"{text.number(record.flops_fraction, 1)} % of FLOPs"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from results import text
-from results.by_class import ClassChange, at_budgets, class_changes, figure, sentence
+from results.by_class import DIGITS, ClassChange, at_budgets, class_changes, figure, sentence
 from results.data import RunData
 from results.reporting.blocks import Block, Cells, Column, Paragraph, tabulate
 
@@ -39,13 +39,13 @@ def _cells(own: Sequence[ClassChange]) -> Cells[ClassChange]:
     cells: dict[Column, Callable[[ClassChange], str]] = {
         Column("class", label=True): lambda c: c.label,
         Column("images", numeric=True, minor=True): lambda c: f"{c.images:,}",
-        Column("unpruned %", numeric=True): lambda c: text.number(c.unpruned),
-        Column(f"{own[0].name} %", numeric=True): lambda c: text.number(c.accuracy),
+        Column("unpruned %", numeric=True): lambda c: text.number(c.unpruned, DIGITS),
+        Column(f"{own[0].name} %", numeric=True): lambda c: text.number(c.accuracy, DIGITS),
         Column("change, points", numeric=True): lambda c: figure(c.change, c.low, c.high),
     }
     if any(c.uniform == c.uniform for c in own):
         cells = cells | {
-            Column("uniform %", numeric=True, minor=True): lambda c: text.number(c.uniform),
+            Column("uniform %", numeric=True, minor=True): lambda c: text.number(c.uniform, DIGITS),
             Column("points over uniform", numeric=True, minor=True): lambda c: figure(
                 c.gain, c.gain_low, c.gain_high
             ),
