@@ -12,15 +12,17 @@ see the same images, which is not used, so it is wider than it need be.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from typing import Any
+
+import numpy as np
 
 from results import text
 from results.data import RunData
 from results.decision import Decision, decisions
 from results.differences import holm
-from results.intervals import CONFIDENCE, half_width, wilson
+from results.intervals import CONFIDENCE, Array, wilsons
 from results.record import NOT_COUNTED, ClassCounts, FinalRecord
 
 NAMED = 3
@@ -32,28 +34,36 @@ DIGITS = 1
 LEAST_P = 1e-12
 """No p-value is computed below this."""
 
-Term = tuple[int, "Share"]
-"""A share of right answers that is added (1) or subtracted (-1)."""
+Term = tuple[int, "Shares"]
+"""Shares of right answers that are added (1) or subtracted (-1)."""
 
-Interval = tuple[float, float, float]
-"""A difference of shares and the ends of its interval."""
+Interval = tuple[Array, Array, Array]
+"""A difference of shares and the ends of its interval, for each class."""
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Right answers among the same images, with each seed of training."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Shares:
+    """Right answers in each class, (seeds, classes), and the images of each class, (classes,)."""
 
-    right: tuple[int, ...]
-    images: int
+    right: Array
+    images: Array
 
     @property
-    def mean(self) -> float:
-        """The share, 0..1, over all seeds."""
-        return fmean(self.right) / self.images
+    def mean(self) -> Array:
+        """The shares, 0..1, over all seeds."""
+        mean: Array = self.right.mean(axis=0) / self.images
+        return mean
 
-    def margins(self, confidence: float) -> tuple[float, float]:
-        """How far Wilson's interval over the choice of images reaches down and up."""
-        low, high = wilson(fmean(self.right), self.images, confidence)
+    @property
+    def others(self) -> Shares:
+        """Of all classes but each."""
+        return Shares(
+            self.right.sum(axis=1, keepdims=True) - self.right, self.images.sum() - self.images
+        )
+
+    def margins(self, confidence: float | Array) -> tuple[Array, Array]:
+        """How far Wilson's intervals over the choice of images reach down and up."""
+        low, high = wilsons(self.right.mean(axis=0), self.images, confidence)
         return self.mean - low, high - self.mean
 
 
@@ -128,18 +138,22 @@ def sentence(changes: Sequence[ClassChange]) -> str:
             f"{figure(worst.change, worst.low, worst.high)} points, with "
             f"{text.plural(worst.images, 'test image')}."
         )
-    named = [
-        f"class {c.label} by {figure(c.excess, c.excess_low, c.excess_high)} points"
-        for c in more[:NAMED]
-    ]
-    left = len(more) - len(named)
-    several = f"{len(more)} of {len(changes)} classes change"
-    what = f"{several if len(more) > 1 else 'one class changes'} for the worse against the others"
+    named = [f"class {c.label} by {_more(c)}" for c in more[:NAMED]]
+    if len(more) > NAMED:
+        named.append(f"{len(more) - NAMED} more")
+    verb = "classes loses" if len(more) == 1 else "classes lose"
     return (
-        f"At budget {budget} the loss is uneven: {what} together, "
-        f"{text.listed([*named, f'{left} more'] if left else named)}; that holds when all "
-        f"{more[0].comparisons} classes are allowed for (Holm)."
+        f"At budget {budget} the loss is uneven: {len(more)} of {len(changes)} {verb} more than "
+        f"the others together, {text.listed(named)}, with all {more[0].comparisons} classes "
+        "allowed for (Holm)."
     )
+
+
+def _more(change: ClassChange) -> str:
+    """By how much a class loses more, with its interval."""
+    ends = change.excess, change.excess_high, change.excess_low
+    points, low, high = (f"{-100 * end:.{DIGITS}f}" for end in ends)
+    return f"{points} points (95 % interval {low} to {high})"
 
 
 def warnings(run: RunData) -> dict[str, str]:
@@ -164,42 +178,50 @@ def _judged(change: ClassChange, adjusted: float, comparisons: int) -> ClassChan
 
 
 def _at_budget(run: RunData, decision: Decision) -> list[ClassChange]:
-    final, unpruned = decision.final, decision.unpruned
-    after = _by_seed(final)
-    seeds = [*after]
-    once = next(iter(_by_seed(unpruned).values()), NOT_COUNTED)
-    if not seeds or not once:
+    final = decision.final
+    trained = _by_seed(final)
+    once = next(iter(_by_seed(decision.unpruned).values()), NOT_COUNTED)
+    if not trained or not once:
         return []
-    before = dict.fromkeys(seeds, once)
-    rival = _rival(run, final, seeds)
-    changes = []
-    for number, images in enumerate(once.images):
-        if not images:
-            continue
-        own = [(1, _share(after, number)), (-1, _share(before, number))]
-        rest = [(-1, _others(after, number)), (1, _others(before, number))]
-        change, low, high = interval(own)
-        apart = [*own, *rest] if rest[0][1].images else own
-        excess, excess_low, excess_high = interval(apart)
-        made = ClassChange(
+    there = [number for number, images in enumerate(once.images) if images]
+    after, before = (_shares(c, there) for c in (trained.values(), [once] * len(trained)))
+    own = [(1, after), (-1, before)]
+    rest = [(-1, after.others), (1, before.others)] if len(there) > 1 else []
+    uniform = _rival(run, final, trained)
+    figures = {
+        "unpruned": before.mean,
+        "accuracy": after.mean,
+        **_named(("change", "low", "high"), interval(own)),
+        **_named(("excess", "excess_low", "excess_high"), interval([*own, *rest])),
+        "p_value": p_value([*own, *rest]),
+    }
+    if uniform:
+        rival = _shares(uniform, there)
+        figures["uniform"] = rival.mean
+        gains = interval([(1, after), (-1, rival)])
+        figures |= _named(("gain", "gain_low", "gain_high"), gains)
+    changes = [
+        ClassChange(
             budget=str(final.budget),
             name=final.name,
             number=number,
             label=_label(run.provenance.classes, number),
-            images=images,
-            seeds=len(seeds),
-            unpruned=own[1][1].mean,
-            accuracy=own[0][1].mean,
-            change=change,
-            low=low,
-            high=high,
-            excess=excess,
-            excess_low=excess_low,
-            excess_high=excess_high,
-            p_value=p_value(apart),
+            images=once.images[number],
+            seeds=len(trained),
+            **_at(place, figures),
         )
-        changes.append(_against(made, own[0][1], _share(rival, number)) if rival else made)
+        for place, number in enumerate(there)
+    ]
     return sorted(changes, key=lambda c: (c.change, c.number))
+
+
+def _at(place: int, figures: Mapping[str, Array]) -> dict[str, Any]:
+    """The figures of one class."""
+    return {name: float(values[place]) for name, values in figures.items()}
+
+
+def _named(names: Sequence[str], found: Interval) -> dict[str, Array]:
+    return dict(zip(names, found, strict=True))
 
 
 def _by_seed(final: FinalRecord) -> dict[int, ClassCounts]:
@@ -208,71 +230,65 @@ def _by_seed(final: FinalRecord) -> dict[int, ClassCounts]:
     return {seed: counts for seed, counts in pairs if counts}
 
 
-def _rival(run: RunData, final: FinalRecord, seeds: Sequence[int]) -> dict[int, ClassCounts]:
+def _rival(run: RunData, final: FinalRecord, seeds: Iterable[int]) -> list[ClassCounts]:
     """The counts of uniform widths at the budget, where they are another network with the same
     seeds."""
     uniform = run.uniform_at(final.budget)
     if not isinstance(uniform, FinalRecord) or uniform.candidate == final.candidate:
-        return {}
+        return []
     counts = _by_seed(uniform)
-    return {s: counts[s] for s in seeds} if all(seed in counts for seed in seeds) else {}
-
-
-def _against(change: ClassChange, own: Share, uniform: Share) -> ClassChange:
-    gain, low, high = interval([(1, own), (-1, uniform)])
-    return replace(change, uniform=uniform.mean, gain=gain, gain_low=low, gain_high=high)
+    return [counts[seed] for seed in seeds] if counts.keys() >= {*seeds} else []
 
 
 def _label(names: Sequence[str], number: int) -> str:
     return names[number] if number < len(names) else str(number)
 
 
-def _share(counts: dict[int, ClassCounts], number: int) -> Share:
-    every = list(counts.values())
-    return Share(tuple(c.right[number] for c in every), every[0].images[number])
+def _shares(counts: Iterable[ClassCounts], classes: Sequence[int]) -> Shares:
+    """Of these classes; the counts are of the same images."""
+    every = list(counts)
+    right = np.array([c.right for c in every], dtype=float)[:, classes]
+    return Shares(right, np.array(every[0].images, dtype=float)[classes])
 
 
-def _others(counts: dict[int, ClassCounts], number: int) -> Share:
-    """Of all classes but one."""
-    every = list(counts.values())
-    right = tuple(sum(c.right) - c.right[number] for c in every)
-    return Share(right, sum(every[0].images) - every[0].images[number])
-
-
-def interval(terms: Sequence[Term], confidence: float = CONFIDENCE) -> Interval:
-    """A sum of shares with signs, and its interval over images and seeds.
+def interval(terms: Sequence[Term], confidence: float | Array = CONFIDENCE) -> Interval:
+    """Sums of shares with signs, and their intervals over images and seeds.
 
     The shares have the same seeds in the same order. Where all seeds agree, or there is one, the
     interval is over images alone.
     """
-    shares = [[sign * right / share.images for right in share.right] for sign, share in terms]
-    by_seed = [math.fsum(values) for values in zip(*shares, strict=True)]
-    reach = half_width(by_seed, confidence) or 0.0
-    margins = [share.margins(confidence)[::sign] for sign, share in terms]
-    down, up = (math.hypot(reach, *each) for each in zip(*margins, strict=True))
-    value = fmean(by_seed)
+    by_seed = np.sum([sign * shares.right / shares.images for sign, shares in terms], axis=0)
+    margins = [shares.margins(confidence)[::sign] for sign, shares in terms]
+    reach = _over_seeds(by_seed, confidence)
+    downs, ups = zip(*margins, strict=True)
+    down, up = (np.sqrt(reach**2 + np.sum(np.square(each), axis=0)) for each in (downs, ups))
+    value = by_seed.mean(axis=0)
     return value, value - down, value + up
 
 
-def p_value(terms: Sequence[Term]) -> float:
-    """Two-sided, of a sum of zero: 1 - c for the largest confidence c whose interval leaves out
-    zero."""
-    if not (value := interval(terms)[0]):
-        return 1.0
-    end = 2 if value < 0 else 1  # the one towards zero
-    return _largest(lambda p: interval(terms, 1 - p)[end] * value <= 0)
+def _over_seeds(by_seed: Array, confidence: float | Array) -> Array:
+    """Half widths of Student's intervals of the means of (seeds, classes), as `half_width`."""
+    seeds = len(by_seed)
+    if seeds < 2:
+        return np.zeros(by_seed.shape[1])
+    from scipy.special import stdtrit
+
+    deviation = by_seed.std(axis=0, ddof=1)
+    quantile = stdtrit(seeds - 1, (1 + np.asarray(confidence)) / 2)
+    return np.where(deviation < 1e-9, 0.0, quantile * deviation / math.sqrt(seeds))
 
 
-def _largest(includes_zero: Callable[[float], bool]) -> float:
-    """The p from which on it no longer holds, by bisection of its logarithm."""
-    low, high = math.log(LEAST_P), 0.0
+def p_value(terms: Sequence[Term]) -> Array:
+    """Two-sided, of sums of zero: 1 - c for the largest confidence c whose interval leaves out
+    zero, by bisection of its logarithm."""
+    value = interval(terms)[0]
+    low, high = np.full(len(value), math.log(LEAST_P)), np.zeros(len(value))
     for _ in range(30):
         middle = (low + high) / 2
-        if includes_zero(math.exp(middle)):
-            low = middle
-        else:
-            high = middle
-    return math.exp(high)
+        _, lower, upper = interval(terms, 1 - np.exp(middle))
+        includes = (lower <= 0) & (upper >= 0)
+        low, high = np.where(includes, middle, low), np.where(includes, high, middle)
+    return np.exp(high)
 
 
 def at_budgets(changes: Sequence[ClassChange]) -> Iterator[list[ClassChange]]:
