@@ -9,8 +9,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
+
+Array = NDArray[Any]
 
 
 def half_width(values: Sequence[float], confidence: float = CONFIDENCE) -> float | None:
@@ -37,10 +43,16 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     """
     if n == 0:
         return 0.0, 1.0
+    low, high = wilsons(np.array(hits), np.array(n), CONFIDENCE)
+    return float(low), float(high)
+
+
+def wilsons(hits: Array, n: Array, confidence: float | Array) -> tuple[Array, Array]:
+    """The same of many shares, with n above 0; hits may be means over seeds, say."""
     from scipy.special import ndtri
 
-    z = float(ndtri((1 + CONFIDENCE) / 2))
+    z = ndtri((1 + np.asarray(confidence)) / 2)
     centre = (hits + z**2 / 2) / (n + z**2)
-    reach = z / (n + z**2) * math.sqrt(hits * (n - hits) / n + z**2 / 4)
+    reach = z / (n + z**2) * np.sqrt(hits * (n - hits) / n + z**2 / 4)
     # At the ends the formula gives 0 and 1 but for rounding.
-    return centre - reach if hits else 0.0, centre + reach if hits < n else 1.0
+    return np.where(hits > 0, centre - reach, 0.0), np.where(hits < n, centre + reach, 1.0)

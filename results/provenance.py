@@ -118,6 +118,7 @@ class Provenance(codec.Stored, Mapping[str, Any]):
         tolerance: share of these within which two policies counted as equally large.
         groups, frozen: in the order of the network.
         uncounted: ``module`` and ``operation`` of what multiplies, and is in no count.
+        classes: their names, by number; of those that are missing the number stands for the name.
         train_images, val_images, test_images: how many images each split has.
         base_epochs: of the unpruned network's training; ``None`` if its weights were given.
         command: how to make the run again.
@@ -146,6 +147,7 @@ class Provenance(codec.Stored, Mapping[str, Any]):
     groups: tuple[Group, ...] = ()
     frozen: tuple[Frozen, ...] = ()
     uncounted: tuple[dict[str, str], ...] = ()
+    classes: tuple[str, ...] = ()
     train_images: int | None = None
     val_images: int | None = None
     test_images: int | None = None

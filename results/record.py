@@ -22,6 +22,31 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassCounts:
+    """How a network classified a split, class by class; empty where an older run does not say.
+
+    Attributes:
+        right: images of each class that it classified correctly.
+        images: how many there are of each class; both have a value for each output of the network.
+    """
+
+    right: tuple[int, ...] = ()
+    images: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.images)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of all images that were classified correctly, 0..1."""
+        return sum(self.right) / sum(self.images)
+
+
+NOT_COUNTED = ClassCounts()
+"""Of a split that was not read, or by an older version."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrialRecord(Stored):
     """One policy evaluated rung by rung, with everything that was measured.
 
@@ -102,6 +127,7 @@ class FinalRecord(Stored):
         layer_flops: what these took, in multiply-adds of forward passes of one image.
         best: whether this searched policy represents its budget in the verdict. It must have been
             chosen on the validation split.
+        by_class: of the test split, one for each seed; empty in records of older runs.
     """
 
     name: str
@@ -122,6 +148,7 @@ class FinalRecord(Stored):
     mode: str = "finetune"
     best: bool = False
     criterion: str = ""
+    by_class: tuple[ClassCounts, ...] = ()
 
     @property
     def candidate(self) -> Candidate | None:

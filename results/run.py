@@ -55,6 +55,8 @@ class Run(RunData):
     """One row for each proxy and control."""
     gains = Frame("gains")
     """One row for each step from plain uniform widths to the searched network."""
+    classes = Frame("classes")
+    """One row for each class in the network to ship at each budget, what lost most first."""
     compression_baselines = Frame("compression_baselines")
     """One row for each training of a network that was compressed in another way."""
     beside = Frame("beside")

@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from results import pareto
+from results.by_class import ClassChange, class_changes
 from results.comparison import ArmRecord
 from results.compression import CompressionBaseline
 from results.contrasts import Contrast, contrasts
@@ -51,6 +52,10 @@ GAIN = (
     "budget step name changed criterion surgery distill temperature flops flops_fraction epochs "
     "seeds=trainings test_accuracy=mean gain=difference low high confidence n deviation p_value "
     "p_adjusted=adjusted comparisons shown"
+)
+CLASS = (
+    "budget name class=number class_name=label images seeds unpruned test_accuracy=accuracy change "
+    "low high excess excess_low excess_high p_value p_adjusted=adjusted comparisons shown"
 )
 SENSITIVITY = "importance=sensitivity unit group channels width=widths damage=damages sensitivity"
 """Orders of columns, see `frames.columns`; fields that are new come after these."""
@@ -110,6 +115,7 @@ TABLES: dict[str, MakeTable] = plain_tables(RunData) | {
     ),
     "trust": lambda run: trust_table(run.records, run.repeats),
     "gains": lambda run: pd.DataFrame(columns(Gain, gains(run.gain_steps), GAIN, rest=False)),
+    "classes": lambda run: pd.DataFrame(columns(ClassChange, class_changes(run), CLASS)),
     "beside": lambda run: pd.DataFrame(  # its older name, for one more version
         columns(CompressionBaseline, run.compressed)
     ),

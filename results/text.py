@@ -33,10 +33,10 @@ def number(fraction: float | None, digits: int = 2) -> str:
     return f"{100 * fraction:.{digits}f}"
 
 
-def signed(fraction: float) -> str:
+def signed(fraction: float, digits: int = 2) -> str:
     """A difference of accuracies in points: ``-0.0042`` as a true minus sign and ``0.42``."""
-    points = round(100 * fraction, 2)
-    return f"{MINUS if points < 0 else '+'}{abs(points):.2f}"
+    points = round(100 * fraction, digits)
+    return f"{MINUS if points < 0 else '+'}{abs(points):.{digits}f}"
 
 
 def mean_spread(values: Sequence[float]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field, fields
 
 from results.codec import Stored
-from results.record import Candidate
+from results.record import NOT_COUNTED, Candidate, ClassCounts
 
 STEP = 3
 """A training step in forward passes: the backward pass computes two products for one."""
@@ -80,6 +80,7 @@ class TrainingRecord(Stored):
         nonzero, bytes: size, of a network whose weights were compressed.
         failure: its kind: ``diverged``, ``worker died``, ...; empty if it succeeded.
         reason: why it failed, else empty.
+        by_class: of the test split; empty if it was not read, or an older run does not say.
     """
 
     purpose: str
@@ -95,6 +96,7 @@ class TrainingRecord(Stored):
     bytes: int = 0
     failure: str = ""
     reason: str = ""
+    by_class: ClassCounts = NOT_COUNTED
 
     @property
     def key(self) -> Hashable:

@@ -1,12 +1,14 @@
 from .comparing import compare
 from .config import SearchConfig
 from .errors import SearchStopped
+from .loggers.logger import Logger
 from .run import search
 from .task.building import build_task
 from .task.task import Task
 from .training.objective import ACCURACY, Metric
 
 __all__ = [
+    "Logger",
     "ACCURACY",
     "Metric",
     "SearchConfig",

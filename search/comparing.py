@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 import prune_ops
 import results
 from results import Run
+from search import log
 from search.comparison.comparer import Comparer
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import (
@@ -23,9 +25,10 @@ from search.comparison.resuming import (
 from search.comparison.structures import SLIMMING, inside_blocks
 from search.engines import Engine
 from search.folder import Folder
+from search.loggers.logger import Logger
 from search.progress import Progress
 from search.run import execute
-from search.session import engine_of, session
+from search.session import engine_of, session, told_of
 from search.study.open import search_ended, unchanged
 from search.task.fit import Check
 from search.task.prepare import prepare, reachable
@@ -33,7 +36,12 @@ from search.task.task import Task
 from spaces import Space, UserError
 
 
-def compare(run: str | Path | None = None, task: Task | None = None, **options: Any) -> Run:
+def compare(
+    run: str | Path | None = None,
+    task: Task | None = None,
+    loggers: Sequence[Logger] = (),
+    **options: Any,
+) -> Run:
     """Train the front of a run, and uniform widths, in every arm: fine-tuned and from scratch.
 
     >>> run = search.compare("runs/digits_small-0.5", seeds=3)
@@ -44,6 +52,7 @@ def compare(run: str | Path | None = None, task: Task | None = None, **options: 
     Args:
         run: the folder of a run; without one a search is made first.
         task: what was pruned; without one it is built as the run's config says.
+        loggers: are told of the run while it goes on, besides those that ``log`` names.
         options: every flag of ``python search.py compare --help`` under its name.
 
     Raises:
@@ -55,8 +64,8 @@ def compare(run: str | Path | None = None, task: Task | None = None, **options: 
     config = options_of(folder, own)
     if run is None and not search_ended(folder):
         checks = [structure_check(config, folder)]
-        execute(folder, task, checks=checks, distils=config.distils)
-    return execute_comparison(folder, config, task)
+        execute(folder, task, checks=checks, distils=config.distils, loggers=loggers)
+    return execute_comparison(folder, config, task, loggers=loggers)
 
 
 def structure_check(options: CompareConfig, folder: Folder) -> Check:
@@ -80,13 +89,16 @@ def execute_comparison(
     options: CompareConfig,
     task: Task | None = None,
     progress: Progress | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> Run:
     """Run the comparison, or what is left of one that was cut short."""
-    progress = progress or Progress()
-    with engine_of(folder, progress, lambda: resume_command(folder, options)) as engine:
-        _compare(folder, options, engine, task, progress)
-    run = results.load(folder.path, folder.config.run.storage)
-    run.report()
+    with told_of(folder, loggers, progress):
+        progress = progress or Progress()
+        with engine_of(folder, progress, lambda: resume_command(folder, options)) as engine:
+            _compare(folder, options, engine, task, progress)
+        run = results.load(folder.path, folder.config.run.storage)
+        run.report()
+        log.finished(run)
     return run
 
 
@@ -102,6 +114,7 @@ def _compare(
     checks = (same_network, unchanged(folder), structure_check(options, folder))
     run = prepare(folder, engine, task, progress, *checks, distils=options.distils)
     with session(run, "checkpoints-of-comparison") as s:
+        s.tell_begun(searched.provenance)
         with s.peers.exclusively("compares", lambda: False, progress.say):
             Comparer(s, settled(options, s.evaluator)).run(options.anew)
         s.evaluator.checkpoints.clear()

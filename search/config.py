@@ -15,6 +15,7 @@ from typing import Any
 from prune_ops import CRITERIA, PROXIES, SENSITIVITIES, SURGERIES, WAYS
 from prune_ops.criteria import ALIASES
 from results.training import DISTILL_WEIGHT, TEMPERATURE
+from search.loggers import LOGGERS, NONE
 from search.options import Options, flag, option, shown
 from search.policies import SAMPLERS
 from search.training.modes import (
@@ -26,6 +27,7 @@ from search.training.modes import (
     SCHEDULES,
 )
 from spaces import Budget
+from spaces.errors import unknown
 
 ENGINES = ("local", "ray")
 
@@ -303,7 +305,20 @@ class RunConfig(Options):
         free=True,
     )
 
+    log: tuple[str, ...] = option(
+        (),
+        "experiment loggers that are told of the run: wandb, mlflow, tensorboard or "
+        "package.module:function (none: no more)",
+        free=True,
+        value="NAME",
+    )
+
     def rules(self) -> Iterator[str]:
+        for name in self.log:
+            if ":" not in name and name not in (*LOGGERS, NONE):
+                yield str(unknown("logger", name, [*LOGGERS, "package.module:function"]))
+        if len(set(self.log)) < len(self.log) or (NONE in self.log and len(self.log) > 1):
+            yield f"--log must name each logger once, or be none, but got {shown(self.log)}"
         if Path(self.name).name != self.name or self.name.startswith("."):
             yield (
                 "--name must name a folder in --runs-dir, without a dot before it, "

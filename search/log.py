@@ -1,17 +1,101 @@
-"""The run's log, ``log.txt``: where and when each rung of each trial was measured."""
+"""What happens in a run, told to its loggers: the first of them writes ``log.txt``.
+
+Whoever does something worth telling calls ``measured``, ``ended`` or ``trained`` here.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from results.record import TrialRecord
 from results.training import TrainingRecord
 from search.evaluation.jobs import Failure, RungResult
+from search.loggers.logger import BegunRun, Logger
+from spaces.errors import blamed
+
+if TYPE_CHECKING:
+    from results.run import Run
 
 _logger = logging.getLogger("search")
+
+
+class TextLog(Logger):
+    """A line for each event, to Python's own logging: `logged_to` has a file of it."""
+
+    def rung(self, record: TrialRecord, result: RungResult, where: str) -> None:
+        """Trial, rung, machine, result and policy."""
+        rung = f"trial {record.number} rung {result.rung} on {where}: {_summary(result)}"
+        _logger.info(f"{rung} in {result.seconds:.1f} s; policy {record.policy.to_json()}")
+
+    def trial(self, record: TrialRecord) -> None:
+        """How it ended, and why."""
+        _logger.info(f"trial {record.number} {record.state} {record.reason}")
+
+    def training(self, record: TrainingRecord, number: int) -> None:  # noqa: ARG002
+        """How and what for, result and policy."""
+        spec, policy = record.spec, record.candidate.policy.to_json()
+        how = "from scratch" if spec.scratch else record.candidate.criterion
+        what = f"trained {how} for {record.purpose}, {spec.epochs} epochs with seed {record.seed}"
+        result = record.reason or f"accuracy {record.val_accuracy:.4f}"
+        _logger.info(f"{what}: {result} in {record.seconds:.1f} s; policy {policy}")
+
+
+class Audience:
+    """The loggers of a run; one that raises is told nothing more.
+
+    Args:
+        waiting: are told from `begin` on.
+        say: called with a line about a logger that raised.
+    """
+
+    def __init__(
+        self, waiting: Sequence[Logger] = (), say: Callable[[str], object] = _logger.warning
+    ) -> None:
+        self._waiting, self._say = tuple(waiting), say
+        self._told: list[Logger] = [TextLog()]
+
+    def begin(self, run: BegunRun) -> None:
+        """Tell those that wait that the run begins, and from then on everything."""
+        self._told += self._waiting
+        self._waiting = ()
+        self.tell("begin", run)
+
+    def tell(self, event: str, *facts: Any) -> None:
+        """Call the method of that name of every logger."""
+        for logger in tuple(self._told):
+            try:
+                getattr(logger, event)(*facts)
+            except (Exception, SystemExit) as error:  # it is anybody's, and so is what it raises
+                self._told.remove(logger)
+                self._warn(logger, event, error)
+
+    def _warn(self, logger: Logger, event: str, error: BaseException) -> None:
+        line = (
+            f"the logger {type(logger).__name__} failed in {event!r} with {blamed(error)}: it is "
+            "told nothing more, the run goes on"
+        )
+        _logger.info(f"{line}\n{''.join(traceback.format_exception(error)).rstrip()}")
+        self._say(f"warning: {line}")
+
+
+_audience = Audience()
+
+
+@contextmanager
+def told_to(loggers: Sequence[Logger], say: Callable[[str], object]) -> Iterator[None]:
+    """Tell these loggers too, from `begun` on, and close them at the end of the block."""
+    global _audience
+    before, _audience = _audience, Audience(loggers, say)
+    try:
+        yield
+    finally:
+        _audience.tell("close")
+        _audience = before
 
 
 @contextmanager
@@ -30,27 +114,32 @@ def logged_to(path: Path) -> Iterator[None]:
         handler.close()
 
 
+def begun(run: BegunRun) -> None:
+    """The run begins or is gone on with."""
+    _audience.begin(run)
+
+
 def measured(record: TrialRecord, result: RungResult, where: str) -> None:
-    """One line: trial, rung, node, result and policy; and the traceback of what went wrong."""
-    rung = f"trial {record.number} rung {result.rung} on {where}: {_summary(result)}"
-    _logger.info(f"{rung} in {result.seconds:.1f} s; policy {record.policy.to_json()}")
+    """A rung was measured; the traceback of what went wrong goes to the log file alone."""
+    _audience.tell("rung", record, result, where)
     _trace(result.failure)
 
 
-def trained(record: TrainingRecord, failure: Failure | None) -> None:
-    """One line for a training that is done or failed, and the traceback of what went wrong."""
-    spec, policy = record.spec, record.candidate.policy.to_json()
-    how = "from scratch" if spec.scratch else record.candidate.criterion
-    what = f"trained {how} for {record.purpose}, {spec.epochs} epochs with seed {record.seed}"
-    result = record.reason or f"accuracy {record.val_accuracy:.4f}"
-    _logger.info(f"{what}: {result} in {record.seconds:.1f} s; policy {policy}")
+def ended(record: TrialRecord) -> None:
+    """A trial has ended; nothing is told of one that has not."""
+    if record.state != "running":
+        _audience.tell("trial", record)
+
+
+def trained(record: TrainingRecord, number: int, failure: Failure | None) -> None:
+    """A training is done or failed; as ``measured``."""
+    _audience.tell("training", record, number)
     _trace(failure)
 
 
-def ended(record: TrialRecord) -> None:
-    """One line for a trial that has ended."""
-    if record.state != "running":
-        _logger.info(f"trial {record.number} {record.state} {record.reason}")
+def finished(run: Run) -> None:
+    """The work is done and the report written."""
+    _audience.tell("end", run)
 
 
 def _trace(failure: Failure | None) -> None:

@@ -45,6 +45,7 @@ def provenance(
         groups=tuple(Group(g.name, g.channels) for g in space.groups),
         frozen=tuple(Frozen(f.name, f.channels, f.reason) for f in space.frozen),
         uncounted=tuple(uncounted(space)),
+        classes=task.class_names,
         train_images=len(task.train),
         val_images=len(task.validation),
         test_images=len(task.test),

@@ -27,6 +27,7 @@ from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
 from search.forecast import measured_speed, seconds_of_trials
+from search.loggers.logger import Logger
 from search.plans import compression_baselines, finals, gains, repeats
 from search.plans.compression_baselines import CompressionBaselines
 from search.plans.finals import Finals, SavedNetworks, also_named, finalists
@@ -39,7 +40,7 @@ from search.policies.starts import POOL, AllScores, Start, start_budget_warning,
 from search.policies.surrogate import TABLE, Tables
 from search.progress import Progress, Stage
 from search.provenance import provenance, tested
-from search.session import Session, engine_of, session
+from search.session import Session, engine_of, session, told_of
 from search.speed import speeds
 from search.study.extent import Extension, end, ended, extensions, turns
 from search.study.open import going_on, unchanged
@@ -58,6 +59,7 @@ def search(
     task: Task | None = None,
     budget: float | str | Sequence[float | str] | None = None,
     trials: int | None = None,
+    loggers: Sequence[Logger] = (),
     **options: Any,
 ) -> Run:
     """Search pruning policies for a task; the run is kept in ``runs/<name>/``.
@@ -70,6 +72,7 @@ def search(
         budget: the most flops to keep, as a fraction or absolute (``"60M"``), or several; 0.5 by
             default. With ``resume``, further ones.
         trials: how many policies to try; 48 by default. With ``resume``, how many in all.
+        loggers: are told of the run while it goes on, besides those that ``log`` names.
         options: every flag of ``python search.py --help`` under its name, ``rungs=(1, 3)`` say.
 
     Raises:
@@ -78,7 +81,7 @@ def search(
     """
     given = {"budget": budget, "trials": trials}
     given = {name: value for name, value in given.items() if value is not None}
-    return execute(resolve_folder({**given, **options}), task)
+    return execute(resolve_folder({**given, **options}), task, loggers=loggers)
 
 
 def execute(
@@ -87,20 +90,24 @@ def execute(
     progress: Progress | None = None,
     checks: Sequence[Check] = (),
     distils: bool = False,
+    loggers: Sequence[Logger] = (),
 ) -> Run:
     """Run the search in a folder, or what is left of one that was cut short there.
 
     Args:
         checks: further checks of the network, made before anything is trained.
         distils: whether it will be distilled from later, whatever this search does.
+        loggers: besides those that the config names.
     """
-    progress = progress or Progress()
-    # The engine first: a wrong address is refused at once.
-    with engine_of(folder, progress, lambda: folder.resume_command) as engine:
-        _search(folder, engine, task, progress, checks, distils)
-    run = results.load(folder.path, folder.config.run.storage)
-    run.report()
-    folder.finish()
+    with told_of(folder, loggers, progress):
+        progress = progress or Progress()
+        # The engine first: a wrong address is refused at once.
+        with engine_of(folder, progress, lambda: folder.resume_command) as engine:
+            _search(folder, engine, task, progress, checks, distils)
+        run = results.load(folder.path, folder.config.run.storage)
+        run.report()
+        folder.finish()
+        log.finished(run)
     return run
 
 
@@ -124,6 +131,7 @@ def _search(
         session(run, "checkpoints", partial(_told_starts, run), partial(_sampler, run)) as s,
         _provenance_kept(s, about) as keep,
     ):
+        s.tell_begun(about)
         _forecast(s)
         s = _with_rates(s)
         _run_trials(s)

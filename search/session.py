@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import partial
 
 from optuna.samplers import BaseSampler
 
-from results import chosen_rates, store
+from results import Provenance, chosen_rates, store
 from results.run import left_behind
 from search import log
 from search.engines import Engine
@@ -19,6 +20,8 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.scoring import score, selection_scores
 from search.folder import Folder
 from search.interrupt import interrupts_heard
+from search.loggers.logger import BegunRun, Logger
+from search.loggers.opening import loggers_of
 from search.policies.starts import AllScores, MakeStarts
 from search.progress import Progress
 from search.study.extent import Extension, extensions
@@ -48,6 +51,15 @@ class Session:
     def peers(self) -> Peers:
         """The other processes that work on the study, if any."""
         return self.opened.peers
+
+    def tell_begun(self, about: Provenance) -> None:
+        """Tell the loggers of the run; of several processes that share it, those of the first."""
+        folder = self.run.folder
+        parts = folder.config.to_dict()
+        options = {n: value for part in parts if part != "run" for n, value in parts[part].items()}
+        if self.peers.is_leader:
+            name = folder.path.name
+            log.begun(BegunRun(folder.id or name, name, folder.path, options, about))
 
     def trainer(self) -> Trainer:
         """A trainer that knows all trainings of which the study has a record now.
@@ -79,6 +91,21 @@ def engine_of(
             yield engine
     except DatabaseLost as lost:
         raise UserError(f"{lost}; go on with: {resume_command()}") from lost
+
+
+@contextmanager
+def told_of(folder: Folder, loggers: Sequence[Logger], progress: Progress | None) -> Iterator[None]:
+    """Tell loggers of a run while the block lasts: these, and those that its config names.
+
+    Args:
+        progress: says it where one fails; without it, that is a warning of Python's.
+
+    Raises:
+        UserError: a package is not installed, or something is no logger.
+    """
+    say = progress.say if progress else partial(warnings.warn, stacklevel=2)
+    with log.told_to(loggers_of(folder.config.run.log, loggers), say):
+        yield
 
 
 @contextmanager

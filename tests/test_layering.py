@@ -77,6 +77,8 @@ def test_imports_run_one_way(path):
     assert used & ALLOWED.keys() <= ALLOWED[package] | {package}
     assert "ray" not in used or name.startswith("search/engines/ray_")
     assert "optuna" not in used or name.startswith(OPTUNA)
+    for library in used & {"wandb", "mlflow", "tensorboard"}:
+        assert name == f"search/loggers/{library}.py"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

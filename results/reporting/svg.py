@@ -10,10 +10,13 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
+from urllib.parse import quote, unquote
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 BLACK, ORANGE, BLUE, SKY = "#000000", "#E69F00", "#0072B2", "#56B4E9"
@@ -51,6 +54,9 @@ _STYLE: Any = {
 }
 _WIDTH_INCHES = 4.7
 
+_TITLED, _ANY = "titled:", "marks_1"
+"""Beginning of an artist's name that has the titles of its marks, and what it is called then."""
+
 
 def draw(name: str, height_inches: float, paint: Callable[[Figure], None]) -> str:
     """The ``<svg>`` element of the figure that ``paint`` fills; equal input gives equal bytes.
@@ -65,7 +71,39 @@ def draw(name: str, height_inches: float, paint: Callable[[Figure], None]) -> st
         paint(figure)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    svg = file.getvalue()
+    svg = _with_titles(file.getvalue())
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # "axes_1" and the like name the parts of every figure alike, and nothing refers to them.
     return re.sub(r' id="[\w.]+_\d+"', "", svg[svg.index("<svg") :])
+
+
+def titled(artist: Artist, titles: Sequence[str]) -> None:
+    """Have each mark of an artist say what it is to whoever points at it; bars are marks too.
+
+    ``titles`` are in the order of the marks, which must all be finite. Matplotlib writes nothing
+    but its own name of an artist into the picture, so they travel in that name.
+    """
+    artist.set_gid(_TITLED + quote("\n".join(titles), safe=""))
+
+
+def _with_titles(svg: str) -> str:
+    """The picture with a ``<title>`` in every mark that has one."""
+    first, *groups = svg.split('<g id="')  # every artist begins a group of its own
+    return '<g id="'.join([first, *map(_group_with_titles, groups)])
+
+
+def _group_with_titles(group: str) -> str:
+    if not group.startswith(_TITLED):
+        return group
+    name, _, inside = group.partition('"')
+    titles = unquote(name.removeprefix(_TITLED)).split("\n")
+    mark = r"(<use [^>]*)/>" if "<use " in inside else r"(<path [^>]*)/>"
+    if len(re.findall(mark, inside)) != len(titles):  # one that lies outside is not drawn
+        return f'{_ANY}"{inside}'
+    left = iter(titles)
+    told = re.sub(mark, lambda m: f"{m[1]}><title>{escape(next(left))}</title>{_end(m[1])}", inside)
+    return f'{_ANY}"{told}'
+
+
+def _end(tag: str) -> str:
+    return f"</{tag.split()[0].lstrip('<')}>"

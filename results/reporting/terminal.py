@@ -14,6 +14,7 @@ from rich.text import Text
 
 from results import text
 from results.board import means
+from results.by_class import warnings
 from results.compare import verdicts
 from results.comparison import Comparison
 from results.contrasts import verdict
@@ -29,6 +30,7 @@ MOST_ROWS = 24
 def terminal_decision(run: RunData) -> RenderableType:
     """What to decide, before everything else: the networks to ship, what they lose and take."""
     parts: list[RenderableType] = []
+    uneven = warnings(run)
     for decision in decisions(run):
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
         table.add_column("", no_wrap=True)
@@ -39,6 +41,8 @@ def terminal_decision(run: RunData) -> RenderableType:
         lines = loading(run, decision)
         load = ["", "load it:", *(f"  {line}" for line in lines)] if lines else []
         sentences = [Text(decision.sentence, style="bold"), Text(decision.certainty, style="dim")]
+        if warning := uneven.get(str(decision.final.budget)):
+            sentences.append(Text(warning))
         parts += [*sentences, Text(), table, *map(Text, load), Text()]
     return Group(*parts)
 

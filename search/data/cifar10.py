@@ -13,6 +13,11 @@ from search.data.source import Images, Request, Splits, own_size_only
 from search.data.splits import Augment
 from spaces.errors import DataError, brief
 
+NAMES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
 
 def load(request: Request) -> Splits:
     """``cifar10`` keeps its copy in the cache folder; ``cifar10:PATH`` in PATH.
@@ -22,7 +27,7 @@ def load(request: Request) -> Splits:
     own_size_only("cifar10", 32, request)
     root = Path(request.argument) if request.argument else request.cache / "cifar10"
     augmentation = Augment(padding=4, flip=True)
-    return Images(_read(root, True), _read(root, False), 10, augmentation).splits(request)
+    return Images(_read(root, True), _read(root, False), NAMES, augmentation).splits(request)
 
 
 def _read(root: Path, train: bool) -> tuple[Tensor, Tensor]:

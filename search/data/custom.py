@@ -16,6 +16,9 @@ from search.data.source import Request, Splits
 from search.data.splits import Split, TensorSplit
 from spaces.errors import DataError
 
+WRAPPED = 4
+"""How deep a data set is looked for: a loader of a subset of a subset of it."""
+
 
 def load(request: Request) -> Splits:
     """Call the function; ``seed`` and ``image_size`` are passed if it takes them by name. A size
@@ -28,8 +31,8 @@ def load(request: Request) -> Splits:
     - a ``DataLoader``, or any iterable of batches that has a length: iterated as it is.
 
     Inputs are float32 as the model takes them, normalised and augmented by the user. The classes
-    are those asked for, or counted from ``.classes`` of a data set, or from the labels of train, or
-    of validation where train is a loader. A ``Splits`` is taken as it is.
+    are those asked for, or counted from ``.classes`` of a data set, which names them, or from the
+    labels of train, or of validation where train is a loader. A ``Splits`` is taken as it is.
     """
     spec = request.argument
     if request.image_size is not None and "image_size" not in callables.taken(spec, "image_size"):
@@ -54,7 +57,8 @@ def load(request: Request) -> Splits:
     shape = _common_shape(splits, spec)
     classes = request.classes or _classes(parts, train, validation)
     train, validation, test = (_bounded(split, spec, classes) for split in splits)
-    return Splits(_limited(train, spec, request), validation, test, classes, shape)
+    names = _names(parts[0])
+    return Splits(_limited(train, spec, request), validation, test, classes, shape, names)
 
 
 def _common_shape(splits: list[Split], spec: str) -> tuple[int, ...]:
@@ -135,8 +139,25 @@ def _limited(train: Split, spec: str, request: Request) -> Split:
 
 
 def _classes(parts: Any, train: Split, validation: Split) -> int:
-    named = getattr(getattr(parts[0], "dataset", parts[0]), "classes", None)
-    if isinstance(named, Sized):
+    if (named := _named(parts[0])) is not None:
         return len(named)
     counted = validation if isinstance(train, StreamSplit) else train
     return 1 + max(int(labels.max()) for _, labels in counted.batches(1024))
+
+
+def _named(part: Any) -> Sized | None:
+    """``.classes`` of a data set, or of the one that a loader or subset has in it."""
+    for _ in range(WRAPPED):
+        if isinstance(named := getattr(part, "classes", None), Sized):
+            return named
+        part = getattr(part, "dataset", None)
+    return None
+
+
+def _names(part: Any) -> tuple[str, ...]:
+    """The names that a data set gives its classes; none where they are not all text."""
+    named = _named(part)
+    names: list[Any] = (
+        list(named) if isinstance(named, Iterable) and not isinstance(named, str) else []
+    )
+    return tuple(map(str, names)) if all(isinstance(name, str) for name in names) else ()

@@ -19,6 +19,10 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts them."""
 TORCHVISION = Path("FashionMNIST/raw")
 """Where torchvision puts them, below its root."""
+NAMES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 MEAN, STD = (0.2860,), (0.3530,)
 """Of the training images, pixels from 0 to 1."""
 
@@ -32,7 +36,7 @@ def load(request: Request) -> Splits:
     own_size_only("fashion-mnist", 28, request)
     folder = _find(request)
     train, test = (_part(folder, part) for part in ("train", "t10k"))
-    return Images(train, test, 10, Augment(padding=2, flip=True), MEAN, STD).splits(request)
+    return Images(train, test, NAMES, Augment(padding=2, flip=True), MEAN, STD).splits(request)
 
 
 def _part(folder: Path, part: str) -> tuple[Tensor, Tensor]:

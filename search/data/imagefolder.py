@@ -33,13 +33,13 @@ USUAL_SIZE = 224
 def load(request: Request) -> Splits:
     """``imagefolder:PATH``; ``val/`` may not have a class that ``train/`` has not."""
     train_folder, test_folder = _parts(request.argument)
-    classes = classes_in(train_folder)
-    train, test = listing(train_folder, classes), listing(test_folder, classes)
+    names = classes_in(train_folder)
+    train, test = listing(train_folder, names), listing(test_folder, names)
     size = _common_size(train, test, request.image_size)
-    images = None if size is None else _decoded(train, test, size, len(classes), request)
+    images = None if size is None else _decoded(train, test, size, tuple(names), request)
     if images is not None:
         return images.splits(request)
-    return _read_by_workers(train, test, len(classes), request)
+    return _read_by_workers(train, test, tuple(names), request)
 
 
 def _parts(argument: str) -> tuple[Path, Path]:
@@ -68,7 +68,7 @@ def _common_size(train: Listing, test: Listing, asked: int | None) -> tuple[int,
 
 
 def _decoded(
-    train: Listing, test: Listing, size: tuple[int, int], classes: int, request: Request
+    train: Listing, test: Listing, size: tuple[int, int], names: tuple[str, ...], request: Request
 ) -> Images | None:
     """Both parts as tensors, from the cache if there; None if an image is of another size."""
     path = request.cache / "images" / f"{cache.key(size, train.stamps, test.stamps)}.pt"
@@ -84,12 +84,14 @@ def _decoded(
     return Images(
         (pixels[:border], torch.tensor(train.labels)),
         (pixels[border:], torch.tensor(test.labels)),
-        classes,
+        names,
         Augment(padding=min(size) // 8, flip=True),
     )
 
 
-def _read_by_workers(train: Listing, test: Listing, classes: int, request: Request) -> Splits:
+def _read_by_workers(
+    train: Listing, test: Listing, names: tuple[str, ...], request: Request
+) -> Splits:
     size = request.image_size or USUAL_SIZE
     learned, validated = request.cut(len(train.paths))
     plain, augmented = (Photos(train, size, augment=augment) for augment in (False, True))
@@ -99,8 +101,9 @@ def _read_by_workers(train: Listing, test: Listing, classes: int, request: Reque
         LoaderSplit(plain, augmented, learned, *common),
         LoaderSplit(plain, plain, validated, *common),
         LoaderSplit(tested, tested, torch.arange(len(tested)), *common),
-        classes,
+        len(names),
         (3, size, size),
+        names,
     )
 
 

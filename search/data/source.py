@@ -82,6 +82,7 @@ class Splits:
     Args:
         classes: how many outputs a model needs.
         shape: of one input: (channels, height, width).
+        names: of the classes, by number; empty where they are not known.
     """
 
     train: Split
@@ -89,15 +90,20 @@ class Splits:
     test: Split
     classes: int
     shape: tuple[int, ...]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Training and test images as uint8 tensors (N, C, H, W) with labels (N,), not yet cut."""
+    """Training and test images as uint8 tensors (N, C, H, W) with labels (N,), not yet cut.
+
+    Args:
+        names: of the classes, by number.
+    """
 
     train: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor]
-    classes: int
+    names: tuple[str, ...]
     augmentation: Augment
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -110,7 +116,8 @@ class Images:
         )
         parts = (*(whole.subset(indices) for indices in request.cut(len(whole), usual)), test)
         fit, validation, held = (part.to(request.device) for part in parts)
-        return Splits(fit, validation, held, self.classes, tuple(whole.images.shape[1:]))
+        shape = tuple(whole.images.shape[1:])
+        return Splits(fit, validation, held, len(self.names), shape, self.names)
 
 
 def own_size_only(name: str, size: int, request: Request) -> None:

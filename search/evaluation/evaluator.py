@@ -25,15 +25,16 @@ from prune_ops import (
     select,
     without_parametrization,
 )
-from results.record import Candidate, TrialRecord
+from results.record import NOT_COUNTED, Candidate, TrialRecord
 from results.rules import tolerance
 from results.training import TrainingSpec
 from search import cache
 from search.config import SearchConfig
-from search.data.splits import Batch, Split
+from search.data.splits import Batch
 from search.evaluation.jobs import RungResult, TrainingJob, TrainingResult, WeightSource, failure_of
 from search.evaluation.repairing import images_to_train_on
 from search.evaluation.rungs import DominanceRule
+from search.evaluation.testing import test
 from search.models import reinitialise
 from search.task.task import Task
 from search.training.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied_to_cpu
@@ -198,18 +199,21 @@ class Evaluator:
     def _train_briefly(self, candidate: Candidate, rung: int, seed: int) -> RungResult:
         spec = self.specs.in_mode(candidate.policy, self.config.judging.rungs[rung - 1])
         network = self.trained(candidate, spec, seed)
-        accuracy = self._judged(network, self.task.validation)
+        accuracy = self._validated(network)
         return RungResult(rung, 0.0, accuracy=accuracy, epochs=spec.epochs)
 
     def _train_and_test(self, job: TrainingJob) -> TrainingResult:
         spec = job.spec
         network = self.trained(job.candidate, spec, job.seed)
+        validated = self._validated(network)
+        tested, by_class = test(network, self.task) if job.tested else (math.nan, NOT_COUNTED)
         return TrainingResult(
             0.0,
-            self._judged(network, self.task.validation),
-            self._judged(network, self.task.test) if job.tested else math.nan,
+            validated,
+            tested,
             copied_to_cpu(state_of(network)) if job.returns_weights else {},
             size=Compression(spec.way, spec.zeros).size(network) if spec.way else None,
+            by_class=by_class,
         )
 
     def _train(
@@ -227,8 +231,8 @@ class Evaluator:
             loss=self.task.loss,
         )
 
-    def _judged(self, network: nn.Module, split: Split) -> float:
-        return evaluate(network, split, metric=self.task.metric)
+    def _validated(self, network: nn.Module) -> float:
+        return evaluate(network, self.task.validation, metric=self.task.metric)
 
     def _teacher(self, spec: TrainingSpec) -> Teacher | None:
         """The unpruned network, whatever the training inherits from; None without distillation."""

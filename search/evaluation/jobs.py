@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from prune_ops import Scores, Size
-from results.record import Candidate
+from results.record import NOT_COUNTED, Candidate, ClassCounts
 from results.training import TrainingSpec
 from search.errors import Diverged
 from spaces import copied
@@ -71,6 +71,7 @@ class TrainingResult:
 
     Attributes:
         test_accuracy: nan if the test split was not read.
+        by_class: of the test split, if it was read.
         weights: what ``spaces.state.state_of`` gives, on the CPU; empty unless asked for.
         size: size of the network, where weights were compressed.
     """
@@ -81,6 +82,7 @@ class TrainingResult:
     weights: dict[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
     size: Size | None = None
+    by_class: ClassCounts = NOT_COUNTED
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from results.record import Candidate
 from results.training import FINALS, TrainingRecord
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
+from search.evaluation.testing import test
 from search.training.layerwise import layer_flops, stages
 from search.training.loop import evaluate
 from search.training.trainer import Known, Weights, failed, successes
@@ -164,6 +165,7 @@ class Finals:
             seeds=tuple(record.seed for record in trained),
             val_accuracy=tuple(record.val_accuracy for record in trained),
             test_accuracy=tuple(record.test_accuracy for record in trained),
+            by_class=tuple(record.by_class for record in trained),
             seconds=tuple(record.seconds for record in trained),
             epochs=spec.epochs,
             layer_epochs=spec.layer_epochs * len(list(stages(space, policy))),
@@ -179,9 +181,8 @@ class Finals:
         task, space = self.evaluator.task, self.evaluator.space
         must = "the unpruned network must be tested, but that failed with"
         with in_one_line(ModelError, must, "check its weights and the images"):
-            validated, tested = (
-                evaluate(task.model, s, metric=task.metric) for s in (task.validation, task.test)
-            )
+            validated = evaluate(task.model, task.validation, metric=task.metric)
+            tested, by_class = test(task.model, task)
         return FinalRecord(
             name=UNPRUNED_ROW,
             role="baseline",
@@ -194,6 +195,7 @@ class Finals:
             seeds=(self.evaluator.config.policies.seed,),
             val_accuracy=(validated,),
             test_accuracy=(tested,),
+            by_class=(by_class,),
         )
 
 

@@ -127,6 +127,7 @@ def loaded(
         classes=splits.classes,
         device=on,
         seed=seed,
+        class_names=splits.names,
     )
 
 

@@ -57,6 +57,7 @@ class Task:
         inputs: ``inputs(batch)`` → what the model is called with; without it the first of a pair,
             and of a dict what the forward takes by name.
         seed: divides the training images into those of ``calibration`` and of ``held_out``.
+        class_names: by number; empty where they are not known.
         base_epochs: epochs that ``model`` was trained for; None if unknown.
 
     Raises:
@@ -77,6 +78,7 @@ class Task:
     inputs: Inputs | None = None
     seed: int = 0
     base_epochs: float | None = None
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Fill in what was not given."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prune_ops.running import evaluate_loss
+from results.record import ClassCounts
 from search.data.splits import Batch, Split
 from search.errors import Diverged
 from search.training.checkpoints import NOT_SAVED, Checkpoint, Saver
@@ -160,6 +161,41 @@ def evaluate(
         return metric.score(model.eval(), split.batches(batch_size))
     finally:
         model.train(training)
+
+
+@torch.inference_mode()
+def count_by_class(model: nn.Module, split: Split, batch_size: int = 256) -> ClassCounts:
+    """How ``model`` classifies the images of each class, in eval mode.
+
+    >>> count_by_class(task.model, task.test).right[:3]
+    (69, 70, 66)
+
+    A label that no output stands for is counted as one class more, which is never right.
+
+    Raises:
+        Diverged: outputs are NaN.
+    """
+    training = model.training
+    model.eval()
+    counts: Tensor | None = None
+    broken: Tensor | int = 0
+    for inputs, targets in split.batches(batch_size):
+        logits = logits_of(model, inputs)
+        outputs = logits.shape[1]
+        if counts is None:  # right, images; nothing here waits for the device
+            counts = torch.zeros(2, outputs + 1, dtype=torch.int64, device=logits.device)
+        stray = (targets < 0) | (targets >= outputs)
+        hits = torch.stack([logits.argmax(dim=1) == targets, torch.ones_like(stray)])
+        counts.index_add_(1, targets.masked_fill(stray, outputs), hits.long())
+        broken = broken + logits.isnan().any(dim=1).sum()
+    model.train(training)
+    assert counts is not None  # no split is empty
+    right, images = counts.tolist()
+    if broken:
+        raise Diverged(f"the outputs are NaN for {int(broken)} of {sum(images)} images")
+    if not images[-1]:
+        right, images = right[:-1], images[:-1]
+    return ClassCounts(tuple(right), tuple(images))
 
 
 def penalised_scales(model: nn.Module) -> list[nn.Parameter]:

@@ -122,8 +122,8 @@ class Trainer:
         yield from (job for job in self._distinct(jobs) if self._key(job) not in undone)
         for job, result in self._engine.train(self._evaluator, missing):
             record = self._record(purpose, job, result)
-            log.trained(record, result.failure)
             self._records[record.key] = record
+            log.trained(record, len(self._records), result.failure)
             self._done_here.add(record.key)
             if result.failure is None:
                 weights.save(job, result, self.known)
@@ -157,6 +157,7 @@ class Trainer:
             seconds=result.seconds,
             val_accuracy=result.val_accuracy,
             test_accuracy=result.test_accuracy,
+            by_class=result.by_class,
             nonzero=size.nonzero if size else 0,
             bytes=size.bytes if size else 0,
             failure=failure.kind if failure else "",

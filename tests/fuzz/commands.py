@@ -57,6 +57,7 @@ FIT: dict[str, Sequence[str]] = {
     "gpus_per_trial": ("0", "0.5"),
     "address": ("auto", "127.0.0.1:1"),
     "storage": ("postgresql://nobody@127.0.0.1:1/x", "sqlite:///x.db", "mysql://x", "postgresql:/"),
+    "log": ("tensorboard", "none", "tensorboard none", "tensorboard tensorboard", "no_module:f"),
     "engine": ("local",),  # Ray's own tests start Ray, which takes longest
     "device": ("cpu", "auto", "cuda", "cuda:7", "cpu:0", "mps"),
     "runs_dir": FOLDERS,

@@ -10,6 +10,7 @@ import pytest
 from chromium import Browser, Page, find
 from runs import make_run
 
+from results.record import ClassCounts
 from spaces import Policy
 
 LONG = "features.denseblock4.denselayer16.conv2.a_name_without_an_end"
@@ -89,6 +90,32 @@ def test_on_a_phone_all_of_a_criterion_is_in_sight(browser, path, record) -> Non
     page = browser.open(path, 390)
     table = "document.querySelector('#criteria .scroll')"
     assert "stopped at rung 1" in page.evaluate(f"{table}.textContent")
+    assert page.evaluate(f"{table}.scrollWidth - {table}.clientWidth") == 0
+
+
+UNREACHED = """[...document.querySelectorAll(".scroll")].map(box => {
+  box.scrollLeft = box.scrollWidth;
+  const shown = [...box.querySelectorAll("tr:first-child > *")].filter(cell => cell.offsetWidth);
+  return shown.at(-1).getBoundingClientRect().right - box.getBoundingClientRect().right;
+}).filter(beyond => beyond > 1).length"""
+
+
+@pytest.mark.parametrize("width", [390, 1100])
+def test_the_last_column_of_every_table_can_be_reached(browser, path, width: int) -> None:
+    page = browser.open(path, width)
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    assert page.evaluate("document.querySelectorAll('.scroll').length") > 5
+    assert page.evaluate(UNREACHED) == 0
+
+
+def test_on_a_phone_what_each_class_lost_is_in_sight(browser, path, finals, provenance) -> None:
+    counts = ClassCounts((930, 500, 70), (1000, 1000, 100))
+    counted = [replace(f, by_class=(counts,) * len(f.seeds)) for f in finals]
+    provenance["classes"] = ["a class whose name is long", "with_underscores_as_folders_have", "x"]
+    make_run([], counted, provenance, path.parent).report()
+    page = browser.open(path, 390)
+    table = "document.querySelector('#classes .scroll')"
+    assert "a class whose name is long" in page.evaluate(f"{table}.textContent")
     assert page.evaluate(f"{table}.scrollWidth - {table}.clientWidth") == 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
 from runs import make_run
 
 from results import TrialRecord
@@ -16,7 +17,7 @@ from results.reporting.plots.search import history, volumes
 from results.reporting.plots.spending import spending
 from results.reporting.plots.trust import against_proxies
 from results.reporting.plots.widths import SCALE, heat_map, numbers_fit
-from results.reporting.svg import BLACK, HATCHES, MARKERS
+from results.reporting.svg import BLACK, HATCHES, MARKERS, draw, titled
 from results.sensitivity import SensitivityRecord
 from results.trust import proxy_trust, trained_to
 from spaces import Policy
@@ -32,6 +33,13 @@ def words(svg: str) -> list[str]:
 def drawn(svg: str) -> int:
     """How many markers a picture holds."""
     return svg.count("<use ")
+
+
+def titles(svg: str) -> list[str]:
+    """What marks and bars say to whoever points at them."""
+    marks = [*ElementTree.fromstring(svg).iter(f"{SVG}use")]
+    marks += ElementTree.fromstring(svg).iter(f"{SVG}path")
+    return [title.text or "" for mark in marks for title in mark.findall(f"{SVG}title")]
 
 
 def luminance(colour: tuple[float, ...]) -> float:
@@ -164,8 +172,60 @@ def test_spending_gives_each_part_one_look() -> None:
 
 def test_pictures_are_the_same_every_time(records, finals, provenance) -> None:
     made = make_run(records, finals, provenance)
-    for draw in (front, history, final_accuracy):
-        assert draw(made) == draw(made)
+    for picture in (front, history, final_accuracy):
+        assert picture(made) == picture(made)
+
+
+def test_every_trial_says_which_it_is_its_flops_and_its_accuracy(
+    records, finals, provenance
+) -> None:
+    made = make_run(records, finals, provenance)
+    trained = [f"trial {r.number} (" for r in records if r.rung]
+    for picture in (front(made), history(made)):
+        said = titles(picture)
+        assert all(any(title.startswith(trial) for title in said) for trial in trained)
+    assert "trial 3 (tpe): 50.0 % of FLOPs, 88.00 % of the validation images right" in said
+    assert "trial 7 failed: training diverged at step 12" in titles(history(made))
+    unpruned = "the unpruned network: 95.00 % of the validation images right"
+    assert unpruned in titles(front(made))
+    near = titles(close_up(made, "0.5", 0.5))
+    complete = {r.number for r in records if r.rung == 2}
+    assert {int(title.split()[1]) for title in near} == complete
+
+
+def test_marks_of_other_pictures_say_what_they_are(records, finals, provenance, record) -> None:
+    finals = [*finals[:2], replace(finals[2], flops=records[5].flops)]
+    tested = titles(final_accuracy(make_run(records, finals, provenance)))
+    assert "trial 5 (tpe), 50.0 % of FLOPs: 91.00 % of the test images right, one seed" in tested
+    assert any(title.endswith("% of the test images right, 3 seeds") for title in tested)
+    trials = [record(i, (0.5 + 0.01 * i,)) for i in range(9)]
+    said = titles(against_proxies(trained_to(trials, 1), proxy_trust(trials), 1))
+    assert len(said) == 27
+    assert (
+        "trial 4 (tpe): adaptive_bn 0.54, 54.00 % of the validation images right, 50.0 % of FLOPs"
+        in said
+    )
+    lines = volumes([("all trials", [0.0, 0.4, 0.5]), ("starts alone", [0.0, 0.4, 0.4])])
+    assert titles(lines) == [
+        "all trials: 0.50000 after 3 trials",
+        "starts alone: 0.40000 after 3 trials",
+    ]
+    bars = [("spent", [("trials", 10.0), ("finals", 2000.0)])]
+    assert titles(spending(["trials", "finals"], [("seconds", bars)])) == [
+        "spent, trials: 10.0 seconds",
+        "spent, finals: 2.00 k seconds",
+    ]
+
+
+def test_a_title_is_text_whatever_is_in_it() -> None:
+    awkward = 'a <b> & "c" %41 \N{GREEK SMALL LETTER ALPHA}'
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        (line,) = axes.plot([1, 2], [1, 2], marker="o")
+        titled(line, [awkward, "second"])
+
+    assert titles(draw("awkward", 2.0, paint)) == [awkward, "second"]
 
 
 def test_finals_show_the_search_beside_the_test(records, finals, provenance) -> None:

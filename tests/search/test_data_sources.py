@@ -24,6 +24,7 @@ def test_digits_have_a_test_cut_that_no_seed_changes() -> None:
     first, second = (data.load("digits", seed=seed) for seed in (0, 1))
     assert (len(first.train), len(first.validation), len(first.test)) == (603, 494, 700)
     assert (first.classes, first.shape) == (10, (1, 8, 8))
+    assert first.names == tuple("0123456789")
     test = [torch.cat([x for x, _ in splits.test.batches(100)]) for splits in (first, second)]
     assert torch.equal(*test)
     validation = [next(iter(s.validation.batches(494)))[1] for s in (first, second)]
@@ -95,6 +96,7 @@ def test_cifar10_puts_channels_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     splits = data.load(f"cifar10:{tmp_path}")
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (18, 2, 20)
     assert (splits.classes, splits.shape) == (10, (3, 32, 32))
+    assert splits.names[3] == "cat"
     inputs, targets = next(iter(splits.test.batches(20)))
     assert set(targets.tolist()) == {2}
     assert inputs[0, 1, 4, 5].item() == pytest.approx((1 - 0.456) / 0.224, abs=1e-5)
@@ -121,6 +123,7 @@ def test_fashion_mnist_reads_idx_files_plain_and_compressed(mnist_folder: Path) 
     splits = data.load(f"fashion-mnist:{mnist_folder}")
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (36, 4, 10)
     assert splits.shape == (1, 28, 28)
+    assert (splits.classes, splits.names[9]) == (10, "Ankle boot")
     inputs, targets = next(iter(splits.test.batches(10)))
     assert targets.tolist() == list(range(10))
     raw = (mnist_folder / "t10k-images-idx3-ubyte").read_bytes()[16]
@@ -182,6 +185,7 @@ def test_small_images_are_decoded_once_and_cached(tmp_path: Path) -> None:
     assert told == [("decoding the images", 26, 26)]
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (18, 2, 6)
     assert (splits.classes, splits.shape) == (2, (3, 16, 16))
+    assert splits.names == ("cat", "dog")
     inputs, targets = next(iter(splits.test.batches(6)))
     assert targets.tolist() == [0, 0, 0, 1, 1, 1]
     pixels = np.asarray(Image.open(root / "val" / "dog" / "1.png"))[2, 5] / 255
@@ -226,6 +230,7 @@ def test_large_images_are_read_by_workers(tmp_path: Path) -> None:
     splits = data.load(f"imagefolder:{root}", image_size=56, workers=0)
     assert isinstance(splits.train, LoaderSplit)
     assert splits.shape == (3, 56, 56)
+    assert splits.names == ("cat", "dog")
     inputs, _ = next(iter(splits.test.batches(6)))
     # the centre of the image whose shorter side is 56 * 256 / 224 = 64
     small = Image.open(root / "val" / "cat" / "0.png").resize((75, 64), Image.Resampling.BILINEAR)
@@ -284,12 +289,17 @@ def test_a_folder_that_is_no_data_set_says_what_is_missing(tmp_path: Path) -> No
 def user_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "their_data.py").write_text(
         "import torch\n"
-        "from torch.utils.data import DataLoader, Dataset, TensorDataset\n"
+        "from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset\n"
         "def part(n): return TensorDataset(torch.randn(n, 3, 4, 4), torch.arange(n) % 5)\n"
         "class Plain(Dataset):\n"
         "    classes = ['a', 'b', 'c']\n"
         "    def __len__(self): return 9\n"
         "    def __getitem__(self, i): return torch.full((3, 4, 4), float(i)), i % 3\n"
+        "def wrapped(): return [DataLoader(Subset(Plain(), range(n)), 4) for n in (8, 4, 4)]\n"
+        "def numbered():\n"
+        "    parts = part(20), part(10), part(10)\n"
+        "    parts[0].classes = range(5)\n"
+        "    return parts\n"
         "def tensors(seed): return part(20), part(10), part(10)\n"
         "def datasets(): return Plain(), Plain(), Plain()\n"
         "def loaders(): return tuple(DataLoader(part(n), batch_size=4) for n in (20, 10, 10))\n"
@@ -323,6 +333,23 @@ def test_data_of_the_users_own(
     assert tuple(len(part) for part in parts) == lengths
     assert (splits.classes, splits.shape) == (classes, (3, 4, 4))
     assert sum(len(y) for _, y in splits.train.batches(4)) == lengths[0]
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        ("datasets", ("a", "b", "c")),
+        ("wrapped", ("a", "b", "c")),
+        ("numbered", ()),
+        ("tensors", ()),
+    ],
+)
+def test_classes_have_the_names_that_the_users_data_set_gives_them(
+    user_data: str, function: str, names: tuple[str, ...]
+) -> None:
+    splits = data.load(f"{user_data}:{function}", workers=0)
+    assert splits.names == names
+    assert splits.classes == (len(names) or 5)
 
 
 @pytest.mark.parametrize(

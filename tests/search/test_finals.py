@@ -73,6 +73,9 @@ def test_records_do_not_depend_on_the_order_in_which_results_come(
     assert first == second == forwards.rows[-1] == backwards.rows[-1]
     assert [final.name for final in first] == ["baseline", "trial 7", "trial 0", "uniform@0.5"]
     assert [final.seeds for final in first] == [(5,), (5, 6, 7), (5, 6, 7), (5, 6, 7)]
+    for final in first:  # the right answers in each class are of the same reading
+        assert tuple(counts.accuracy for counts in final.by_class) == final.test_accuracy
+        assert all(sum(counts.images) == 700 for counts in final.by_class)
     assert forwards.ticks == backwards.ticks == 6
     for folder in (tmp_path / "a", tmp_path / "b"):
         assert sorted(path.name for path in folder.iterdir()) == ["0", "7", "uniform-0.5"]

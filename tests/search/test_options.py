@@ -73,7 +73,11 @@ def test_a_tree_is_asked_like_one_set() -> None:
     ]
 
 
-FORMS = {"budget": ["0.5", "60M", "0.25", "1"], "storage": ["postgresql://me@there/db"]}
+FORMS = {
+    "budget": ["0.5", "60M", "0.25", "1"],
+    "storage": ["postgresql://me@there/db"],
+    "log": ["wandb", "mlflow", "tensorboard", "my_package.logs:make"],
+}
 """Texts of options that are read."""
 
 

@@ -14,8 +14,9 @@ from commands import program
 from torch import Tensor, nn
 from waiting import PATIENCE
 
+from results.record import ClassCounts
 from search.data.splits import TensorSplit
-from search.training.loop import FINETUNE, Diverged, Recipe, evaluate, train
+from search.training.loop import FINETUNE, Diverged, Recipe, count_by_class, evaluate, train
 from search.training.modes import MODES, PRECISIONS
 from spaces.errors import ModelError
 
@@ -244,6 +245,21 @@ def test_evaluate_counts_every_image_and_leaves_the_model_as_it_was() -> None:
     model.train()
     assert evaluate(model, split(7), batch_size=2) == 3 / 7
     assert model.training
+
+
+def test_right_answers_are_counted_by_class_and_a_label_of_no_class_is_wrong() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1, 3))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[-1.0], [0.0], [1.0]]))
+        model[1].bias.copy_(torch.tensor([0.0, 0.5, 0.0]))  # answers 0 below -0.5, 2 above 0.5
+    x = torch.tensor([-1.0, -1.0, 0.0, 1.0, 1.0, 0.0]).view(-1, 1, 1, 1)
+    labels = torch.tensor([0, 1, 1, 2, 2, 2])
+    counted = count_by_class(model, TensorSplit(x, labels), batch_size=4)
+    assert counted == ClassCounts((1, 1, 2), (1, 2, 3))
+    assert counted.accuracy == 4 / 6
+    strays = TensorSplit(x, torch.tensor([0, 7, 1, 2, -1, 2]))
+    assert count_by_class(model, strays) == ClassCounts((1, 1, 1, 0), (1, 1, 2, 2))
+    assert evaluate(model, strays) == 3 / 6
 
 
 def test_small_sets_get_small_batches() -> None:

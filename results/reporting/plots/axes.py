@@ -9,12 +9,13 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from results import text
 from results.intervals import half_width
 from results.record import TrialRecord
-from results.reporting.svg import BLACK, MARKERS
+from results.reporting.svg import BLACK, MARKERS, titled
 
-Dot = tuple[float, float]
-"""(x as it is plotted, accuracy as a fraction)."""
+Dot = tuple[float, float, str]
+"""(x as it is plotted, accuracy as a fraction, what it is in words)."""
 
 
 def others(trials: Sequence[TrialRecord], top: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -25,27 +26,61 @@ def others(trials: Sequence[TrialRecord], top: Sequence[TrialRecord]) -> list[Tr
 
 def dot(record: TrialRecord) -> Dot:
     """A trial in the plane of flops, in percent, and accuracy."""
-    return 100 * record.flops_fraction, record.val_accuracy
+    return 100 * record.flops_fraction, record.val_accuracy, said(record)
+
+
+def said(record: TrialRecord) -> str:
+    """Which trial it is, its FLOPs and its accuracy.
+
+    >>> said(record)
+    'trial 12 (surrogate): 49.0 % of FLOPs, 95.45 % of the validation images right'
+    """
+    return (
+        f"trial {record.number} ({record.origin}): {text.number(record.flops_fraction, 1)} % of "
+        f"FLOPs, {text.number(record.val_accuracy)} % of the validation images right"
+    )
 
 
 def mark(axes: Axes, look: str, dots: Sequence[Dot], label: str, **extra: Any) -> None:
     """Draw dots in one of the looks of `MARKERS`, accuracies in percent; none if there are none."""
     if dots:
-        x, y = zip(*dots, strict=True)
+        x, y, titles = zip(*dots, strict=True)
         percent = [100 * value for value in y]
-        axes.plot(x, percent, label=label, **{"linestyle": ""} | MARKERS[look] | extra)
+        (line,) = axes.plot(x, percent, label=label, **{"linestyle": ""} | MARKERS[look] | extra)
+        titled(line, titles)
 
 
 def seeds(
-    axes: Axes, height: float, accuracy: Sequence[float], below: float, cap: float, **look: Any
+    axes: Axes,
+    height: float,
+    accuracy: Sequence[float],
+    below: float,
+    cap: float,
+    name: str,
+    **look: Any,
 ) -> None:
-    """A row of a picture: the mean and its 95 % interval, and a ring for each seed ``below`` it."""
+    """A row of a picture: the mean and its 95 % interval, and a ring for each seed ``below`` it;
+    ``name`` says of what."""
     percent = [100 * value for value in accuracy]
-    axes.plot(percent, [height + below] * len(percent), linestyle="", **MARKERS["seed"])
+    rings(axes, height + below, accuracy, name)
     reach = half_width(accuracy)
     error = None if reach is None else 100 * reach
     mean = statistics.fmean(percent)
-    axes.errorbar(mean, height, xerr=error, capsize=cap, ecolor=BLACK, **look)
+    drawn = axes.errorbar(mean, height, xerr=error, capsize=cap, ecolor=BLACK, **look)
+    titled(drawn.lines[0], [tested(name, accuracy)])
+
+
+def rings(axes: Axes, height: float, accuracy: Sequence[float], name: str) -> None:
+    """A ring for the accuracy of each seed."""
+    percent = [100 * value for value in accuracy]
+    (line,) = axes.plot(percent, [height] * len(percent), linestyle="", **MARKERS["seed"])
+    titled(line, [f"{name}: {value:.2f} % of the test images right, one seed" for value in percent])
+
+
+def tested(name: str, accuracy: Sequence[float]) -> str:
+    """The mean test accuracy of a network, in words."""
+    seeds = text.plural(len(accuracy), "seed")
+    return f"{name}: {text.mean_interval(accuracy)} % of the test images right, {seeds}"
 
 
 def finish(

@@ -33,9 +33,10 @@ def arms(name: str, lines: Sequence[Line]) -> str:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for height, (_, arm, accuracy) in zip(heights, lines, strict=True):
+        for height, (structure, arm, accuracy) in zip(heights, lines, strict=True):
             if accuracy:
-                seeds(axes, height, accuracy, 0.36, 2.5, linewidth=1, **_look(arm))
+                said = f"{structure}, {arm}"
+                seeds(axes, height, accuracy, 0.36, 2.5, said, linewidth=1, **_look(arm))
         middles = [
             statistics.fmean(y for y, line in zip(heights, lines, strict=True) if line[0] == own)
             for own in structures

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from results import text
 from results.data import RunData
 from results.pareto import finished, trial_front
 from results.record import TrialRecord
 from results.reporting.networks import Row, networks
 from results.reporting.origins import NAMES, Origin, origin_of
 from results.reporting.plots.axes import dot, finish, mark, others, seeds, shorten_about
-from results.reporting.svg import BLACK, MARKERS, draw
+from results.reporting.svg import BLACK, MARKERS, draw, titled
 
 BASELINES: tuple[Origin, ...] = ("random", "ranking", "sensitivity", "uniform")
 
@@ -42,7 +43,11 @@ def _front(
     top, best = finished(trials), trial_front(trials)
     less = others(trials, top)
     baseline = [(r.flops_fraction, r.val_accuracy) for r in rows if r.role == "baseline"]
-    unpruned = [(100 * x, y) for x, y in baseline if x is not None and y is not None]
+    unpruned = [
+        (100 * x, y, f"the unpruned network: {text.number(y)} % of the validation images right")
+        for x, y in baseline
+        if x is not None and y is not None
+    ]
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -68,8 +73,10 @@ def final_accuracy(run: RunData) -> str:
         before, after = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.7))
         for place, row in enumerate(rows):
             if row.val_accuracy is not None:
-                before.plot(100 * row.val_accuracy, place, **MARKERS[row.role])
-            seeds(after, place, row.test_accuracy, 0.28, 3, **MARKERS[row.role])
+                (line,) = before.plot(100 * row.val_accuracy, place, **MARKERS[row.role])
+                right = f"{text.number(row.val_accuracy)} % of the validation images right"
+                titled(line, [f"{_said(row)}: {right}"])
+            seeds(after, place, row.test_accuracy, 0.28, 3, _said(row), **MARKERS[row.role])
         before.set_yticks(range(len(rows)), [shorten_about(row.name, 22) for row in rows])
         before.set_ylim(len(rows) - 0.3, -0.6)
         for axes, what in ((before, "validation, %\n(search)"), (after, "test, %\n(final)")):
@@ -81,3 +88,7 @@ def final_accuracy(run: RunData) -> str:
         after.tick_params(axis="y", length=0)
 
     return draw("final", 0.9 + 0.34 * len(rows), paint)
+
+
+def _said(row: Row) -> str:
+    return f"{row.name}, {text.number(row.flops_fraction, 1)} % of FLOPs"

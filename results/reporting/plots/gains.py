@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from results import text
 from results.gains import Gain
-from results.reporting.plots.axes import shorten
-from results.reporting.svg import BLACK, GREY, MARKERS, SKY, VERMILION, draw
+from results.reporting.plots.axes import rings, shorten, tested
+from results.reporting.svg import BLACK, GREY, MARKERS, SKY, VERMILION, draw, titled
 
 HEIGHT, RINGS = 0.34, 0.36
 """Of a bar, and how far under it the rings of the seeds are, in rows."""
@@ -43,10 +43,10 @@ def waterfall(budgets: Mapping[str, Sequence[Gain]], unpruned: float | None) -> 
 def _panel(axes: Axes, own: Sequence[Gain], unpruned: float | None) -> None:
     for place, gain in enumerate(own):
         mean = 100 * gain.of.mean
-        rings = [100 * accuracy for accuracy in gain.of.test_accuracy]
-        axes.plot(rings, [place + RINGS] * len(rings), linestyle="", **MARKERS["seed"])
+        rings(axes, place + RINGS, gain.of.test_accuracy, _said(gain))
         if gain.before is None:
-            axes.plot(mean, place, linestyle="", **MARKERS["uniform"])
+            (line,) = axes.plot(mean, place, linestyle="", **MARKERS["uniform"])
+            titled(line, [tested(_said(gain), gain.of.test_accuracy)])
         else:
             _bar(axes, place, gain)
         if place + 1 < len(own):  # down to the next row, where its bar begins
@@ -83,10 +83,18 @@ def _bar(axes: Axes, place: int, gain: Gain) -> None:
     start = 100 * statistics.fmean(gain.before.test_accuracy) if gain.before else 0.0
     length = 100 * gain.of.mean - start
     look = UP if length > 0 else DOWN
-    axes.barh(place, length, HEIGHT, start, linewidth=0.8, **look)
+    (bar,) = axes.barh(place, length, HEIGHT, start, linewidth=0.8, **look)
+    what = f"{tested(_said(gain), gain.of.test_accuracy)}; {gain.figure} points to the step before"
+    titled(bar, [what])
     reach = 100 * gain.paired.half_width
     error = reach if reach == reach else None
-    axes.errorbar(start + length, place, xerr=error, capsize=3, color=BLACK, marker="|")
+    drawn = axes.errorbar(start + length, place, xerr=error, capsize=3, color=BLACK, marker="|")
+    titled(drawn.lines[0], [what])
+
+
+def _said(gain: Gain) -> str:
+    fraction = text.number(gain.of.flops_fraction, 1)
+    return f"{gain.of.step} ({gain.of.name}), {fraction} % of FLOPs"
 
 
 def _label(gain: Gain) -> str:

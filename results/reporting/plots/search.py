@@ -8,10 +8,11 @@ from itertools import accumulate, cycle
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from results import text
 from results.data import RunData
 from results.pareto import finished
-from results.reporting.plots.axes import finish, mark, others
-from results.reporting.svg import BLACK, BLUE, GREEN, MARKERS, PURPLE, draw
+from results.reporting.plots.axes import finish, mark, others, said
+from results.reporting.svg import BLACK, BLUE, GREEN, MARKERS, PURPLE, draw, titled
 
 LINES = ("-", "--", "-.", ":")
 
@@ -19,14 +20,14 @@ LINES = ("-", "--", "-.", ":")
 def history(run: RunData) -> str:
     """Validation accuracy by trial number, with the best so far at each budget."""
     top = finished(run.records)
-    less = [(r.number, r.val_accuracy) for r in others(run.records, top)]
+    less = [(r.number, r.val_accuracy, said(r)) for r in others(run.records, top)]
     last = max(r.number for r in run.records)
-    failed = [r.number for r in run.records if r.state == "failed"]
+    failed = [r for r in run.records if r.state == "failed"]
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         mark(axes, "less", less, "trained for less")
-        mark(axes, "trial", [(r.number, r.val_accuracy) for r in top], "trials")
+        mark(axes, "trial", [(r.number, r.val_accuracy, said(r)) for r in top], "trials")
         compared = ((budget, run.compared_at(budget)) for budget in [*run.budgets, None])
         there = ((budget, trials) for budget, trials in compared if trials)
         for style, (budget, trials) in zip(cycle(LINES), there, strict=False):
@@ -37,7 +38,9 @@ def history(run: RunData) -> str:
         if failed:  # without an accuracy, so they stand on the axis
             foot = axes.get_xaxis_transform()
             look = {"linestyle": "", "label": "failed", "transform": foot, **MARKERS["failed"]}
-            axes.plot(failed, [0.02] * len(failed), **look)
+            numbers = [r.number for r in failed]
+            (line,) = axes.plot(numbers, [0.02] * len(numbers), **look)
+            titled(line, [f"trial {r.number} failed: {r.reason}" for r in failed])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         finish(figure, axes, "validation accuracy, %", "trial")
 
@@ -57,7 +60,10 @@ def volumes(lines: Sequence[tuple[str, Sequence[float]]]) -> str:
             axes.step(
                 x, y, where="post", label=title, color=colour, linewidth=width, linestyle=style
             )
-            axes.plot(x[-1], y[-1], marker="o", markersize=4, color=colour, markeredgecolor=BLACK)
+            (last,) = axes.plot(
+                x[-1], y[-1], marker="o", markersize=4, color=colour, markeredgecolor=BLACK
+            )
+            titled(last, [f"{title}: {y[-1]:.5f} after {text.plural(x[-1], 'trial')}"])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         finish(figure, axes, "hypervolume of the front", "trials that ended")
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from results import text
 from results.reporting.plots.axes import legend, shorten
-from results.reporting.svg import BLUE, VERMILION, draw
+from results.reporting.svg import BLUE, VERMILION, draw, titled
 from results.sensitivity import SensitivityRecord
 
 COLUMNS = 3
@@ -45,7 +46,8 @@ def damages(
                 for r in (r for r in measured if (r.sensitivity, r.group) == (name, group)):
                     cut = [100 * (1 - width / r.channels) for width in (*r.widths, r.channels)]
                     worse = [scale * damage for damage in (*r.damages, 0.0)]
-                    axes.plot(cut, worse, label=labels[name], markersize=3, **look)
+                    (line,) = axes.plot(cut, worse, label=labels[name], markersize=3, **look)
+                    titled(line, _said(r))
             axes.set_title(shorten(group, 18), fontsize=8)
             axes.set_xticks([0, 50, 100])
         for axes in panels[len(groups) :]:
@@ -57,3 +59,14 @@ def damages(
             legend(figure, 2, handles=handles, labels=names)
 
     return draw(f"sensitivity-{place}", 0.6 + PANEL_INCHES * rows, paint)
+
+
+def _said(record: SensitivityRecord) -> list[str]:
+    """Of each width, the whole one last: how many channels stay, and the damage."""
+    what = "of accuracy" if record.unit == "accuracy" else "of loss"
+    pairs = zip((*record.widths, record.channels), (*record.damages, 0.0), strict=True)
+    return [
+        f"{record.group}, {width} of {record.channels} channels: damage {text.figure(damage)} "
+        f"{what} ({record.sensitivity})"
+        for width, damage in pairs
+    ]

@@ -9,10 +9,23 @@ from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
+from results import text
 from results.intervals import half_width
 from results.record import FinalRecord, TrialRecord
 from results.reporting.plots.axes import dot, finish, shorten
-from results.reporting.svg import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, draw
+from results.reporting.plots.axes import tested as as_tested
+from results.reporting.svg import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    draw,
+    titled,
+)
 
 T = TypeVar("T")
 
@@ -26,9 +39,10 @@ def fronts(trials: Mapping[str, Sequence[TrialRecord]]) -> str:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for front, look in _looks(trials):
+        for name, front, look in _looks(trials):
             dots = [dot(r) for r in front]
-            axes.plot([x for x, _ in dots], [100 * y for _, y in dots], **look)
+            (line,) = axes.plot([x for x, _, _ in dots], [100 * y for _, y, _ in dots], **look)
+            titled(line, [f"{name}, {title}" for _, _, title in dots])
         finish(figure, axes, "validation accuracy, %")
 
     return draw("fronts", 3.7, paint)
@@ -39,14 +53,19 @@ def finals(tested: Mapping[str, Sequence[FinalRecord]]) -> str:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for each, look in _looks(tested):
-            axes.errorbar(
+        for name, each, look in _looks(tested):
+            drawn = axes.errorbar(
                 [100 * f.flops_fraction for f in each],
                 [100 * statistics.fmean(f.test_accuracy) for f in each],
                 yerr=[100 * (half_width(f.test_accuracy) or 0.0) for f in each],
                 capsize=3,
                 **look | {"linestyle": ""},
             )
+            said = [
+                f"{name}, {f.name}, {text.number(f.flops_fraction, 1)} % of FLOPs" for f in each
+            ]
+            pairs = zip(said, each, strict=True)
+            titled(drawn.lines[0], [as_tested(what, f.test_accuracy) for what, f in pairs])
         finish(figure, axes, "test accuracy, %")
 
     return draw("tested", 3.7, paint)
@@ -57,17 +76,19 @@ def volumes(histories: Mapping[str, Sequence[float]]) -> str:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for history, look in _looks(histories):
+        for name, history, look in _looks(histories):
             often, x = max(1, len(history) // 8), range(1, len(history) + 1)
-            axes.plot(x, history, markevery=often, drawstyle="steps-post", **look)
+            (line,) = axes.plot(x, history, markevery=often, drawstyle="steps-post", **look)
+            marked = range(0, len(history), often)
+            titled(line, [f"{name}: {history[i]:.5f} after {i + 1} trials" for i in marked])
         finish(figure, axes, "hypervolume of the front", "trials that ended")
 
     return draw("volumes", 3.2, paint)
 
 
-def _looks(runs: Mapping[str, T]) -> Iterator[tuple[T, dict[str, Any]]]:
-    """What is drawn of each run, with its look and its name in the legend."""
+def _looks(runs: Mapping[str, T]) -> Iterator[tuple[str, T, dict[str, Any]]]:
+    """The name of each run and what is drawn of it, with its look and its name in the legend."""
     looks = zip(cycle(COLOURS), cycle(MARKS), cycle(LINES), strict=False)
     for (name, drawn), (colour, marker, line) in zip(runs.items(), looks, strict=False):
         look = {"color": colour, "marker": marker, "linestyle": line, "markersize": 6}
-        yield drawn, look | {"label": shorten(name, 22)}
+        yield name, drawn, look | {"label": shorten(name, 22)}

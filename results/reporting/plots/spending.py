@@ -10,8 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
 
+from results import text
 from results.reporting.plots.axes import legend
-from results.reporting.svg import BLUE, GREEN, GREY, HATCHES, ORANGE, PURPLE, SKY, VERMILION, draw
+from results.reporting.svg import (
+    BLUE,
+    GREEN,
+    GREY,
+    HATCHES,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    draw,
+    titled,
+)
 
 COLOURS = (SKY, BLUE, ORANGE, GREEN, PURPLE, VERMILION, GREY)
 
@@ -32,10 +44,11 @@ def spending(parts: Sequence[str], panels: Sequence[tuple[str, Sequence[tuple[st
     def paint(figure: Figure) -> None:
         rows = figure.subplots(len(panels), 1, squeeze=False).flat
         for axes, (unit, bars) in zip(rows, panels, strict=True):
-            for place, (_, bar) in enumerate(bars):
+            for place, (title, bar) in enumerate(bars):
                 left = 0.0
                 for part, value in bar:
-                    axes.barh(place, value, 0.62, left, **looks[part])
+                    (drawn,) = axes.barh(place, value, 0.62, left, **looks[part])
+                    titled(drawn, [f"{title}, {part}: {_amount(value)} {unit}"])
                     left += value
             axes.set_yticks(range(len(bars)), [title for title, _ in bars])
             axes.set_ylim(len(bars) - 0.5, -0.5)
@@ -48,3 +61,7 @@ def spending(parts: Sequence[str], panels: Sequence[tuple[str, Sequence[tuple[st
 
     bars = sum(len(bars) for _, bars in panels)
     return draw("spending", 0.55 + 0.55 * len(panels) + 0.42 * bars, paint)
+
+
+def _amount(value: float) -> str:
+    return text.count(value) if value >= 1000 else text.figure(value)

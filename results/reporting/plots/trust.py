@@ -42,7 +42,7 @@ def against_proxies(trained: Sequence[TrialRecord], trust: Sequence[Trust], rung
 def _panel(axes: Axes, trained: Sequence[TrialRecord], proxy: Trust, rung: int) -> None:
     for look, label, explored in (("trial", "promoted", False), ("explored", "explored", True)):
         dots = [
-            (score_of(r, proxy.name), r.accuracy[rung - 1])
+            (score_of(r, proxy.name), r.accuracy[rung - 1], _said(r, proxy.name, rung))
             for r in trained
             if explored_below(r, rung) == explored
         ]
@@ -55,3 +55,12 @@ def _panel(axes: Axes, trained: Sequence[TrialRecord], proxy: Trust, rung: int) 
     plain.set_powerlimits((-2, 4))
     axes.xaxis.set_major_formatter(EngFormatter(sep="") if proxy.control else plain)
     axes.locator_params(axis="x", nbins=3)
+
+
+def _said(record: TrialRecord, proxy: str, rung: int) -> str:
+    """Which trial it is, its score, accuracy and FLOPs."""
+    return (
+        f"trial {record.number} ({record.origin}): {proxy} {score_of(record, proxy):,.6g}, "
+        f"{text.number(record.accuracy[rung - 1])} % of the validation images right, "
+        f"{text.number(record.flops_fraction, 1)} % of FLOPs"
+    )

@@ -1,7 +1,7 @@
 """A run's report as sections; a new one is its file and an entry in `READ` or `AUDIT`.
 
 >>> [section.anchor for section in sections(run)]
-['decision', 'summary', 'gains', 'front', 'widths', 'search', 'trust', 'spending', 'provenance']
+['decision', 'summary', 'gains', 'classes', 'front', 'widths', 'search', 'trust', 'provenance']
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from results.data import RunData
 from results.reporting.blocks import Block, Section
 from results.reporting.sections import (
+    classes,
     comparison,
     compression,
     criteria,
@@ -37,6 +38,7 @@ READ: dict[str, tuple[str, Made]] = {
     "decision": ("What to ship", decision.blocks),
     "summary": ("Search against uniform widths", summary.blocks),
     "gains": ("Where the gain comes from", gains.blocks),
+    "classes": ("Class by class", classes.blocks),
     "front": ("Accuracy against FLOPs", front.blocks),
     "comparison": ("Fine-tune or from scratch?", comparison.blocks),
     "compression": ("Other ways to compress", compression.blocks),
