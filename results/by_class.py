@@ -136,7 +136,7 @@ def sentence(changes: Sequence[ClassChange]) -> str:
             f"At budget {budget} no class is shown to lose more than the others together. The "
             f"lowest change is that of class {worst.label}: "
             f"{figure(worst.change, worst.low, worst.high)} points, over {worst.images:,} test "
-            f"images and {text.plural(worst.seeds, 'seed')} of training."
+            f"{'image' if worst.images == 1 else 'images'} and {text.plural(worst.seeds, 'seed')} of training."
         )
     named = [f"class {c.label} by {_more(c)}" for c in more[:NAMED]]
     if len(more) > NAMED:
