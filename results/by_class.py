@@ -132,11 +132,12 @@ def sentence(changes: Sequence[ClassChange]) -> str:
     """Whether the loss is uneven, of the changes at one budget."""
     budget, worst = changes[0].budget, min(changes, key=lambda c: c.change)
     if not (more := uneven(changes)):
+        images = f"{worst.images:,} test {'image' if worst.images == 1 else 'images'}"
         return (
             f"At budget {budget} no class is shown to lose more than the others together. The "
             f"lowest change is that of class {worst.label}: "
-            f"{figure(worst.change, worst.low, worst.high)} points, over {worst.images:,} test "
-            f"{'image' if worst.images == 1 else 'images'} and {text.plural(worst.seeds, 'seed')} of training."
+            f"{figure(worst.change, worst.low, worst.high)} points, over {images} and "
+            f"{text.plural(worst.seeds, 'seed')} of training."
         )
     named = [f"class {c.label} by {_more(c)}" for c in more[:NAMED]]
     if len(more) > NAMED:
