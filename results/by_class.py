@@ -132,11 +132,12 @@ def sentence(changes: Sequence[ClassChange]) -> str:
     """Whether the loss is uneven, of the changes at one budget."""
     budget, worst = changes[0].budget, min(changes, key=lambda c: c.change)
     if not (more := uneven(changes)):
+        images = f"{worst.images:,} test {'image' if worst.images == 1 else 'images'}"
         return (
             f"At budget {budget} no class is shown to lose more than the others together. The "
             f"lowest change is that of class {worst.label}: "
-            f"{figure(worst.change, worst.low, worst.high)} points, with "
-            f"{text.plural(worst.images, 'test image')}."
+            f"{figure(worst.change, worst.low, worst.high)} points, over {images} and "
+            f"{text.plural(worst.seeds, 'seed')} of training."
         )
     named = [f"class {c.label} by {_more(c)}" for c in more[:NAMED]]
     if len(more) > NAMED:
@@ -254,7 +255,8 @@ def _shares(counts: Iterable[ClassCounts], classes: Sequence[int]) -> Shares:
 def interval(terms: Sequence[Term], confidence: float | Array = CONFIDENCE) -> Interval:
     """Sums of shares with signs, and their intervals over images and seeds.
 
-    The shares have the same seeds in the same order. Where all seeds agree, or there is one, the
+    The shares have the same seeds in the same order. An interval goes no further than shares can,
+    which few seeds would have it do. Where all seeds agree, or there is one, the
     interval is over images alone.
     """
     by_seed = np.sum([sign * shares.right / shares.images for sign, shares in terms], axis=0)
@@ -263,7 +265,8 @@ def interval(terms: Sequence[Term], confidence: float | Array = CONFIDENCE) -> I
     downs, ups = zip(*margins, strict=True)
     down, up = (np.sqrt(reach**2 + np.sum(np.square(each), axis=0)) for each in (downs, ups))
     value = by_seed.mean(axis=0)
-    return value, value - down, value + up
+    least, most = -sum(sign < 0 for sign, _ in terms), sum(sign > 0 for sign, _ in terms)
+    return value, np.maximum(value - down, least), np.minimum(value + up, most)
 
 
 def _over_seeds(by_seed: Array, confidence: float | Array) -> Array:

@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from spaces.errors import UserError, blamed
@@ -20,6 +21,31 @@ def resolve(spec: str) -> Callable[..., Any]:
     Raises:
         UserError: no such module, an error in its import, no such function.
     """
+    module, name = _module(spec)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UserError(
+            f"{spec!r} must name a function, but {module.__name__!r} has none named {name!r}"
+        )
+    return function
+
+
+def attribute(spec: str) -> Any:
+    """The object, of any kind, that ``package.module:name`` names.
+
+    Raises:
+        UserError: as `resolve`, but it need not be a function.
+    """
+    module, name = _module(spec)
+    if not hasattr(module, name):
+        raise UserError(
+            f"{spec!r} must name something, but {module.__name__!r} has none named {name!r}"
+        )
+    return getattr(module, name)
+
+
+def _module(spec: str) -> tuple[ModuleType, str]:
+    """The module of a name, and the name in it."""
     module_name, _, name = spec.partition(":")
     if os.getcwd() not in sys.path:  # a console script does not search the working directory
         sys.path.append(os.getcwd())
@@ -30,12 +56,7 @@ def resolve(spec: str) -> Callable[..., Any]:
             f"{spec!r} must name a function as package.module:function, but importing "
             f"{module_name!r} failed with {blamed(error)}; run from the folder that holds it"
         ) from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise UserError(
-            f"{spec!r} must name a function, but {module_name!r} has none named {name!r}"
-        )
-    return function
+    return module, name
 
 
 def call(spec: str, **optional: Any) -> Any:

@@ -66,6 +66,23 @@ class TaskConfig(Options):
         value="DATA",
         first=True,
     )
+    task: str | None = option(
+        None,
+        "package.module:function that returns a search.Task, in the place of model and data",
+        value="TASK",
+    )
+    loss: str | None = option(
+        None,
+        "package.module:function of (outputs, batch), to train by (default: cross-entropy); the "
+        "data may then have batches of any form",
+        value="LOSS",
+    )
+    metric: str | None = option(
+        None,
+        "package.module:name of a search.Metric, or of a function that returns one, to judge "
+        "networks by (default: accuracy)",
+        value="METRIC",
+    )
     image_size: int | None = option(
         None, "side of the images in pixels (default: the data's own)", least=1, most=2**13
     )
@@ -97,6 +114,22 @@ class TaskConfig(Options):
                 "--sparsity is of the unpruned network's training, but --weights are trained "
                 "already; leave one of them out"
             )
+        if self.loss is not None and self.metric is None:
+            yield (
+                f"--loss {self.loss} needs a metric that networks are judged by, but there is "
+                "none; add --metric package.module:name"
+            )
+        for name in ("task", "loss", "metric"):
+            if (spec := getattr(self, name)) is not None and ":" not in spec:
+                yield f"--{name} must be package.module:name, but got {spec!r}"
+        if self.task is not None:
+            others = ("model", "weights", "data", "loss", "metric", "image_size", "classes")
+            for name in (*others, "train_images", "sparsity"):
+                if getattr(self, name) != getattr(type(self), name):
+                    yield (
+                        f"{flag(name)} is part of what --task returns, but got both; leave one of "
+                        "them out"
+                    )
 
 
 @dataclass(frozen=True)

@@ -302,7 +302,9 @@ def _latest(runs: Path, also_finished: bool) -> str:
 
 def _new_name(config: SearchConfig, runs: Path) -> str:
     """A name of model and budgets, with a number from the second such run on."""
-    stem = re.sub(r"[^\w.-]+", "-", "-".join([config.task.model, *config.policies.budget]))
+    stem = re.sub(
+        r"[^\w.-]+", "-", "-".join([config.task.task or config.task.model, *config.policies.budget])
+    )
     stem = stem.lstrip(".")[:LONGEST_STEM]
     number = 1
     while (runs / (name := stem if number == 1 else f"{stem}-{number}")).exists():

@@ -164,14 +164,44 @@ class HeldSplit(Split):
         return HeldSplit([moved(pair, device) for pair in self.pairs])
 
 
+@dataclass(frozen=True, eq=False)
+class PairSplit(Split):
+    """A split of images and labels whose batches are ``(images, (images, labels))``."""
+
+    inner: Split
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def batches(
+        self, batch_size: int, *, augment: bool = False, seed: int = 0, epoch: int = 0
+    ) -> Iterator[Batch]:
+        for pair in self.inner.batches(batch_size, augment=augment, seed=seed, epoch=epoch):
+            yield pair[0], pair
+
+    def steps(self, batch_size: int) -> int:
+        return self.inner.steps(batch_size)
+
+    def subset(self, indices: Tensor) -> PairSplit:
+        return PairSplit(self.inner.subset(indices))
+
+    def indexable(self) -> PairSplit:
+        return PairSplit(self.inner.indexable())
+
+    def to(self, device: torch.device) -> PairSplit:
+        return PairSplit(self.inner.to(device))
+
+
 def any_split(part: Any, name: str, inputs: Inputs, device: torch.device) -> Split:
     """A part of a task as a `Split`: one it is already, or a loader.
 
     Raises:
         DataError: it is neither.
     """
-    if hasattr(part, "batches") and hasattr(part, "indexable"):
+    if isinstance(part, (AnySplit, HeldSplit, PairSplit)):
         return part
+    if hasattr(part, "batches") and hasattr(part, "indexable"):
+        return PairSplit(part)
     if isinstance(part, Dataset) or not (hasattr(part, "__iter__") and hasattr(part, "__len__")):
         raise DataError(
             f"{name} must be an iterable of batches with a length, a DataLoader say, but got "

@@ -19,8 +19,9 @@ TAKES = (
 )
 """Whoever has another network is told how far they can go with it."""
 
-Batch = tuple[Tensor, Tensor]
-"""Inputs (B, C, H, W) float32, normalised, and targets (B,) int64, both on the device."""
+Batch = tuple[Any, Any]
+"""Inputs and targets on the device: images (B, C, H, W) float32, normalised, and labels (B,) int64.
+In a task with a loss of its own, inputs of any form, and the whole batch in the place of labels."""
 
 
 class Batches(Protocol):

@@ -24,7 +24,7 @@ from results.optuna_private import storage_of, take_asked
 from results.record import TrialRecord
 from results.rules import next_rung
 from search import data, log
-from search.callables import resolve
+from search.callables import attribute
 from search.config import SearchConfig, TaskConfig
 from search.engines import ray_cluster, ray_worker
 from search.engines.ray_cluster import Demand
@@ -68,10 +68,12 @@ def ray_tune(config: SearchConfig) -> Iterator[RayTune]:
 
 def _own_modules(task: TaskConfig) -> tuple[str, ...]:
     """The modules that hold the user's own model and data."""
-    specs = [task.model] + [task.data] * (task.data.partition(":")[0] not in data.SOURCES)
+    given = [task.model, task.task, task.loss, task.metric]
+    specs = [spec for spec in given if spec is not None]
+    specs += [task.data] * (task.data.partition(":")[0] not in data.SOURCES)
     own = [spec for spec in specs if ":" in spec]
     for spec in own:
-        resolve(spec)  # finds those of the working directory too, and refuses what is not there
+        attribute(spec)  # finds those of the working directory too, and refuses what is not there
     return tuple(spec.partition(":")[0] for spec in own)
 
 

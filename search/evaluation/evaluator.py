@@ -34,7 +34,7 @@ from search.data.splits import Batch
 from search.evaluation.jobs import RungResult, TrainingJob, TrainingResult, WeightSource, failure_of
 from search.evaluation.repairing import images_to_train_on
 from search.evaluation.rungs import DominanceRule
-from search.evaluation.testing import test
+from search.evaluation.testing import on_test_split
 from search.models import reinitialise
 from search.task.task import Task
 from search.training.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied_to_cpu
@@ -206,7 +206,9 @@ class Evaluator:
         spec = job.spec
         network = self.trained(job.candidate, spec, job.seed)
         validated = self._validated(network)
-        tested, by_class = test(network, self.task) if job.tested else (math.nan, NOT_COUNTED)
+        tested, by_class = (
+            on_test_split(network, self.task) if job.tested else (math.nan, NOT_COUNTED)
+        )
         return TrainingResult(
             0.0,
             validated,

@@ -9,13 +9,13 @@ from search.task.task import Task
 from search.training.loop import count_by_class, evaluate
 
 
-def test(model: nn.Module, task: Task) -> tuple[float, ClassCounts]:
+def on_test_split(model: nn.Module, task: Task) -> tuple[float, ClassCounts]:
     """The metric on the test split, and how a classifier did class by class, from one pass.
 
     Raises:
         Diverged: outputs are NaN.
     """
-    if task.classifies:
+    if task.counts_classes:
         counts = count_by_class(model, task.test)
         return counts.accuracy, counts
     return evaluate(model, task.test, metric=task.metric), NOT_COUNTED

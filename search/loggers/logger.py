@@ -44,7 +44,8 @@ class Logger:
     >>> search.search(task, budget=0.5, loggers=[Printed()])
 
     All methods are called in the process that was started, one after the other. What one of them
-    raises does not end the search: the logger is told nothing more.
+    raises does not end the search: the logger is told nothing more. Of several processes that share
+    a run by ``--storage``, only the loggers of the first are told.
     """
 
     def begin(self, run: BegunRun) -> None:

@@ -65,7 +65,8 @@ def build(name: str, classes: int, in_channels: int = 3) -> nn.Module:
 
     Args:
         name: a name of the table above, or ``package.module:function``.
-        classes: how many outputs; a function of the user's is told it as ``num_classes``.
+        classes: how many outputs; a function of the user's is told it as ``num_classes``, unless
+            it is 0.
         in_channels: 3 for colour, 1 for grey; a function of the user's chooses for itself.
 
     Raises:

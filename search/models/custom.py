@@ -10,13 +10,14 @@ from spaces.state import set_state, state_of
 
 
 def build(spec: str, classes: int) -> nn.Module:
-    """Call ``function(num_classes=classes)``, or ``function()`` if it does not take that.
+    """Call ``function(num_classes=classes)``, or ``function()`` if it does not take that or there
+    are no classes, 0.
 
     Raises:
         UserError: the function cannot be found, fails, or returns something else than a module
             that works.
     """
-    model = callables.call(spec, num_classes=classes)
+    model = callables.call(spec, **({"num_classes": classes} if classes else {}))
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise UserError(f"{spec!r} must return a torch.nn.Module, but it returned {kind}")

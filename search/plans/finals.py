@@ -21,7 +21,7 @@ from results.record import Candidate
 from results.training import FINALS, TrainingRecord
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
-from search.evaluation.testing import test
+from search.evaluation.testing import on_test_split
 from search.training.layerwise import layer_flops, stages
 from search.training.loop import evaluate
 from search.training.trainer import Known, Weights, failed, successes
@@ -182,7 +182,7 @@ class Finals:
         must = "the unpruned network must be tested, but that failed with"
         with in_one_line(ModelError, must, "check its weights and the images"):
             validated = evaluate(task.model, task.validation, metric=task.metric)
-            tested, by_class = test(task.model, task)
+            tested, by_class = on_test_split(task.model, task)
         return FinalRecord(
             name=UNPRUNED_ROW,
             role="baseline",

@@ -24,6 +24,7 @@ from search.task.baseline import with_baseline
 from search.task.building import loaded
 from search.task.doubts import check_amounts, doubts
 from search.task.fit import Check, check_task, check_teacher
+from search.task.own import assembled, named_task
 from search.task.task import SCORING, Task, calibration_sizes
 from search.training.loop import penalised_scales
 from spaces import Budget, Space, UserError
@@ -75,19 +76,20 @@ def prepare(
     cache = Path(config.run.runs_dir) / ".cache"
     task = given or _loaded(config, cache, progress)
     check_amounts(task)
-    if given is not None:
+    own = given is not None or asked.task is not None
+    if own or asked.loss is not None or asked.metric is not None:
         check_task(task)
     space = spaces.discover(task.model, task.example, asked.round_to)
     for check in checks:
         check(task.model, space)
     if line := text.not_counted(provenance.uncounted(space)):
         progress.say(line)
-    if given is None and asked.sparsity:
+    if not own and asked.sparsity:
         penalised_scales(task.model)
     budgets = reachable(space, config)
     _check_measures(task, space, config)
-    if given is None and asked.weights is None:
-        name = f"{asked.model} {asked.data}"
+    if not own and asked.weights is None:
+        name = " ".join(filter(None, (asked.model, asked.data, asked.loss)))
         task = with_baseline(
             task,
             name,
@@ -113,13 +115,30 @@ def prepare(
 
 
 def _loaded(config: SearchConfig, cache: Path, progress: Progress) -> Task:
-    asked = config.task
+    asked, seed = config.task, config.policies.seed
+    if asked.task is not None:
+        return named_task(asked.task, asked.device)
+    if asked.loss is not None or asked.metric is not None:
+        return assembled(
+            asked.model,
+            asked.data,
+            asked.loss,
+            asked.metric,
+            asked.weights,
+            asked.device,
+            seed=seed,
+            train_images=asked.train_images,
+            image_size=asked.image_size,
+            classes=asked.classes,
+            cache=cache,
+            progress=progress.working,
+        )
     return loaded(
         asked.model,
         asked.data,
         asked.weights,
         asked.device,
-        seed=config.policies.seed,
+        seed=seed,
         train_images=asked.train_images,
         image_size=asked.image_size,
         classes=asked.classes,

@@ -87,7 +87,7 @@ class Task:
         usual = torch.device("cpu") if weight is None else weight.device
         self._fill("device", usual)
         self._fill("name", type(self.model).__name__.lower())
-        if self.loss is None:
+        if self.loss in (None, F.cross_entropy):
             read = partial(image_split, device=self.device)
         else:
             taken = self.inputs or InputsOf.of(self.model)
@@ -106,6 +106,11 @@ class Task:
     def classifies(self) -> bool:
         """Whether batches are ``(images, labels)``, and the network gives a logit for a class."""
         return self.loss is F.cross_entropy
+
+    @property
+    def counts_classes(self) -> bool:
+        """Whether networks are judged by the images of each class that they classify correctly."""
+        return self.classifies and self.metric == ACCURACY
 
     def calibration(
         self, images: int = SCORING, seed: int = 0, batch_size: int = 64

@@ -54,6 +54,11 @@ def test_seeds_that_differ_widen_it() -> None:
         assert abs(apart[end] - apart[0]) == pytest.approx(math.hypot(images, over_seeds))
 
 
+def test_an_interval_ends_where_shares_do() -> None:
+    before = shares(900, 900, images=1000)
+    assert figures([(1, shares(300, 900, images=1000)), (-1, before)])[1:] == (-1, 1)
+
+
 @pytest.mark.parametrize("seeds", [(640,), (630, 640, 660)])
 def test_the_p_value_is_that_of_the_interval_which_ends_at_zero(seeds: tuple[int, ...]) -> None:
     terms = [(1, shares(*seeds, images=1000)), (-1, shares(*[700] * len(seeds), images=1000))]
@@ -135,6 +140,7 @@ def test_an_even_loss_is_not_called_uneven(
         section("classes", run)
     )
     assert "class dog: −4." in words(section("classes", run))
+    assert "over 1,000 test images and 2 seeds of training." in words(section("classes", run))
 
 
 def test_what_no_image_belongs_to_is_left_out_and_the_nameless_have_numbers(

@@ -1,0 +1,125 @@
+"""The user's own task by name: one function that returns it, or its parts."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from search import callables, models
+from search import data as sources
+from search.data.source import Splits
+from search.task.baseline import seeded
+from search.task.task import Task
+from search.training.hardware import pick_device
+from search.training.objective import Metric
+from spaces.errors import DataError, UserError
+
+
+def named_task(spec: str, device: str) -> Task:
+    """The task that a function returns.
+
+    Raises:
+        UserError: the function fails, or returns something else.
+    """
+    task = callables.call(spec)
+    if not isinstance(task, Task):
+        raise UserError(
+            f"{spec!r} must return a search.Task, but it returned {type(task).__name__}"
+        )
+    return task if device == "auto" else task.to(pick_device(device))
+
+
+def assembled(
+    model: str,
+    data: str,
+    loss: str | None,
+    metric: str | None,
+    weights: str | Path | None,
+    device: str,
+    *,
+    seed: int,
+    classes: int | None = None,
+    **asked: Any,
+) -> Task:
+    """The task of a loss or a metric of the user's, with fresh weights unless some are given.
+
+    Args:
+        data: a name of ``search.data``, or a function that returns three loaders of any batches.
+        loss: a function of ``(outputs, batch)``; None for cross-entropy.
+        metric: a ``search.Metric``, or a function that returns one; None for accuracy.
+        asked: further fields of `search.data.Request`.
+
+    Raises:
+        UserError: something cannot be found, or is of another kind.
+    """
+    judged = named_metric(metric) if metric is not None else None
+    trained = callables.resolve(loss) if loss is not None else None
+    on = pick_device(device)
+    parts, channels = _parts(data, seed, on, classes, asked, images=trained is None)
+    outputs = parts.classes if isinstance(parts, Splits) else classes
+    fresh = partial(_fresh, model, outputs, channels)
+    network = seeded(fresh, seed).to(on).eval()
+    if weights is not None:
+        models.load_weights(network, weights)
+    three = (parts.train, parts.validation, parts.test) if isinstance(parts, Splits) else parts
+    train, validation, test = three
+    return Task(
+        name=f"{model}-{data}".replace(":", "-"),
+        model=network,
+        fresh=fresh,
+        train=train,
+        validation=validation,
+        test=test,
+        classes=outputs if trained is None else None,
+        device=on,
+        loss=trained,  # type: ignore[arg-type]
+        metric=judged,  # type: ignore[arg-type]
+        seed=seed,
+    )
+
+
+def named_metric(spec: str) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        UserError: there is none, or it is of another kind.
+    """
+    found = callables.attribute(spec)
+    if callable(found) and not isinstance(found, Metric):
+        found = callables.call(spec)
+    if not isinstance(found, Metric):
+        raise UserError(
+            f"{spec!r} must be a search.Metric, which has a name and a direction, or return one, "
+            f"but it is {type(found).__name__}"
+        )
+    return found
+
+
+def _parts(
+    data: str, seed: int, device: Any, classes: int | None, asked: dict[str, Any], images: bool
+) -> tuple[Any, int]:
+    """Splits of images and their channels, or what the user's function returns."""
+    if images or ":" not in data or data.partition(":")[0] in sources.SOURCES:
+        splits = sources.load(data, seed=seed, device=device, classes=classes, **asked)
+        return splits, splits.shape[0]
+    parts = callables.call(data, seed=seed, image_size=asked.get("image_size"))
+    if not isinstance(parts, Splits) and (not isinstance(parts, (tuple, list)) or len(parts) != 3):
+        raise DataError(
+            f"{data!r} must return (train, validation, test), but it returned "
+            f"{type(parts).__name__}"
+        )
+    return parts, 3
+
+
+def _fresh(model: str, classes: int | None, channels: int) -> nn.Module:
+    if classes is not None:
+        return models.build(model, classes, channels)
+    if ":" not in model:
+        raise UserError(
+            f"model {model!r} must know how many outputs it has, but the data does not say; "
+            "give --classes"
+        )
+    return models.build(model, 0)

@@ -1,0 +1,272 @@
+"""A task of the user's own: any network and batches, with its loss and metric, as objects and by
+names on the command line; what does not hold together is one line before anything is trained."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import results
+import search
+from search import ACCURACY, Metric, Task, build_task
+from search.cli import main
+from search.data.batches import PairSplit
+from search.evaluation.testing import on_test_split
+from search.task.fit import check_task, check_teacher
+from spaces import UserError
+
+CPU = torch.device("cpu")
+FAST = {
+    **{"trials": 3, "starts": ("l1",), "criterion": "l1", "rungs": (1,), "repeats": 0},
+    **{"final_epochs": 1, "final_seeds": 2, "lr": 0.01},
+}
+
+MODULE = '''
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+import search
+
+
+class Two(nn.Module):
+    """A regressor of an image and five numbers, called by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.image = nn.Sequential(
+            nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3),
+            nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        )
+        self.numbers = nn.Sequential(nn.Linear(5, 16), nn.ReLU())
+        self.head = nn.Sequential(nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 1))
+
+    def forward(self, image, numbers):
+        both = torch.cat([self.image(image), self.numbers(numbers)], 1)
+        return {"value": self.head(both).squeeze(1)}
+
+
+def loader(items, seed, shuffle=False):
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.randn(items, 1, 8, 8, generator=generator)
+    numbers = torch.randn(items, 5, generator=generator)
+    value = numbers[:, 0] + numbers[:, 1].relu()
+    rows = [dict(image=i, numbers=n, value=v) for i, n, v in zip(image, numbers, value)]
+    return DataLoader(rows, batch_size=32, shuffle=shuffle)
+
+
+def splits():
+    return loader(192, 0, True), loader(64, 1), loader(64, 2)
+
+
+def build():
+    return Two()
+
+
+def loss(outputs, batch):
+    return nn.functional.mse_loss(outputs["value"], batch["value"])
+
+
+def error(outputs, batch):
+    return (outputs["value"] - batch["value"]).abs()
+
+
+metric = search.Metric("mean absolute error", error, higher_is_better=False, unit="kg")
+
+
+def task():
+    train, validation, test = splits()
+    parts = dict(train=train, validation=validation, test=test)
+    return search.Task(model=Two().eval(), loss=loss, metric=metric, **parts)
+'''
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The name of a module with a task in it."""
+    name = f"mine_{abs(hash(request.node.nodeid))}"
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return name
+
+
+@pytest.fixture
+def task(mine: str) -> Task:
+    torch.manual_seed(0)
+    return __import__(mine).task()
+
+
+def test_what_is_not_given_is_found(task: Task) -> None:
+    assert task.name == "two"
+    assert {name: tensor.shape for name, tensor in task.example.items()} == {
+        "image": (1, 1, 8, 8),
+        "numbers": (1, 5),
+    }
+    assert (task.device, task.classes, task.classifies) == (CPU, None, False)
+    assert [len(part) for part in (task.train, task.validation, task.test)] == [192, 64, 64]
+
+
+def test_halves_for_scoring_and_judging_have_no_item_in_common(task: Task) -> None:
+    halves = [task.calibration(500), task.held_out(500)]
+    values = [{v for _, b in half for v in b["value"].tolist()} for half in halves]
+    assert [len(each) for each in values] == [96, 96]
+    assert not values[0] & values[1]
+
+
+def test_a_task_survives_pickling_and_stays_what_it_is(task: Task) -> None:
+    again = pickle.loads(pickle.dumps(task))
+    assert again.metric == task.metric
+    classifier = pickle.loads(pickle.dumps(build_task(train_images=64, baseline_epochs=0.1)))
+    assert classifier.counts_classes
+    assert classifier.classifies
+
+
+def test_it_is_searched_from_end_to_end(task: Task, tmp_path: Path) -> None:
+    run = search.search(task, 0.6, runs_dir=str(tmp_path), name="mine", **FAST)
+    assert [final.role for final in run.finals].count("baseline") == 1
+    for final in run.finals:
+        assert all(score < 0 for score in (*final.val_accuracy, *final.test_accuracy))
+        assert not any(final.by_class)
+    outputs = [
+        task.model(b["image"], b["numbers"])["value"] - b["value"] for _, b in task.test.batches(1)
+    ]
+    by_hand = -float(torch.cat(outputs).abs().mean())
+    unpruned = next(final for final in run.finals if final.role == "baseline")
+    assert unpruned.test_accuracy[0] == pytest.approx(by_hand, rel=1e-5)
+    assert (tmp_path / "mine" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ["--task", "{}:task"],
+        [
+            *("--model", "{}:build", "--data", "{}:splits"),
+            *("--loss", "{}:loss", "--metric", "{}:metric"),
+        ],
+    ],
+)
+def test_the_command_line_reaches_the_same(mine: str, named: list[str], tmp_path: Path) -> None:
+    fast = "--trials 2 --starts l1 --criterion l1 --rungs 1 --repeats 0 --final-epochs 1"
+    fast += " --final-seeds 1 --lr 0.01 --no-gains --name here"
+    options = fast.split()
+    named = [word.format(mine) for word in named]
+    assert main([*named, *options, "--runs-dir", str(tmp_path)]) == 0
+    run = results.load(tmp_path / "here")
+    assert len(run.records) == 2
+    assert all(final.test_accuracy[0] < 0 for final in run.finals)
+
+
+def label(outputs: Tensor, batch: Any) -> Tensor:
+    return F.cross_entropy(outputs, batch[1], label_smoothing=0.1)
+
+
+def test_images_and_labels_may_have_a_loss_of_ones_own() -> None:
+    plain = build_task(train_images=64, baseline_epochs=0.1)
+    parts = {name: getattr(plain, name) for name in ("train", "validation", "test")}
+    own = Task(model=plain.model, loss=label, metric=ACCURACY, **parts)
+    assert isinstance(own.train, PairSplit)
+    assert not own.classifies
+    check_task(own)
+    assert on_test_split(plain.model, own)[0] == pytest.approx(on_test_split(plain.model, plain)[0])
+
+
+def test_images_and_labels_may_be_judged_by_another_metric() -> None:
+    plain = build_task(train_images=64, baseline_epochs=0.1)
+    parts = {name: getattr(plain, name) for name in ("train", "validation", "test")}
+
+    def top(outputs: Tensor, labels: Tensor) -> Tensor:
+        return (outputs.topk(3).indices == labels[:, None]).any(1)
+
+    own = Task(model=plain.model, metric=Metric("top-3 accuracy", top, unit="%"), **parts)
+    assert own.classes == 10
+    assert own.classifies
+    assert not own.counts_classes
+    score, classes = on_test_split(own.model, own)
+    assert not classes
+    assert score > on_test_split(plain.model, plain)[0]
+
+
+def changed(task: Task, **fields: Any) -> Callable[[], None]:
+    given = {name: getattr(task, name) for name in ("model", "train", "validation", "test")}
+    given |= {"loss": task.loss, "metric": task.metric} | fields
+    return lambda: check_task(Task(**given))
+
+
+class Nan(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, image: Tensor, numbers: Tensor) -> Any:
+        return {"value": self.inner(image, numbers)["value"] * float("nan")}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"loss": lambda _o, _b: torch.zeros(3, requires_grad=True)}, "must return one number"),
+        ({"loss": lambda o, _b: float(o["value"].sum())}, "must return one number as a tensor"),
+        ({"loss": lambda o, _b: o["value"].detach().mean()}, "must depend on the weights"),
+        ({"loss": lambda o, _b: o["value"].mean() * float("inf")}, "the loss must be finite"),
+        ({"loss": lambda o, _b: o["logits"].mean()}, "logits"),
+        (
+            {"metric": Metric("m", lambda _o, _b: float("nan"))},
+            "metric 'm' must be a finite number",
+        ),
+        ({"metric": Metric("m", lambda _o, b: b["boxes"])}, "metric 'm' must take"),
+        (
+            {"metric": "accuracy"},
+            "metric must be a search.Metric, which has a name and a direction",
+        ),
+        ({"metric": None}, "has no metric"),
+        ({"train": 3}, "train must be an iterable of batches"),
+        ({"train": [{"text": "a"}]}, "must have a tensor among their inputs"),
+    ],
+)
+def test_what_does_not_hold_together_is_one_line(
+    task: Task, fields: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=said) as told:
+        changed(task, **fields)()
+    assert "\n" not in str(told.value)
+
+
+def test_outputs_that_are_nan_are_one_line(task: Task) -> None:
+    with pytest.raises(UserError, match="the loss must be finite"):
+        changed(task, model=Nan(task.model))()
+
+
+def test_only_a_classifier_can_be_distilled_from(task: Task) -> None:
+    with pytest.raises(UserError, match="distillation takes a classifier"):
+        check_teacher(task)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--task mine", "--task must be package.module:name"),
+        ("--task a:b --model resnet20", "--model is part of what --task returns"),
+        ("--task a:b --train-images 9", "--train-images is part of what --task returns"),
+        ("--loss a:b", "--loss a:b needs a metric"),
+        ("--loss a --metric b:c", "--loss must be package.module:name"),
+        ("--task os:getcwd", "must return a search.Task, but it returned str"),
+        ("--metric os:getcwd", "must be a search.Metric"),
+        ("--task nowhere:task", "importing 'nowhere' failed"),
+    ],
+)
+def test_names_that_mean_no_task_are_refused(
+    options: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*options.split(), "--runs-dir", str(tmp_path)]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert said in last
