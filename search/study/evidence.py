@@ -76,9 +76,11 @@ def check_study(study: Study, folder: Folder) -> None:
 
 def _other_options(study: Study, folder: Folder) -> list[str]:
     """Where the study has other options than the run that is gone on with; some may have grown."""
+    stored = store.load(study, store.PROVENANCE).config
+    if not stored:  # killed before it said so
+        return []
     with suppress(UserError):  # an option that only an older version knows
-        begun = SearchConfig.from_dict(store.load(study, store.PROVENANCE).config)
-        return begun.differences(folder.config, grown=True)
+        return SearchConfig.from_dict(stored).differences(folder.config, grown=True)
     return []
 
 

@@ -16,6 +16,8 @@ from search import search
 from search.cli import main
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
+from search.folder import resolve_folder
+from search.study.storage import open_study
 from spaces import UserError
 
 OPTIONS = {
@@ -110,6 +112,19 @@ def test_a_run_that_measured_nothing_yet_just_begins(folder: Path) -> None:
     shutil.rmtree(folder / "models")
     assert main(["--resume", "--name", "mine", "--runs-dir", str(folder.parent)]) == 0
     assert len(results.load(folder).records) == 3
+
+
+def test_a_run_that_was_killed_as_its_study_was_made_goes_on(
+    untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its config has options that the study says nothing of yet."""
+    options = OPTIONS | {"weights": str(untrained), "runs_dir": str(tmp_path), "name": "mine"}
+    folder = resolve_folder({"budget": 0.5, **options})
+    with folder.locked(), open_study(folder.path / "study.db"):
+        pass
+    assert main(["--resume", "--name", "mine", "--runs-dir", str(tmp_path)]) == 0
+    assert "going on with the run" in capsys.readouterr().err
+    assert len(results.load(folder.path).records) == OPTIONS["trials"]
 
 
 def test_the_study_of_another_run_is_refused(folder: Path, refusal: Callable[..., str]) -> None:
