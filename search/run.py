@@ -16,18 +16,15 @@ from prune_ops.sensitivities.repaired_damage import terms
 from prune_ops.surgery.reconstruct import Reconstruct
 from results import Provenance, Run, SpaceRecord, TrialRecord, load_records, store, write_tables
 from results.decision import decisions, model_name
-from results.record import Candidate
 from results.run import left_behind
-from results.text import duration, listed, number, plural
-from results.training import RATES
-from search import log, sweeping
+from results.text import listed, number, plural
+from search import log, remaining, sweeping
 from search.engines import Engine
 from search.evaluation.repairing import shortage
 from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
-from search.forecast import measured_speed, seconds_of_trials
-from search.plans import compression_baselines, finals, gains, repeats
+from search.forecast import measured_speed
 from search.plans.compression_baselines import CompressionBaselines
 from search.plans.finals import Finals, SavedNetworks, also_named, finalists
 from search.plans.gains import GainSteps
@@ -37,7 +34,7 @@ from search.policies.sampler import BudgetSampler
 from search.policies.samplers import Plan, make
 from search.policies.starts import POOL, AllScores, Start, start_budget_warning, starts
 from search.policies.surrogate import TABLE, Tables
-from search.progress import Progress, Stage
+from search.progress import Progress
 from search.provenance import provenance, tested
 from search.session import Session, engine_of, session
 from search.speed import speeds
@@ -148,36 +145,11 @@ def _tells_going_on(folder: Folder, progress: Progress) -> Check:
 
 
 def _forecast(s: Session) -> None:
-    """Say how long the search will take, and begin to show its progress."""
-    run, budget = s.run, s.run.budgets[0]
-    speed = measured_speed(s.evaluator, budget, run.engine)
-    uniform = Candidate(run.space.uniform(budget))
-    trainings = [
-        finals.expected(s.evaluator, run.budgets),
-        repeats.expected(s.evaluator, uniform),
-        gains.expected(s.evaluator, run.budgets),
-        compression_baselines.expected(s.evaluator),
-    ]
-    at_once, trials = run.engine.at_once, run.config.policies.trials
-    seconds = sum(speed.of_trainings(jobs, run.space, at_once) for jobs in trainings)
-    ended = sum(record.state != "running" for record in load_records(s.opened.study))
-    swept = set(plan.jobs) if (plan := _sweep(s)) else set()
-    untried = s.trainer().missing(swept)
-    stages = [
-        Stage(RATES, len(swept), speed.of_trainings(untried, run.space, at_once)),
-        Stage("trials", trials, seconds_of_trials(s.evaluator, budget, speed, run.engine), ended),
-        Stage("trainings", sum(map(len, trainings)), seconds),
-    ]
-    trial_seconds = stages[1].seconds - stages[1].seconds_done
-    parts = {
-        "finding the learning rates": stages[0].seconds,
-        plural(trials - ended, "trial"): trial_seconds,
-        "training the front": seconds,
-    }
-    told = [f"{duration(taken)} for {what}" for what, taken in parts.items() if taken]
-    whole = duration(sum(parts.values()))
-    run.progress.say(f"forecast: about {whole}, of which {listed(told)}")
-    run.progress.begin(stages)
+    """Say how long the rest of the command will take, and begin to show its progress."""
+    speed = measured_speed(s.evaluator, s.run.budgets[0], s.run.engine)
+    stages = remaining.stages(s, speed, _sweep(s))
+    s.run.progress.say(remaining.told(stages, s.run.progress.seconds))
+    s.run.progress.begin(stages)
 
 
 def _sweep(s: Session) -> Sweep | None:
@@ -223,8 +195,8 @@ def _train(s: Session) -> list[str]:
             f"{'is' if len(lost) == 1 else 'are'} missing or damaged: trained again"
         )
     steps = GainSteps(front)
-    jobs = {*again.jobs, *front.jobs, *steps.jobs}
-    s.run.progress.resize("trainings", len(jobs))
+    missing = [*trainer.missing([*again.jobs, *steps.jobs]), *trainer.missing(front.jobs, networks)]
+    s.run.progress.resize("trainings", len(missing))
     carry_out(again, trainer, partial(store.save, study, store.REPEATS), tick)
     trained = carry_out(front, trainer, partial(store.save, study, store.FINALS), tick, networks)
     _deliver(s, front, networks)
@@ -235,7 +207,8 @@ def _train(s: Session) -> list[str]:
         checks += steps.failures(trainer.known)
     if s.run.config.training.compression_baselines:
         compressed = CompressionBaselines(trained, evaluator)
-        s.run.progress.resize("trainings", len(jobs.union(compressed.jobs)))
+        missing += trainer.missing(compressed.jobs)
+        s.run.progress.resize("trainings", len(missing))
         carry_out(compressed, trainer, partial(store.save, study, store.BASELINES), tick)
         checks += compressed.failures(trainer.known)
     return checks

@@ -21,8 +21,8 @@ from search.comparison.structures import SLIMMING, Structure, structures
 from search.forecast import measured_speed
 from search.plans.finals import finalists
 from search.plans.sweep import Sweep, check_chosen
-from search.progress import Stage
 from search.session import Session
+from search.stages import Stage
 from search.training.trainer import carry_out
 
 
@@ -111,7 +111,7 @@ class Comparer:
             seconds = speed.of_trainings(missing, s.run.space, engine.at_once)
         trainings = plural(len(missing), "training")
         s.run.progress.say(f"forecast: about {duration(seconds)} for {trainings}")
-        s.run.progress.begin([Stage("trainings", len(set(jobs)), seconds)])
+        s.run.progress.begin([Stage("trainings", len(missing), seconds)])
 
     def _keep(self, **changes: Any) -> None:
         self._so_far = replace(self._so_far, **changes)
