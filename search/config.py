@@ -282,6 +282,14 @@ class RunConfig(Options):
         free=True,
         value="HOST:PORT",
     )
+    max_hours: float | None = option(
+        None,
+        "hours this command may take: no trial begins that leaves the finals too little of them; "
+        "start and finals are not cut, --resume goes on with the rest (0.05 is 3 minutes)",
+        above=0,
+        free=True,
+        value="X",
+    )
     cpus_per_trial: float = option(1.0, "with ray: CPU cores of a trial", least=0, free=True)
     gpus_per_trial: float | None = option(
         None,

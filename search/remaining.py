@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prune_ops import WAYS
@@ -24,8 +24,11 @@ from search.stages import Stage
 from search.training.trainer import Trainer
 from spaces import Budget
 
+TRIALS = "trials"
 END = "times and report"
 """The last stage: the times of the networks, and the report."""
+NAMES = {RATES: "finding the learning rates", END: "the times and the report"}
+"""What a stage is for that is not named by its steps."""
 
 
 def stages(s: Session, speed: Speed, sweep: Sweep | None) -> list[Stage]:
@@ -45,23 +48,26 @@ def stages(s: Session, speed: Speed, sweep: Sweep | None) -> list[Stage]:
     jobs = following.jobs
     return [
         Stage(RATES, len(rates), speed.of_trainings(rates, space, at_once)),
-        Stage("trials", trials, seconds, trials - following.to_come),
+        Stage(TRIALS, trials, seconds, trials - following.to_come),
         Stage("trainings", len(jobs), speed.of_trainings(jobs, space, at_once)),
         Stage(END, 1, speed.of_the_end(s.evaluator, len(s.run.budgets))),
     ]
 
 
-def told(stages: Sequence[Stage], so_far: float) -> str:
+def told(stages: Iterable[Stage], so_far: float) -> str:
     """One line: how long all stages will take, and each of them."""
-    names = {RATES: "finding the learning rates", END: "the times and the report"}
-    parts = [
-        f"{duration(stage.seconds_left)} for "
-        f"{names.get(stage.name) or plural(stage.steps - stage.done, stage.name[:-1])}"
-        for stage in stages
-        if stage.seconds_left
-    ]
-    whole = duration(sum(stage.seconds_left for stage in stages))
+    left = {stage: seconds for stage in stages if (seconds := stage.seconds_left())}
+    parts = [f"{duration(seconds)} for {_in_words(stage)}" for stage, seconds in left.items()]
+    whole = duration(sum(left.values()))
     return f"forecast: about {whole} from here ({duration(so_far)} so far): {listed(parts)}"
+
+
+def _in_words(stage: Stage) -> str:
+    """``24 trials``, or what else a stage is for."""
+    if stage.name in NAMES:
+        return NAMES[stage.name]
+    steps = plural(stage.steps - stage.done, stage.name.removesuffix("s"))
+    return steps if stage.fits else f"as many of {steps} as fit in"
 
 
 @dataclass(frozen=True, kw_only=True)

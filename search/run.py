@@ -36,13 +36,16 @@ from search.policies.starts import POOL, AllScores, Start, start_budget_warning,
 from search.policies.surrogate import TABLE, Tables
 from search.progress import Progress
 from search.provenance import provenance, tested
+from search.remaining import TRIALS
 from search.session import Session, engine_of, session
 from search.speed import speeds
-from search.study.extent import Extension, end, ended, extensions, turns
+from search.study.extent import Cut, Extension, cuts, end, ended, extensions, note_cut, turns
+from search.study.history import TrialHistory
 from search.study.open import going_on, unchanged
 from search.task.fit import Check, savable
 from search.task.prepare import Prepared, prepare
 from search.task.task import Task
+from search.time_limit import TimeLimit
 from search.training.modes import MODES
 from search.training.trainer import carry_out
 from spaces import Space
@@ -91,13 +94,14 @@ def execute(
         checks: further checks of the network, made before anything is trained.
         distils: whether it will be distilled from later, whatever this search does.
     """
-    progress = progress or Progress()
+    progress, limit = progress or Progress(), TimeLimit.of(folder.config.run.max_hours)
     # The engine first: a wrong address is refused at once.
     with engine_of(folder, progress, lambda: folder.resume_command) as engine:
-        _search(folder, engine, task, progress, checks, distils)
+        cut = _search(folder, engine, task, progress, limit, checks, distils)
     run = results.load(folder.path, folder.config.run.storage)
     run.report()
-    folder.finish()
+    if cut is None:
+        folder.finish()
     return run
 
 
@@ -106,9 +110,11 @@ def _search(
     engine: Engine,
     task: Task | None,
     progress: Progress,
+    limit: TimeLimit,
     checks: Sequence[Check],
     distils: bool,
-) -> None:
+) -> Cut | None:
+    """How the time limit cut it short; None if all trials were tried."""
     checks = unchanged(folder), savable, *checks, _tells_going_on(folder, progress)
     run = prepare(folder, engine, task, progress, *checks, distils=distils)
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
@@ -121,17 +127,35 @@ def _search(
         session(run, "checkpoints", partial(_told_starts, run), partial(_sampler, run)) as s,
         _provenance_kept(s, about) as keep,
     ):
-        _forecast(s)
+        limit = _forecast(s, limit)
         s = _with_rates(s)
-        _run_trials(s)
+        cut = _run_trials(s, limit)
         done = partial(ended, s.opened.study, run.config)
         with s.peers.exclusively("trains the finals", done, progress.say) as is_ours:
             if is_ours:
-                told = (*_train(s), *_caveats(s))
-                keep(folder=folder.owner.partition("#")[0], checks=told)
-                end(s.opened.study, run.config)
+                told, shown = (*_train(s), *_caveats(s)), (*run.doubts, *_told_cut(cut))
+                keep(folder=folder.owner.partition("#")[0], checks=told, warnings=shown)
+                _close(s, cut)
         s.evaluator.checkpoints.clear()
         s.peers.outbox.clear()
+    return cut
+
+
+def _close(s: Session, cut: Cut | None) -> None:
+    """Record that the search has ended, or how it was cut short."""
+    if cut is None:
+        end(s.opened.study, s.run.config)
+    else:
+        note_cut(s.opened.study, cut)
+
+
+def _told_cut(cut: Cut | None) -> Iterator[str]:
+    """One line if the time limit cut the search short."""
+    if cut is not None:
+        yield (
+            f"the search was cut short by --max-hours {cut.hours:g} after {cut.ended} of "
+            f"{plural(cut.trials, 'trial')}; --resume goes on with the rest"
+        )
 
 
 def _tells_going_on(folder: Folder, progress: Progress) -> Check:
@@ -144,12 +168,24 @@ def _tells_going_on(folder: Folder, progress: Progress) -> Check:
     return tell
 
 
-def _forecast(s: Session) -> None:
-    """Say how long the rest of the command will take, and begin to show its progress."""
+def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
+    """Say how long the rest of the command will take, and begin to show its progress.
+
+    Returns:
+        The limit, with a reserve for what follows the trials.
+    """
+    progress = s.run.progress
     speed = measured_speed(s.evaluator, s.run.budgets[0], s.run.engine)
-    stages = remaining.stages(s, speed, _sweep(s))
-    s.run.progress.say(remaining.told(stages, s.run.progress.seconds))
-    s.run.progress.begin(stages)
+    progress.begin(remaining.stages(s, speed, _sweep(s)))
+    limit = limit.reserving(partial(progress.stages.seconds_left, after=TRIALS))
+    progress.stages[TRIALS].ends_at = limit.ends_at - limit.reserve()
+    progress.say(remaining.told(progress.stages, progress.seconds))
+    if limit.reached and progress.stages[TRIALS].steps > progress.stages[TRIALS].done:
+        progress.warn(
+            "--max-hours leaves no time for trials before the finals: nothing is tried but uniform "
+            "widths"
+        )
+    return limit
 
 
 def _sweep(s: Session) -> Sweep | None:
@@ -164,7 +200,8 @@ def _with_rates(s: Session) -> Session:
     return replace(s, evaluator=replace(s.evaluator, rates=rates))
 
 
-def _run_trials(s: Session) -> None:
+def _run_trials(s: Session, limit: TimeLimit) -> Cut | None:
+    """Run the trials; how the limit cut them short, if it did."""
     trials, progress = s.run.config.policies.trials, s.run.progress
     accuracies = [r.val_accuracy for r in load_records(s.opened.study) if r.state == "complete"]
 
@@ -172,11 +209,27 @@ def _run_trials(s: Session) -> None:
         if record.state == "complete":
             accuracies.append(record.val_accuracy)
         best = f"best {number(max(accuracies))} %" if accuracies else "none complete"
-        progress.advance("trials", steps=record.state != "running", note=best)
+        progress.advance(TRIALS, steps=record.state != "running", note=best)
         log.ended(record)
 
-    work = partial(s.run.engine.run, s.opened, s.evaluator, trials, watch)
-    s.peers.until_ended(trials, work, progress.say)
+    work = partial(s.run.engine.run, s.opened, s.evaluator, trials, watch, limit)
+    s.peers.until_ended(trials, work, progress.say, limit)
+    cut = _cut(s)
+    for line in _told_cut(cut):
+        progress.stages[TRIALS].cut_short()
+        progress.warn(line)
+    return cut
+
+
+def _cut(s: Session) -> Cut | None:
+    """How the trials were cut short by the time limit; None if all have ended."""
+    policies, hours = s.run.config.policies, s.run.config.run.max_hours
+    history = TrialHistory(s.opened.study, policies.trials)
+    history.update()
+    if hours is None or history.ended:
+        return None
+    ended = sum(record.state != "running" for record in load_records(s.opened.study))
+    return Cut(ended, policies.trials, hours)
 
 
 def _train(s: Session) -> list[str]:
@@ -236,9 +289,11 @@ def _caveats(s: Session) -> Iterator[str]:
             f"the run was begun with {plural(extended[0].trials, 'trial')} and extended: one that "
             "is begun at its present size will propose other policies"
         )
-    if any(extension.tested for extension in extended):
+    grown = any(extension.tested for extension in extended)
+    if grown or _resumed_after_a_cut(s):
+        how = "extended" if grown else "cut short and resumed"
         yield (
-            "the run was extended when the test accuracies of its finals were known: whoever goes "
+            f"the run was {how} when the test accuracies of its finals were known: whoever goes "
             "on for that reason until a result pleases will find one that does"
         )
     if config.task.weights is not None:
@@ -246,6 +301,11 @@ def _caveats(s: Session) -> Iterator[str]:
             "the weights were given: if they were trained on images that are now in the "
             "validation split, validation accuracies flatter; test accuracies do not"
         )
+
+
+def _resumed_after_a_cut(s: Session) -> bool:
+    ended = sum(record.state != "running" for record in load_records(s.opened.study))
+    return any(cut.ended < ended for cut in cuts(s.opened.study))
 
 
 def _sampler(run: Prepared, scores: AllScores, extensions: Sequence[Extension]) -> BudgetSampler:

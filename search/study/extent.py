@@ -1,4 +1,4 @@
-"""How far a run goes, whether it has got there, and how it was extended.
+"""How far a run goes, whether it has got there, and how it was cut short or extended.
 
 A run may grow (`search.options.option`, ``grows``): more trials, budgets, final seeds and epochs.
 What it measured stays, so what has ended is an *extent*: the values that those options had.
@@ -13,11 +13,12 @@ from typing import Any
 
 from optuna.study import Study
 
+from results import load_records
 from results.store import plain_errors
 from search.config import SearchConfig
 
-ENDED, EXTENDED = "ended", "extended"
-"""Attributes of a study: the extent of its finals; a list of extensions."""
+ENDED, EXTENDED, CUT = "ended", "extended", "cut"
+"""Attributes of a study: the extent of its finals; a list of extensions; a list of cuts."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,21 @@ class Extension:
     trials: int
     budgets: int
     tested: bool
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A process trained the finals before all trials had ended, as its time was over.
+
+    Attributes:
+        ended: how many trials had.
+        trials: how many the run was to have.
+        hours: the limit of the process.
+    """
+
+    ended: int
+    trials: int
+    hours: float
 
 
 def end(study: Study, config: SearchConfig) -> None:
@@ -64,6 +80,26 @@ def note_extension(study: Study, before: SearchConfig) -> None:
         if done is True:
             study.set_user_attr(ENDED, _extent(before))
         study.set_user_attr(EXTENDED, [*map(asdict, (*extensions(study), extension))])
+
+
+def cuts(study: Study) -> tuple[Cut, ...]:
+    """Every time the run was cut short, the first one first."""
+    return tuple(Cut(**one) for one in study.user_attrs.get(CUT, []))
+
+
+def note_cut(study: Study, cut: Cut) -> None:
+    """Record that the finals were trained although trials are left."""
+    with plain_errors("the study"):
+        study.set_user_attr(CUT, [*map(asdict, (*cuts(study), cut))])
+
+
+def finals_trained(study: Study, config: SearchConfig) -> bool:
+    """Whether the finals are those of all trials so far: the run has ended, or was cut short and
+    nothing was tried since."""
+    if ended(study, config):
+        return True
+    done = sum(record.state != "running" for record in load_records(study))
+    return any(cut.ended == done for cut in cuts(study)[-1:])
 
 
 def turns(extensions: Iterable[Extension]) -> tuple[tuple[int, int], ...]:
