@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
 
 from results.record import Candidate
+from results.text import duration, listed, plural
+from results.training import RATES
 from search.config import SearchConfig
 from search.data.splits import Split
 from search.engines import Engine
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.speed import seconds_of_timing
+from search.stages import Stage
 from search.training.hardware import torch_threads
 from search.training.loop import evaluate
 from search.training.specs import flops_of_training
@@ -27,8 +30,13 @@ WARM_SECONDS = 5.0
 """What takes less is timed a second time: the first pays for imports and memory too."""
 BOOKKEEPING = 0.15
 """Seconds per trial for the sampler and the database, with 48 trials of a small network."""
-REPORT = 4.0
+REPORT_SECONDS = 4.0
 """Seconds of the report: its figures and the import of what draws them, on a slow core."""
+
+TRIALS, TRAININGS, END, REPORT = "trials", "trainings", "times and report", "report"
+"""Stages of a search or a comparison."""
+NAMES = {RATES: "finding the learning rates", END: "the times and the report", REPORT: "the report"}
+"""What a stage is for that is not named by its steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ class Speed:
         networks that compete, and the report."""
         image = self.evaluation / len(evaluator.task.validation)
         timed = seconds_of_timing(image, networks=1 + 2 * budgets)
-        return self.evaluation + self.test + timed + REPORT
+        return self.evaluation + self.test + timed + REPORT_SECONDS
 
 
 def reaching(config: SearchConfig, rung: int) -> float:
@@ -133,3 +141,19 @@ def _part(split: Split) -> tuple[Split, float]:
     if len(split) <= IMAGES:
         return split, 1.0
     return split.indexable().subset(torch.arange(IMAGES)), len(split) / IMAGES
+
+
+def told(stages: Iterable[Stage], so_far: float) -> str:
+    """One line: how long all stages will take, and each of them."""
+    left = {stage: seconds for stage in stages if (seconds := stage.seconds_left())}
+    parts = [f"{duration(seconds)} for {_in_words(stage)}" for stage, seconds in left.items()]
+    whole = duration(sum(left.values()))
+    return f"forecast: about {whole} from here ({duration(so_far)} so far): {listed(parts)}"
+
+
+def _in_words(stage: Stage) -> str:
+    """``24 trials``, or what else a stage is for."""
+    if stage.name in NAMES:
+        return NAMES[stage.name]
+    steps = plural(stage.steps - stage.done, stage.name.removesuffix("s"))
+    return steps if stage.fits else f"as many of {steps} as fit in"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from prune_ops import WAYS
 from results import TrialRecord, load_records, store
 from results.record import Candidate
-from results.text import duration, listed, plural
 from results.training import RATES
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
-from search.forecast import Speed, reaching
+from search.forecast import END, TRAININGS, TRIALS, Speed, reaching
 from search.plans import compression_baselines, finals, gains, repeats
 from search.plans.finals import Finals, finalists
 from search.plans.gains import GainSteps
@@ -23,12 +22,6 @@ from search.session import Session
 from search.stages import Stage
 from search.training.trainer import Trainer
 from spaces import Budget
-
-TRIALS = "trials"
-END = "times and report"
-"""The last stage: the times of the networks, and the report."""
-NAMES = {RATES: "finding the learning rates", END: "the times and the report"}
-"""What a stage is for that is not named by its steps."""
 
 
 def stages(s: Session, speed: Speed, sweep: Sweep | None) -> list[Stage]:
@@ -49,25 +42,9 @@ def stages(s: Session, speed: Speed, sweep: Sweep | None) -> list[Stage]:
     return [
         Stage(RATES, len(rates), speed.of_trainings(rates, space, at_once)),
         Stage(TRIALS, trials, seconds, trials - following.to_come),
-        Stage("trainings", len(jobs), speed.of_trainings(jobs, space, at_once)),
+        Stage(TRAININGS, len(jobs), speed.of_trainings(jobs, space, at_once)),
         Stage(END, 1, speed.of_the_end(s.evaluator, len(s.run.budgets))),
     ]
-
-
-def told(stages: Iterable[Stage], so_far: float) -> str:
-    """One line: how long all stages will take, and each of them."""
-    left = {stage: seconds for stage in stages if (seconds := stage.seconds_left())}
-    parts = [f"{duration(seconds)} for {_in_words(stage)}" for stage, seconds in left.items()]
-    whole = duration(sum(left.values()))
-    return f"forecast: about {whole} from here ({duration(so_far)} so far): {listed(parts)}"
-
-
-def _in_words(stage: Stage) -> str:
-    """``24 trials``, or what else a stage is for."""
-    if stage.name in NAMES:
-        return NAMES[stage.name]
-    steps = plural(stage.steps - stage.done, stage.name.removesuffix("s"))
-    return steps if stage.fits else f"as many of {steps} as fit in"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from search.evaluation.repairing import shortage
 from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
-from search.forecast import measured_speed
+from search.forecast import TRAININGS, TRIALS, measured_speed, told
 from search.plans.compression_baselines import CompressionBaselines
 from search.plans.finals import Finals, SavedNetworks, also_named, finalists
 from search.plans.gains import GainSteps
@@ -36,7 +36,6 @@ from search.policies.starts import POOL, AllScores, Start, start_budget_warning,
 from search.policies.surrogate import TABLE, Tables
 from search.progress import Progress
 from search.provenance import provenance, tested
-from search.remaining import TRIALS
 from search.session import Session, engine_of, session
 from search.speed import speeds
 from search.study.extent import Cut, Extension, cuts, end, ended, extensions, note_cut, turns
@@ -99,6 +98,7 @@ def execute(
     with engine_of(folder, progress, lambda: folder.resume_command) as engine:
         cut = _search(folder, engine, task, progress, limit, checks, distils)
     run = results.load(folder.path, folder.config.run.storage)
+    progress.waiting("writing the report")
     run.report()
     if cut is None:
         folder.finish()
@@ -133,8 +133,8 @@ def _search(
         done = partial(ended, s.opened.study, run.config)
         with s.peers.exclusively("trains the finals", done, progress.say) as is_ours:
             if is_ours:
-                told, shown = (*_train(s), *_caveats(s)), (*run.doubts, *_told_cut(cut))
-                keep(folder=folder.owner.partition("#")[0], checks=told, warnings=shown)
+                checked, warned = (*_train(s), *_caveats(s)), (*run.doubts, *_told_cut(cut))
+                keep(folder=folder.owner.partition("#")[0], checks=checked, warnings=warned)
                 _close(s, cut)
         s.evaluator.checkpoints.clear()
         s.peers.outbox.clear()
@@ -175,11 +175,12 @@ def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
         The limit, with a reserve for what follows the trials.
     """
     progress = s.run.progress
+    progress.waiting("measuring how long a training takes")
     speed = measured_speed(s.evaluator, s.run.budgets[0], s.run.engine)
     progress.begin(remaining.stages(s, speed, _sweep(s)))
     limit = limit.reserving(partial(progress.stages.seconds_left, after=TRIALS))
     progress.stages[TRIALS].ends_at = limit.ends_at - limit.reserve()
-    progress.say(remaining.told(progress.stages, progress.seconds))
+    progress.say(told(progress.stages, progress.seconds))
     if limit.reached and progress.stages[TRIALS].steps > progress.stages[TRIALS].done:
         progress.warn(
             "--max-hours leaves no time for trials before the finals: nothing is tried but uniform "
@@ -240,16 +241,16 @@ def _train(s: Session) -> list[str]:
     stored = store.load(study, store.FINALS)
     tested = next((final for final in stored if final.role == "baseline"), None)
     front = Finals(finalists(records, evaluator, s.run.budgets), evaluator, tested)
-    tick = partial(s.run.progress.advance, "trainings")
+    tick = partial(s.run.progress.advance, TRAININGS)
     networks = SavedNetworks(front, s.run.folder.path / "models")
     if lost := networks.lost(trainer.known):
-        s.run.progress.say(
+        s.run.progress.warn(
             f"{listed(lost)} in {s.run.folder.path} must hold what was trained, but "
             f"{'is' if len(lost) == 1 else 'are'} missing or damaged: trained again"
         )
     steps = GainSteps(front)
     missing = [*trainer.missing([*again.jobs, *steps.jobs]), *trainer.missing(front.jobs, networks)]
-    s.run.progress.resize("trainings", len(missing))
+    s.run.progress.resize(TRAININGS, len(missing))
     carry_out(again, trainer, partial(store.save, study, store.REPEATS), tick)
     trained = carry_out(front, trainer, partial(store.save, study, store.FINALS), tick, networks)
     _deliver(s, front, networks)
@@ -261,7 +262,7 @@ def _train(s: Session) -> list[str]:
     if s.run.config.training.compression_baselines:
         compressed = CompressionBaselines(trained, evaluator)
         missing += trainer.missing(compressed.jobs)
-        s.run.progress.resize("trainings", len(missing))
+        s.run.progress.resize(TRAININGS, len(missing))
         carry_out(compressed, trainer, partial(store.save, study, store.BASELINES), tick)
         checks += compressed.failures(trainer.known)
     return checks
@@ -332,7 +333,7 @@ def _starts(run: Prepared, scores: AllScores) -> list[Start]:
 def _told_starts(run: Prepared, scores: AllScores) -> list[Start]:
     chosen = _starts(run, scores)
     for warning in _warnings(run, len(chosen)):
-        run.progress.say(warning)
+        run.progress.warn(warning)
     return chosen
 
 

@@ -13,10 +13,10 @@ from trainings import Measured, Store
 from results import TrialRecord
 from search import forecast
 from search.evaluation.evaluator import Evaluator
-from search.forecast import BOOKKEEPING, REPORT, Speed, reaching, timed
+from search.forecast import BOOKKEEPING, END, REPORT_SECONDS, Speed, reaching, timed, told
 from search.plans.finals import EXPECTED
 from search.plans.repeats import chosen
-from search.remaining import END, Following, told
+from search.remaining import Following
 from search.speed import LEAST, MOST, SECONDS, WARMING, seconds_of_timing
 from search.stages import Stage
 from search.training.trainer import NO_WEIGHTS, Trainer
@@ -64,7 +64,7 @@ def test_the_end_is_the_unpruned_networks_test_the_times_and_the_report(space: S
     evaluator = replace(toy(space), task=SimpleNamespace(validation=range(100)))  # type: ignore[arg-type]
     speed = Speed(epoch=1.0, evaluation=50.0, flops=1, test=20.0)
     timing = seconds_of_timing(0.5, networks=5)
-    assert speed.of_the_end(evaluator, budgets=2) == pytest.approx(70.0 + timing + REPORT)
+    assert speed.of_the_end(evaluator, budgets=2) == pytest.approx(70.0 + timing + REPORT_SECONDS)
 
 
 def test_the_times_of_networks_take_as_many_passes_as_fit() -> None:
