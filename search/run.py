@@ -38,8 +38,16 @@ from search.progress import Progress
 from search.provenance import provenance, tested
 from search.session import Session, engine_of, session
 from search.speed import speeds
-from search.study.extent import Cut, Extension, cuts, end, ended, extensions, note_cut, turns
-from search.study.history import TrialHistory
+from search.study.extent import (
+    Cut,
+    Extension,
+    cut_now,
+    end,
+    ended,
+    extensions,
+    grown_when_tested,
+    turns,
+)
 from search.study.open import going_on, unchanged
 from search.task.fit import Check, savable
 from search.task.prepare import Prepared, prepare
@@ -133,29 +141,13 @@ def _search(
         done = partial(ended, s.opened.study, run.config)
         with s.peers.exclusively("trains the finals", done, progress.say) as is_ours:
             if is_ours:
-                checked, warned = (*_train(s), *_caveats(s)), (*run.doubts, *_told_cut(cut))
+                checked = (*_train(s), *_caveats(s))
+                warned = run.doubts if cut is None else (*run.doubts, cut.sentence)
                 keep(folder=folder.owner.partition("#")[0], checks=checked, warnings=warned)
-                _close(s, cut)
+                end(s.opened.study, run.config, cut)
         s.evaluator.checkpoints.clear()
         s.peers.outbox.clear()
     return cut
-
-
-def _close(s: Session, cut: Cut | None) -> None:
-    """Record that the search has ended, or how it was cut short."""
-    if cut is None:
-        end(s.opened.study, s.run.config)
-    else:
-        note_cut(s.opened.study, cut)
-
-
-def _told_cut(cut: Cut | None) -> Iterator[str]:
-    """One line if the time limit cut the search short."""
-    if cut is not None:
-        yield (
-            f"the search was cut short by --max-hours {cut.hours:g} after {cut.ended} of "
-            f"{plural(cut.trials, 'trial')}; --resume goes on with the rest"
-        )
 
 
 def _tells_going_on(folder: Folder, progress: Progress) -> Check:
@@ -215,22 +207,10 @@ def _run_trials(s: Session, limit: TimeLimit) -> Cut | None:
 
     work = partial(s.run.engine.run, s.opened, s.evaluator, trials, watch, limit)
     s.peers.until_ended(trials, work, progress.say, limit)
-    cut = _cut(s)
-    for line in _told_cut(cut):
+    if (cut := cut_now(s.opened.study, s.run.config)) is not None:
         progress.stages[TRIALS].cut_short()
-        progress.warn(line)
+        progress.warn(cut.sentence)
     return cut
-
-
-def _cut(s: Session) -> Cut | None:
-    """How the trials were cut short by the time limit; None if all have ended."""
-    policies, hours = s.run.config.policies, s.run.config.run.max_hours
-    history = TrialHistory(s.opened.study, policies.trials)
-    history.update()
-    if hours is None or history.ended:
-        return None
-    ended = sum(record.state != "running" for record in load_records(s.opened.study))
-    return Cut(ended, policies.trials, hours)
 
 
 def _train(s: Session) -> list[str]:
@@ -290,9 +270,7 @@ def _caveats(s: Session) -> Iterator[str]:
             f"the run was begun with {plural(extended[0].trials, 'trial')} and extended: one that "
             "is begun at its present size will propose other policies"
         )
-    grown = any(extension.tested for extension in extended)
-    if grown or _resumed_after_a_cut(s):
-        how = "extended" if grown else "cut short and resumed"
+    if how := grown_when_tested(s.opened.study):
         yield (
             f"the run was {how} when the test accuracies of its finals were known: whoever goes "
             "on for that reason until a result pleases will find one that does"
@@ -302,11 +280,6 @@ def _caveats(s: Session) -> Iterator[str]:
             "the weights were given: if they were trained on images that are now in the "
             "validation split, validation accuracies flatter; test accuracies do not"
         )
-
-
-def _resumed_after_a_cut(s: Session) -> bool:
-    ended = sum(record.state != "running" for record in load_records(s.opened.study))
-    return any(cut.ended < ended for cut in cuts(s.opened.study))
 
 
 def _sampler(run: Prepared, scores: AllScores, extensions: Sequence[Extension]) -> BudgetSampler:

@@ -152,3 +152,18 @@ def test_the_forecast_names_every_part_and_what_is_past() -> None:
         "48 s for 24 trials, 1 min 0 s for 1 training and 5.0 s for the times and the report"
     )
     assert told(stages[3:], 1.0).endswith("so far): 5.0 s for the times and the report")
+
+
+def test_a_stage_that_must_end_before_it_is_done_takes_the_time_until_then(
+    clock: list[float],
+) -> None:
+    clock[0] = 100.0
+    cut = Stage("trials", 48, 96.0, ends_at=120.0)
+    assert (cut.seconds_left(), cut.seconds_left(pace=0.1), cut.fits) == (20.0, 9.6, False)
+    assert told([cut], 5.0) == (
+        "forecast: about 20 s from here (5.0 s so far): 20 s for as many of 48 trials as fit in"
+    )
+    cut.done = 12
+    cut.cut_short()
+    assert (cut.seconds_left(), cut.seconds_done) == (0.0, 24.0)
+    assert Stage("trials", 48, 10.0, ends_at=90.0).seconds_left() == 0.0
