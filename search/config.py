@@ -284,8 +284,8 @@ class RunConfig(Options):
     )
     max_hours: float | None = option(
         None,
-        "hours this command may take: no trial begins that leaves the finals too little of them; "
-        "start and finals are not cut, --resume goes on with the rest (0.05 is 3 minutes)",
+        "hours a search may take, finals and report included: no trial begins that leaves too "
+        "little time for them; they are not cut, and --resume goes on with the rest",
         above=0,
         free=True,
         value="X",

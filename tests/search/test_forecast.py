@@ -159,7 +159,7 @@ def test_a_stage_that_must_end_before_it_is_done_takes_the_time_until_then(
 ) -> None:
     clock[0] = 100.0
     cut = Stage("trials", 48, 96.0, ends_at=120.0)
-    assert (cut.seconds_left(), cut.seconds_left(pace=0.1), cut.fits) == (20.0, 9.6, False)
+    assert (cut.seconds_left(), cut.seconds_left(pace=0.125), cut.fits) == (20.0, 12.0, False)
     assert told([cut], 5.0) == (
         "forecast: about 20 s from here (5.0 s so far): 20 s for as many of 48 trials as fit in"
     )
