@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 from search.stages import Stage, Stages
 
 PAUSE_SECONDS = 30.0
-"""Without a terminal, the least time between two lines on how far the work is."""
+"""Without a terminal, how long nothing is said before a line on how far the work is."""
 
 
 class Progress:
@@ -67,6 +67,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print a line that stays."""
+        self._shown_at = time.perf_counter()
         _print(self._console, line)
 
     def warn(self, line: str) -> None:
@@ -105,7 +106,7 @@ class Progress:
         text = f"{what} {done}/{total}"
         self._bar.update(self._line, description=text, completed=done, total=total, note=note)
         if not self._console.is_terminal and self._is_due(what, done >= total):
-            self._shown, self._shown_at = what, time.perf_counter()
+            self._shown = what
             self.say(f"{text}  {note}")
 
     def _is_due(self, what: str, ends: bool) -> bool:

@@ -63,6 +63,15 @@ def test_no_line_before_a_pause_whatever_the_stage(clock: list[float]) -> None:
     assert said == ["trainings 2/4", "trainings 4/4"]
 
 
+def test_whatever_is_said_begins_the_pause_anew(clock: list[float]) -> None:
+    progress, out = shown()
+    progress.begin([Stage("trials", 2, 3.0)])
+    clock[0] += PAUSE_SECONDS
+    progress.say("forecast: about 3 s")
+    progress.advance("trials")
+    assert out.getvalue() == "forecast: about 3 s\n"
+
+
 def test_a_stage_that_lasted_says_that_it_has_ended(clock: list[float]) -> None:
     progress, out = shown()
     progress.begin([Stage("trials", 2, 3.0), Stage("trainings", 1, 9.0)])
