@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig, TaskConfig
@@ -19,6 +19,7 @@ from search.errors import STOPPED, CutShort, SearchStopped, crash_line, refused_
 from search.flags import HELP_ALL, USER_ERROR, Ended, Parser, add_part
 from search.interrupt import ending_at_once, name_and_code, sigterm_raises
 from search.options import Options, check_plain
+from search.verbosity import Verbosity, add_verbosity
 from spaces import UserError
 from spaces.errors import unknown
 
@@ -105,60 +106,83 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = COMMANDS.get(arguments[0]) if arguments else None
+    verbosity = Verbosity.USUAL
     try:
         if command is None and arguments and not arguments[0].startswith("-"):
             raise unknown("command", arguments[0], COMMANDS)
         name, read = ("search", _search) if command is None else (arguments[0], command)
-        options = read(arguments if command is None else arguments[1:])
-        commands = _commands(name)
+        options, verbosity = read(arguments if command is None else arguments[1:])
+        run = _run(name, verbosity)
         with sigterm_raises():
-            commands[name](**options)
+            run(name, verbosity, options)
         return 0
-    except UserError as error:
-        return _fail(f"error: {error}", USER_ERROR)
-    except CutShort as cut:
-        return _fail(str(cut), cut.code)
-    except SearchStopped as stopped:
-        return _fail(f"stopped: {stopped}", STOPPED)
-    except KeyboardInterrupt as interrupt:
-        what, code = name_and_code(interrupt)
-        return _fail(f"{what} before a run began; nothing is left to resume", code)
     except Ended:
         raise
-    except SystemExit as end:  # raised by the user's model or data, or by rich for a closed pipe
-        if isinstance(end.__context__, BrokenPipeError):
-            return UNREAD
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        verbosity.trace(error)
+        return _fail(*_last_line(error, verbosity))
+
+
+def _last_line(error: BaseException, verbosity: Verbosity) -> tuple[str, int]:
+    """What ended the command, in one line, and the exit code."""
+    if isinstance(error, UserError):
+        return f"error: {error}{verbosity.hint(error)}", USER_ERROR
+    if isinstance(error, CutShort):
+        return str(error), error.code
+    if isinstance(error, SearchStopped):
+        return f"stopped: {error}", STOPPED
+    if isinstance(error, KeyboardInterrupt):
+        what, code = name_and_code(error)
+        return f"{what} before a run began; nothing is left to resume", code
+    if isinstance(error, SystemExit):  # by the user's model or data, or by rich for a closed pipe
+        if isinstance(error.__context__, BrokenPipeError):
+            return "", UNREAD
         must = "the model or the data must return, but called"
-        return _fail(f"stopped: {must} sys.exit({end.code!r}); mend that", STOPPED)
-    except Exception as error:
-        if refusal := refused_path(error):
-            return _fail(f"error: {refusal}", USER_ERROR)
-        return _fail(crash_line(error), STOPPED)
+        return f"stopped: {must} sys.exit({error.code!r}); mend that", STOPPED
+    assert isinstance(error, Exception)
+    if refusal := refused_path(error):
+        return f"error: {refusal}", USER_ERROR
+    return crash_line(error), STOPPED
 
 
-def _commands(name: str) -> dict[str, Callable[..., None]]:
+def _run(name: str, verbosity: Verbosity) -> Callable[[str, Verbosity, dict[str, Any]], None]:
     """What does the work; the first time this takes seconds, which a line says."""
     if "torch" not in sys.modules:
-        print(f"{name}: loading torch", file=sys.stderr, flush=True)
+        verbosity.note(f"{name}: loading torch")
     with ending_at_once():
-        commands: dict[str, Callable[..., None]] = import_module("search.commands").COMMANDS
-    return commands
+        run: Callable[..., None] = import_module("search.commands").run
+    return run
 
 
-def _search(arguments: Sequence[str]) -> dict[str, Any]:
+class Typed(NamedTuple):
+    """What was typed: the options that were given, and how much is to be said."""
+
+    options: dict[str, Any]
+    verbosity: Verbosity
+
+
+def _typed(parser: argparse.ArgumentParser, arguments: Sequence[str], short: bool = False) -> Typed:
+    add_verbosity(parser, short)
+    options = vars(parser.parse_args(arguments))
+    return Typed(options, Verbosity.popped(options))
+
+
+def _search(arguments: Sequence[str]) -> Typed:
     """The options as they are typed, refused at once where they cannot be."""
-    options = vars(_parser(short=HELP_ALL not in arguments).parse_args(arguments))
-    SearchConfig.of(**options)
-    return options
+    short = HELP_ALL not in arguments
+    typed = _typed(_parser(short), arguments, short)
+    SearchConfig.of(**typed.options)
+    return typed
 
 
-def _compare(arguments: Sequence[str]) -> dict[str, Any]:
-    options = vars(_compare_parser(short=HELP_ALL not in arguments).parse_args(arguments))
-    check_plain("RUN", options.get("run") or "")
-    return options
+def _compare(arguments: Sequence[str]) -> Typed:
+    short = HELP_ALL not in arguments
+    typed = _typed(_compare_parser(short), arguments, short)
+    check_plain("RUN", typed.options.get("run") or "")
+    return typed
 
 
-def _report(arguments: Sequence[str]) -> dict[str, Any]:
+def _report(arguments: Sequence[str]) -> Typed:
     usage = "python search.py report RUN [RUN ...] [option ...]"
     parser = Parser("search.py report", usage=usage, description=ABOUT_REPORT)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
@@ -166,15 +190,16 @@ def _report(arguments: Sequence[str]) -> dict[str, Any]:
         "--out", metavar="FILE", help="where to write (default: RUN/report.html; several: here)"
     )
     parser.add_argument("--storage", metavar="NAME", help="database of the study, if not its own")
-    options = vars(parser.parse_args(arguments))
-    for name, text in (*(("RUN", run) for run in options["runs"]), ("--out", options.get("out"))):
+    typed = _typed(parser, arguments)
+    out = typed.options.get("out")
+    for name, text in (*(("RUN", run) for run in typed.options["runs"]), ("--out", out)):
         check_plain(name, text or "")
-    if options.get("out") == "":
+    if out == "":
         raise UserError("--out must name a file or a folder, but got ''; leave it out")
-    return options
+    return typed
 
 
-def _solve(arguments: Sequence[str]) -> dict[str, Any]:
+def _solve(arguments: Sequence[str]) -> Typed:
     usage = "python search.py solve RUN --budget X [X ...] [option ...]"
     parser = Parser("search.py solve", usage=usage, description=ABOUT_SOLVE)
     parser.add_argument("run", metavar="RUN", help="folder of a run")
@@ -188,37 +213,37 @@ def _solve(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     parser.add_argument("--save", metavar="FILE", help="write the policy of one budget, as JSON")
     parser.add_argument("--storage", metavar="NAME", help="database of the study, if not its own")
-    options = vars(parser.parse_args(arguments))
-    check_plain("RUN", options["run"])
-    return options
+    typed = _typed(parser, arguments)
+    check_plain("RUN", typed.options["run"])
+    return typed
 
 
-def _inspect(arguments: Sequence[str]) -> dict[str, Any]:
+def _inspect(arguments: Sequence[str]) -> Typed:
     parser = Parser(
         "search.py inspect",
         usage="python search.py inspect [option ...]",
         description=ABOUT_INSPECT,
     )
     add_part(parser, TaskConfig(), skip=("train_images", "device", "precision", "sparsity"))
-    options = vars(parser.parse_args(arguments))
-    SearchConfig.of(**options)
-    return options
+    typed = _typed(parser, arguments)
+    SearchConfig.of(**typed.options)
+    return typed
 
 
-def _list(arguments: Sequence[str]) -> dict[str, Any]:
+def _list(arguments: Sequence[str]) -> Typed:
     usage = "python search.py list [WHAT]"
     parser = Parser("search.py list", usage=usage, description=ABOUT_LIST)
     parser.add_argument("what", nargs="?", metavar="WHAT", help="of what; left out: what there is")
-    return vars(parser.parse_args(arguments))
+    return _typed(parser, arguments)
 
 
-def _runs(arguments: Sequence[str]) -> dict[str, Any]:
+def _runs(arguments: Sequence[str]) -> Typed:
     usage = "python search.py runs [--runs-dir DIR]"
     parser = Parser("search.py runs", usage=usage, description=ABOUT_RUNS)
     parser.add_argument("--runs-dir", metavar="DIR", help="folder of all runs (default: runs)")
-    options = vars(parser.parse_args(arguments))
-    check_plain("--runs-dir", options.get("runs_dir", ""))
-    return options
+    typed = _typed(parser, arguments)
+    check_plain("--runs-dir", typed.options.get("runs_dir", ""))
+    return typed
 
 
 def _parser(short: bool = False) -> argparse.ArgumentParser:
@@ -246,7 +271,7 @@ def _add_parts(parser: argparse.ArgumentParser, parts: Iterable[Options], short:
         add_part(parser, part, short=short)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
+COMMANDS: dict[str, Callable[[Sequence[str]], Typed]] = {
     "compare": _compare,
     "inspect": _inspect,
     "list": _list,
@@ -259,6 +284,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
 
 def _fail(line: str, code: int) -> int:
     """Print the line on stderr, without line breaks and as any terminal can show it."""
-    shown = " ".join(line.split("\n")).encode(errors="backslashreplace").decode()
-    print(shown, file=sys.stderr)
+    if line:
+        shown = " ".join(line.split("\n")).encode(errors="backslashreplace").decode()
+        print(shown, file=sys.stderr)
     return code

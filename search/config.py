@@ -330,6 +330,14 @@ class RunConfig(Options):
         free=True,
         value="HOST:PORT",
     )
+    max_hours: float | None = option(
+        None,
+        "hours a search may take, finals and report included: no trial begins that leaves too "
+        "little time for them; they are not cut, and --resume goes on with the rest",
+        above=0,
+        free=True,
+        value="X",
+    )
     cpus_per_trial: float = option(1.0, "with ray: CPU cores of a trial", least=0, free=True)
     gpus_per_trial: float | None = option(
         None,

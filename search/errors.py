@@ -76,11 +76,15 @@ def refused_path(error: Exception) -> UserError | None:
 
 def keep_cause(error: UserError, log: Path) -> None:
     """Append the traceback of what the user's own code raised to the run's log, if there is one."""
-    cause = error.__cause__
-    theirs = hasattr(error, "__notes__") or (cause is not None and users_line(cause))
-    if theirs and log.is_file():
+    if is_theirs(error) and log.is_file():
         with suppress(OSError):
-            _keep_traceback(error, log)
+            error.log = _keep_traceback(error, log)
+
+
+def is_theirs(error: UserError) -> bool:
+    """Whether the user's own code raised what led to it."""
+    cause = error.__cause__
+    return hasattr(error, "__notes__") or (cause is not None and bool(users_line(cause)))
 
 
 def _keep_traceback(error: Exception, log: Path | None) -> Path:

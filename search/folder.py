@@ -167,7 +167,8 @@ def resolve_folder(options: Mapping[str, Any], also_finished: bool = False) -> F
     stored = _stored(path)
     _check_storage(path, stored.run.storage, options)
     if config.run.resume:
-        config = stored.having(**_cluster_defaults(stored, options), **_extended(stored, options))
+        usual = {"max_hours": None, **_cluster_defaults(stored, options)}
+        config = stored.having(**{**usual, **_extended(stored, options)})
     elif finished(path):
         raise UserError(
             f"--name must be new, but {path} holds a finished run; choose another name, extend it "

@@ -114,6 +114,27 @@ def logged_to(path: Path) -> Iterator[None]:
         handler.close()
 
 
+@contextmanager
+def shown_by(say: Callable[[str], None]) -> Iterator[None]:
+    """Say what the search logs while the block lasts, with the time of day."""
+    handler = _Saying(say)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    _logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        _logger.removeHandler(handler)
+
+
+class _Saying(logging.Handler):
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(self.format(record))
+
+
 def begun(run: BegunRun) -> None:
     """The run begins or is gone on with."""
     _audience.begin(run)

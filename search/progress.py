@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-PAUSE_SECONDS = 15.0
-"""Without a terminal, the least time between two lines."""
+from search.stages import Stage, Stages
 
-
-@dataclass
-class Stage:
-    """A part of the work: its steps, and the seconds that they are forecast to take together."""
-
-    name: str
-    steps: int
-    seconds: float
-    done: int = 0
-
-    @property
-    def seconds_done(self) -> float:
-        """The part of the forecast seconds whose steps are done."""
-        return self.seconds * self.done / max(self.steps, 1)
+PAUSE_SECONDS = 30.0
+"""Without a terminal, how long nothing is said before a line on how far the work is."""
 
 
 class Progress:
@@ -38,12 +24,20 @@ class Progress:
 
     Args:
         duration: formats seconds.
+        quiet: show warnings alone.
+
+    Attributes:
+        stages: what was forecast, and how far it is.
     """
 
     def __init__(
-        self, console: Console | None = None, duration: Callable[[float], str] = "{:.0f} s".format
+        self,
+        console: Console | None = None,
+        duration: Callable[[float], str] = "{:.0f} s".format,
+        quiet: bool = False,
     ) -> None:
-        self._console = console or Console(quiet=True)
+        self._warnings = console or Console(quiet=True)
+        self._console = Console(quiet=True) if quiet else self._warnings
         self._duration = duration
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -54,9 +48,10 @@ class Progress:
             disable=not self._console.is_terminal,
         )
         self._line = self._bar.add_task("starting", total=None, note="")
-        self._silent_until = 0.0
-        self._stages: dict[str, Stage] = {}
-        self._began, self._head_start = 0.0, 0.0
+        self._began = self._shown_at = time.perf_counter()
+        self._shown = ""
+        self._uncounted: dict[str, float] = {}
+        self.stages = Stages()
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -65,52 +60,60 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    @property
+    def seconds(self) -> float:
+        """For how long the work goes on."""
+        return time.perf_counter() - self._began
+
     def say(self, line: str) -> None:
         """Print a line that stays."""
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._shown_at = time.perf_counter()
+        _print(self._console, line)
+
+    def warn(self, line: str) -> None:
+        """Print a line that stays and that nobody should miss."""
+        _print(self._warnings, line)
 
     def waiting(self, what: str) -> None:
         """In a terminal, show what the program waits for."""
         self._bar.update(self._line, description=what)
 
     def working(self, what: str, done: int, total: int) -> None:
-        """Show how far work is that was not forecast."""
-        self._show(what, done, total, f"{100 * done // max(total, 1)} %")
+        """Show how far work is that was not forecast, and how long the rest takes at this pace."""
+        began = self._uncounted.setdefault(what, time.perf_counter())
+        note = f"{100 * done // max(total, 1)} %"
+        if 1 < done < total:
+            taken = time.perf_counter() - began
+            note += f", {self._duration(taken * (total - done) / (done - 1))} left"
+        self._show(what, done, total, note)
 
-    def begin(self, stages: Sequence[Stage]) -> None:
+    def begin(self, stages: Iterable[Stage]) -> None:
         """Begin work in these stages; steps that are done already were done before."""
-        self._stages = {stage.name: stage for stage in stages}
-        self._began, self._head_start = time.perf_counter(), self._done
-        self._silent_until = 0.0
+        self.stages = Stages(stages)
 
     def resize(self, name: str, steps: int) -> None:
         """Correct the number of steps of a stage, now that it is known."""
-        self._stages.setdefault(name, Stage(name, steps, 0.0)).steps = steps
-        self._silent_until = 0.0
+        self.stages[name].steps = steps
 
     def advance(self, name: str, steps: int = 1, note: str = "") -> None:
         """Count steps of a stage as done; 0 shows the note alone."""
-        stage = self._stages.setdefault(name, Stage(name, 0, 0.0))
+        stage = self.stages[name]
         stage.done += steps
-        left = f"{self._duration(self._left)} left"
+        left = f"{self._duration(self.stages.seconds_left())} left"
         self._show(name, stage.done, stage.steps, f"{note}, {left}" if note else left)
-
-    @property
-    def _done(self) -> float:
-        return sum(stage.seconds_done for stage in self._stages.values())
-
-    @property
-    def _left(self) -> float:
-        """Seconds left, from the forecast and the pace so far."""
-        total = sum(stage.seconds for stage in self._stages.values())
-        since = self._done - self._head_start
-        pace = (time.perf_counter() - self._began) / since if since > 0 else 1.0
-        return max(0.0, total - self._done) * pace
 
     def _show(self, what: str, done: int, total: int, note: str) -> None:
         text = f"{what} {done}/{total}"
         self._bar.update(self._line, description=text, completed=done, total=total, note=note)
-        if self._console.is_terminal or time.perf_counter() < self._silent_until:
-            return
-        self._silent_until = time.perf_counter() + PAUSE_SECONDS
-        self.say(f"{text}  {note}")
+        if not self._console.is_terminal and self._is_due(what, done >= total):
+            self._shown = what
+            self.say(f"{text}  {note}")
+
+    def _is_due(self, what: str, ends: bool) -> bool:
+        """After a pause, and at the end of what lasted for longer than that."""
+        paused = time.perf_counter() - self._shown_at >= PAUSE_SECONDS
+        return paused or (ends and what == self._shown)
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -16,19 +16,21 @@ from prune_ops.sensitivities.repaired_damage import terms
 from prune_ops.surgery.reconstruct import Reconstruct
 from results import Provenance, Run, SpaceRecord, TrialRecord, load_records, store, write_tables
 from results.decision import decisions, model_name
-from results.record import Candidate
 from results.run import left_behind
-from results.text import duration, listed, number, plural
-from results.training import RATES
-from search import log, sweeping
+from results.text import listed, number, plural
+from search import log, remaining, sweeping
 from search.engines import Engine
 from search.evaluation.repairing import shortage
 from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
+<<<<<<< HEAD
 from search.forecast import measured_speed, seconds_of_trials
 from search.loggers.logger import Logger
 from search.plans import compression_baselines, finals, gains, repeats
+=======
+from search.forecast import TRAININGS, TRIALS, measured_speed, told
+>>>>>>> helper-a
 from search.plans.compression_baselines import CompressionBaselines
 from search.plans.finals import Finals, SavedNetworks, also_named, finalists
 from search.plans.gains import GainSteps
@@ -38,15 +40,25 @@ from search.policies.sampler import BudgetSampler
 from search.policies.samplers import Plan, make
 from search.policies.starts import POOL, AllScores, Start, start_budget_warning, starts
 from search.policies.surrogate import TABLE, Tables
-from search.progress import Progress, Stage
+from search.progress import Progress
 from search.provenance import provenance, tested
 from search.session import Session, engine_of, session, told_of
 from search.speed import speeds
-from search.study.extent import Extension, end, ended, extensions, turns
+from search.study.extent import (
+    Cut,
+    Extension,
+    cut_now,
+    end,
+    ended,
+    extensions,
+    grown_when_tested,
+    turns,
+)
 from search.study.open import going_on, unchanged
 from search.task.fit import Check, savable
 from search.task.prepare import Prepared, prepare
 from search.task.task import Task
+from search.time_limit import TimeLimit
 from search.training.modes import MODES
 from search.training.trainer import carry_out
 from spaces import Space
@@ -99,6 +111,7 @@ def execute(
         distils: whether it will be distilled from later, whatever this search does.
         loggers: besides those that the config names.
     """
+<<<<<<< HEAD
     with told_of(folder, loggers, progress):
         progress = progress or Progress()
         # The engine first: a wrong address is refused at once.
@@ -108,6 +121,17 @@ def execute(
         run.report()
         folder.finish()
         log.finished(run)
+=======
+    progress, limit = progress or Progress(), TimeLimit.of(folder.config.run.max_hours)
+    # The engine first: a wrong address is refused at once.
+    with engine_of(folder, progress, lambda: folder.resume_command) as engine:
+        cut = _search(folder, engine, task, progress, limit, checks, distils)
+    run = results.load(folder.path, folder.config.run.storage)
+    progress.waiting("writing the report")
+    run.report()
+    if cut is None:
+        folder.finish()
+>>>>>>> helper-a
     return run
 
 
@@ -116,9 +140,11 @@ def _search(
     engine: Engine,
     task: Task | None,
     progress: Progress,
+    limit: TimeLimit,
     checks: Sequence[Check],
     distils: bool,
-) -> None:
+) -> Cut | None:
+    """How the time limit cut it short; None if all trials were tried."""
     checks = unchanged(folder), savable, *checks, _tells_going_on(folder, progress)
     run = prepare(folder, engine, task, progress, *checks, distils=distils)
     about = provenance(folder.path.name, run.config, run.task, run.space, run.budgets)
@@ -131,18 +157,24 @@ def _search(
         session(run, "checkpoints", partial(_told_starts, run), partial(_sampler, run)) as s,
         _provenance_kept(s, about) as keep,
     ):
+<<<<<<< HEAD
         s.tell_begun(about)
         _forecast(s)
+=======
+        limit = _forecast(s, limit)
+>>>>>>> helper-a
         s = _with_rates(s)
-        _run_trials(s)
+        cut = _run_trials(s, limit)
         done = partial(ended, s.opened.study, run.config)
         with s.peers.exclusively("trains the finals", done, progress.say) as is_ours:
             if is_ours:
-                told = (*_train(s), *_caveats(s))
-                keep(folder=folder.owner.partition("#")[0], checks=told)
-                end(s.opened.study, run.config)
+                checked = (*_train(s), *_caveats(s))
+                warned = run.doubts if cut is None else (*run.doubts, cut.sentence)
+                keep(folder=folder.owner.partition("#")[0], checks=checked, warnings=warned)
+                end(s.opened.study, run.config, cut)
         s.evaluator.checkpoints.clear()
         s.peers.outbox.clear()
+    return cut
 
 
 def _tells_going_on(folder: Folder, progress: Progress) -> Check:
@@ -155,6 +187,7 @@ def _tells_going_on(folder: Folder, progress: Progress) -> Check:
     return tell
 
 
+<<<<<<< HEAD
 def _forecast(s: Session) -> None:
     """Say how long the search will take, and begin to show its progress."""
     run, budget = s.run, s.run.budgets[0]
@@ -186,6 +219,27 @@ def _forecast(s: Session) -> None:
     whole = duration(sum(parts.values()))
     run.progress.say(f"forecast: about {whole}, of which {listed(told)}")
     run.progress.begin(stages)
+=======
+def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
+    """Say how long the rest of the command will take, and begin to show its progress.
+
+    Returns:
+        The limit, with a reserve for what follows the trials.
+    """
+    progress = s.run.progress
+    progress.waiting("measuring how long a training takes")
+    speed = measured_speed(s.evaluator, s.run.budgets[0], s.run.engine)
+    progress.begin(remaining.stages(s, speed, _sweep(s)))
+    limit = limit.reserving(partial(progress.stages.seconds_left, after=TRIALS))
+    progress.stages[TRIALS].ends_at = limit.ends_at - limit.reserve()
+    progress.say(told(progress.stages, progress.seconds))
+    if limit.reached and progress.stages[TRIALS].steps > progress.stages[TRIALS].done:
+        progress.warn(
+            "--max-hours leaves no time for trials before the finals: nothing is tried but uniform "
+            "widths"
+        )
+    return limit
+>>>>>>> helper-a
 
 
 def _sweep(s: Session) -> Sweep | None:
@@ -200,7 +254,8 @@ def _with_rates(s: Session) -> Session:
     return replace(s, evaluator=replace(s.evaluator, rates=rates))
 
 
-def _run_trials(s: Session) -> None:
+def _run_trials(s: Session, limit: TimeLimit) -> Cut | None:
+    """Run the trials; how the limit cut them short, if it did."""
     trials, progress = s.run.config.policies.trials, s.run.progress
     accuracies = [r.val_accuracy for r in load_records(s.opened.study) if r.state == "complete"]
 
@@ -208,11 +263,15 @@ def _run_trials(s: Session) -> None:
         if record.state == "complete":
             accuracies.append(record.val_accuracy)
         best = f"best {number(max(accuracies))} %" if accuracies else "none complete"
-        progress.advance("trials", steps=record.state != "running", note=best)
+        progress.advance(TRIALS, steps=record.state != "running", note=best)
         log.ended(record)
 
-    work = partial(s.run.engine.run, s.opened, s.evaluator, trials, watch)
-    s.peers.until_ended(trials, work, progress.say)
+    work = partial(s.run.engine.run, s.opened, s.evaluator, trials, watch, limit)
+    s.peers.until_ended(trials, work, progress.say, limit)
+    if (cut := cut_now(s.opened.study, s.run.config)) is not None:
+        progress.stages[TRIALS].cut_short()
+        progress.warn(cut.sentence)
+    return cut
 
 
 def _train(s: Session) -> list[str]:
@@ -223,16 +282,16 @@ def _train(s: Session) -> list[str]:
     stored = store.load(study, store.FINALS)
     tested = next((final for final in stored if final.role == "baseline"), None)
     front = Finals(finalists(records, evaluator, s.run.budgets), evaluator, tested)
-    tick = partial(s.run.progress.advance, "trainings")
+    tick = partial(s.run.progress.advance, TRAININGS)
     networks = SavedNetworks(front, s.run.folder.path / "models")
     if lost := networks.lost(trainer.known):
-        s.run.progress.say(
+        s.run.progress.warn(
             f"{listed(lost)} in {s.run.folder.path} must hold what was trained, but "
             f"{'is' if len(lost) == 1 else 'are'} missing or damaged: trained again"
         )
     steps = GainSteps(front)
-    jobs = {*again.jobs, *front.jobs, *steps.jobs}
-    s.run.progress.resize("trainings", len(jobs))
+    missing = [*trainer.missing([*again.jobs, *steps.jobs]), *trainer.missing(front.jobs, networks)]
+    s.run.progress.resize(TRAININGS, len(missing))
     carry_out(again, trainer, partial(store.save, study, store.REPEATS), tick)
     trained = carry_out(front, trainer, partial(store.save, study, store.FINALS), tick, networks)
     _deliver(s, front, networks)
@@ -243,7 +302,8 @@ def _train(s: Session) -> list[str]:
         checks += steps.failures(trainer.known)
     if s.run.config.training.compression_baselines:
         compressed = CompressionBaselines(trained, evaluator)
-        s.run.progress.resize("trainings", len(jobs.union(compressed.jobs)))
+        missing += trainer.missing(compressed.jobs)
+        s.run.progress.resize(TRAININGS, len(missing))
         carry_out(compressed, trainer, partial(store.save, study, store.BASELINES), tick)
         checks += compressed.failures(trainer.known)
     return checks
@@ -271,9 +331,9 @@ def _caveats(s: Session) -> Iterator[str]:
             f"the run was begun with {plural(extended[0].trials, 'trial')} and extended: one that "
             "is begun at its present size will propose other policies"
         )
-    if any(extension.tested for extension in extended):
+    if how := grown_when_tested(s.opened.study):
         yield (
-            "the run was extended when the test accuracies of its finals were known: whoever goes "
+            f"the run was {how} when the test accuracies of its finals were known: whoever goes "
             "on for that reason until a result pleases will find one that does"
         )
     if config.task.weights is not None:
@@ -307,7 +367,7 @@ def _starts(run: Prepared, scores: AllScores) -> list[Start]:
 def _told_starts(run: Prepared, scores: AllScores) -> list[Start]:
     chosen = _starts(run, scores)
     for warning in _warnings(run, len(chosen)):
-        run.progress.say(warning)
+        run.progress.warn(warning)
     return chosen
 
 

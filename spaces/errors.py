@@ -28,7 +28,13 @@ _MODULES = re.compile(r"^(\w+\.)+(?=\w+(:|$))")
 
 
 class UserError(ValueError):
-    """What the user gave cannot be used; ``str(error)`` is one line fit for a terminal."""
+    """What the user gave cannot be used; ``str(error)`` is one line fit for a terminal.
+
+    Attributes:
+        log: the file that has its traceback, if one does.
+    """
+
+    log: Path | None = None
 
 
 class BudgetError(UserError):

@@ -25,6 +25,7 @@ from search.policies.starts import Start
 from search.sharing.storage import share_study
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue
+from search.time_limit import NO_LIMIT, TimeLimit
 from spaces import Budget, Policy, Space
 
 HALF = Budget.parse("0.5")
@@ -68,10 +69,12 @@ def _is_begun(study: optuna.Study) -> bool:
     return "begun" in study.user_attrs
 
 
-def work(opened: OpenStudy, evaluator: ToyEvaluator, trials: int) -> None:
-    """Until every trial of the study has ended."""
-    run = partial(Local().run, opened, evaluator, trials, lambda _: None)
-    opened.peers.until_ended(trials, run, print)
+def work(
+    opened: OpenStudy, evaluator: ToyEvaluator, trials: int, limit: TimeLimit = NO_LIMIT
+) -> None:
+    """Until every trial of the study has ended, or the limit is reached."""
+    run = partial(Local().run, opened, evaluator, trials, lambda _: None, limit)
+    opened.peers.until_ended(trials, run, print, limit)
 
 
 def main(arguments: Sequence[str]) -> int:

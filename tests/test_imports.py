@@ -65,11 +65,17 @@ def test_no_chain_in_search_is_longer_than_one_can_follow() -> None:
     assert len(longest) <= LONGEST, " -> ".join(longest)
 
 
-def test_a_progress_bar_imports_nothing_but_rich() -> None:
-    tree = ast.parse(FILES["search.progress"].read_text())
+@pytest.mark.parametrize(
+    ("module", "others"), [("search.progress", {"rich", "search.stages"}), ("search.stages", set())]
+)
+def test_a_progress_bar_imports_nothing_but_rich_and_its_stages(
+    module: str, others: set[str]
+) -> None:
+    tree = ast.parse(FILES[module].read_text())
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = [getattr(node, "module", None) or alias.name for node in nodes for alias in node.names]
-    assert {name.partition(".")[0] for name in names} - sys.stdlib_module_names == {"rich"}
+    told = {name if name.startswith("search.") else name.partition(".")[0] for name in names}
+    assert told - sys.stdlib_module_names == others
 
 
 def test_circles_and_chains_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from results import ARMS, Comparison, load_records, store
-from results.text import duration, plural
 from results.training import COMPARISON, SWEEP, TrainingSpec
 from search.comparison.arms import Arms, EpochsAndRates
 from search.comparison.config import CompareConfig
@@ -18,11 +17,11 @@ from search.comparison.notes import notes
 from search.comparison.resuming import check_options
 from search.comparison.sources import scores_by, slimmed, sources_of
 from search.comparison.structures import SLIMMING, Structure, structures
-from search.forecast import measured_speed
+from search.forecast import REPORT, REPORT_SECONDS, TRAININGS, measured_speed, told
 from search.plans.finals import finalists
 from search.plans.sweep import Sweep, check_chosen
-from search.progress import Stage
 from search.session import Session
+from search.stages import Stage
 from search.training.trainer import carry_out
 
 
@@ -48,7 +47,7 @@ class Comparer:
         trainer.offer(sources_of(options, self._seeds, s.evaluator, slim))
         compared = self._structures(slim)
         self._forecast(compared)
-        tick = partial(s.run.progress.advance, "trainings")
+        tick = partial(s.run.progress.advance, TRAININGS)
         if self._sweeps:
             points = carry_out(self._sweep(), trainer, lambda p: self._keep(sweep=tuple(p)), tick)
             check_chosen(points)
@@ -109,9 +108,12 @@ class Comparer:
         if missing:
             speed = measured_speed(s.evaluator, s.run.budgets[0], engine)
             seconds = speed.of_trainings(missing, s.run.space, engine.at_once)
-        trainings = plural(len(missing), "training")
-        s.run.progress.say(f"forecast: about {duration(seconds)} for {trainings}")
-        s.run.progress.begin([Stage("trainings", len(set(jobs)), seconds)])
+        stages = [
+            Stage(TRAININGS, len(missing), seconds),
+            Stage(REPORT, 1, REPORT_SECONDS),
+        ]
+        s.run.progress.begin(stages)
+        s.run.progress.say(told(stages, s.run.progress.seconds))
 
     def _keep(self, **changes: Any) -> None:
         self._so_far = replace(self._so_far, **changes)

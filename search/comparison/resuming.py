@@ -19,7 +19,7 @@ from search.comparison.structures import SLIMMING
 from search.evaluation.evaluator import Evaluator
 from search.folder import Folder, finished, resolve_folder
 from search.options import flag
-from search.study.open import search_ended
+from search.study.open import comparable
 from spaces import Space, UserError
 
 UNKNOWN_EPOCHS = 20
@@ -29,7 +29,7 @@ UNKNOWN_EPOCHS = 20
 def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
     """These options, completed by those of an earlier comparison of the run."""
     given = CompareConfig.of(**options)  # first, so that what the user mistyped is told as such
-    if given.anew or not (search_ended(folder) or finished(folder.path)):  # to be extended
+    if given.anew or not (comparable(folder) or finished(folder.path)):  # to be extended
         return given
     before = results.load(folder.path, folder.config.run.storage).compared.options
     return _completed(options, before, folder)
@@ -63,6 +63,8 @@ def folder_of(run: str | Path | None, options: Mapping[str, Any]) -> Folder:
     if other := [name for name in where if str(options.get(name, where[name])) != where[name]]:
         given = " ".join(f"{flag(name)} {options[name]}" for name in other)
         raise UserError(f"RUN must say alone which run it is, but got {given} too; leave that out")
+    if options.get("max_hours") is not None:
+        raise UserError(f"--max-hours limits a search, but {path} has been searched; leave it out")
     folder = resolve_folder({"resume": True, **options, **where})
     if folder.extension:
         raise UserError(
@@ -98,7 +100,7 @@ def check_finished(run: Run, folder: Folder) -> None:
             f"compare needs a run with finished trials, but {folder.path} has none of "
             f"{len(run.records)}; finish it with: {folder.resume_command}"
         )
-    if not search_ended(folder):
+    if not comparable(folder):
         raise UserError(
             f"compare needs a run whose search has ended, but that of {folder.path} has not; "
             f"finish it with: {folder.resume_command}"

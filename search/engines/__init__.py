@@ -8,6 +8,7 @@ from typing import Protocol
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
 from search.study.peers import OpenStudy, Watch
+from search.time_limit import NO_LIMIT, TimeLimit
 
 
 class Engine(Protocol):
@@ -24,8 +25,15 @@ class Engine(Protocol):
     @property
     def threads(self) -> int: ...
 
-    def run(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
-        """Run trials until the study has ``trials``, failed ones included.
+    def run(
+        self,
+        opened: OpenStudy,
+        evaluator: Evaluator,
+        trials: int,
+        watch: Watch,
+        limit: TimeLimit = NO_LIMIT,
+    ) -> None:
+        """Run trials until the study has ``trials``, failed ones included, or the limit is reached.
 
         An engine asks a ``Ledger`` for the next trial, has ``evaluator`` measure one rung at a time
         wherever it likes, and gives the ledger the result. On a study that was cut short it
@@ -36,6 +44,7 @@ class Engine(Protocol):
             opened: the study, with a ``BudgetSampler`` and the starts enqueued.
             evaluator: can be pickled.
             watch: called in this process.
+            limit: until when trials and their rungs begin; what is measured then is not lost.
 
         Raises:
             SearchStopped: three trials in a row failed in the same way.

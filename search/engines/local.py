@@ -17,6 +17,7 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import Failure, RungResult, TrainingJob, TrainingResult
 from search.study.ledger import PATIENCE, Ledger
 from search.study.peers import OpenStudy, Watch
+from search.time_limit import NO_LIMIT, TimeLimit
 
 
 class Local:
@@ -36,15 +37,22 @@ class Local:
     def threads(self) -> int:
         return torch.get_num_threads() if self.at_once == 1 else 1
 
-    def run(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
+    def run(
+        self,
+        opened: OpenStudy,
+        evaluator: Evaluator,
+        trials: int,
+        watch: Watch,
+        limit: TimeLimit = NO_LIMIT,
+    ) -> None:
         """As `Engine.run`: until the study has ``trials`` trials."""
-        ledger = Ledger(opened, evaluator, trials, watch)
+        ledger = Ledger(opened, evaluator, trials, watch, limit)
         host = socket.gethostname()
         with self._pool(partial(next_rung_measured, evaluator), next_rung_lost) as pool:
             for record, result in pool.results(ledger.next):
                 log.measured(record, result, host)
                 record = ledger.add(record, result)
-                if record.state == "running":
+                if ledger.goes_on(record):
                     pool.begin(record)
 
     def train(

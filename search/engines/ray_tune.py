@@ -34,6 +34,7 @@ from search.interrupt import ENDING, Terminated, handling, sigterm_raises
 from search.policies.parameters import parameters
 from search.study.ledger import Ledger
 from search.study.peers import OpenStudy, Watch
+from search.time_limit import NO_LIMIT, TimeLimit
 
 T = TypeVar("T")
 
@@ -112,9 +113,16 @@ class RayTune:
     def threads(self) -> int:
         return max(1, int(self._demand.cpus))
 
-    def run(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
+    def run(
+        self,
+        opened: OpenStudy,
+        evaluator: Evaluator,
+        trials: int,
+        watch: Watch,
+        limit: TimeLimit = NO_LIMIT,
+    ) -> None:
         """As ``Engine.run``; refuses a node that cannot read the data."""
-        driver = _Driver(Ledger(opened, evaluator, trials, watch), evaluator)
+        driver = _Driver(Ledger(opened, evaluator, trials, watch, limit), evaluator)
         sent = self._sender.send(evaluator)
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -202,7 +210,7 @@ class _Driver(tune.Stopper):
         if record is None:
             return TrialScheduler.STOP
         trial.set_config({"record": record.to_json()})  # what a restart goes on from
-        if record.state != "running":
+        if not self._guarded(lambda: self._ledger.goes_on(record)):
             return TrialScheduler.STOP
         if next_rung(record) != result.rung + 1:  # further rungs were known already
             self._again.append(record)

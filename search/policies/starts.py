@@ -28,6 +28,10 @@ APART = 0.08
 """The mean over groups of how much the logarithms of two policies' widths differ, at least."""
 
 
+UNIFORM = "uniform"
+"""The origin of uniform widths."""
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """A policy to try, the budget it meets and where it comes from.
@@ -61,7 +65,7 @@ def starts(
     criteria: Sequence[str] = (),
     pool: int = POOL,
 ) -> list[Start]:
-    """The distinct starts at every budget, uniform widths first.
+    """The distinct starts at every budget, uniform widths of all budgets first.
 
     >>> [start.origin for start in starts(space, scores, [Budget.parse("0.5")])]
     ['uniform', 'l1', 'second_order']
@@ -76,7 +80,7 @@ def starts(
     """
     distinct: dict[tuple[Policy, str], Start] = {}
     for budget in budgets:
-        policies = [("uniform", space.uniform(budget))]
+        policies = [(UNIFORM, space.uniform(budget))]
         policies += [(name, _policy(name, space, s, budget)) for name, s in scores.items()]
         if TABLE in scores:
             table = terms(space, scores[TABLE])
@@ -85,7 +89,7 @@ def starts(
             for criterion in [origin] if origin in criteria else criteria or [""]:
                 start = Start(policy, budget, origin, criterion)
                 distinct.setdefault((policy, criterion), start)
-    return list(distinct.values())
+    return sorted(distinct.values(), key=lambda start: start.origin != UNIFORM)
 
 
 def solved(

@@ -23,11 +23,15 @@ from results.optuna_private import (
     was_decided,
 )
 from results.store import RECORD, SUPERSEDES
+from search.errors import SearchStopped
 from search.sharing import timing
 from search.sharing.lease import Lease
 from search.study.history import TrialHistory
 from search.study.peers import Outbox, Peers
 from search.study.storage import closing
+from search.time_limit import NO_LIMIT, TimeLimit
+
+OTHERS_GO_ON = "the time limit is reached, while other processes go on with the search"
 
 OWNER = "owner"
 """Attribute of a trial: the process that works on it, named by its folder."""
@@ -126,6 +130,12 @@ class SharedPeers(Peers):
     def release(self, trial_id: int) -> None:
         self._heartbeat.trials.discard(trial_id)
 
+    def leave(self, number: int) -> None:
+        trial = self._study.get_trials(deepcopy=False)[number]
+        self._study.tell(number, state=TrialState.FAIL)
+        requeue(self._study, trial)
+        self.release(trial_id_of(trial))
+
     def requeue_dead(self, history: TrialHistory) -> None:
         """At most once a heartbeat. While the database was away no process had one, so none counts
         as dead before this process has had its own for ``DEAD_AFTER_S``.
@@ -176,22 +186,38 @@ class SharedPeers(Peers):
         yield False
 
     def until_ended(
-        self, trials: int, work: Callable[[], None], say: Callable[[str], None]
+        self,
+        trials: int,
+        work: Callable[[], None],
+        say: Callable[[str], None],
+        limit: TimeLimit = NO_LIMIT,
     ) -> None:
         """A process that finds nothing more to begin waits: should another one die, its trials are
         requeued, and a live process has to take them.
+
+        So does one whose limit is reached, until no other works on a trial: the last one trains the
+        finals. It waits no longer than the limit allows.
         """
-        history, said_so = TrialHistory(self._study, trials), False
+        history, said_so, late = TrialHistory(self._study, trials), False, False
+        alone_since = time.monotonic()
         while True:
             history.update()
             if history.ended:
                 return
             self.requeue_dead(history)
-            if history.to_ask or any(map(self.owns, history.running)):
+            if not late and (history.to_ask or any(map(self.owns, history.running))):
                 work()
+                history.update()
             elif not said_so:
                 say("waiting for the trials of other processes")
                 said_so = True
+            late = limit.reached
+            if not all(map(self.owns, history.running)):
+                alone_since = time.monotonic()
+            if late and time.monotonic() - alone_since >= timing.HEARTBEAT_S:
+                return
+            if limit.spent and not history.ended:
+                raise SearchStopped(OTHERS_GO_ON)
             time.sleep(timing.POLL_S)
 
 

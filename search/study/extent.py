@@ -1,4 +1,4 @@
-"""How far a run goes, whether it has got there, and how it was extended.
+"""How far a run goes, whether it has got there, and how it was cut short or extended.
 
 A run may grow (`search.options.option`, ``grows``): more trials, budgets, final seeds and epochs.
 What it measured stays, so what has ended is an *extent*: the values that those options had.
@@ -13,11 +13,14 @@ from typing import Any
 
 from optuna.study import Study
 
+from results import load_records
 from results.store import plain_errors
+from results.text import plural
 from search.config import SearchConfig
+from search.study.history import TrialHistory
 
-ENDED, EXTENDED = "ended", "extended"
-"""Attributes of a study: the extent of its finals; a list of extensions."""
+ENDED, EXTENDED, CUT = "ended", "extended", "cut"
+"""Attributes of a study: the extent of its finals; a list of extensions; a list of cuts."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,36 @@ class Extension:
     tested: bool
 
 
-def end(study: Study, config: SearchConfig) -> None:
-    """Record that the finals are done and nothing is left to do."""
+@dataclass(frozen=True)
+class Cut:
+    """A process trained the finals before all trials had ended, as its time was over.
+
+    Attributes:
+        ended: how many trials had.
+        trials: how many the run was to have.
+        hours: the limit of the process.
+    """
+
+    ended: int
+    trials: int
+    hours: float
+
+    @property
+    def sentence(self) -> str:
+        """What the terminal and the report say of it."""
+        return (
+            f"the search was cut short by --max-hours {self.hours:g} after {self.ended} of "
+            f"{plural(self.trials, 'trial')}; --resume goes on with the rest"
+        )
+
+
+def end(study: Study, config: SearchConfig, cut: Cut | None = None) -> None:
+    """Record that the finals are done, and that nothing is left to do unless it was cut short."""
     with plain_errors("the study"):
-        study.set_user_attr(ENDED, _extent(config))
+        if cut is None:
+            study.set_user_attr(ENDED, _extent(config))
+        else:
+            study.set_user_attr(CUT, [*map(asdict, (*cuts(study), cut))])
 
 
 def ended(study: Study, config: SearchConfig) -> bool:
@@ -66,9 +95,42 @@ def note_extension(study: Study, before: SearchConfig) -> None:
         study.set_user_attr(EXTENDED, [*map(asdict, (*extensions(study), extension))])
 
 
+def cuts(study: Study) -> tuple[Cut, ...]:
+    """Every time the run was cut short, the first one first."""
+    return tuple(Cut(**one) for one in study.user_attrs.get(CUT, []))
+
+
+def cut_now(study: Study, config: SearchConfig) -> Cut | None:
+    """How the time limit of this process has cut the trials short; None if all have ended."""
+    trials, hours = config.policies.trials, config.run.max_hours
+    history = TrialHistory(study, trials)
+    history.update()
+    return None if hours is None or history.ended else Cut(_ended_trials(study), trials, hours)
+
+
+def grown_when_tested(study: Study) -> str:
+    """In a word or two, how trials were added when the test accuracies of finals were known."""
+    if any(extension.tested for extension in extensions(study)):
+        return "extended"
+    resumed = any(cut.ended < _ended_trials(study) for cut in cuts(study))
+    return "cut short and resumed" if resumed else ""
+
+
+def finals_trained(study: Study, config: SearchConfig) -> bool:
+    """Whether the finals are those of all trials so far: the run has ended, or was cut short and
+    nothing was tried since."""
+    if ended(study, config):
+        return True
+    return any(cut.ended == _ended_trials(study) for cut in cuts(study)[-1:])
+
+
 def turns(extensions: Iterable[Extension]) -> tuple[tuple[int, int], ...]:
     """The extensions as `search.policies.parameters.budget_of` takes them."""
     return tuple((one.began, one.budgets) for one in extensions)
+
+
+def _ended_trials(study: Study) -> int:
+    return sum(record.state != "running" for record in load_records(study))
 
 
 def _extent(config: SearchConfig) -> dict[str, Any]:

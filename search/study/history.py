@@ -73,6 +73,12 @@ class TrialHistory:
         return max(0, new) + sum(map(self.counts, waiting))
 
     @property
+    def next_waiting(self) -> FrozenTrial | None:
+        """The trial that is begun next if one is enqueued."""
+        waiting = [n for n, trial in self.open.items() if trial.state == TrialState.WAITING]
+        return self.open[min(waiting)] if waiting else None
+
+    @property
     def running(self) -> list[FrozenTrial]:
         """Trials that a process works on, or died while it did."""
         return [trial for trial in self.open.values() if trial.state == TrialState.RUNNING]

@@ -19,9 +19,11 @@ from search.evaluation.jobs import RungResult
 from search.policies.parameters import CRITERION, distributions
 from search.policies.sampler import drawn
 from search.policies.seeds import policy_seed
+from search.policies.starts import UNIFORM
 from search.study.history import TrialHistory
 from search.study.peers import OpenStudy, Watch
 from search.study.rung_index import RungIndex, extended, result_at
+from search.time_limit import NO_LIMIT, TimeLimit
 from spaces import Policy
 
 PATIENCE = 3
@@ -47,8 +49,15 @@ class Ledger:
     processes may have ledgers of the same study (``search.sharing``).
     """
 
-    def __init__(self, opened: OpenStudy, evaluator: Evaluator, trials: int, watch: Watch) -> None:
-        self._study, self._peers = opened.study, opened.peers
+    def __init__(
+        self,
+        opened: OpenStudy,
+        evaluator: Evaluator,
+        trials: int,
+        watch: Watch,
+        limit: TimeLimit = NO_LIMIT,
+    ) -> None:
+        self._study, self._peers, self._limit = opened.study, opened.peers, limit
         self._evaluator, self._watch = evaluator, watch
         self._history = TrialHistory(opened.study, trials)
         self._rungs = RungIndex(evaluator, without=self._history.gone)
@@ -59,7 +68,7 @@ class Ledger:
         self._failures: dict[int, list[str]] = {}
 
     def next(self, ask: Callable[[], Trial] | None = None) -> TrialRecord | None:
-        """The next trial to work on; ``None`` when all trials have begun.
+        """The next trial to work on; ``None`` when all trials have begun, or the time is over.
 
         Trials that a killed process of this run left come first, under their own numbers. A rung
         that was measured for the same policy and criterion is not measured again.
@@ -83,14 +92,31 @@ class Ledger:
         self._check_failures(result)
         return self._skip_known_rungs(record)
 
+    def goes_on(self, record: TrialRecord) -> bool:
+        """Whether the trial begins its next rung now.
+
+        Where there is no time for it, it is left to whoever has some: to the process that resumes
+        the run, or to one that shares its study.
+        """
+        if record.state != "running":
+            return False
+        if self._has_time(record.origin):
+            return True
+        self._peers.leave(record.number)
+        return False
+
+    def _has_time(self, origin: str | None) -> bool:
+        """Whether a trial may begin; uniform widths are tried however late it is."""
+        return origin == UNIFORM or not self._limit.reached
+
     def _begin_next(self, ask: Callable[[], Trial]) -> TrialRecord | None:
         with plain_errors("the study"):
             self._read()
             self._peers.requeue_dead(self._history)
-            while self._interrupted:
+            while self._interrupted and self._has_time(_origin(self._interrupted[0])):
                 if (record := self._resume(self._interrupted.popleft())) is not None:
                     return record
-            while self._history.to_ask > 0:
+            while self._history.to_ask > 0 and self._has_time(_origin(self._history.next_waiting)):
                 trial = ask()
                 if self._history.counts(trial.number):
                     return self._begin(trial)
@@ -224,3 +250,8 @@ class Ledger:
         if kinds[-PATIENCE:] == [failure.kind] * PATIENCE:
             why = failure.reason
             raise SearchStopped(f"{PATIENCE} trials in a row failed at rung {result.rung}: {why}")
+
+
+def _origin(trial: FrozenTrial | None) -> str | None:
+    """Where the trial's policy comes from, if it was enqueued."""
+    return None if trial is None else trial.user_attrs.get("origin")

@@ -19,7 +19,7 @@ from search.folder import Folder, finished
 from search.policies.starts import AllScores, MakeStarts
 from search.study import evidence
 from search.study import network as identity
-from search.study.extent import ended, note_extension
+from search.study.extent import ended, finals_trained, note_extension
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue, open_study
 from search.task.fit import Check
@@ -128,6 +128,15 @@ def search_ended(folder: Folder) -> bool:
         return True
     with suppress(UserError), opening.open_run(folder.path, folder.config.run.storage) as study:
         return ended(study, folder.config)
+    return False
+
+
+def comparable(folder: Folder) -> bool:
+    """Whether the finals of all trials so far are trained, though some may be left to try."""
+    if search_ended(folder):
+        return True
+    with suppress(UserError), opening.open_run(folder.path, folder.config.run.storage) as study:
+        return not folder.extension and finals_trained(study, folder.config)
     return False
 
 

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from results.record import TrialRecord
 from search.evaluation.jobs import RungResult
 from search.study.history import TrialHistory
+from search.time_limit import NO_LIMIT, TimeLimit
 
 
 class Outbox:
@@ -58,6 +59,9 @@ class Peers:
     def release(self, trial_id: int) -> None:
         """Record that this process no longer works on the trial."""
 
+    def leave(self, number: int) -> None:
+        """Leave a running trial, at the rung it has reached, to another process."""
+
     def requeue_dead(self, history: TrialHistory) -> None:
         """Enqueue again the trials that dead processes left running."""
 
@@ -76,9 +80,18 @@ class Peers:
         yield True
 
     def until_ended(
-        self, trials: int, work: Callable[[], None], say: Callable[[str], None]
+        self,
+        trials: int,
+        work: Callable[[], None],
+        say: Callable[[str], None],
+        limit: TimeLimit = NO_LIMIT,
     ) -> None:
-        """Call ``work`` until all ``trials`` have ended, those of other processes included."""
+        """Call ``work`` until all ``trials`` have ended, those of other processes included, or the
+        limit is reached.
+
+        Raises:
+            SearchStopped: the time is over, and other processes go on with the search.
+        """
         work()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from rich.console import Console
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor, nn
 
-import spaces
 from results import text
 from search import data, models
 from search.config import TaskConfig
@@ -50,13 +50,13 @@ def built(config: TaskConfig, cache: Path | None = None) -> tuple[nn.Module, tup
     return model, (image,)
 
 
-def inspect(
-    model: nn.Module, example: tuple[Tensor, ...], round_to: int | None, console: Console
-) -> Space:
-    """Print the groups, the frozen channels with their reasons and the reachable budgets.
+def described(space: Space, example: tuple[Tensor, ...]) -> RenderableType:
+    """The groups, the frozen channels with their reasons and the reachable budgets.
 
-    >>> inspect(*built(TaskConfig(model="resnet18")), None, Console())
+    >>> model, example = built(TaskConfig(model="resnet18"))
+    >>> Console().print(described(spaces.discover(model, example), example))  # doctest: +SKIP
     """
+<<<<<<< HEAD
     space = spaces.discover(model, example, round_to)
     low, full = space.floor_flops, space.full_flops
     shape = " × ".join(str(n) for n in example[0].shape[1:])
@@ -70,9 +70,18 @@ def inspect(
     )
     console.print(*lines, sep="\n", highlight=False, markup=False)
     console.print(_groups(space), "", _frozen(space), sep="\n")
+=======
+    low, full = space.floor_flops, space.full_flops
+    shape = " × ".join(str(n) for n in example[0].shape[1:])
+    lines = [
+        f"{full:,} flops for one image of {shape}, {space.full_params:,} parameters. "
+        f"Reachable budgets: from {low / full:.3f} ({low:,} flops) to 1; the floor is set by "
+        f"{', '.join(space.floor_setters())}."
+    ]
+>>>>>>> helper-a
     if line := text.not_counted(uncounted(space)):
-        console.print(line, highlight=False, markup=False)
-    return space
+        lines.append(line)
+    return Group(_groups(space), _frozen(space), *map(Text, lines))
 
 
 def _groups(space: Space) -> Table:

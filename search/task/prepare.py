@@ -76,9 +76,15 @@ def prepare(
     cache = Path(config.run.runs_dir) / ".cache"
     task = given or _loaded(config, cache, progress)
     check_amounts(task)
+<<<<<<< HEAD
     own = given is not None or asked.task is not None
     if own or asked.loss is not None or asked.metric is not None:
         check_task(task)
+=======
+    if given is not None:
+        check_fit(task.model, task.example, task.classes, task.name, "the task")
+    progress.say(discovering(asked.model if given is None else task.name))
+>>>>>>> helper-a
     space = spaces.discover(task.model, task.example, asked.round_to)
     for check in checks:
         check(task.model, space)
@@ -102,7 +108,7 @@ def prepare(
         check_teacher(task)
     told = tuple(doubts(task, config))
     for doubt in told:
-        progress.say(f"warning: {doubt}")
+        progress.warn(f"warning: {doubt}")
     return Prepared(
         folder=folder,
         task=task,
@@ -112,6 +118,11 @@ def prepare(
         progress=progress,
         doubts=told,
     )
+
+
+def discovering(model: str) -> str:
+    """What is said before a discovery, which takes minutes with a large network."""
+    return f"discovering what can be pruned in {model}"
 
 
 def _loaded(config: SearchConfig, cache: Path, progress: Progress) -> Task:

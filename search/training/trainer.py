@@ -210,12 +210,14 @@ def carry_out(
 
     Args:
         keep: called with all rows so far, at first and after every training.
-        tick: called once for every training of the plan, known or done now.
+        tick: called once for every training of the plan that is done now.
     """
+    missing = set(trainer.missing(plan.jobs, weights))
     keep(plan.rows(trainer.known))
-    for _ in trainer.train(plan.purpose, plan.jobs, weights):
+    for job in trainer.train(plan.purpose, plan.jobs, weights):
         keep(plan.rows(trainer.known))
-        tick()
+        if job in missing:
+            tick()
     return plan.rows(trainer.known)
 
 

@@ -5,6 +5,7 @@ Where its work is done in processes that may die, it is one more name in ``WITH_
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from search.policies.samplers import Plan, make
 from search.policies.starts import Start
 from search.study.peers import OpenStudy
 from search.study.storage import enqueue, open_study
+from search.time_limit import TimeLimit
 from spaces import Budget, Space
 
 
@@ -121,6 +123,33 @@ def test_starts_come_first_under_their_names_and_a_finished_study_is_left_alone(
     assert records[0].policy == start.policy
     run(engine, study, toy(space, trouble=Alike(0)), trials=3)
     assert load_records(study) == records
+
+
+def test_from_the_time_limit_on_only_uniform_widths_begin_and_a_later_run_does_the_rest(
+    engine: Engine, study: optuna.Study, space: Space
+) -> None:
+    complete: list[TrialRecord] = []
+    limit = TimeLimit(1e9, reserve=lambda: math.inf if complete else 0.0)
+
+    def watch(record: TrialRecord) -> None:
+        if record.state == "complete":
+            complete.append(record)
+
+    enqueue(study, [Start(space.uniform(HALF), HALF, "uniform")])
+    evaluator = toy(space, explore=1.0)
+    engine.run(OpenStudy(study), evaluator, TRIALS, watch, limit)
+    first = load_records(study)
+    assert len(first) < TRIALS
+    assert first[0].state == "complete"
+    late = space.uniform(Budget.parse("0.3"))
+    enqueue(study, [Start(late, HALF, "uniform"), Start(space.uniform(0.4), HALF, "l1")])
+    engine.run(OpenStudy(study), evaluator, TRIALS, watch, limit)
+    assert [r.policy for r in load_records(study)[len(first) :]] == [late]
+    assert load_records(study)[len(first)].state == "complete"
+    run(engine, study, evaluator)
+    records = load_records(study)
+    assert [record.number for record in records] == list(range(TRIALS))
+    assert {record.state for record in records} == {"complete"}
 
 
 def test_trials_cut_short_go_on_from_their_rung(

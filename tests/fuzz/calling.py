@@ -22,7 +22,8 @@ from search.flags import USER_ERROR
 
 CODES = 0, 1, USER_ERROR, 130
 PROGRESS = re.compile(
-    r"(forecast: |(trials|trainings|training the baseline|decoding the images) \d+/\d+ "
+    r"(forecast: |discovering what can be pruned in |"
+    r"(trials|trainings|training the baseline|decoding the images) \d+/\d+ "
     r"|\d+ starts? leave |looking$)"
 )
 """What a search says while it is at work, and a model that prints."""

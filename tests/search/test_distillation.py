@@ -288,7 +288,7 @@ def test_the_record_of_a_training_and_its_forecast_count_it(
     assert record.training_flops == wanted
     plain = dataclasses.replace(job.spec, distill=0.0, temperature=0.0)
     assert flops_of_training(space, policy, plain) == 3 * passes
-    speed = Speed(epoch=2.0, evaluation=0.5, flops=3 * space.full_flops)
+    speed = Speed(epoch=2.0, evaluation=0.5, flops=3 * space.full_flops, test=0.5)
     seconds = speed.of_trainings([job], space, at_once=1)
     assert seconds == pytest.approx(2 * wanted / IMAGES / (3 * space.full_flops) + 2 * 0.5)
 

@@ -183,7 +183,7 @@ def test_an_extension_that_is_cut_short_is_gone_on_with(
         assert main([*again, "--trials", "6"]) == 130
         said = capsys.readouterr().err.splitlines()
         going_on = f"going on with the run in {folder}"
-        assert said[0] == f"{going_on} with --trials 6: 4 of 6 trials are done"
+        assert said[1] == f"{going_on} with --trials 6: 4 of 6 trials are done"
         command = f"python search.py --resume --name mine --trials 6 --runs-dir {folder.parent}"
         assert said[-1] == f"interrupted; go on with: {command}"
         assert (folder / "finished").is_file()
@@ -196,7 +196,7 @@ def test_an_extension_that_is_cut_short_is_gone_on_with(
     assert not search_ended(resolve_folder({**where, "resume": True}))
     assert main(again) == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == f"{going_on}: 4 of 6 trials are done"
+    assert said[1] == f"{going_on}: 4 of 6 trials are done"
     assert len(results.load(folder).records) == 6
     assert (folder / "finished").is_file()
 
@@ -210,7 +210,7 @@ def test_the_same_command_says_that_it_goes_on(
     words = config.having(**where).command.split()[2:]
     assert main([*words, "--name", "mine", "--runs-dir", where["runs_dir"]]) == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == f"going on with the run in {folder}: 4 of 4 trials are done"
+    assert said[1] == f"going on with the run in {folder}: 4 of 4 trials are done"
 
 
 @pytest.mark.parametrize(

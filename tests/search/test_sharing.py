@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import signal
 import time
@@ -24,12 +25,14 @@ from waiting import PATIENCE, wait_for
 from results import TrialRecord, load_records
 from results.database import engine_options, optuna_url
 from results.optuna_private import storage_of, study_id_of, trial_id_of
+from search.errors import SearchStopped
 from search.sharing import peers, timing
 from search.sharing.connection import connected
 from search.sharing.lease import Lease
 from search.study.ledger import Ledger
 from search.study.peers import OpenStudy
 from search.study.storage import closing
+from search.time_limit import TimeLimit
 from spaces import Space
 
 HEARTBEAT_S = 0.2
@@ -181,6 +184,52 @@ def test_a_process_that_was_thought_dead_hands_its_result_on(
         assert (successor.number, successor.proxies) == (1, result.proxies)
         assert [r.number for r in load_records(study)] == [1]
         assert list((tmp_path / "slow" / "unsaved").iterdir()) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_process_whose_time_is_over_leaves_its_trial_to_others(
+    url: str, tmp_path: Path, space: Space
+) -> None:
+    evaluator, over = toy(space, Slow(tmp_path), explore=1.0), [False]
+    limit = TimeLimit(1e9, reserve=lambda: math.inf if over[0] else 0.0)
+    with shared(url, tmp_path / "first", space) as opened:
+        opened.study.enqueue_trial(dict(space.uniform(0.3)))
+        ledger = Ledger(opened, evaluator, 2, lambda _: None, limit)
+        uniform, other = ledger.next(), ledger.next()
+        assert uniform is not None
+        assert other is not None
+        over[0] = True
+        stored = [
+            ledger.add(record, evaluator.evaluate_rung(record.candidate, 0, record.seed))
+            for record in (uniform, other)
+        ]
+        assert [ledger.goes_on(record) for record in stored] == [True, False]
+        work(opened, evaluator, 2, limit)  # goes on with uniform widths, and waits for nobody
+        assert [record.state for record in load_records(opened.study)] == ["complete", "running"]
+    with shared(url, tmp_path / "second", space) as opened:
+        work(opened, evaluator, 2)
+        there = load_records(opened.study)
+        assert [(record.number, record.state) for record in there] == [
+            (0, "complete"),
+            (2, "complete"),
+        ]
+    assert set(measured(tmp_path).values()) == {1}
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_process_whose_time_is_over_waits_for_others_no_longer_than_that(
+    url: str, tmp_path: Path, space: Space
+) -> None:
+    evaluator = toy(space, explore=1.0)
+    with shared(url, tmp_path / "works", space) as opened:
+        assert Ledger(opened, evaluator, 4, lambda _: None).next() is not None
+        with shared(url, tmp_path / "waits", space) as late:
+            began = time.perf_counter()
+            limit = TimeLimit(4 * HEARTBEAT_S, reserve=lambda: math.inf)
+            with pytest.raises(SearchStopped, match="other processes go on with the search"):
+                work(late, evaluator, 4, limit)
+            assert time.perf_counter() - began >= 4 * HEARTBEAT_S
+            assert len(load_records(late.study)) == 1
 
 
 @pytest.mark.usefixtures("quick")

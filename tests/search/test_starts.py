@@ -27,9 +27,8 @@ def test_every_start_meets_its_budget_and_says_where_it_comes_from(space: Space)
     }
     found = starts(space, scores, [HALF, Budget.parse("0.3")])
     assert [(start.origin, str(start.budget)) for start in found] == [
-        (origin, budget)
-        for budget in ("0.5", "0.3")
-        for origin in ("uniform", "l1", "second_order")
+        *[("uniform", budget) for budget in ("0.5", "0.3")],
+        *[(origin, budget) for budget in ("0.5", "0.3") for origin in ("l1", "second_order")],
     ]
     assert all(space.flops(s.policy) <= s.budget.limit(space.full_flops) for s in found)
 

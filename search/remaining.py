@@ -1,0 +1,113 @@
+"""What a search has still to do, in stages, and how long each will take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from prune_ops import WAYS
+from results import TrialRecord, load_records, store
+from results.record import Candidate
+from results.training import RATES
+from search.evaluation.evaluator import Evaluator
+from search.evaluation.jobs import TrainingJob
+from search.forecast import END, TRAININGS, TRIALS, Speed, reaching
+from search.plans import compression_baselines, finals, gains, repeats
+from search.plans.finals import Finals, finalists
+from search.plans.gains import GainSteps
+from search.plans.repeats import Repeats
+from search.plans.sweep import Sweep
+from search.session import Session
+from search.stages import Stage
+from search.training.trainer import Trainer
+from spaces import Budget
+
+
+def stages(s: Session, speed: Speed, sweep: Sweep | None) -> list[Stage]:
+    """The stages of a search, with what an earlier process has done of them."""
+    space, at_once = s.run.space, s.run.engine.at_once
+    trials, study, trainer = s.run.config.policies.trials, s.opened.study, s.trainer()
+    rates = trainer.missing(sweep.jobs if sweep else ())
+    following = Following(
+        evaluator=s.evaluator,
+        budgets=s.run.budgets,
+        trainer=trainer,
+        records=load_records(study),
+        repeated=store.load(study, store.REPEATS),
+        compressed=sum(row.way in WAYS for row in store.load(study, store.BASELINES)),
+    )
+    seconds = speed.of_trials(s.evaluator.config, trials, at_once)
+    jobs = following.jobs
+    return [
+        Stage(RATES, len(rates), speed.of_trainings(rates, space, at_once)),
+        Stage(TRIALS, trials, seconds, trials - following.to_come),
+        Stage(TRAININGS, len(jobs), speed.of_trainings(jobs, space, at_once)),
+        Stage(END, 1, speed.of_the_end(s.evaluator, len(s.run.budgets))),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Following:
+    """The trainings that follow the trials, as far as they can be known before.
+
+    Those of the front so far are known. Any of all trials may be the best, so of the networks that
+    a search is expected to find (`finals.EXPECTED`) the share is still to be found that the trials
+    to come are of all trials.
+
+    Attributes:
+        records: of the trials so far.
+        repeated: the repeats so far.
+        compressed: how many compression baselines were trained.
+    """
+
+    evaluator: Evaluator
+    budgets: Sequence[Budget]
+    trainer: Trainer
+    records: Sequence[TrialRecord]
+    repeated: Sequence[TrialRecord] = ()
+    compressed: int = 0
+
+    @property
+    def jobs(self) -> list[TrainingJob]:
+        """About those jobs that have no record yet."""
+        return [*self._repeats(), *self._finals(), *self._gains(), *self._compression_baselines()]
+
+    @property
+    def to_come(self) -> int:
+        """How many trials are still to end."""
+        ended = sum(record.state != "running" for record in self.records)
+        return max(0, self.evaluator.config.policies.trials - ended)
+
+    def _repeats(self) -> Iterator[TrainingJob]:
+        known = Repeats(self.records, self.evaluator, self.repeated).jobs
+        yield from self.trainer.missing(known)
+        at_the_top = math.ceil(self.to_come * reaching(self.evaluator.config, self.evaluator.top))
+        every = repeats.expected(
+            self.evaluator, Candidate(self.evaluator.space.uniform(self.budgets[0]))
+        )
+        yield from every[len(known) :][:at_the_top]
+
+    def _finals(self) -> Iterator[TrainingJob]:
+        yield from self.trainer.missing(self._of_front(self.records).jobs)
+        every, fixed = finals.expected(self.evaluator, self.budgets), self._of_front(()).jobs
+        yield from self._new(every[len(fixed) :])
+
+    def _gains(self) -> Iterator[TrainingJob]:
+        yield from self.trainer.missing(GainSteps(self._of_front(self.records)).jobs)
+        every, fixed = (
+            gains.expected(self.evaluator, self.budgets),
+            GainSteps(self._of_front(())).jobs,
+        )
+        yield from self._new(every[len(fixed) :])
+
+    def _compression_baselines(self) -> Sequence[TrainingJob]:
+        every = compression_baselines.expected(self.evaluator)
+        return max(every[self.compressed :], self._new(every), key=len)
+
+    def _of_front(self, records: Sequence[TrialRecord]) -> Finals:
+        return Finals(finalists(records, self.evaluator, self.budgets), self.evaluator)
+
+    def _new(self, found: Sequence[TrainingJob]) -> Sequence[TrainingJob]:
+        """Of the jobs of searched networks those whose networks are still to be found."""
+        return found[: round(len(found) * self.to_come / self.evaluator.config.policies.trials)]
