@@ -6,11 +6,11 @@ import math
 from dataclasses import replace
 
 from comparisons import SIX, full_comparison, make_arm, make_comparison
+from runs import make_run
 
 from results import ARMS, Comparison, SweepPoint, TrainingSpec
 from results.arms import Schedule
 from results.spending import times_tested
-from runs import make_run
 from search.comparison.config import CompareConfig
 
 SCHEDULE = Schedule(base=20, equal=40, finetune=5, rate=0.03, scratch_rate=0.1)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from chromium import Browser, Page, find
-
 from runs import make_run
+
 from spaces import Policy
 
 LONG = "features.denseblock4.denselayer16.conv2.a_name_without_an_end"

@@ -11,13 +11,13 @@ from xml.etree import ElementTree
 import pytest
 from comparisons import SIX, full_comparison, make_comparison
 from rich.console import Console
+from runs import make_run
 
 from results import Comparison, terminal_comparison
 from results.contrasts import verdict
 from results.reporting.blocks import Bullets, Figure, Paragraph, Section, Table
 from results.reporting.plots.comparison import arms
 from results.reporting.sections import section
-from runs import make_run
 
 
 def shown(comparison: Comparison) -> Section:

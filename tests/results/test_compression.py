@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
+from runs import make_run
 
 import results
 from results import CompressionBaseline, store, text
@@ -19,7 +20,6 @@ from results.reporting.html import html
 from results.reporting.markdown import markdown
 from results.reporting.sections import section
 from results.spending import spent
-from runs import make_run
 
 FULL = 1_000_000
 

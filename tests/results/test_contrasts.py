@@ -9,12 +9,12 @@ import pytest
 from comparisons import POLICIES, SIX, UNPRUNED, full_comparison, make_arm, make_comparison
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import make_run
 
 from results import TABLES, Comparison, tables
 from results.board import Board, means, unpruned_flops
 from results.contrasts import Contrast, contrasts, two_by_two, verdict
 from results.differences import holm
-from runs import make_run
 
 NAN = math.nan
 FOUR = {

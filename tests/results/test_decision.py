@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from runs import make_run
 from scipy.stats import norm
 
 from results import FinalRecord, TrialRecord, terminal_decision
@@ -19,7 +20,6 @@ from results.reporting.blocks import Code
 from results.reporting.html import html
 from results.reporting.markdown import markdown
 from results.speed import NetworkSpeed
-from runs import make_run
 
 Records = list[TrialRecord]
 Finals = list[FinalRecord]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import optuna
 from comparisons import full_comparison, make_arm
+from runs import make_run
 
 import results
 from results import Candidate, CompressionBaseline, TrainingRecord, TrainingSpec, store
 from results.spending import times_tested
-from runs import make_run
 from spaces import Policy
 
 ABOUT = {"train_images": 10, "full_flops": 1000, "groups": [{"name": "stem", "channels": 16}]}

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from comparisons import SIX, full_comparison
 from rich.console import Console
+from runs import make_run
 
 import results
 from results import ARMS, TABLES, Arm, Run, TrainingRecord, TrainingSpec, store
@@ -22,7 +23,6 @@ from results.reporting import document, sections
 from results.reporting.blocks import Bullets, Column, Figure, Table
 from results.spending import spent
 from results.text import NONE
-from runs import make_run
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import optuna
 import pandas as pd
 import pytest
 from rich.console import Console
+from runs import make_run
 
 import results
 from results import GainStep, store
@@ -23,7 +24,6 @@ from results.reporting.plots.gains import waterfall
 from results.reporting.sections import section
 from results.spending import spent
 from results.training import GAINS, TrainingRecord, TrainingSpec
-from runs import make_run
 from spaces import Policy
 
 UNIFORM, FOUND = Policy({"stem": 8, "conv": 8}), Policy({"stem": 12, "conv": 5})

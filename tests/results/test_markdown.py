@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from runs import make_run
 
 import results
 from results.reporting.blocks import Bullets, Column, Document, Figure, Paragraph, Section, Table
 from results.reporting.files import write
 from results.reporting.markdown import escape, markdown, pipes
-from runs import make_run
 
 READER = MarkdownIt("commonmark").enable("table")
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" viewBox="0 0 9 9"><g/></svg>'

@@ -7,6 +7,7 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from runs import make_run
 
 from results import TrialRecord
 from results.reporting.plots.axes import shorten_about
@@ -18,7 +19,6 @@ from results.reporting.plots.widths import SCALE, heat_map, numbers_fit
 from results.reporting.svg import BLACK, HATCHES, MARKERS
 from results.sensitivity import SensitivityRecord
 from results.trust import proxy_trust, trained_to
-from runs import make_run
 from spaces import Policy
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from runs import make_run
+
 from results.reporting.blocks import Paragraph, Table
 from results.reporting.sections import rates
 from results.sweep import SweepPoint
-from runs import make_run
 
 POINTS = tuple(
     SweepPoint("0.5", rate, epochs, seed, accuracy, chosen, "", serves)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pictures import undrawn
 from rich.console import Console
+from runs import make_run
 
 import results
 from results import FinalRecord, TrialRecord
@@ -22,7 +23,6 @@ from results.reporting import html as pages
 from results.reporting.blocks import Column, Document, Figure, Paragraph, Section, Table
 from results.reporting.networks import networks
 from results.reporting.sections.search import counts
-from runs import make_run
 from spaces import Policy
 from spaces.errors import UserError
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from runs import make_run
 
 from results import Comparison, Run, TrialRecord, text
 from results.reporting.blocks import Bullets, Figure, Paragraph, Section, Table
@@ -16,7 +17,6 @@ from results.reporting.origins import described, origin_of
 from results.reporting.sections import section as made
 from results.reporting.sections import widths
 from results.sensitivity import SensitivityRecord
-from runs import make_run
 from spaces import Policy
 
 NAMES = ("front", "widths", "search", "trust", "spending")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from runs import make_run
 
 from results import store
 from results.record import TrialRecord
@@ -17,7 +18,6 @@ from results.reporting.sections import section
 from results.reporting.sections.sensitivity import AT_ONCE
 from results.sensitivity import SensitivityRecord
 from results.tables import TABLES
-from runs import make_run
 
 STEM = SensitivityRecord("iso_damage", "loss", "stem", 16, (4, 8, 12), (2.0, 0.5, -0.25))
 

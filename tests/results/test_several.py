@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import make_run
 
 import results
 from results import Provenance
 from results.reporting import several
 from results.reporting.blocks import Figure, Paragraph, Table
-from runs import make_run
 from spaces.errors import UserError
 
 MINUS, PM = "\N{MINUS SIGN}", "\N{PLUS-MINUS SIGN}"

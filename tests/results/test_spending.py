@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import make_run
 
 from results import (
     ArmRecord,
@@ -29,7 +30,6 @@ from results.spending import (
     trained_flops,
 )
 from results.training import training_flops
-from runs import make_run
 from spaces import Policy
 
 IMAGES = 100

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from runs import make_run
 
 import results
 from results.run import Frame
 from results.tables import TABLES, front_table, table
-from runs import make_run
 from spaces import Policy, UserError
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"

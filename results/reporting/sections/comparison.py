@@ -186,6 +186,8 @@ def _method(compared: Comparison, reads: int) -> Iterator[Block]:
     )
     for note in compared.cautions:
         yield Paragraph(text.sentence(note), "soft")
+    if compared.not_compared:
+        yield Paragraph(f"{compared.not_compared}.", "soft")
 
 
 def _computation(ratio: float) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from search.comparison.config import CompareConfig
+from results import ARMS
+from search.comparison.config import STRUCTURES, CompareConfig
 from spaces import UserError
 
 
@@ -50,3 +51,23 @@ def test_flags_give_the_same_config_again() -> None:
     asked = CompareConfig.of(seeds=5, rates=[0.1, 0.01], structures=["searched", "l1"], anew=True)
     assert asked.flags == "--seeds 5 --structures searched l1 --rates 0.1 0.01"
     assert CompareConfig().flags == ""
+
+
+def test_full_is_everything_but_for_what_is_said_otherwise() -> None:
+    full = CompareConfig.asked({"full": True})
+    assert (full.seeds, full.structures, full.arms) == (8, STRUCTURES, tuple(ARMS))
+    assert full.flags == "--full"
+    assert not full.distils  # where the network cannot be distilled from, that arm is left out
+    fewer = CompareConfig.asked({"full": True, "seeds": 3, "arms": ["finetune", "distilled"]})
+    assert (fewer.seeds, fewer.structures) == (3, STRUCTURES)
+    assert fewer.flags == "--full --seeds 3 --arms finetune distilled"
+    assert fewer.distils
+
+
+def test_full_goes_on_from_an_earlier_comparison_with_all_that_it_had() -> None:
+    before = {"seeds": 12, "structures": ["uniform"], "arms": ["finetune"], "base_epochs": 7}
+    full = CompareConfig.asked({"full": True}, before)
+    assert (full.seeds, full.base_epochs) == (12, 7)
+    assert (full.structures, full.arms) == (STRUCTURES, tuple(ARMS))
+    assert CompareConfig.asked({}, before).structures == ("uniform",)
+    assert CompareConfig.asked({"full": True, "seeds": 2}, before).seeds == 2
