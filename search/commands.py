@@ -93,7 +93,7 @@ def inspect(**options: Any) -> None:
     """Print what of a model can be pruned."""
     config = SearchConfig.of(**options)
     cache = Path(config.run.runs_dir) / ".cache" if "data" in options else None
-    built = inspecting.built(config.task, cache)
+    built = inspecting.built(config.task, cache, _say)
     inspecting.inspect(*built, config.task.round_to, Console())
 
 

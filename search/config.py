@@ -46,7 +46,11 @@ class TaskConfig(Options):
         "digits_small", "name of a model, or package.module:function", value="MODEL", first=True
     )
     weights: str | None = option(
-        None, "file of a trained state_dict (default: train it here)", value="FILE", first=True
+        None,
+        "trained state_dict, bare, in a checkpoint (EMA first) or as safetensors (default: train "
+        "it here)",
+        value="FILE",
+        first=True,
     )
     sparsity: float = option(
         0.0, "if trained here: L1 penalty on BatchNorm scales (slimming: 1e-4)", least=0, most=1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,12 +19,15 @@ from search.task.fit import check_takes
 from spaces import Space
 
 
-def built(config: TaskConfig, cache: Path | None = None) -> tuple[nn.Module, tuple[Tensor, ...]]:
+def built(
+    config: TaskConfig, cache: Path | None = None, say: Callable[[str], None] = print
+) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """The model on the CPU, with fresh weights unless some are given, and one image as its input.
 
     Args:
         cache: folder for data, whose first image is taken; without it no data is read, and the
             image is blank, of the model's usual size or ``image_size``.
+        say: called with a line for what should be known of the weights.
 
     Raises:
         UserError: as ``build_task``, but the outputs are not checked.
@@ -45,7 +49,8 @@ def built(config: TaskConfig, cache: Path | None = None) -> tuple[nn.Module, tup
     torch.manual_seed(0)
     model = models.build(config.model, classes, channels)
     if config.weights is not None:
-        models.load_weights(model, config.weights)
+        for line in models.load_weights(model, config.weights):
+            say(line)
     check_takes(model.eval(), (image,), config.model, of)
     return model, (image,)
 

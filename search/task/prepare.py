@@ -112,6 +112,7 @@ def _loaded(config: SearchConfig, cache: Path, progress: Progress) -> Task:
         asked.data,
         asked.weights,
         asked.device,
+        say=progress.say,
         seed=config.policies.seed,
         train_images=asked.train_images,
         image_size=asked.image_size,
