@@ -259,9 +259,12 @@ def _caveats(s: Session) -> Iterator[str]:
     config = s.run.config
     yield from _warnings(s.run, len(_starts(s.run, s.scores)))
     if extended := extensions(s.opened.study):
+        size = config.policies.trials, len(config.policies.budget)
+        resized = any((extension.trials, extension.budgets) != size for extension in extended)
+        other = ": one that is begun at its present size will propose other policies"
         yield (
-            f"the run was begun with {plural(extended[0].trials, 'trial')} and extended: one that "
-            "is begun at its present size will propose other policies"
+            f"the run was begun with {plural(extended[0].trials, 'trial')} and extended"
+            f"{other if resized else ''}"
         )
     if any(extension.tested for extension in extended):
         yield (
