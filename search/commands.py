@@ -104,8 +104,10 @@ def _search_command(folder: Folder, config: CompareConfig) -> str:
 
 def list_names(what: str | None = None) -> None:
     """Print the names of one list, or the lists."""
-    for name, about in listed_names(what).items():
-        _say(f"{name:<24} {about}".rstrip())
+    listed = listed_names(what)
+    width = max(map(len, listed))
+    for name, about in listed.items():
+        _say(f"{name:<{width}}  {about}".rstrip())
 
 
 def runs(runs_dir: str = RunConfig.runs_dir) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -217,6 +218,9 @@ def _train(s: Session) -> list[str]:
     front = Finals(finalists(records, evaluator, s.run.budgets), evaluator, tested)
     tick = partial(s.run.progress.advance, "trainings")
     networks = SavedNetworks(front, s.run.folder.path / "models")
+    if s.peers.shared:  # the finals so far may be those of another process
+        _, _, before = store.load(study, store.PROVENANCE).folder.partition(":")
+        networks.copy_from(Path(before) / "models", trainer.known)
     if lost := networks.lost(trainer.known):
         s.run.progress.say(
             f"{listed(lost)} in {s.run.folder.path} must hold what was trained, but "
@@ -321,7 +325,8 @@ def _provenance_kept(s: Session, about: Provenance) -> Iterator[Callable[..., No
     """Save provenance and tables at the end of the block, however it ends, and at each call."""
     study, folder, began = s.opened.study, s.run.folder.path, time.time()
     before = store.load(study, store.PROVENANCE)
-    about = replace(about, started=before.started or time.strftime("%Y-%m-%d %H:%M"))
+    started = before.started or time.strftime("%Y-%m-%d %H:%M")
+    about = replace(about, started=started, folder=before.folder)
 
     def keep(**changes: Any) -> None:
         nonlocal about
