@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from results import ARMS
-from search.options import Options, option, shown
+from search.options import Options, flag, option, shown
 from search.training.modes import MOST_RATE
 from spaces.errors import UserError
 
@@ -65,6 +65,22 @@ class CompareConfig(Options):
             yield f"--rates must name different ones, but got {shown(rates)}"
         if not self.structures or not self.arms:
             yield "--structures and --arms must name at least one each, but got none"
+
+    def useless(self, given: Collection[str]) -> Iterator[str]:
+        """A line for each of the given options that nothing which is compared depends on."""
+        serves = {
+            "rates": ("arms", [name for name, arm in ARMS.items() if arm.swept]),
+            "sweep_epochs": ("arms", [name for name, arm in ARMS.items() if arm.swept]),
+            "slimming_sparsity": ("structures", ["slimming"]),
+            "front": ("structures", ["searched"]),
+        }
+        for name, (where, served) in serves.items():
+            has = self.values[where]
+            if name in given and not set(served) & set(has):
+                yield (
+                    f"{flag(name)} serves {flag(where)} {' '.join(served)}, but got "
+                    f"{flag(where)} {shown(has)}; add one, or leave {flag(name)} out"
+                )
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -28,11 +28,13 @@ UNKNOWN_EPOCHS = 20
 
 def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
     """These options, completed by those of an earlier comparison of the run."""
-    given = CompareConfig.asked(options)  # first, so that what is mistyped is told as such
-    if given.anew or not (search_ended(folder) or finished(folder.path)):  # to be extended
-        return given
-    before = results.load(folder.path, folder.config.run.storage).compared.options
-    return _completed(options, before, folder)
+    asked = CompareConfig.asked(options)  # first, so that what is mistyped is told as such
+    if not asked.anew and (search_ended(folder) or finished(folder.path)):  # not to be extended
+        before = results.load(folder.path, folder.config.run.storage).compared.options
+        asked = _completed(options, before, folder)
+    for useless in asked.useless(options):
+        raise UserError(useless)
+    return asked
 
 
 def _completed(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from results import ARMS
-from search.comparison.config import STRUCTURES, CompareConfig
+from search.comparison.config import FULL, STRUCTURES, CompareConfig
 from spaces import UserError
 
 
@@ -45,6 +45,29 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> Non
         CompareConfig.of(**options)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"slimming_sparsity": 1e-3},
+            "--slimming-sparsity serves --structures slimming, but got --structures searched "
+            "uniform; add one, or leave --slimming-sparsity out",
+        ),
+        ({"front": 2, "structures": ["uniform"]}, "--front serves --structures searched, but got"),
+        (
+            {"rates": [0.1], "arms": ["scratch-e"]},
+            "--rates serves --arms finetune random-channels distilled, but got --arms scratch-e;",
+        ),
+        ({"sweep_epochs": 2, "arms": ["finetune-small"]}, "--sweep-epochs serves --arms finetune "),
+    ],
+)
+def test_what_does_nothing_is_told(options: dict[str, Any], message: str) -> None:
+    (told,) = CompareConfig.asked(options).useless(options)
+    assert told.startswith(message)
+    used = {"full": True, **{name: v for name, v in options.items() if name not in FULL}}
+    assert not [*CompareConfig.asked(used).useless(used)]
 
 
 def test_flags_give_the_same_config_again() -> None:
