@@ -105,7 +105,7 @@ ARMS: dict[str, Arm] = {
     for arm in (
         Arm(
             "finetune",
-            "inherited weights, fine-tuned at the learning rate that the sweep found",
+            "inherited weights, fine-tuned at the rate that the sweep found",
             "fine-tuning inherited weights",
             lambda schedule: TrainingSpec(schedule.rate, schedule.finetune),
             swept=True,
@@ -118,7 +118,7 @@ ARMS: dict[str, Arm] = {
         ),
         Arm(
             "random-channels",
-            "as finetune, but of channels drawn at random inside the same widths",
+            "as finetune, but of channels drawn at random in the same widths",
             "fine-tuning channels drawn at random",
             lambda schedule: TrainingSpec(schedule.rate, schedule.finetune),
             swept=True,
@@ -145,8 +145,7 @@ ARMS: dict[str, Arm] = {
         ),
         Arm(
             "distilled",
-            "as finetune, with distillation from the unpruned network, whose forward passes over "
-            "the same batches are counted",
+            "as finetune, with distillation from the unpruned network",
             "fine-tuning inherited weights with distillation",
             lambda schedule: TrainingSpec(
                 schedule.rate,

@@ -99,6 +99,7 @@ class Comparison(Stored):
         sparse_flops, sparse_seconds: what the sparse training for ``slimming`` took, in runs of
             older versions; others have a `TrainingRecord` of it.
         earlier_reads: how often the test split was read for records that were thrown away.
+        not_compared: what ``--full`` would add, and about how long it takes; empty for nothing.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -109,6 +110,7 @@ class Comparison(Stored):
     sparse_flops: int = 0
     sparse_seconds: float = 0.0
     earlier_reads: int = 0
+    not_compared: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.arms)

@@ -87,8 +87,8 @@ def remedy(folder: Path) -> str:
     if not kept:
         return "put a copy of it there, or search again under another --name"
     return (
-        "put a copy of it there, or search again under another --name; the results so far are "
-        f"still in {listed(kept)} there"
+        "put a copy of it there, or search again under another --name; tables alone do not make a "
+        f"study, but the results so far are still in {listed(kept)} there"
     )
 
 

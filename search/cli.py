@@ -61,6 +61,8 @@ and say what can be said.
 
   python search.py compare runs/digits_small-0.5
       of the front of a finished run; goes on where it was cut short
+  python search.py compare runs/digits_small-0.5 --full
+      all structures and arms, 8 seeds; without it a line says what that adds
   python search.py compare --budget 0.5
       search first, then compare; takes the options of a search too
   python search.py compare --resume

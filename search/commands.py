@@ -104,7 +104,7 @@ def inspect(terminal: Terminal, **options: Any) -> None:
     config = SearchConfig.of(**options)
     cache = Path(config.run.runs_dir) / ".cache" if "data" in options else None
     with terminal.progress() as progress:
-        model, example = inspecting.built(config.task, cache)
+        model, example = inspecting.built(config.task, cache, progress.say)
         progress.say(discovering(config.task.model))
         space = spaces.discover(model, example, config.task.round_to)
     terminal.result(inspecting.described(space, example))
@@ -117,8 +117,10 @@ def _search_command(folder: Folder, config: CompareConfig) -> str:
 
 def list_names(terminal: Terminal, what: str | None = None) -> None:
     """Print the names of one list, or the lists."""
-    for name, about in listed_names(what).items():
-        terminal.line(f"{name:<24} {about}".rstrip())
+    listed = listed_names(what)
+    width = max(map(len, listed))
+    for name, about in listed.items():
+        terminal.line(f"{name:<{width}}  {about}".rstrip())
 
 
 def runs(terminal: Terminal, runs_dir: str = RunConfig.runs_dir) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-import prune_ops
 import results
 from results import Run
 from search import log
@@ -22,7 +21,7 @@ from search.comparison.resuming import (
     resume_command,
     settled,
 )
-from search.comparison.structures import SLIMMING, inside_blocks
+from search.comparison.structures import check_structure
 from search.engines import Engine
 from search.folder import Folder
 from search.loggers.logger import Logger
@@ -33,7 +32,7 @@ from search.study.open import search_ended, unchanged
 from search.task.fit import Check
 from search.task.prepare import prepare, reachable
 from search.task.task import Task
-from spaces import Space, UserError
+from spaces import Space
 
 
 def compare(
@@ -69,17 +68,12 @@ def compare(
 
 
 def structure_check(options: CompareConfig, folder: Folder) -> Check:
-    """A check that refuses a network without what the structures need."""
+    """A check that refuses a network which cannot have a structure that was asked for by name."""
 
     def check(model: nn.Module, space: Space) -> None:
-        if SLIMMING in options.structures:
-            try:
-                prune_ops.score(model, space, (), ["bn_scale"])
-            except UserError as error:
-                raise UserError(f"--structures slimming cannot be: {error}") from error
-        if "thinet" in options.structures:
-            for budget in reachable(space, folder.config):
-                inside_blocks(model, space, budget)
+        if not options.takes_all("structures"):
+            for name in options.structures:
+                check_structure(name, model, space, reachable(space, folder.config))
 
     return check
 

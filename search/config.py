@@ -55,7 +55,11 @@ class TaskConfig(Options):
         "digits_small", "name of a model, or package.module:function", value="MODEL", first=True
     )
     weights: str | None = option(
-        None, "file of a trained state_dict (default: train it here)", value="FILE", first=True
+        None,
+        "trained state_dict, bare, in a checkpoint (EMA first) or as safetensors (default: train "
+        "it here)",
+        value="FILE",
+        first=True,
     )
     sparsity: float = option(
         0.0, "if trained here: L1 penalty on BatchNorm scales (slimming: 1e-4)", least=0, most=1
@@ -194,7 +198,11 @@ class JudgeConfig(Options):
         0.1, "share of trials that are promoted whatever their score", least=0, most=1, was="coin"
     )
     repeats: int = option(
-        6, "policies trained twice at the top rung, to measure the noise", least=0, most=10**6
+        6,
+        "policies trained twice at the top rung, to measure the noise",
+        least=0,
+        most=10**6,
+        grows=True,
     )
 
     def rules(self) -> Iterator[str]:
@@ -257,10 +265,16 @@ class TrainConfig(Options):
         grows=True,
     )
     gains: bool = option(
-        True, "train what says which step from plain uniform widths to the result gained what"
+        True,
+        "train what says which step from plain uniform widths to the result gained what",
+        grows=True,
     )
     compression_baselines: tuple[str, ...] = option(
-        (), "other ways to compress, trained for comparison", names=WAYS, was="beside"
+        (),
+        "other ways to compress, trained for comparison",
+        names=WAYS,
+        was="beside",
+        grows=True,
     )
 
     def rules(self) -> Iterator[str]:
@@ -304,8 +318,8 @@ class RunConfig(Options):
     )
     resume: bool = option(
         False,
-        "go on with the named, or the latest unfinished, run; more --trials, --final-seeds or "
-        "--final-epochs, or a further --budget, extend it",
+        "go on with the named, or the latest unfinished, run; more --trials or --final-seeds, a "
+        "further --budget and others extend it",
         free=True,
         first=True,
     )

@@ -19,7 +19,7 @@ from prune_ops import Scores
 from results import database
 from results.store import plain_errors, write_text
 from search import cache
-from search.config import RunConfig, SearchConfig, budgets
+from search.config import RunConfig, SearchConfig
 from search.provenance import commit, versions
 from spaces import UserError
 
@@ -179,18 +179,27 @@ def resolve_folder(options: Mapping[str, Any], also_finished: bool = False) -> F
 
 
 def _extended(stored: SearchConfig, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options to go on with: budgets are added to those of the run, with trials for them.
+    """The options to go on with: what may be several, budgets say, is added to what the run has.
+
+    A further budget has as many trials as those before.
 
     Raises:
         UserError: there would be none.
     """
-    if "budget" not in options:
-        return dict(options)
+    names = stored.spellings()
+    extended = {names[name]: value for name, value in options.items()}
+    for part, field in stored.leaves():
+        own = getattr(part, field.name)
+        if field.metadata["grows"] and isinstance(own, tuple) and field.name in extended:
+            given = field.metadata["read"](extended[field.name])
+            extended[field.name] = own + tuple(one for one in given if one not in own)
     own, trials = stored.policies.budget, stored.policies.trials
-    every = own + tuple(budget for budget in budgets(options["budget"]) if budget not in own)
+    every = extended.get("budget", own)
     enough = trials * len(every) // len(own)
-    extended = {"trials": enough, **options, "budget": every}
-    if every != own and not extended["trials"] > trials:
+    if every == own:
+        return extended
+    extended.setdefault("trials", enough)
+    if not extended["trials"] > trials:
         raise UserError(
             f"--trials must rise above {trials} with a further --budget, whose policies are still "
             f"to be tried, but got {extended['trials']}; give {enough}, or leave --trials out"

@@ -117,7 +117,7 @@ def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Spee
         repair = 0.0 if spec.scratch else timed(lambda: evaluator.pruned(candidate))
         proxies = timed(lambda: evaluator.evaluate_rung(candidate, 0, seed=0))
         images, images_share = _part(task.validation)
-        evaluation = timed(lambda: evaluate(task.model, images)) * images_share
+        evaluation = timed(lambda: evaluate(task.model, images, metric=task.metric)) * images_share
     flops = flops_of_training(evaluator.space, policy, spec)
     test = evaluation * len(task.test) / len(task.validation)  # which is read at the end alone
     return Speed(epoch, evaluation, flops, test, repair, proxies)

@@ -62,7 +62,7 @@ def option(
         names: the values it may have.
         least, above, most: bounds of a number, or of each of several.
         free: it may change when work is resumed.
-        grows: it may grow then: a larger number, or further ones of several.
+        grows: it may grow then: a larger number, further ones of several, or yes for no.
         was: its name in the version before, which is understood too.
         read: makes the value from what was given.
         value: stands for it in the help.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -24,13 +25,8 @@ from search.evaluation.repairing import shortage
 from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
 from search.folder import Folder, resolve_folder
-<<<<<<< HEAD
-from search.forecast import measured_speed, seconds_of_trials
-from search.loggers.logger import Logger
-from search.plans import compression_baselines, finals, gains, repeats
-=======
 from search.forecast import TRAININGS, TRIALS, measured_speed, told
->>>>>>> helper-a
+from search.loggers.logger import Logger
 from search.plans.compression_baselines import CompressionBaselines
 from search.plans.finals import Finals, SavedNetworks, also_named, finalists
 from search.plans.gains import GainSteps
@@ -111,27 +107,17 @@ def execute(
         distils: whether it will be distilled from later, whatever this search does.
         loggers: besides those that the config names.
     """
-<<<<<<< HEAD
+    progress, limit = progress or Progress(), TimeLimit.of(folder.config.run.max_hours)
     with told_of(folder, loggers, progress):
-        progress = progress or Progress()
         # The engine first: a wrong address is refused at once.
         with engine_of(folder, progress, lambda: folder.resume_command) as engine:
-            _search(folder, engine, task, progress, checks, distils)
+            cut = _search(folder, engine, task, progress, limit, checks, distils)
         run = results.load(folder.path, folder.config.run.storage)
+        progress.waiting("writing the report")
         run.report()
-        folder.finish()
+        if cut is None:
+            folder.finish()
         log.finished(run)
-=======
-    progress, limit = progress or Progress(), TimeLimit.of(folder.config.run.max_hours)
-    # The engine first: a wrong address is refused at once.
-    with engine_of(folder, progress, lambda: folder.resume_command) as engine:
-        cut = _search(folder, engine, task, progress, limit, checks, distils)
-    run = results.load(folder.path, folder.config.run.storage)
-    progress.waiting("writing the report")
-    run.report()
-    if cut is None:
-        folder.finish()
->>>>>>> helper-a
     return run
 
 
@@ -157,12 +143,8 @@ def _search(
         session(run, "checkpoints", partial(_told_starts, run), partial(_sampler, run)) as s,
         _provenance_kept(s, about) as keep,
     ):
-<<<<<<< HEAD
         s.tell_begun(about)
-        _forecast(s)
-=======
         limit = _forecast(s, limit)
->>>>>>> helper-a
         s = _with_rates(s)
         cut = _run_trials(s, limit)
         done = partial(ended, s.opened.study, run.config)
@@ -187,39 +169,6 @@ def _tells_going_on(folder: Folder, progress: Progress) -> Check:
     return tell
 
 
-<<<<<<< HEAD
-def _forecast(s: Session) -> None:
-    """Say how long the search will take, and begin to show its progress."""
-    run, budget = s.run, s.run.budgets[0]
-    speed = measured_speed(s.evaluator, budget, run.engine)
-    uniform = Candidate(run.space.uniform(budget))
-    trainings = [
-        finals.expected(s.evaluator, run.budgets),
-        repeats.expected(s.evaluator, uniform),
-        gains.expected(s.evaluator, run.budgets),
-        compression_baselines.expected(s.evaluator),
-    ]
-    at_once, trials = run.engine.at_once, run.config.policies.trials
-    seconds = sum(speed.of_trainings(jobs, run.space, at_once) for jobs in trainings)
-    ended = sum(record.state != "running" for record in load_records(s.opened.study))
-    swept = set(plan.jobs) if (plan := _sweep(s)) else set()
-    untried = s.trainer().missing(swept)
-    stages = [
-        Stage(RATES, len(swept), speed.of_trainings(untried, run.space, at_once)),
-        Stage("trials", trials, seconds_of_trials(s.evaluator, budget, speed, run.engine), ended),
-        Stage("trainings", sum(map(len, trainings)), seconds),
-    ]
-    trial_seconds = stages[1].seconds - stages[1].seconds_done
-    parts = {
-        "finding the learning rates": stages[0].seconds,
-        plural(trials - ended, "trial"): trial_seconds,
-        "the final trainings": seconds,
-    }
-    told = [f"{duration(taken)} for {what}" for what, taken in parts.items() if taken]
-    whole = duration(sum(parts.values()))
-    run.progress.say(f"forecast: about {whole}, of which {listed(told)}")
-    run.progress.begin(stages)
-=======
 def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
     """Say how long the rest of the command will take, and begin to show its progress.
 
@@ -239,7 +188,6 @@ def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
             "widths"
         )
     return limit
->>>>>>> helper-a
 
 
 def _sweep(s: Session) -> Sweep | None:
@@ -284,6 +232,9 @@ def _train(s: Session) -> list[str]:
     front = Finals(finalists(records, evaluator, s.run.budgets), evaluator, tested)
     tick = partial(s.run.progress.advance, TRAININGS)
     networks = SavedNetworks(front, s.run.folder.path / "models")
+    if s.peers.shared:  # the finals so far may be those of another process
+        _, _, before = store.load(study, store.PROVENANCE).folder.partition(":")
+        networks.copy_from(Path(before) / "models", trainer.known)
     if lost := networks.lost(trainer.known):
         s.run.progress.warn(
             f"{listed(lost)} in {s.run.folder.path} must hold what was trained, but "
@@ -327,9 +278,12 @@ def _caveats(s: Session) -> Iterator[str]:
     config = s.run.config
     yield from _warnings(s.run, len(_starts(s.run, s.scores)))
     if extended := extensions(s.opened.study):
+        size = config.policies.trials, len(config.policies.budget)
+        resized = any((extension.trials, extension.budgets) != size for extension in extended)
+        other = ": one that is begun at its present size will propose other policies"
         yield (
-            f"the run was begun with {plural(extended[0].trials, 'trial')} and extended: one that "
-            "is begun at its present size will propose other policies"
+            f"the run was begun with {plural(extended[0].trials, 'trial')} and extended"
+            f"{other if resized else ''}"
         )
     if how := grown_when_tested(s.opened.study):
         yield (
@@ -386,7 +340,8 @@ def _provenance_kept(s: Session, about: Provenance) -> Iterator[Callable[..., No
     """Save provenance and tables at the end of the block, however it ends, and at each call."""
     study, folder, began = s.opened.study, s.run.folder.path, time.time()
     before = store.load(study, store.PROVENANCE)
-    about = replace(about, started=before.started or time.strftime("%Y-%m-%d %H:%M"))
+    started = before.started or time.strftime("%Y-%m-%d %H:%M")
+    about = replace(about, started=started, folder=before.folder)
 
     def keep(**changes: Any) -> None:
         nonlocal about

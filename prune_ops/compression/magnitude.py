@@ -17,7 +17,9 @@ SCOPES: tuple[Scope, ...] = ("global", "layer")
 
 
 class Magnitude(Way):
-    """Zeros for the smallest weights of the whole network; see `sparsified`.
+    """The smallest weights of the whole network become zero.
+
+    Zeros for the smallest weights of the whole network; see `sparsified`.
 
     Definition: Han et al., Learning both Weights and Connections for Efficient Neural Networks,
     NeurIPS 2015, who set a threshold by hand for every layer; here the share of zeros is given.

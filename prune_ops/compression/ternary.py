@@ -13,7 +13,9 @@ distributed weights."""
 
 
 class Ternary(Way):
-    """Three values for each layer's weights; see `ternarised`.
+    """The weights of a layer take three values, zero among them.
+
+    Three values for each layer's weights; see `ternarised`.
 
     Definition: Li and Liu, Ternary Weight Networks, 2016 (arXiv 1605.04711).
     """

@@ -11,7 +11,9 @@ from spaces import Space
 
 
 class BNScale(Criterion):
-    """S_c = mean |gamma| over the BatchNorm scales that the channel passes.
+    """Size of the BatchNorm scale of a channel.
+
+    S_c = mean |gamma| over the BatchNorm scales that the channel passes.
 
     Every group must have one; a residual stream has several, one per block. |gamma| is the standard
     deviation of the channel's normalised output, the same unit in every group. It is most

@@ -34,7 +34,9 @@ class ContributionCriterion(StatCriterion):
 
 
 class ThiNet(ContributionCriterion):
-    """S_c = the number of channels removed before c when T, the removed set, grows greedily.
+    """Removes one by one what the next layer misses least.
+
+    S_c = the number of channels removed before c when T, the removed set, grows greedily.
 
     Each step removes the channel that least increases Σ_n (Σ_{j∈T} x_{n,j})². Removed sets are
     nested, so that any width keeps the channels of the highest scores. Of equal channels the later
@@ -53,7 +55,9 @@ class ThiNet(ContributionCriterion):
 
 
 class Lasso(ContributionCriterion):
-    """S_c = the largest λ at which β_c ≠ 0 in min_β ½ Σ_n (y_n − Σ_c β_c x_{n,c})² + λ Σ_c |β_c|.
+    """Finds by lasso regression what the next layer needs.
+
+    S_c = the largest λ at which β_c ≠ 0 in min_β ½ Σ_n (y_n − Σ_c β_c x_{n,c})² + λ Σ_c |β_c|.
 
     y_n = Σ_c x_{n,c} is the sampled output, so β = 1 is the unchanged network. The paper's
     ‖W_c‖ = 1 makes the solution unique where W is solved for too, and does not enter here; λ is N

@@ -30,7 +30,9 @@ class FeatureMapCriterion(StatCriterion):
 
 
 class APoZ(FeatureMapCriterion):
-    """S_c = 1 − the share of zeros in channel c after the ReLU, over images and positions.
+    """How rarely a channel is zero after its ReLU.
+
+    S_c = 1 − the share of zeros in channel c after the ReLU, over images and positions.
 
     Definition: Hu et al., Network Trimming: A Data-Driven Neuron Pruning Approach towards Efficient
     Deep Architectures, 2016: the average percentage of zeros, of which this is the complement.
@@ -47,7 +49,9 @@ class APoZ(FeatureMapCriterion):
 
 
 class HRank(FeatureMapCriterion):
-    """S_c = the rank of channel c's feature map as a matrix, the mean over images.
+    """How varied its feature maps are: their matrix rank.
+
+    S_c = the rank of channel c's feature map as a matrix, the mean over images.
 
     A map without height, as after a linear layer, is a matrix of one row, whose rank is 1 unless it
     is all zero. Ranks differ by the zeros of a ReLU: the map of a smooth activation (GELU, SiLU)
@@ -65,7 +69,9 @@ class HRank(FeatureMapCriterion):
 
 
 class Taylor2016(FeatureMapCriterion):
-    """S_c = Θ_c / ‖Θ‖₂, Θ_c = mean over images of |mean over positions of z·∂L/∂z|.
+    """Change of the loss if its outputs were zero.
+
+    S_c = Θ_c / ‖Θ‖₂, Θ_c = mean over images of |mean over positions of z·∂L/∂z|.
 
     z is the channel's value after the activation function, L the image's own loss, ‖Θ‖₂ over the
     channels of the same layer: the first-order change of the loss when the activation is set to

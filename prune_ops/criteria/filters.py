@@ -49,40 +49,57 @@ class FilterNorm(Criterion):
 
 
 class L1(FilterNorm):
-    """S_c = Σ|w| over the filters that produce channel c."""
+    """Sum of the absolute weights of a channel's filters.
+
+    S_c = Σ|w| over the filters that produce channel c.
+    """
 
     name = "l1"
 
 
 class WeightSum(FilterNorm):
-    """The name of l1 in the comparison of ThiNet, Luo et al., ICCV 2017."""
+    """Another name for l1, from the paper of ThiNet.
+
+    The name of l1 in the comparison of ThiNet, Luo et al., ICCV 2017.
+    """
 
     name = "weight_sum"
 
 
 class L1Greedy(FilterNorm):
-    """The same, without the kernels of input channels that are pruned already."""
+    """As l1, without weights that read pruned channels.
+
+    The same, without the kernels of input channels that are pruned already.
+    """
 
     name = "l1_greedy"
     _is_greedy = True
 
 
 class L2(FilterNorm):
-    """S_c = √Σw² over the filters that produce channel c."""
+    """Root of the summed squared weights of its filters.
+
+    S_c = √Σw² over the filters that produce channel c.
+    """
 
     name = "l2"
     _squared = True
 
 
 class L2Greedy(L2):
-    """The same, without the kernels of input channels that are pruned already."""
+    """As l2, without weights that read pruned channels.
+
+    The same, without the kernels of input channels that are pruned already.
+    """
 
     name = "l2_greedy"
     _is_greedy = True
 
 
 class FPGM(Criterion):
-    """S_c = Σ_j ‖F_c − F_j‖₂ over the filters F of the group, each one a long vector.
+    """Distance from all other filters: odd ones stay.
+
+    S_c = Σ_j ‖F_c − F_j‖₂ over the filters F of the group, each one a long vector.
 
     The filter nearest to all others, close to their geometric median, is removed first: the others
     can replace it. So a small filter need not go, and of two equal ones neither is favoured.

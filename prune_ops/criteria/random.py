@@ -11,7 +11,9 @@ from prune_ops.criterion import CalibrationStats, Criterion, Groups, Scores
 
 
 class Random(Criterion):
-    """S_c drawn uniformly from [0, 1), determined by the seed and the group's name alone.
+    """Drawn at random: what every criterion must beat.
+
+    S_c drawn uniformly from [0, 1), determined by the seed and the group's name alone.
 
     So a group's scores depend on neither the other groups nor the machine. They estimate nothing,
     hence ``comparable`` is false.

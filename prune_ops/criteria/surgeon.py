@@ -7,7 +7,9 @@ from prune_ops.criterion import CalibrationStats, Criterion, Groups, Scores
 
 
 class OptimalBrainSurgeon(Criterion):
-    """S_c = ½ Σ_o F_o E[(Σ_i w_oi x_i − Σ_i w′_oi x_i)²]: what it costs when channel c goes last.
+    """What is lost once all others have made up for it.
+
+    S_c = ½ Σ_o F_o E[(Σ_i w_oi x_i − Σ_i w′_oi x_i)²]: what it costs when channel c goes last.
 
     The sum is over the outputs o of every layer that reads the group, x what their kernels see, w′
     the weights of the remaining channels that give back the most, and F_o how much an error of that

@@ -11,7 +11,9 @@ from prune_ops.criterion import CalibrationStats, Criterion, Groups, Scores, Sta
 
 
 class Taylor2019(StatCriterion):
-    """S_c = mean over minibatches of (Σ_{i∈c} g_i w_i)², g the gradient of the minibatch's loss.
+    """Change of the loss if its weights were zero.
+
+    S_c = mean over minibatches of (Σ_{i∈c} g_i w_i)², g the gradient of the minibatch's loss.
 
     The channel's weights i∈c are the parameters that make its values: the filters and biases that
     produce it, the scale and shift of its normalisations, and scales in plain arithmetic (layer
@@ -32,7 +34,9 @@ class Taylor2019(StatCriterion):
 
 
 class SecondOrder(Criterion):
-    """S_c = ½ Σ_{i∈c} h_ii w_i², summed over *all* weights of the channel, each counted once.
+    """Rise of the loss without it, by second derivatives.
+
+    S_c = ½ Σ_{i∈c} h_ii w_i², summed over *all* weights of the channel, each counted once.
 
     All: those of ``taylor_2019`` and the input slices of every consumer, over all layers of the
     group. h_ii is the empirical Fisher: the mean over *samples* of the squared gradient. Squaring
@@ -55,7 +59,9 @@ class SecondOrder(Criterion):
 
 
 class SecondOrderHutchinson(Criterion):
-    """The same sum, with the Hessian's own diagonal in place of the Fisher's.
+    """As second_order, with the Hessian's own diagonal.
+
+    The same sum, with the Hessian's own diagonal in place of the Fisher's.
 
     h_ii is the diagonal of the Hessian of the mean loss in eval mode, estimated as E[v ⊙ Hv] over
     random signs v = ±1, two draws per image; a negative estimate counts as zero. The network and

@@ -23,7 +23,9 @@ IMAGES = 256
 
 
 class AdaptiveBN(Proxy):
-    """The pruned network's accuracy (0..1) on held-out training data, its BatchNorm adapted.
+    """Accuracy without training, its BatchNorm statistics renewed.
+
+    The pruned network's accuracy (0..1) on held-out training data, its BatchNorm adapted.
 
     The inherited running statistics are those of the unpruned network, with which accuracy is
     nearly meaningless. So they are reset and estimated from at most ``MAX_BATCHES`` calibration
@@ -69,7 +71,9 @@ def recalibrated(model: nn.Module, batches: Iterable[Pair]) -> nn.Module:
 
 
 class Reconstructed(Proxy):
-    """The accuracy (0..1) of the policy cut by surgery ``reconstruct``, whatever the search's is.
+    """Accuracy without training, after repair by least squares.
+
+    The accuracy (0..1) of the policy cut by surgery ``reconstruct``, whatever the search's is.
 
     A brief training first restores what a linear map of the kept channels can restore, and
     reconstruction finds the best such map of every layer. So this measures what the widths allow to

@@ -14,7 +14,9 @@ from spaces.errors import UserError
 
 
 class PredictedDamage(Proxy):
-    """Minus the sum over groups of the scores of the channels that the policy removes.
+    """Minus the scores of all removed channels, added up.
+
+    Minus the sum over groups of the scores of the channels that the policy removes.
 
     In the criterion's unit; give :func:`prune_ops.normalised` scores of a criterion that is not
     ``comparable``. A weight between two removed channels counts in both.
@@ -34,7 +36,9 @@ class PredictedDamage(Proxy):
 
 
 class IsoDamage(Proxy):
-    """Minus the sum over groups of the measured rise of the loss at the policy's width.
+    """Minus the measured rise of the loss by each cut, added up.
+
+    Minus the sum over groups of the measured rise of the loss at the policy's width.
 
     Read from the table of the sensitivity of this name, which is measured once for all policies.
     """

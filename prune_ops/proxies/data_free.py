@@ -23,7 +23,9 @@ NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm
 
 
 class Params(Proxy):
-    """The number of parameters of the pruned network, a shared one counted once.
+    """Number of parameters: the control that others must beat.
+
+    The number of parameters of the pruned network, a shared one counted once.
 
     It is the control: most proxies grow with it, and one that ranks policies of equal FLOPs no
     better is not worth its cost.
@@ -39,7 +41,9 @@ class Params(Proxy):
 
 
 class SynFlow(Proxy):
-    """Σ |w ⊙ ∂R/∂w| over the weights of all convolutions and linear layers, R = 1ᵀ Π|W| 1.
+    """How much flows from inputs to outputs; needs no images.
+
+    Σ |w ⊙ ∂R/∂w| over the weights of all convolutions and linear layers, R = 1ᵀ Π|W| 1.
 
     R is the sum of the outputs for one all-ones image of the calibration images' shape, with the
     absolute value of every parameter, layers without bias and normalisations left out; the network

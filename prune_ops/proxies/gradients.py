@@ -21,7 +21,9 @@ from prune_ops.running import batch_loss, repeatable
 
 
 class Snip(Proxy):
-    """Σ |g ⊙ w| over the weights of convolutions and linear layers, g the gradient of the mean
+    """How strongly the loss depends on the weights that are left.
+
+    Σ |g ⊙ w| over the weights of convolutions and linear layers, g the gradient of the mean
     cross-entropy over the images.
 
     |g w| is the first-order change of the loss when the weight is removed; the larger its sum over
@@ -41,7 +43,9 @@ class Snip(Proxy):
 
 
 class GraSP(Proxy):
-    """-Σ w ⊙ (H g) over the weights of convolutions and linear layers, g and H gradient and Hessian
+    """How well the gradient is kept: how fast it would learn.
+
+    -Σ w ⊙ (H g) over the weights of convolutions and linear layers, g and H gradient and Hessian
     of the mean cross-entropy by all of them.
 
     H g comes from a double backward pass; there is no temperature. It is the sum of the paper's
@@ -78,7 +82,9 @@ def _curvature(seen: Passes, along: list[Tensor], inputs: Any, targets: Any) -> 
 
 
 class Fisher(Proxy):
-    """½ Σ over layers and output channels c of mean_n (Σ_positions a ⊙ g)².
+    """How strongly the loss depends on the outputs of channels.
+
+    ½ Σ over layers and output channels c of mean_n (Σ_positions a ⊙ g)².
 
     a is a layer's output (before its BatchNorm and ReLU, the classifier included; a layer used
     twice counts twice), g the gradient by it of the loss of image n alone. The square is taken per
@@ -100,7 +106,9 @@ class Fisher(Proxy):
 
 
 class ZiCo(Proxy):
-    """Σ over layers of log Σ over their weights of mean|g| / std(g), over batches.
+    """How large gradients are, and how alike from batch to batch.
+
+    Σ over layers of log Σ over their weights of mean|g| / std(g), over batches.
 
     g is the gradient of one batch's mean loss, of at least two batches; the standard deviation is
     that of the batches themselves (divided by their number) and of the signed g, as in the authors'

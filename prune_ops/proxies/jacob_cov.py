@@ -19,7 +19,9 @@ K = 1e-5
 
 
 class JacobCov(Proxy):
-    """-Σ [log(v + k) + 1 / (v + k)], v the eigenvalues of the correlation of input Jacobians.
+    """How differently the network responds to different images.
+
+    -Σ [log(v + k) + 1 / (v + k)], v the eigenvalues of the correlation of input Jacobians.
 
     The Jacobian of an image is the gradient by its pixels of the sum of all outputs, those of the
     batch's other images included, which BatchNorm on batch statistics lets it reach. The

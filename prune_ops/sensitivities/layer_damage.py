@@ -17,7 +17,9 @@ DRAWS = 3
 
 
 class LayerDamage(Ablating):
-    """D_l = ∫ (A₀ − E A(random share p of group l zeroed)) dp, A the accuracy, p from 0 to 1.
+    """Accuracy lost as more and more of one group is zeroed.
+
+    D_l = ∫ (A₀ − E A(random share p of group l zeroed)) dp, A the accuracy, p from 0 to 1.
 
     One figure per group, independent of any criterion: the mean over the middles of `SHARES` equal
     parts of [0, 1] (0.1, 0.3, …), each with `DRAWS` random choices of the channels. Larger removed

@@ -29,7 +29,9 @@ AT_ONCE = 2**28
 
 
 class RepairedDamage(ClosedForm):
-    """D_g(w) = ½ E[(Σ G·ΔW)²]: what the network's outputs lose when group g keeps w channels.
+    """What a cut of one group costs once others have made up for it.
+
+    D_g(w) = ½ E[(Σ G·ΔW)²]: what the network's outputs lose when group g keeps w channels.
 
     ΔW is how the weights of all layers that read the group change when its lowest-ranked channels,
     by whatever criterion ranks them, are gone and the others make up for them

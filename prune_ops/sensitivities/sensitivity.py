@@ -121,14 +121,19 @@ class ClosedForm(Sensitivity):
 
 
 class IsoDamage(Ablating):
-    """The table of the rise of the loss; the sum over groups is the proxy of this name."""
+    """Rise of the loss when one group alone is cut to a width.
+
+    The table of the rise of the loss; the sum over groups is the proxy of this name.
+    """
 
     name = "iso_damage"
     unit = "loss"
 
 
 class AccuracyDrop(Ablating):
-    """The same table of the drop in accuracy; both evaluate the same networks.
+    """Accuracy lost when one group alone is cut to a width.
+
+    The same table of the drop in accuracy; both evaluate the same networks.
 
     The paper ranks channels by l1, and reads from the curves, by eye, which layers are sensitive
     and should keep more. On images that the network was trained on, accuracy often does not fall at

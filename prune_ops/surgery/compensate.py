@@ -23,7 +23,9 @@ what they do to the outputs of a network (ResNet-20: 0.61 to 0.99 for the mean, 
 
 
 class Compensate:
-    """Each reader of removed channels gets the weights that best give back its outputs.
+    """Each next layer makes up for its lost inputs, by itself.
+
+    Each reader of removed channels gets the weights that best give back its outputs.
 
     Its inputs are taken to be those in ``model``, less the channels that are gone, so layers do not
     see each other's errors, as they do under ``reconstruct``. In return the images are passed once,

@@ -20,7 +20,9 @@ from spaces.slicing import Selection, cut, named_tensors
 
 
 class FoldBeta:
-    """Each reader's bias takes what the removed channels add to it when their scales are 0.
+    """What removed channels always add goes into the next bias.
+
+    Each reader's bias takes what the removed channels add to it when their scales are 0.
 
     A channel of BatchNorm scale γ = 0 is not silent: it emits act(β). The network is run with the
     removed channels' scales at 0, and what each convolution or linear layer receives from them, the

@@ -11,7 +11,10 @@ from spaces.slicing import cut
 
 
 class Plain:
-    """The mechanical cut: the kept weights, biases and statistics are those of the model."""
+    """The kept weights stay as they are.
+
+    The mechanical cut: the kept weights, biases and statistics are those of the model.
+    """
 
     name = "plain"
     needs_images = False

@@ -41,7 +41,9 @@ Solve = Callable[[nn.Parameter, Layer, Sequence[Equations]], Tensor | None]
 
 
 class Reconstruct:
-    """Each reader of removed channels gets weights W′ of a small ‖Y − X W′‖² over sampled outputs.
+    """Layers are refitted one after another, by ridge regression.
+
+    Each reader of removed channels gets weights W′ of a small ‖Y − X W′‖² over sampled outputs.
 
     Layer by layer in the order of use: X is the layer's input in the pruned network, earlier layers
     already reconstructed, and Y its output in ``model``. Where its output goes into a sum, directly

@@ -23,7 +23,9 @@ Read = Mapping[nn.Parameter, list[tuple[ChannelGroup, Member]]]
 
 
 class Scale:
-    """Each reader's slice of a kept channel c is multiplied by s_c: min Σ_n (y_n − Σ_c s_c x_nc)².
+    """Kept channels are scaled so that the next layer misses little.
+
+    Each reader's slice of a kept channel c is multiplied by s_c: min Σ_n (y_n − Σ_c s_c x_nc)².
 
     y_n is an output of the reader, before its bias, normalisation and activation, and x_nc channel
     c's contribution to it, both in ``model``; ten outputs per image are sampled, as in criterion

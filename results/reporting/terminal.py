@@ -125,7 +125,10 @@ def terminal_comparison(comparison: Comparison) -> RenderableType:
     costs = "FLOPs of all training, that of inherited weights included; cost: the same in\n"
     costs += "trainings of the unpruned network. The search is in neither."
     notes = [Text(text.sentence(note), style="dim") for note in comparison.cautions]
-    return Group(table, Text(costs, style="dim"), Text(), *map(Text, verdict(comparison)), *notes)
+    said = [*map(Text, verdict(comparison)), *notes]
+    if comparison.not_compared:
+        said += [Text(), Text(f"{comparison.not_compared}.")]
+    return Group(table, Text(costs, style="dim"), Text(), *said)
 
 
 def terminal_solved(run: RunData, solved: Sequence[Solved]) -> RenderableType:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from results import ARMS
-from search.options import Options, option, shown
+from search.options import Options, flag, option, shown
 from search.training.modes import MOST_RATE
 from spaces.errors import UserError
 
 DEFAULT_ARMS = tuple(name for name, arm in ARMS.items() if not arm.on_request)
 STRUCTURES = ("searched", "uniform", "l1", "thinet", "slimming")
+FULL: dict[str, Any] = {"seeds": 8, "structures": STRUCTURES, "arms": tuple(ARMS)}
+"""What ``full`` has where these options are not given."""
 
 
 @dataclass(frozen=True)
 class CompareConfig(Options):
     """the comparison of fine-tuning with training from scratch"""
 
+    full: bool = option(
+        False,
+        f"{FULL['seeds']} seeds, every arm, and every structure that the network can have; --seeds,"
+        " --arms and --structures say otherwise. What was compared before is kept",
+        free=True,
+        first=True,
+    )
     seeds: int = option(
         3, "trainings of each network; fewer than 2 give no interval", least=1, free=True
     )
@@ -57,6 +66,22 @@ class CompareConfig(Options):
         if not self.structures or not self.arms:
             yield "--structures and --arms must name at least one each, but got none"
 
+    def useless(self, given: Collection[str]) -> Iterator[str]:
+        """A line for each of the given options that nothing which is compared depends on."""
+        serves = {
+            "rates": ("arms", [name for name, arm in ARMS.items() if arm.swept]),
+            "sweep_epochs": ("arms", [name for name, arm in ARMS.items() if arm.swept]),
+            "slimming_sparsity": ("structures", ["slimming"]),
+            "front": ("structures", ["searched"]),
+        }
+        for name, (where, served) in serves.items():
+            has = self.values[where]
+            if name in given and not set(served) & set(has):
+                yield (
+                    f"{flag(name)} serves {flag(where)} {' '.join(served)}, but got "
+                    f"{flag(where)} {shown(has)}; add one, or leave {flag(name)} out"
+                )
+
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Split the options of ``compare`` into those of the comparison and those of the search."""
@@ -65,11 +90,20 @@ class CompareConfig(Options):
         return own, {name: value for name, value in options.items() if name not in names}
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """The stored config of a comparison, from this version or the one before."""
+    def asked(cls, options: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Self:
+        """These options; one that is not given is that of ``full``, if it is, or as it was before.
+
+        Args:
+            before: the stored options of the comparison that is gone on with, of this version or
+                the one before.
+        """
         renamed = {"sparsity": "slimming_sparsity"}
-        options = {renamed.get(name, name): value for name, value in stored.items()}
-        return cls.of(**{name: value for name, value in options.items() if name != "interval"})
+        stored = {renamed.get(name, name): value for name, value in (before or {}).items()}
+        stored.pop("interval", None)
+        full = FULL.copy() if options.get("full") else {}
+        if full and "seeds" in stored:
+            full["seeds"] = max(full["seeds"], stored["seeds"])
+        return cls.of(**{**stored, **full, **options})
 
     def having(self, **options: Any) -> Self:
         """``interval`` of an older version may be among them, as ``t``; it changes nothing."""
@@ -83,10 +117,16 @@ class CompareConfig(Options):
 
     @property
     def distils(self) -> bool:
-        """Whether an arm learns from the unpruned network."""
-        return any(ARMS[arm].distils for arm in self.arms)
+        """Whether an arm that was asked for by name learns from the unpruned network."""
+        return not self.takes_all("arms") and any(ARMS[arm].distils for arm in self.arms)
+
+    def takes_all(self, name: str) -> bool:
+        """Whether ``structures`` or ``arms`` are all that can be, rather than those named."""
+        return self.full and set(self.values[name]) == set(FULL[name])
 
     @property
     def flags(self) -> str:
         """The flags of this config, without ``--anew``."""
-        return self.typed(name for name in self.given if name != "anew")
+        usual = CompareConfig().values | (FULL if self.full else {})
+        values = self.values
+        return self.typed(n for n in values if n != "anew" and values[n] != usual[n])

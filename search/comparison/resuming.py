@@ -28,18 +28,20 @@ UNKNOWN_EPOCHS = 20
 
 def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
     """These options, completed by those of an earlier comparison of the run."""
-    given = CompareConfig.of(**options)  # first, so that what the user mistyped is told as such
-    if given.anew or not (comparable(folder) or finished(folder.path)):  # to be extended
-        return given
-    before = results.load(folder.path, folder.config.run.storage).compared.options
-    return _completed(options, before, folder)
+    asked = CompareConfig.asked(options)  # first, so that what is mistyped is told as such
+    if not asked.anew and (comparable(folder) or finished(folder.path)):  # not to be extended
+        before = results.load(folder.path, folder.config.run.storage).compared.options
+        asked = _completed(options, before, folder)
+    for useless in asked.useless(options):
+        raise UserError(useless)
+    return asked
 
 
 def _completed(
     options: Mapping[str, Any], before: Mapping[str, Any], folder: Folder
 ) -> CompareConfig:
     try:
-        return CompareConfig.from_dict({**before, **options})
+        return CompareConfig.asked(options, before)
     except UserError as error:
         raise UserError(
             f"the comparison of {folder.path} must have options that this version knows, but it "

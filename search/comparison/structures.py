@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
+import prune_ops
 from prune_ops import Scores
 from results import Kind
 from results.record import Candidate
@@ -76,6 +77,26 @@ def structures(
             found = Candidate(global_ranking(space, slim, budget, "bn_scale"), SLIMMING)
             chosen.append(Structure("slimming", found, budget, kind="discovered"))
     return chosen
+
+
+CHOOSERS = {"l1": "l1", "thinet": "thinet", SLIMMING: "bn_scale"}
+"""The criterion by which a structure has its channels; the others have the run's."""
+
+
+def check_structure(name: str, model: nn.Module, space: Space, budgets: Sequence[Budget]) -> None:
+    """Refuse a structure that the network cannot have, or that cannot meet a budget.
+
+    Raises:
+        UserError: why.
+    """
+    if name in CHOOSERS:
+        try:
+            prune_ops.check_criteria([CHOOSERS[name]], model, space)
+        except UserError as error:
+            raise UserError(f"--structures {name} cannot be: {error}") from error
+    if name == "thinet":
+        for budget in budgets:
+            inside_blocks(model, space, budget)
 
 
 def inside_blocks(model: nn.Module, space: Space, budget: Budget) -> Policy:

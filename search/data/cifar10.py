@@ -20,7 +20,9 @@ NAMES = (
 
 
 def load(request: Request) -> Splits:
-    """``cifar10`` keeps its copy in the cache folder; ``cifar10:PATH`` in PATH.
+    """CIFAR-10; cifar10:PATH says where it is, or is to be put.
+
+    ``cifar10`` keeps its copy in the cache folder; ``cifar10:PATH`` in PATH.
 
     PATH holds ``cifar-10-batches-py``, as torchvision and the archive have it.
     """

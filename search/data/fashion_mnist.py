@@ -28,7 +28,9 @@ MEAN, STD = (0.2860,), (0.3530,)
 
 
 def load(request: Request) -> Splits:
-    """``fashion-mnist`` looks where Debian and torchvision put it; ``fashion-mnist:PATH`` in PATH.
+    """Fashion-MNIST; fashion-mnist:PATH says where it is.
+
+    ``fashion-mnist`` looks where Debian and torchvision put it; ``fashion-mnist:PATH`` in PATH.
 
     The files are ``train-images-idx3-ubyte`` and so on, with or without ``.gz``. Found nowhere,
     they are downloaded by torchvision into the cache folder.

@@ -31,7 +31,10 @@ USUAL_SIZE = 224
 
 
 def load(request: Request) -> Splits:
-    """``imagefolder:PATH``; ``val/`` may not have a class that ``train/`` has not."""
+    """imagefolder:PATH, with train/<class>/ and val/<class>/ in PATH.
+
+    ``val/`` may not have a class that ``train/`` has not.
+    """
     train_folder, test_folder = _parts(request.argument)
     names = classes_in(train_folder)
     train, test = listing(train_folder, names), listing(test_folder, names)

@@ -1,39 +1,40 @@
-"""Weights from a file: a plain ``state_dict``, read without running any code in it."""
+"""Weights from a file, put into a model, whose names and types they get."""
 
 from __future__ import annotations
 
-import pickle
-import re
-import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from search.models.weight_files import WeightFile, read_state_dict
 from spaces.errors import DataError, blamed
 from spaces.state import empty, is_extra, set_state, state_of
 
-STATE_DICT = "a state_dict (tensors by name)"
-WRAPPERS = ("state_dict", "model_state_dict", "model")
+WRAPPERS = frozenset(["module", "_orig_mod"])
+"""Parts of names that ``DataParallel``, DDP and ``torch.compile`` put in."""
+COUNTER = "n_averaged"
+"""What ``torch.optim.swa_utils.AveragedModel`` has beside the weights."""
 AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
 """torchvision's extra heads of GoogLeNet and Inception, in its files but not in our models."""
 
 
-def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Put the weights of a file into ``model``, in place.
+def load_weights(model: nn.Module, path: str | Path) -> tuple[str, ...]:
+    """Put the weights of a file into ``model``, in place; what of that should be told, in clauses.
 
-    The file holds a ``state_dict`` as ``torch.save(model.state_dict(), path)`` leaves it, bare
-    or under ``"state_dict"``, ``"model_state_dict"`` or ``"model"``; a ``module.`` before every
-    key (DataParallel) is dropped. Nothing pickled is run (``weights_only=True``).
+    The file holds a ``state_dict``, of ``torch.save`` or as safetensors, bare or in a checkpoint
+    (`read_state_dict`). ``module.`` (DataParallel, DDP) and ``_orig_mod.`` (``torch.compile``) in
+    names are dropped, as is a part that stands before all of them (``model.`` of a
+    ``LightningModule``). Tensors are cast to the model's types. Nothing pickled is run.
 
     Raises:
         DataError: no such file, not a torch file, pickled code, keys or shapes that do not fit, or
             extra state that the model refuses.
     """
-    state = read_state_dict(path)
+    file = read_state_dict(path)
     wanted, known = model.state_dict(), {*state_of(model), *empty(model)}
+    state = _named_as(known, file.state)
     heads = {key for key in state if key.startswith(AUXILIARY_HEADS)} - wanted.keys()
     state = {key: value for key, value in state.items() if key not in heads}
     misfits = _misfits(state, wanted, known)
@@ -45,79 +46,86 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
             "give the weights of this model, trained for as many classes as the data has (or as "
             "--classes says)"
         )
+    cast = {key: _cast(value, wanted.get(key)) for key, value in state.items()}
     try:
-        set_state(model, state)  # misfits lets old BatchNorms lack their counter
+        set_state(model, cast)  # misfits lets old BatchNorms lack their counter
     except Exception as error:  # set_extra_state and hooks are the user's own
         raise DataError(
             f"weights must be such as the model's load_state_dict takes, but with {path} it fails "
             f"with {blamed(error)}; give the weights of this model"
         ) from error
+    return tuple(_told(file, state, cast))
 
 
-def read_state_dict(path: str | Path) -> dict[str, Any]:
-    """The ``state_dict`` in a file, wrappers and ``module.`` prefixes taken off.
-
-    Its values are tensors, but for extra state, which may be anything plain.
-
-    Raises:
-        DataError: no such file, not a torch file, pickled code, no tensors by name in it.
-    """
-    content = _read(Path(path))
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-            break
-    if not isinstance(content, Mapping) or not content:
-        raise _unfit(STATE_DICT, f"{path} holds a {type(content).__name__}")
-    for key, value in content.items():
-        if not isinstance(key, str) or not (isinstance(value, Tensor) or is_extra(key)):
-            raise _unfit(STATE_DICT, f"{path} holds {key!r}: {type(value).__name__}")
-    if all(key.startswith("module.") for key in content):
-        return {key.removeprefix("module."): value for key, value in content.items()}
-    return dict(content)
+def _named_as(known: set[str], state: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors under the names that the model has, as far as they are its own but for what was
+    wrapped around it."""
+    weights = state.keys() - ({COUNTER} - {*known})
+    bare = {key if key in known else _unwrapped(key): key for key in state if key in weights}
+    inner = {key.partition(".")[2]: old for key, old in bare.items()}
+    one = len({key.partition(".")[0] for key in bare}) == 1
+    if one and not known & bare.keys() and known & inner.keys():
+        bare = inner
+    if len(bare) < len(weights):  # two would have one name
+        return dict(state)
+    return {key: state[old] for key, old in bare.items()}
 
 
-def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise DataError(f"weights must be a file, but there is none at {path}; check the path")
-    try:
-        with warnings.catch_warnings():  # of pickle protocols and TorchScript; we say it better
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise DataError(f"weights must be readable, but {path} is not ({error.strerror})") from None
-    except Exception as error:  # torch.load raises whatever its parsers meet in other bytes
-        refused = isinstance(error, pickle.UnpicklingError)
-        if refused and (code := re.search(r"GLOBAL ([\w.]+)", str(error))):
-            what = f"{path} holds pickled code ({code[1]}), which is refused"
-            raise _unfit("plain tensors", what) from None
-        raise _unfit("a file of torch.save", f"{path} is not one or is damaged") from None
+def _unwrapped(key: str) -> str:
+    return ".".join(part for part in key.split(".") if part not in WRAPPERS)
 
 
-def _unfit(must: str, but: str) -> DataError:
-    how = "save them with torch.save(model.state_dict(), path)"
-    return DataError(f"weights must be {must}, but {but}; {how}")
+def _cast(value: Any, own: Any) -> Any:
+    """A tensor in the type of the model's own of that name."""
+    if isinstance(value, Tensor) and isinstance(own, Tensor) and value.dtype != own.dtype:
+        return value.to(own.dtype)
+    return value
+
+
+def _told(file: WeightFile, state: Mapping[str, Any], cast: Mapping[str, Any]) -> Iterator[str]:
+    if file.others:
+        others = " and ".join(file.others)
+        yield (
+            f"the weights are those under {'.'.join(file.place)}; the file has {others} too: to "
+            "take those, save them in a file of their own"
+        )
+    changed = [
+        key for key, new in cast.items() if new is not state[key] and new.is_floating_point()
+    ]
+    if types := sorted({_type(state[key]) for key in changed}):
+        now = sorted({_type(cast[key]) for key in changed})
+        yield f"the weights are {', '.join(types)} in the file and cast to {', '.join(now)}"
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _misfits(
     state: Mapping[str, Any], wanted: Mapping[str, Any], known: Collection[str]
 ) -> list[str]:
-    """What does not fit, in words: wrong shapes first, then missing and unexpected keys.
+    """What does not fit, in words: wrong shapes and types, then missing and unexpected keys.
 
     Args:
         known: also the tensors that a state_dict leaves out.
     """
-    shapes = [
-        f"{key} is {tuple(state[key].shape)} in the file and {tuple(value.shape)} in the model"
-        for key, value in wanted.items()
-        if isinstance(value, Tensor)
-        and isinstance(state.get(key), Tensor)
-        and not is_extra(key)
-        and state[key].shape != value.shape
+    pairs = {
+        key: (state[key], own)
+        for key, own in wanted.items()
+        if isinstance(own, Tensor) and isinstance(state.get(key), Tensor) and not is_extra(key)
+    }
+    wrong = [
+        f"{key} is {tuple(given.shape)} in the file and {tuple(own.shape)} in the model"
+        for key, (given, own) in pairs.items()
+        if given.shape != own.shape
+    ] + [
+        f"{key} is {_type(given)} in the file and {_type(own)} in the model"
+        for key, (given, own) in pairs.items()
+        if own.is_floating_point() and not given.is_floating_point()
     ]
     missing = [
         f"{key} is missing"
         for key in wanted
         if key not in state and not key.endswith(".num_batches_tracked")
     ]
-    return shapes + missing + [f"{key} is not in the model" for key in state if key not in known]
+    return wrong + missing + [f"{key} is not in the model" for key in state if key not in known]

@@ -5,6 +5,7 @@ The test split is read here: once by every network that was trained, and once by
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -217,19 +218,27 @@ class SavedNetworks(Weights):
             if job.seed == self._finals.trained(finalist, known)[0].seed
         )
 
+    def copy_from(self, folder: Path, known: Known) -> None:
+        """Copy networks that are missing here from another folder of the same run, if it is within
+        reach and has just those that were trained.
+
+        Args:
+            folder: ``models/`` of the process that trained the finals before.
+        """
+        for finalist in self._finals.contenders:
+            trained = self._finals.trained(finalist, known)
+            if trained and self._is_lost(finalist):
+                there, here = (each / finalist.folder for each in (folder, self._folder))
+                if _is_whole(there, finalist.candidate.policy) and _is_of(there, trained[0]):
+                    shutil.copytree(there, here, dirs_exist_ok=True)
+
     def lost(self, known: Known) -> list[str]:
         """The subfolders of networks that were trained, but are missing or damaged."""
         trained = [f for f in self._finals.contenders if self._finals.trained(f, known)]
         return [f"{self._folder.name}/{f.folder}" for f in trained if self._is_lost(f)]
 
     def _is_lost(self, finalist: Finalist) -> bool:
-        folder = self._folder / finalist.folder
-        try:
-            files = [folder / name for name in ("weights.pt", "kept.pt")]
-            there = all(file.stat().st_size for file in files)
-            return not there or prune_ops.load_policy(folder) != finalist.candidate.policy
-        except (OSError, UserError):
-            return True
+        return not _is_whole(self._folder / finalist.folder, finalist.candidate.policy)
 
     def save(self, job: TrainingJob, result: TrainingResult, known: Known) -> None:
         """Save the network if no earlier seed of it was trained."""
@@ -258,6 +267,24 @@ class SavedNetworks(Weights):
 
     def _from(self, job: TrainingJob) -> list[Finalist]:
         return [f for f in self._finals.contenders if f.candidate == job.candidate]
+
+
+def _is_whole(folder: Path, policy: Policy) -> bool:
+    """Whether a saved network is there, and of that policy."""
+    try:
+        files = [folder / name for name in ("weights.pt", "kept.pt")]
+        return all(f.stat().st_size for f in files) and prune_ops.load_policy(folder) == policy
+    except (OSError, UserError):
+        return False
+
+
+def _is_of(folder: Path, training: TrainingRecord) -> bool:
+    """Whether a saved network came out of that training."""
+    about = json.loads((folder / "policy.json").read_text())["info"]
+    return bool(
+        (about.get("seed"), about.get("epochs"), about.get("val_accuracy"))
+        == (training.seed, training.spec.epochs, training.val_accuracy)
+    )
 
 
 def also_named(folder: Path, name: str, source: str) -> None:

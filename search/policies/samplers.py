@@ -62,22 +62,22 @@ def _built(name: str, plan: Plan, number: int) -> BaseSampler:
 
 
 def gp(_plan: Plan, seed: int) -> BaseSampler:
-    """A Gaussian process of the accuracy; slow from some hundreds of trials on."""
+    """Gaussian process of the accuracy; slow beyond some hundred trials."""
     return samplers.GPSampler(seed=seed)
 
 
 def nsga2(plan: Plan, seed: int) -> BaseSampler:
-    """The genetic algorithm of Deb et al. 2002, on accuracy and FLOPs."""
+    """Genetic algorithm on accuracy and FLOPs (Deb et al. 2002)."""
     return samplers.NSGAIISampler(population_size=plan.population, seed=seed)
 
 
 def nsga3(plan: Plan, seed: int) -> BaseSampler:
-    """Its successor of 2014, which spreads the front by reference points."""
+    """As nsga2, with reference points that spread the front."""
     return samplers.NSGAIIISampler(population_size=plan.population, seed=seed)
 
 
 def qmc(plan: Plan, _seed: int) -> BaseSampler:
-    """A sequence that covers all widths evenly: one a run, the study holds the place in it."""
+    """A sequence that covers all widths evenly, without learning."""
     return Quasi(scramble=True, seed=plan.seed, warn_independent_sampling=False)
 
 
@@ -87,14 +87,16 @@ def random(_plan: Plan, seed: int) -> BaseSampler:
 
 
 def surrogate(plan: Plan, seed: int) -> BaseSampler:
-    """Learns what each width costs, and solves for the best widths within the budget."""
+    """Learns what each width costs, and solves for the best widths."""
     if plan.tables is None:
         raise UserError("sampler 'surrogate' needs a damage table, but the plan has no tables")
     return SurrogateSampler(plan.tables, seed)
 
 
 def tpe(plan: Plan, seed: int) -> BaseSampler:
-    """Tree-structured Parzen estimators of good and bad trials, over all groups together.
+    """Models where good trials lie and where bad ones do (Parzen).
+
+    Tree-structured Parzen estimators of good and bad trials, over all groups together.
 
     The constant liar keeps proposals of several workers apart; a single one needs none.
     """

@@ -1,6 +1,7 @@
 """How far a run goes, whether it has got there, and how it was cut short or extended.
 
-A run may grow (`search.options.option`, ``grows``): more trials, budgets, final seeds and epochs.
+A run may grow (`search.options.option`, ``grows``): more trials, budgets, final seeds, epochs and
+repeats, further ways to compress, and the gain steps.
 What it measured stays, so what has ended is an *extent*: the values that those options had.
 """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from torch import Tensor
 
 from search import data as sources
 from search import models
+from search.config import TaskConfig
 from search.data.source import Progress, Splits, silent
-from search.models.weights import read_state_dict
+from search.models.weight_files import read_state_dict
 from search.task.baseline import seeded, with_baseline
 from search.task.fit import check_fit
 from search.task.task import Task
@@ -20,12 +23,14 @@ from search.training.hardware import pick_device
 from search.training.modes import AUTO
 from spaces.errors import ModelError, in_one_line
 
+log = logging.getLogger(__name__)
+
 CACHE = Path("runs/.cache")
 
 
 def build_task(
-    model: str = "digits_cnn",
-    data: str = "digits",
+    model: str = TaskConfig.model,
+    data: str = TaskConfig.data,
     *,
     weights: str | Path | None = None,
     seed: int = 0,
@@ -48,7 +53,8 @@ def build_task(
     Args:
         model: a name of ``search.models``.
         data: a name of ``search.data``.
-        weights: file of a ``state_dict``; without one the baseline is trained and cached.
+        weights: file of a ``state_dict``, see `search.models.load_weights`; without one the
+            baseline is trained and cached.
         seed: of the validation cut, the subset, the fresh weights and the baseline's training.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
         validation_fraction: of the training images; None for the data's own (a tenth, mostly).
@@ -71,6 +77,7 @@ def build_task(
         data,
         weights,
         device,
+        say=log.warning,
         seed=seed,
         validation_fraction=validation_fraction,
         train_images=train_images,
@@ -93,11 +100,19 @@ def build_task(
 
 
 def loaded(
-    model: str, data: str, weights: str | Path | None, device: str, *, seed: int, **asked: Any
+    model: str,
+    data: str,
+    weights: str | Path | None,
+    device: str,
+    *,
+    say: Callable[[str], None],
+    seed: int,
+    **asked: Any,
 ) -> Task:
     """The task as it is before the baseline is trained: with fresh weights, unless some are given.
 
     Args:
+        say: called with a line for what should be known of the weights.
         asked: further fields of `search.data.Request`.
     """
     models.check(model)
@@ -115,7 +130,8 @@ def loaded(
     for image in images:
         check_fit(network, (image,), splits.classes, model, f"data {data!r}")
     if weights is not None:
-        models.load_weights(network, weights)
+        for line in models.load_weights(network, weights):
+            say(line)
     return Task(
         name=_slug(f"{model}-{data}"),
         model=network,

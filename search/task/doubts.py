@@ -60,6 +60,7 @@ def doubts(task: Task, config: SearchConfig) -> Iterator[str]:
         ModelError: the network's outputs are NaN.
     """
     yield from _of_options(config)
+    yield from _of_more_than_there_is(config, len(task.train))
     yield from _of_copies(task)
     if task.classes is not None:
         yield from _of_classifier(task, task.classes)
@@ -94,6 +95,23 @@ def _of_options(config: SearchConfig) -> Iterator[str]:
         yield (
             f"--criterion {criterion} chooses no weights with --train {config.training.train}: "
             "they are fresh; it serves proxies and starts alone"
+        )
+
+
+def _of_more_than_there_is(config: SearchConfig, images: int) -> Iterator[str]:
+    """Numbers that were given and cannot be reached."""
+    asked, batch, policies = config.task.train_images, config.training.batch_size, config.policies
+    if asked is not None and asked > images:
+        yield f"--train-images {asked} is more than the {images} that there are, which are all used"
+    if batch is not None and batch > images:
+        yield (
+            f"--batch-size {batch} is more than the {images} training images: an epoch is one step"
+        )
+    repeats = config.judging.repeats
+    if repeats > policies.trials and repeats != JudgeConfig.repeats:
+        yield (
+            f"--repeats {repeats} is more than the --trials {policies.trials}, and none is trained "
+            "again more than once"
         )
 
 

@@ -139,10 +139,20 @@ def _run(model: nn.Module, images: tuple[Any, ...], name: str, of: str) -> Any:
             warnings.simplefilter("ignore")  # they come again when the run begins
             return model(*images)
     except Exception as error:  # a user's model may raise anything
+        hint = _other_type(model) or f"choose another model or image size ({TAKES})"
         raise DataError(
             f"model {name!r} must take images {tuple(images[0].shape[1:])}{of}, but it fails with "
-            f"{blamed(error)}; choose another model or image size ({TAKES})"
+            f"{blamed(error)}; {hint}"
         ) from error
+
+
+def _other_type(model: nn.Module) -> str:
+    """What to do about a network that is not of float32, as images are; empty if it is."""
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            kind = str(parameter.dtype).removeprefix("torch.")
+            return f"images are float32 and {name} is {kind}: give model.float()"
+    return ""
 
 
 def _choices(logits: Tensor, classes: int) -> str:

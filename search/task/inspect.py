@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,12 +19,15 @@ from search.task.fit import check_takes
 from spaces import Space
 
 
-def built(config: TaskConfig, cache: Path | None = None) -> tuple[nn.Module, tuple[Tensor, ...]]:
+def built(
+    config: TaskConfig, cache: Path | None = None, say: Callable[[str], None] = print
+) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """The model on the CPU, with fresh weights unless some are given, and one image as its input.
 
     Args:
         cache: folder for data, whose first image is taken; without it no data is read, and the
             image is blank, of the model's usual size or ``image_size``.
+        say: called with a line for what should be known of the weights.
 
     Raises:
         UserError: as ``build_task``, but the outputs are not checked.
@@ -45,7 +49,8 @@ def built(config: TaskConfig, cache: Path | None = None) -> tuple[nn.Module, tup
     torch.manual_seed(0)
     model = models.build(config.model, classes, channels)
     if config.weights is not None:
-        models.load_weights(model, config.weights)
+        for line in models.load_weights(model, config.weights):
+            say(line)
     check_takes(model.eval(), (image,), config.model, of)
     return model, (image,)
 
@@ -56,32 +61,20 @@ def described(space: Space, example: tuple[Tensor, ...]) -> RenderableType:
     >>> model, example = built(TaskConfig(model="resnet18"))
     >>> Console().print(described(spaces.discover(model, example), example))  # doctest: +SKIP
     """
-<<<<<<< HEAD
-    space = spaces.discover(model, example, round_to)
     low, full = space.floor_flops, space.full_flops
     shape = " × ".join(str(n) for n in example[0].shape[1:])
-    lines = (
+    lines = [
         f"{full:,} FLOPs (multiply-adds) for one image of {shape}; {space.full_params:,} "
         "parameters.",
         f"Budgets from {low / full:.3f} ({low:,} FLOPs) to 1 can be met. Less cannot: with the "
         f"fewest channels most of it is in {', '.join(space.floor_setters())}.",
         "",
         "A group is channels that are cut together; it bears the name of the layer they come from.",
-    )
-    console.print(*lines, sep="\n", highlight=False, markup=False)
-    console.print(_groups(space), "", _frozen(space), sep="\n")
-=======
-    low, full = space.floor_flops, space.full_flops
-    shape = " × ".join(str(n) for n in example[0].shape[1:])
-    lines = [
-        f"{full:,} flops for one image of {shape}, {space.full_params:,} parameters. "
-        f"Reachable budgets: from {low / full:.3f} ({low:,} flops) to 1; the floor is set by "
-        f"{', '.join(space.floor_setters())}."
     ]
->>>>>>> helper-a
+    tables = _groups(space), Text(), _frozen(space)
     if line := text.not_counted(uncounted(space)):
-        lines.append(line)
-    return Group(_groups(space), _frozen(space), *map(Text, lines))
+        lines.insert(2, line)
+    return Group(*map(Text, lines), *tables)
 
 
 def _groups(space: Space) -> Table:

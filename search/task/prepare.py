@@ -76,15 +76,10 @@ def prepare(
     cache = Path(config.run.runs_dir) / ".cache"
     task = given or _loaded(config, cache, progress)
     check_amounts(task)
-<<<<<<< HEAD
     own = given is not None or asked.task is not None
     if own or asked.loss is not None or asked.metric is not None:
         check_task(task)
-=======
-    if given is not None:
-        check_fit(task.model, task.example, task.classes, task.name, "the task")
-    progress.say(discovering(asked.model if given is None else task.name))
->>>>>>> helper-a
+    progress.say(discovering(task.name if own else asked.model))
     space = spaces.discover(task.model, task.example, asked.round_to)
     for check in checks:
         check(task.model, space)
@@ -149,6 +144,7 @@ def _loaded(config: SearchConfig, cache: Path, progress: Progress) -> Task:
         asked.data,
         asked.weights,
         asked.device,
+        say=progress.say,
         seed=seed,
         train_images=asked.train_images,
         image_size=asked.image_size,

@@ -25,10 +25,21 @@ ODD = (
 
 PATHS = (
     *("weights.pt", "base.pt", "nan.pt", "nothing.pt", "list.pt", "pickled.pt", "numbers.pt"),
-    *("cut.pt", "text.pt", "zero.pt", "empty", "missing", "missing/deep.pt", "runs/a_file/x"),
+    *("checkpoint.pt", "several.pt", "half.pt", "integers.pt", "good.safetensors"),
+    *(
+        "cut.safetensors",
+        "cut.pt",
+        "text.pt",
+        "zero.pt",
+        "empty",
+        "missing",
+        "missing/deep.pt",
+        "runs/a_file/x",
+    ),
     "/dev/null",
 )
 FOLDERS = ("runs", "runs", "empty", "missing/deep", "text.pt", "text.pt/below", "/proc/none", ".")
+LISTS = ("criteria", "proxies", "models", "data", "arms", "samplers")
 RUNS = ("thesis", "a_file", "begun", "missing", ".cache", ".", "..", *CONFIGS)
 
 FIT: dict[str, Sequence[str]] = {
@@ -93,19 +104,24 @@ PARTS = tuple(vars(SearchConfig()).values())
 SEARCH = options_of(*PARTS)
 COMPARE = options_of(CompareConfig())
 INSPECT = options_of(SearchConfig().task)
+FREE = {
+    f.name for each in (*PARTS, CompareConfig()) for _, f in each.leaves() if f.metadata["free"]
+}
+"""Those that change no result; what of the others is yes or no can be denied too."""
+GROWS = {f.name for _, f in SearchConfig().leaves() if f.metadata["grows"]}
 assert set(SEARCH) == {f.name for _, f in SearchConfig().leaves()}
 
 
 def drawn(seed: int) -> list[str]:
     """The command line of a seed.
 
-    >>> drawn(7)
-    ['inspect', '--round-to', '½']
+    >>> drawn(52)
+    ['list', 'None']
     """
     d = Draw(seed)
     kinds: tuple[Callable[[Draw], list[str]], ...]
-    kinds = search, inspect, compare, report, nonsense, solve
-    return d.choices(kinds, (45, 25, 10, 10, 5, 5))[0](d)
+    kinds = search, inspect, compare, report, nonsense, solve, extend, listing
+    return d.choices(kinds, (43, 22, 10, 9, 5, 5, 3, 3))[0](d)
 
 
 def search(d: Draw) -> list[str]:
@@ -147,10 +163,22 @@ def solve(d: Draw) -> list[str]:
     return [*words, "--json"] if d.often(0.3) else words
 
 
+def extend(d: Draw) -> list[str]:
+    """What may grow, of a run that has ended or of another; hardly ever by much."""
+    words = ["--resume", "--name", d.choice(("done", "done", *RUNS)), "--runs-dir", "runs"]
+    return [*words, *_some(d, {name: SEARCH[name] for name in GROWS}, d.choice((1, 1, 2)))]
+
+
+def listing(d: Draw) -> list[str]:
+    if d.often(0.5):
+        return ["list", *([d.choice((*LISTS, *ODD))] if d.often(0.9) else [])]
+    return ["runs", *(["--runs-dir", d.choice((*FOLDERS, *ODD))] if d.often(0.8) else [])]
+
+
 def nonsense(d: Draw) -> list[str]:
     """Words in any order."""
     flags = [*map(flag, [*SEARCH, *COMPARE]), "--help", "-h", "--version", "--sampl", "--budget=1"]
-    known = ["inspect", "compare", "report", "solve", "searc", *flags, *ODD, *RUNS]
+    known = ["inspect", "compare", "report", "solve", "list", "runs", "searc", *flags, *ODD, *RUNS]
     return [d.choice(known) for _ in range(d.randint(1, 4))] + ["--trials", "none"]
 
 
@@ -185,7 +213,7 @@ def _some(d: Draw, options: Options, count: int) -> list[str]:
 def _one(d: Draw, name: str, options: Options) -> list[str]:
     kind, several, names = options[name]
     if kind is bool:
-        return [flag(name)]
+        return [flag(name if name in FREE or d.often(0.5) else f"no_{name}")]
     count = d.choice((1, 1, 2, 3)) if several else 1
     values = [word for _ in range(count) for word in _value(d, name, names)]
     if d.often(0.1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from fuzz.strange_models import Base
 from search import models
@@ -67,6 +69,15 @@ def _weights(root: Path) -> None:
     torch.save(Base().state_dict(), root / "base.pt")
     nan = {name: value * float("nan") for name, value in digits.state_dict().items()}
     torch.save(nan, root / "nan.pt")
+    half = {f"module.{name}": value.half() for name, value in digits.state_dict().items()}
+    torch.save(half, root / "half.pt")
+    beside = {"args": argparse.Namespace(lr=0.1), "epoch": 3}
+    torch.save({"state_dict": digits.state_dict(), **beside}, root / "checkpoint.pt")
+    torch.save({"one": half, "two": half, **beside}, root / "several.pt")
+    integers = {name: value.to(torch.int8) for name, value in digits.state_dict().items()}
+    torch.save(integers, root / "integers.pt")
+    save_file(digits.state_dict(), root / "good.safetensors")
+    (root / "cut.safetensors").write_bytes((root / "good.safetensors").read_bytes()[:500])
     torch.save({}, root / "nothing.pt")
     torch.save([1, 2], root / "list.pt")
     torch.save(digits, root / "pickled.pt")

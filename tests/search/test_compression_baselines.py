@@ -39,7 +39,7 @@ WAYS = ("magnitude", "ternary")
 @pytest.fixture(scope="module")
 def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
     cache = Path(tmp_path_factory.mktemp("cache"))
-    task = build_task(train_images=128, baseline_epochs=2, cache=cache, device="cpu")
+    task = build_task("digits_cnn", train_images=128, baseline_epochs=2, cache=cache, device="cpu")
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, (), ["l1"])
     budgets = ("0.5", "0.3")

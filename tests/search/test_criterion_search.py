@@ -48,7 +48,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def task(runs: Path) -> Task:
-    return build_task(train_images=256, baseline_epochs=4, cache=runs / ".cache", device="cpu")
+    return build_task(
+        "digits_cnn", train_images=256, baseline_epochs=4, cache=runs / ".cache", device="cpu"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -165,7 +165,9 @@ def test_with_all_weight_on_it_the_labels_do_not_matter() -> None:
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     cache = tmp_path_factory.mktemp("cache")
-    return build_task(train_images=128, baseline_epochs=3, cache=Path(cache), device="cpu")
+    return build_task(
+        "digits_cnn", train_images=128, baseline_epochs=3, cache=Path(cache), device="cpu"
+    )
 
 
 @pytest.fixture(scope="module")

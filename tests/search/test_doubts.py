@@ -62,6 +62,16 @@ def told(given: Task, **options: Any) -> list[str]:
     return list(doubts(given, SearchConfig.of(**options)))
 
 
+def test_numbers_beyond_what_there_is_are_told() -> None:
+    said = told(task(), train_images=900, batch_size=201, repeats=9, trials=8)
+    assert said == [
+        "--train-images 900 is more than the 200 that there are, which are all used",
+        "--batch-size 201 is more than the 200 training images: an epoch is one step",
+        "--repeats 9 is more than the --trials 8, and none is trained again more than once",
+    ]
+    assert told(task(), train_images=200, batch_size=200, repeats=8, trials=8) == []
+
+
 class Blind(nn.Module):
     """Always names class 0."""
 

@@ -33,7 +33,9 @@ from spaces.state import state_of
 @pytest.fixture(scope="module")
 def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
     cache = tmp_path_factory.mktemp("cache")
-    task = build_task(train_images=256, baseline_epochs=8, cache=Path(cache), device="cpu")
+    task = build_task(
+        "digits_cnn", train_images=256, baseline_epochs=8, cache=Path(cache), device="cpu"
+    )
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), ["l1"])
     return Evaluator(

@@ -77,7 +77,7 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     weights = tmp_path_factory.mktemp("weights") / "digits.pt"
     torch.save(models.build("digits_cnn", 10, 1).state_dict(), weights)
-    return build_task(weights=weights, device="cpu")
+    return build_task("digits_cnn", weights=weights, device="cpu")
 
 
 NETWORKS = {
@@ -165,3 +165,12 @@ def test_what_fits_is_left_as_it_was(task: Task) -> None:
     check_fit(model, task.example, 10, "a", "data 'b'")
     assert look_at(model) == before
     assert torch.equal(torch.get_rng_state(), drawn)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_network_of_another_precision_is_told_what_to_give(dtype: torch.dtype) -> None:
+    model = models.build("digits_cnn", 10, 1).to(dtype)
+    kind = str(dtype).removeprefix("torch.")
+    said = rf"images are float32 and conv1.weight is {kind}: give model.float\(\)$"
+    with pytest.raises(DataError, match=said):
+        check_fit(model, (torch.zeros(1, 1, 8, 8),), 10, "mine", "digits")

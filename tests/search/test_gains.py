@@ -149,7 +149,7 @@ def test_rows_are_of_what_is_known_and_what_failed_is_told(space: Space) -> None
 @pytest.fixture(scope="module")
 def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
     cache = Path(tmp_path_factory.mktemp("cache"))
-    task = build_task(train_images=128, baseline_epochs=2, cache=cache, device="cpu")
+    task = build_task("digits_cnn", train_images=128, baseline_epochs=2, cache=cache, device="cpu")
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), ["l2"])
     options = {"criterion": "l2", "final_epochs": 1, "final_seeds": 2}

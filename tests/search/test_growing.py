@@ -160,6 +160,49 @@ def test_a_run_in_a_database_grows_too(
     assert measured == known_of(more)
 
 
+def test_what_is_measured_beside_the_search_grows_too(
+    where: Where, measured: Counter[Hashable]
+) -> None:
+    """More repeats, other ways to compress one after the other, and the gain steps."""
+    before = results.load(Path(where["runs_dir"]) / "mine")
+    measured.update(known_of(before))
+    assert (len(before.repeats), before.compressed, len(before.gain_steps)) == (2, (), 3)
+    again = search(resume=True, repeats=4, compression_baselines=["ternary"], **where)
+    assert {r.number for r in before.repeats} < {r.number for r in again.repeats}
+    assert len(again.repeats) == 4
+    assert {c.way for c in again.compressed} == {"unpruned", "channels", "ternary"}
+    further = search(resume=True, compression_baselines=["magnitude"], **where)
+    ways = {c.way for c in further.compressed}
+    assert ways == {"unpruned", "channels", "ternary", "magnitude"}
+    assert resolve_folder({**where, "resume": True}).config.training.compression_baselines == (
+        "ternary",
+        "magnitude",
+    )
+    assert further.records == before.records
+    assert set(measured.values()) == {1}
+    assert measured == known_of(further)
+    said = "the run was begun with 4 trials and extended"
+    assert said in further.provenance.checks  # its trials are as they would be anyway
+    total = measured.total()
+    assert search(resume=True, compression_baselines=["ternary"], repeats=4, **where).finals
+    assert measured.total() == total
+
+
+def test_gain_steps_may_be_trained_later(
+    tmp_path: Path, trained: Path, measured: Counter[Hashable]
+) -> None:
+    where = {"name": "mine", "runs_dir": str(tmp_path)}
+    small = {**OPTIONS, "lr": 0.01, "gains": False, "weights": str(trained)}
+    first = search(budget=0.5, **(small | where))
+    assert first.gain_steps == ()
+    again = search(resume=True, gains=True, **where)
+    assert len(again.gain_steps) == 3
+    assert set(measured.values()) == {1}
+    assert measured == known_of(again)
+    with pytest.raises(UserError, match="differs: --gains True there, False here"):
+        search(resume=True, gains=False, **where)
+
+
 def test_an_extension_that_is_cut_short_is_gone_on_with(
     where: Where, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,6 +260,8 @@ def test_the_same_command_says_that_it_goes_on(
     ("given", "said"),
     [
         ({"trials": 3}, "differs: --trials 4 there, 3 here; leave these out"),
+        ({"repeats": 1}, "differs: --repeats 2 there, 1 here; leave these out"),
+        ({"gains": False}, "differs: --gains True there, False here; leave these out"),
         ({"final_epochs": 1, "seed": 2}, "differs: --seed 1 there, 2 here; leave these out"),
         ({"trials": 9, "model": "resnet20"}, "--model digits_small there, resnet20 here; leave"),
         ({"budget": 0.3, "trials": 4}, "must rise above 4 with a further --budget, .* give 8, or"),
@@ -296,6 +341,8 @@ def test_an_end_covers_what_is_no_more_than_it(where: Where) -> None:
         lambda config: config.having(budget=("0.5", "0.3")),
         lambda config: config.having(final_epochs=2),
         lambda config: config.having(final_seeds=2),
+        lambda config: config.having(repeats=9),
+        lambda config: config.having(compression_baselines=("ternary",)),
     ]
     with opening.open_study(folder / "study.db") as study:
         assert extensions(study) == ()

@@ -32,7 +32,9 @@ from spaces import Policy, Space
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     cache = tmp_path_factory.mktemp("cache")
-    return build_task(train_images=128, baseline_epochs=3, cache=Path(cache), device="cpu")
+    return build_task(
+        "digits_cnn", train_images=128, baseline_epochs=3, cache=Path(cache), device="cpu"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,10 @@ OPTIONS = {
     **{"rank_by": "predicted_damage", "rungs": (1,), "final_epochs": 1, "final_seeds": 2},
     **{"lr": 0.01, "repeats": 0, "sampler": "random", "train_images": 128, "gains": False},
 }
-STILL = "the results so far are still in trials.csv, finals.csv, report.html and models/ there\n"
+STILL = (
+    "tables alone do not make a study, but the results so far are still in trials.csv, finals.csv, "
+    "report.html and models/ there\n"
+)
 ANOTHER = f"put a copy of it there, or search again under another --name; {STILL}"
 
 
@@ -82,9 +85,7 @@ def test_a_study_that_is_missing_empty_or_cut_off_is_refused(
     assert not study.exists()
     study.write_bytes(b"")
     assert refusal() == f"error: mine/study.db must be an Optuna study, but it is empty; {ANOTHER}"
-    with pytest.raises(
-        UserError, match=r"but it is empty; .*; the results so far are still in tri"
-    ):
+    with pytest.raises(UserError, match=r"but it is empty; .* the results so far are still in tri"):
         results.load(folder)
     for size in (len(content) // 2, 100):
         study.write_bytes(content[:size])

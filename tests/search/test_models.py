@@ -137,19 +137,6 @@ def test_a_module_that_is_missing_is_named() -> None:
         models.build("no_such_module:f", classes=3)
 
 
-@pytest.mark.parametrize("wrap", ["plain", "state_dict", "model", "module."])
-def test_weights_load_from_every_usual_wrapping(tmp_path: Path, wrap: str) -> None:
-    source, target = nn.Linear(3, 2), nn.Linear(3, 2)
-    state: object = source.state_dict()
-    if wrap == "module.":
-        state = {f"module.{key}": value for key, value in source.state_dict().items()}
-    elif wrap != "plain":
-        state = {wrap: state, "epoch": 3}
-    torch.save(state, tmp_path / "w.pt")
-    models.load_weights(target, tmp_path / "w.pt")
-    assert torch.equal(target.weight, source.weight)
-
-
 def test_misfits_are_told_with_the_first_three_names(tmp_path: Path) -> None:
     torch.save(models.build("resnet20b", classes=10).state_dict(), tmp_path / "b.pt")
     model = models.build("resnet20", classes=9)
@@ -159,36 +146,6 @@ def test_misfits_are_told_with_the_first_three_names(tmp_path: Path) -> None:
     assert "linear.weight is (10, 64) in the file and (9, 64) in the model; " in str(caught.value)
     assert "layer2.0.shortcut.0.weight is not in the model; and 11 more; " in str(caught.value)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
-
-
-class Foreign:
-    """Something that only running code from the file could bring back."""
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "there is none at"),
-        (b"hello", "must be a file of torch.save"),
-        (b"", "must be a file of torch.save"),
-        (b"PK\x03\x04 cut short", "must be a file of torch.save"),
-        (Foreign(), r"holds pickled code \(.*Foreign\), which is refused"),
-        ([1, 2], "must be a state_dict .* holds a list"),
-        ({"a": 1}, "must be a state_dict .* holds 'a': int"),
-        ({"a": torch.zeros(1)}, "weight is missing; bias is missing; a is not in the model"),
-    ],
-)
-def test_a_file_that_is_no_weights_is_told_in_one_line(
-    tmp_path: Path, content: object, message: str
-) -> None:
-    path = tmp_path / "w.pt"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content is not None:
-        torch.save(content, path)
-    with pytest.raises(DataError, match=message) as caught:
-        models.load_weights(nn.Linear(3, 2), path)
-    assert "\n" not in str(caught.value)
 
 
 def test_he_init_has_the_spread_of_its_definition() -> None:

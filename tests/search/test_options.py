@@ -158,7 +158,7 @@ def test_every_option_of_a_comparison_comes_back_too(
     def comes_back(value: Any) -> None:
         config = CompareConfig.of(**{name: value})
         stored = json.loads(json.dumps(dataclasses.asdict(config)))
-        assert CompareConfig.from_dict(stored) == config
+        assert CompareConfig.asked({}, stored) == config
         mine, others = CompareConfig.split(parsed(_compare_parser(), config.flags))
         assert CompareConfig.of(**mine, anew=config.anew) == config
         assert others == {}
@@ -186,7 +186,7 @@ def test_names_of_the_version_before_are_understood_and_not_shown() -> None:
     assert not any(old in shown for old in ("--coin", "--beside", "--interval"))
     former = {"seeds": 2, "sparsity": 1e-3, "interval": "bootstrap", "rates": [0.1]}
     today = CompareConfig.of(seeds=2, slimming_sparsity=1e-3, rates=[0.1])
-    assert CompareConfig.from_dict(former) == today
+    assert CompareConfig.asked({}, former) == today
 
 
 def test_every_flag_is_spelled_as_its_option() -> None:

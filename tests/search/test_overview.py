@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,10 @@ def test_every_command_that_is_read_is_done() -> None:
 def test_every_name_of_a_list_has_a_line(what: str) -> None:
     listed = listed_names(what)
     assert listed
-    assert all(about and "\n" not in about for about in listed.values())
+    width = max(map(len, listed))
+    for about in listed.values():
+        assert re.fullmatch(r"[A-Za-z0-9_ .,:;()<>/'+-]+", about)  # words, no formulas
+        assert width + 2 + len(about) <= 80
 
 
 def test_criteria_are_listed_as_the_option_takes_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,7 +64,9 @@ def test_a_quarter_of_the_training_images_as_far_as_memory_goes(
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
-    return build_task(baseline_epochs=1, cache=tmp_path_factory.mktemp("cache"), device="cpu")
+    return build_task(
+        "digits_cnn", baseline_epochs=1, cache=tmp_path_factory.mktemp("cache"), device="cpu"
+    )
 
 
 @pytest.fixture

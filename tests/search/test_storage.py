@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,6 +87,47 @@ def test_a_killed_machine_costs_nothing_and_both_folders_have_the_report(
     assert printed.splitlines()[-1].endswith(f":{lives / 'mine' / 'models'}")
     for file in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert real.PASSWORD.encode() not in file.read_bytes()
+
+
+def measured_in(*folders: Path) -> Counter[str]:
+    """How often each rung of a policy was measured, and each network trained, by the logs."""
+    lines = [line for f in folders for line in (f / "log.txt").read_text().splitlines()]
+    rungs = [re.search(r"trial \d+ (rung \d+) on .*(policy .*)", line) for line in lines]
+    trained = [re.search(r"(trained .*?, .*?): .*(policy .*)", line) for line in lines]
+    return Counter(" ".join(found.groups()) for found in (*rungs, *trained) if found)
+
+
+def test_two_processes_extend_their_run_together_and_nothing_is_measured_twice(
+    postgres: Server, tmp_path: Path, start: Start
+) -> None:
+    url = postgres.create(uuid.uuid4().hex)
+    runs = tmp_path / "a", tmp_path / "b"
+    folders = [run / "mine" for run in runs]
+    asked = "--storage", url, "--lr", "0.01", "--trials", "3", "--starts", "l1", "--no-gains"
+
+    def both(*arguments: str) -> results.Run:
+        for process in [start(run, *asked, *arguments, beat="2") for run in runs]:
+            _, errors = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0, errors
+        first, second = (results.load(folder, url) for folder in folders)
+        assert first.records == second.records
+        assert first.finals == second.finals
+        return first
+
+    begun = both()
+    more = ["--trials", "7", "--final-seeds", "2", "--repeats", "2", "--gains"]
+    grown = both("--resume", *more)
+    assert grown.records[:3] == begun.records
+    assert [r.state for r in grown.records] == ["complete"] * 7
+    assert (begun.finals[1].seeds, grown.finals[1].seeds) == ((0,), (0, 1))
+    assert (len(grown.repeats), len(grown.gain_steps)) == (2, 3)
+    assert any(len([*(folder / "models").glob("*/weights.pt")]) > 3 for folder in folders)
+    known = measured_in(*folders)
+    assert not [what for what, times in known.items() if times > 1]
+    rungs = sum(record.rung + 1 for record in grown.records)
+    assert known.total() == rungs + len(grown.training_records)
+    assert both("--resume", *more).finals == grown.finals
+    assert measured_in(*folders) == known
 
 
 def test_a_lost_database_is_one_line_with_the_command_that_goes_on(

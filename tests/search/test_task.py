@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from search import models
+from search.config import SearchConfig
 from search.task.building import build_task
 from search.task.task import Task, calibration_sizes
 from spaces.errors import DataError, UserError
@@ -27,7 +29,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def task(weights: Path) -> Task:
-    return build_task(weights=weights, device="cpu")
+    return build_task("digits_cnn", weights=weights, device="cpu")
 
 
 def images(batches: list[tuple[torch.Tensor, torch.Tensor]]) -> set[bytes]:
@@ -82,6 +84,12 @@ def test_it_travels_to_other_processes(task: Task) -> None:
     copy = pickle.loads(pickle.dumps(task))
     assert torch.equal(copy.model(*copy.example), task.model(*task.example))
     assert len(copy.train) == 603
+
+
+def test_its_default_model_and_data_are_those_of_the_command_line() -> None:
+    parameters = inspect.signature(build_task).parameters
+    assert parameters["model"].default == SearchConfig().task.model
+    assert parameters["data"].default == SearchConfig().task.data
 
 
 def test_without_weights_the_baseline_is_trained(tmp_path: Path) -> None:

@@ -166,7 +166,9 @@ def _method(compared: Comparison, reads: int) -> Iterator[Block]:
     explained[FRESH] += _computation(fresh_computation(usual))
     for arm, first in there.items():
         if first.distill:
-            explained[arm] += f" ({text.distillation(first.distill, first.temperature)})"
+            how = text.distillation(first.distill, first.temperature)
+            counted = "whose forward passes over the same batches are counted"
+            explained[arm] += f", {counted} ({how})"
     if lines := [f"{arm}: {what}." for arm, what in explained.items() if arm in there]:
         yield Paragraph("The arms:", "soft")
         yield Bullets(lines)
@@ -186,6 +188,8 @@ def _method(compared: Comparison, reads: int) -> Iterator[Block]:
     )
     for note in compared.cautions:
         yield Paragraph(text.sentence(note), "soft")
+    if compared.not_compared:
+        yield Paragraph(f"{compared.not_compared}.", "soft")
 
 
 def _computation(ratio: float) -> str:

@@ -21,7 +21,9 @@ HALF = Budget.parse("0.5")
 @pytest.fixture(scope="package")
 def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
     cache = tmp_path_factory.mktemp("cache")
-    task = build_task(train_images=256, baseline_epochs=4, cache=Path(cache), device="cpu")
+    task = build_task(
+        "digits_cnn", train_images=256, baseline_epochs=4, cache=Path(cache), device="cpu"
+    )
     space = spaces.discover(task.model, task.example)
     scores = prune_ops.score(task.model, space, task.calibration(), ["second_order"])
     config = SearchConfig.of(final_epochs=2, criterion="second_order", surgery="plain")

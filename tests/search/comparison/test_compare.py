@@ -107,7 +107,7 @@ def test_compared_again_nothing_is_trained_and_other_epochs_are_refused(
 def test_anew_throws_away_what_was_measured(folder: Path, compared: results.Run) -> None:
     shutil.copy(compared.folder / "study.db", folder / "study.db")
     (folder / "study.db-wal").unlink(missing_ok=True)
-    asked = SMALL | {"base_epochs": 2, "anew": True, "arms": ("scratch-e",), "seeds": 1}
+    asked = {"base_epochs": 2, "front": 1, "anew": True, "arms": ("scratch-e",), "seeds": 1}
     again = search.compare(folder, **asked)
     assert {(r.arm, r.epochs, r.seed) for r in again.compared.arms} == {("scratch-e", 2, 0)}
     # What was thrown away was read all the same.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from results.reporting import sections
 from results.reporting.blocks import Bullets
 from results.spending import times_tested
 from search.comparison.comparer import Comparer
-from search.comparison.config import CompareConfig
+from search.comparison.config import FULL, STRUCTURES, CompareConfig
 from search.comparison.notes import notes
 from search.engines.local import Local
 from search.evaluation.evaluator import Evaluator
@@ -32,7 +33,7 @@ from search.progress import Progress
 from search.session import Session
 from search.study.peers import OpenStudy
 from search.task.prepare import Prepared
-from spaces import Budget
+from spaces import Budget, UserError
 
 HALF = Budget.parse("0.5")
 
@@ -101,6 +102,7 @@ def compare(
     folder: Path,
     asked: CompareConfig = ASKED,
     anew: bool = False,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Go on with the study's comparison, as a new process would."""
     run = Prepared(
@@ -109,7 +111,7 @@ def compare(
         space=evaluator.space,
         budgets=[HALF],
         engine=engine,
-        progress=Progress(),
+        progress=progress or Progress(),
     )
     session = Session(run=run, opened=OpenStudy(study), scores={}, evaluator=evaluator)
     Comparer(session, asked).run(anew)
@@ -316,3 +318,59 @@ def test_anew_trains_everything_again_and_counts_what_was_read(
     again = compare(evaluator, study, second, tmp_path, asked, anew=True)
     assert first.trained == second.trained
     assert times_tested(make_run(compared=again)) == (0, 2 + 2)
+
+
+class Heard(Progress):
+    """Keeps the lines that it was to print."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_what_full_would_add_is_said_and_is_what_it_adds(
+    evaluator: Evaluator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FULL, "seeds", 2)
+    study, engine, heard = searched(evaluator), Counted(), Heard()
+    small = replace(ASKED, structures=("searched", "uniform"), arms=("finetune", "scratch-e"))
+    small = small.having(seeds=1)
+    first = compare(evaluator, study, engine, tmp_path, small, progress=heard)
+    begun = "--full would add l1, thinet, slimming, finetune-small, random-channels, scratch-b, "
+    begun += "scratch-b+, distilled and 1 seed: "
+    assert next(line for line in heard.lines if line.startswith("--full")).startswith(begun)
+    said = re.fullmatch(re.escape(begun) + r"(\d+) trainings in about .*", first.not_compared)
+    assert said
+    further = Counted()
+    asked = CompareConfig.asked({"full": True}, asdict(small) | {"full": False, "anew": False})
+    full = compare(evaluator, study, further, tmp_path, asked)
+    sparse = [job for job in further.trained if job.spec.sparsity]
+    assert (len(sparse), len(further.trained) - 1) == (1, int(said[1]))
+    assert not {*engine.trained} & {*further.trained}
+    assert full.not_compared == ""
+    assert {r.arm for r in full.arms} == {*ARMS}
+    assert len({r.structure for r in full.arms}) == 5
+    assert {r.seed for r in full.arms} == {0, 1}
+    last = Counted()
+    assert compare(evaluator, study, last, tmp_path, asked).arms == full.arms
+    assert last.trained == []
+
+
+def test_full_leaves_out_what_the_network_cannot_have_and_says_so(
+    evaluator: Evaluator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(name: str, *_: object) -> None:
+        if name == "slimming":
+            raise UserError("--structures slimming cannot be: no BatchNorm")
+
+    monkeypatch.setattr("search.comparison.full.check_structure", refusing)
+    heard, brief = Heard(), {"seeds": 1, "arms": ("scratch-e",), "base_epochs": 1}
+    asked = replace(ASKED, structures=STRUCTURES, full=True, **brief)  # type: ignore[arg-type]
+    compared = compare(evaluator, searched(evaluator), Counted(), tmp_path, asked, progress=heard)
+    assert {r.structure for r in compared.arms} == {"trial 0", "uniform", "l1", "thinet"}
+    why = "left out of --full: --structures slimming cannot be: no BatchNorm"
+    assert why in heard.lines
+    assert why in compared.notes

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from search.comparison.config import CompareConfig
+from results import ARMS
+from search.comparison.config import FULL, STRUCTURES, CompareConfig
 from spaces import UserError
 
 
@@ -46,7 +47,50 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> Non
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"slimming_sparsity": 1e-3},
+            "--slimming-sparsity serves --structures slimming, but got --structures searched "
+            "uniform; add one, or leave --slimming-sparsity out",
+        ),
+        ({"front": 2, "structures": ["uniform"]}, "--front serves --structures searched, but got"),
+        (
+            {"rates": [0.1], "arms": ["scratch-e"]},
+            "--rates serves --arms finetune random-channels distilled, but got --arms scratch-e;",
+        ),
+        ({"sweep_epochs": 2, "arms": ["finetune-small"]}, "--sweep-epochs serves --arms finetune "),
+    ],
+)
+def test_what_does_nothing_is_told(options: dict[str, Any], message: str) -> None:
+    (told,) = CompareConfig.asked(options).useless(options)
+    assert told.startswith(message)
+    used = {"full": True, **{name: v for name, v in options.items() if name not in FULL}}
+    assert not [*CompareConfig.asked(used).useless(used)]
+
+
 def test_flags_give_the_same_config_again() -> None:
     asked = CompareConfig.of(seeds=5, rates=[0.1, 0.01], structures=["searched", "l1"], anew=True)
     assert asked.flags == "--seeds 5 --structures searched l1 --rates 0.1 0.01"
     assert CompareConfig().flags == ""
+
+
+def test_full_is_everything_but_for_what_is_said_otherwise() -> None:
+    full = CompareConfig.asked({"full": True})
+    assert (full.seeds, full.structures, full.arms) == (8, STRUCTURES, tuple(ARMS))
+    assert full.flags == "--full"
+    assert not full.distils  # where the network cannot be distilled from, that arm is left out
+    fewer = CompareConfig.asked({"full": True, "seeds": 3, "arms": ["finetune", "distilled"]})
+    assert (fewer.seeds, fewer.structures) == (3, STRUCTURES)
+    assert fewer.flags == "--full --seeds 3 --arms finetune distilled"
+    assert fewer.distils
+
+
+def test_full_goes_on_from_an_earlier_comparison_with_all_that_it_had() -> None:
+    before = {"seeds": 12, "structures": ["uniform"], "arms": ["finetune"], "base_epochs": 7}
+    full = CompareConfig.asked({"full": True}, before)
+    assert (full.seeds, full.base_epochs) == (12, 7)
+    assert (full.structures, full.arms) == (STRUCTURES, tuple(ARMS))
+    assert CompareConfig.asked({}, before).structures == ("uniform",)
+    assert CompareConfig.asked({"full": True, "seeds": 2}, before).seeds == 2

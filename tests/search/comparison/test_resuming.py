@@ -142,6 +142,8 @@ def test_the_command_to_go_on_has_cluster_and_database(make: Make) -> None:
         f"python search.py compare {run} --seeds 5 --rates 0.1 0.01 "
         "--storage 'postgresql://me:PASSWORD@db/studies' --engine ray --address 10.0.0.1:6379"
     )
+    full = CompareConfig.asked({"full": True})
+    assert resume_command(folder_of(run, {}), full) == f"python search.py compare {run} --full"
     assert resume_command(folder_of(run, {}), CompareConfig()) == f"python search.py compare {run}"
 
 

@@ -99,6 +99,7 @@ def test_slimming_without_batchnorm_is_refused_before_anything_is_trained(tmp_pa
     with pytest.raises(UserError, match="slimming cannot be: criterion 'bn_scale' needs a BatchN"):
         structure_check(CompareConfig(structures=("slimming",)), folder)(model, space)
     structure_check(CompareConfig(structures=("searched", "thinet")), folder)(model, space)
+    structure_check(CompareConfig.asked({"full": True}), folder)(model, space)  # leaves it out
 
 
 def test_streams_alone_above_the_budget_are_refused() -> None:
