@@ -14,6 +14,7 @@ from pathlib import Path
 from torch import nn
 
 import prune_ops
+from prune_ops import artifact
 from results import FinalRecord, TrialRecord, trial_front
 from results.decision import UNPRUNED
 from results.pareto import finished
@@ -221,8 +222,7 @@ class SavedNetworks(Weights):
     def _is_lost(self, finalist: Finalist) -> bool:
         folder = self._folder / finalist.folder
         try:
-            files = [folder / name for name in ("weights.pt", "kept.pt")]
-            there = all(file.stat().st_size for file in files)
+            there = all(file.stat().st_size for file in artifact.files(folder))
             return not there or prune_ops.load_policy(folder) != finalist.candidate.policy
         except (OSError, UserError):
             return True
