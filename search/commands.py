@@ -18,6 +18,7 @@ from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import RunConfig, SearchConfig
 from search.errors import STOPPED, CutShort, SearchStopped, crash_line, keep_cause, refused_path
+from search.exporting import export as exporting
 from search.folder import Folder, resolve_folder
 from search.interrupt import name_and_code
 from search.overview import listed_names, overview
@@ -89,6 +90,18 @@ def solve(
         _say(f"\ntrain these widths, and uniform ones:\n  {command}")
 
 
+def export(run: str, **options: Any) -> None:
+    """Write a network of a run as a file to ship, and say what was checked."""
+    with Progress(Console(stderr=True), duration) as progress:
+        exported = exporting.export(run, **options, progress=progress)
+    console = Console()
+    console.print(f"{exported.title}\n", highlight=False, markup=False)
+    for path in (*exported.files, exported.card):
+        _say(f"  {path}")
+    for line in exported.checks:
+        console.print("", line, sep="\n", highlight=False, markup=False)
+
+
 def inspect(**options: Any) -> None:
     """Print what of a model can be pruned."""
     config = SearchConfig.of(**options)
@@ -155,6 +168,7 @@ def _say(line: str) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
+    "export": export,
     "inspect": inspect,
     "list": list_names,
     "report": report,

@@ -73,7 +73,7 @@ def prepare(
     """
     config, asked = folder.config, folder.config.task
     cache = Path(config.run.runs_dir) / ".cache"
-    task = given or _loaded(config, cache, progress)
+    task = given or load_task(config, cache, progress)
     check_amounts(task)
     if given is not None:
         check_fit(task.model, task.example, task.classes, task.name, "the task")
@@ -112,7 +112,8 @@ def prepare(
     )
 
 
-def _loaded(config: SearchConfig, cache: Path, progress: Progress) -> Task:
+def load_task(config: SearchConfig, cache: Path, progress: Progress) -> Task:
+    """The task that a config names, before its baseline is trained; errors as of `prepare`."""
     asked = config.task
     return loaded(
         asked.model,

@@ -1,0 +1,247 @@
+"""The model card: what an exported network is, how good, how it was made, and what was checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from results import FinalRecord, Run, text
+from results.decision import Decision
+from results.reporting.blocks import Bullets, Code, Column, Paragraph, Table, head
+from results.reporting.markdown import escape, pipes
+from results.training import FINALS, TrainingRecord
+from search.data.splits import Split
+from search.exporting.formats import Format
+from search.exporting.opened import Chosen
+from search.exporting.subject import Subject
+from search.exporting.trip import Trip
+
+Block = Paragraph | Bullets | Code | Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        files: the one that is opened first, then what it needs.
+        card: the model card.
+    """
+
+    chosen: Chosen
+    subject: Subject
+    format: Format
+    trip: Trip
+    files: tuple[Path, ...]
+    card: Path
+
+    def moved_to(self, folder: Path) -> Exported:
+        """The same with its files in another folder, where they replace those of the same names."""
+        for file in (*self.files, self.card):
+            os.replace(file, folder / file.name)
+        files = tuple(folder / file.name for file in self.files)
+        return replace(self, files=files, card=folder / self.card.name)
+
+    @property
+    def batches(self) -> str:
+        """How many images the file takes at once, in words."""
+        batch, fixed = self.subject.batch, self.subject.fixed
+        if batch is None:
+            return "any number of images at once"
+        return f"{text.plural(batch, 'image')} at once" + (f", as {fixed}" if fixed else "")
+
+    @property
+    def title(self) -> str:
+        """What was exported, in one line."""
+        name = self.chosen.name
+        what = f"trial {name}" if name.isdecimal() else name
+        return f"{what} of {self.chosen.run.folder}: {self.subject.title}"
+
+    @property
+    def checks(self) -> list[str]:
+        """What to know of the file, each in a sentence."""
+        taken = [text.sentence(f"it takes {self.batches}")] if self.format.traced else []
+        return [*taken, self.told]
+
+    @property
+    def told(self) -> str:
+        """The round trip in one sentence."""
+        trip = self.trip
+        same = "outputs are equal"
+        if trip.largest:
+            same = f"outputs differ by at most {trip.largest:.2g} (the largest is {trip.scale:.3g})"
+        return (
+            f"Round trip in {self.format.runtime} over {trip.images:,} test images: {same}; test "
+            f"accuracy {text.number(trip.before)} % before, {text.number(trip.after)} % after."
+        )
+
+
+def card(exported: Exported, split: Split) -> str:
+    """The card as Markdown, in GitHub's dialect."""
+    chosen = exported.chosen
+    parts = [f"# {escape(exported.subject.title)}", escape(_lead(chosen))]
+    sections = {
+        "The file": _file(exported, split),
+        "What it is worth": _worth(chosen),
+        "Policy": _policy(chosen),
+        "Data": _data(chosen.run),
+        "Training": _training(chosen),
+        "Provenance": _provenance(chosen),
+    }
+    for title, blocks in sections.items():
+        parts += [f"## {title}", *map(_markdown, blocks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def title_of(chosen: Chosen) -> str:
+    """What the network is, in one line."""
+    run, final = chosen.run, chosen.final
+    model = run.provenance.settings.model if run.provenance.command else run.provenance.task
+    if final.role == "baseline":
+        return f"{model}, unpruned"
+    return f"{model}, pruned to {text.number(final.flops_fraction, 1)} % of its FLOPs"
+
+
+def _lead(chosen: Chosen) -> str:
+    name = {"baseline": "The unpruned network", "uniform": "Uniform widths"}
+    what = name.get(chosen.final.role, f"Trial {chosen.final.number}")
+    return f"{what} of the run {chosen.run.provenance.run}."
+
+
+def _file(exported: Exported, split: Split) -> Iterator[Block]:
+    subject = exported.subject
+    sizes = [f"{path.name} ({text.count(path.stat().st_size)}B)" for path in exported.files]
+    shape = " × ".join(map(str, subject.image))
+    lines = [f"{exported.format.title}: {text.listed(sizes)}"]
+    lines.append(f"input: float32 images, B × {shape}{_normalised(split)}")
+    if exported.format.traced:
+        lines.append(f"batch: {exported.batches}")
+    lines.append(exported.told)
+    yield Bullets(lines)
+    yield Code(exported.format.usage(exported.files[0].stem))
+
+
+def _normalised(split: Split) -> str:
+    """What is done to images before they go in; empty where the user's own data does it."""
+    mean, std = getattr(split, "mean", ()), getattr(split, "std", ())
+    if not mean:
+        return ", as the data gives them"
+    told = (", ".join(f"{value:.4g}" for value in values) for values in (mean, std))
+    return ", (x / 255 − mean) / std with mean {} and std {}".format(*told)
+
+
+def _worth(chosen: Chosen) -> Iterator[Block]:
+    final, run = chosen.final, chosen.run
+    decision, accuracy = _compared(run, final), text.mean_interval(final.test_accuracy)
+    if decision is None or final.role == "baseline":
+        yield Paragraph(f"Test accuracy {accuracy} %.")
+        return
+    way = "below" if decision.lost >= 0 else "above"
+    yield Paragraph(
+        f"Test accuracy {accuracy} %, {text.number(abs(decision.lost))} points {way} the unpruned "
+        f"network. {decision.certainty} This network is the one of seed {final.seeds[0]}, with "
+        f"{text.number(final.test_accuracy[0])} %."
+    )
+    titles = ("unpruned", "this network", "% left")
+    yield Table(head("", *titles), decision.facts)
+    if not decision.batches:
+        yield Paragraph("Its time was not measured: that of the best and of uniform widths was.")
+    else:
+        speed = decision.speeds[final.name, decision.batches[0]]
+        where = run.provenance.device or speed.device
+        yield Paragraph(f"Times are medians of {speed.passes} forward passes on {where}.")
+
+
+def _compared(run: Run, final: FinalRecord) -> Decision | None:
+    unpruned = next((f for f in run.finals if f.role == "baseline"), None)
+    if unpruned is None:
+        return None
+    speeds = {(speed.name, speed.batch): speed for speed in run.timed}
+    images = run.provenance.test_images
+    return Decision(final=final, unpruned=unpruned, images=images, speeds=speeds)
+
+
+def _policy(chosen: Chosen) -> Iterator[Block]:
+    channels = chosen.run.provenance.channels
+    columns = [Column("group", label=True), Column("channels", True), Column("kept", True)]
+    rows = [(g, str(channels.get(g, "")), str(kept)) for g, kept in chosen.policy.items()]
+    yield Table(columns, rows)
+
+
+def _data(run: Run) -> Iterator[Block]:
+    about = run.provenance
+    name = about.settings.data if about.command else about.task
+    counts = {"training": about.train_images, "validation": about.val_images}
+    counts["test"] = about.test_images
+    told = [f"{count:,} {part}" for part, count in counts.items() if count is not None]
+    yield Paragraph(f"{name}: {text.listed(told)} images.")
+    if about.warnings:
+        yield Bullets(about.warnings)
+
+
+def _training(chosen: Chosen) -> Iterator[Block]:
+    run, final = chosen.run, chosen.final
+    record = _record(run, final)
+    if record is None:
+        epochs = run.provenance.base_epochs
+        yield Paragraph(
+            "Its weights were given." if epochs is None else f"Trained for {epochs:g} epochs."
+        )
+        return
+    spec, config = record.spec, run.provenance.config.get("training", {})
+    lines = [
+        f"{'fresh weights' if spec.scratch else 'inherited weights'}, {final.mode}: "
+        f"{text.plural(spec.epochs, 'epoch')} at learning rate {spec.lr:g}"
+    ]
+    if not spec.scratch:
+        surgery = spec.surgery or config.get("surgery", "")
+        lines.append(f"channels chosen by {final.criterion or run.provenance.reference}")
+        lines += [f"kept weights adjusted by {surgery}"] if surgery else []
+    if spec.distill:
+        lines.append(f"distilled, {text.distillation(spec.distill, spec.temperature)}")
+    seeds = ", ".join(map(str, final.seeds))
+    lines.append(f"seed {final.seeds[0]}, of the seeds {seeds} that it was trained with")
+    yield Bullets(lines)
+
+
+def _record(run: Run, final: FinalRecord) -> TrainingRecord | None:
+    """Of the training whose weights are exported."""
+    return next(
+        (
+            record
+            for record in run.training_records
+            if record.purpose == FINALS
+            and record.candidate == final.candidate
+            and record.seed == final.seeds[0]
+        ),
+        None,
+    )
+
+
+def _provenance(chosen: Chosen) -> Iterator[Block]:
+    about = chosen.run.provenance
+    facts = {
+        "run": about.run,
+        "begun": about.started,
+        "commit of pruning-policy-search": about.commit,
+        "versions": ", ".join(f"{name} {number}" for name, number in about.versions.items()),
+        "device": about.device,
+        "random seed": "" if about.settings.seed is None else str(about.settings.seed),
+    }
+    yield Bullets([f"{name}: {value}" for name, value in facts.items() if value])
+    if about.command:
+        yield Code([about.command])
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Bullets(lines):
+            return "\n".join(f"- {escape(line)}" for line in lines)
+        case Code(lines):
+            return "\n".join(["```", *lines, "```"])
+        case Table():
+            return pipes(block)
+        case Paragraph(words):
+            return escape(words)
