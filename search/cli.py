@@ -25,6 +25,8 @@ from spaces.errors import unknown
 UNREAD = 141
 """Whoever reads the output has gone, ``head`` say: 128 and the number of SIGPIPE."""
 PACKAGE = "pruning-policy-search"
+FORMATS = ("onnx", "pt2", "safetensors")
+"""Of ``export --to``; `search.exporting` has what they are."""
 
 ABOUT = """\
 Search how many channels each layer should keep under a FLOPs budget.
@@ -208,9 +210,8 @@ def _export(arguments: Sequence[str]) -> dict[str, Any]:
     parser = Parser("search.py export", usage=usage, description=ABOUT_EXPORT)
     parser.add_argument("run", metavar="RUN", help="folder of a run")
     kind = parser.add_mutually_exclusive_group(required=True)
-    formats = ("onnx", "pt2", "safetensors")
     kind.add_argument(
-        "--to", choices=formats, metavar="FORMAT", help=f"one of: {', '.join(formats)}"
+        "--to", choices=FORMATS, metavar="FORMAT", help=f"one of: {', '.join(FORMATS)}"
     )
     kind.add_argument(
         "--as-code",

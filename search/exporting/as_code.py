@@ -109,8 +109,8 @@ class AsCode(Format):
             run: Run = names["load"]()
         return run
 
-    def usage(self, stem: str) -> list[str]:
-        return [f"from {stem} import load", "", "logits = load()(images)"]
+    def usage(self, subject: Subject, stem: str) -> list[str]:
+        return [f"from {stem} import load", "", "outputs = load()(...)"]
 
     def _text(self, subject: Subject, fresh: nn.Module, stem: str, extra: dict[str, Tensor]) -> str:
         model, own = subject.model, self.builder

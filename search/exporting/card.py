@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from results import FinalRecord, Run, text
 from results.decision import Decision
 from results.reporting.blocks import Bullets, Code, Column, Paragraph, Table, head
@@ -17,6 +19,7 @@ from search.exporting.formats import Format
 from search.exporting.opened import Chosen
 from search.exporting.subject import Subject
 from search.exporting.trip import Trip
+from spaces.inputs import tensors
 
 Block = Paragraph | Bullets | Code | Table
 
@@ -47,10 +50,11 @@ class Exported:
     @property
     def batches(self) -> str:
         """How many images the file takes at once, in words."""
-        batch, fixed = self.subject.batch, self.subject.fixed
-        if batch is None:
+        subject = self.subject
+        if subject.batch is None:
             return "any number of images at once"
-        return f"{text.plural(batch, 'image')} at once" + (f", as {fixed}" if fixed else "")
+        taken = f"{text.plural(subject.batch, 'image')} at once"
+        return f"{taken}: torch.export finds that the code fixes it" if subject.is_fixed else taken
 
     @property
     def title(self) -> str:
@@ -73,7 +77,7 @@ class Exported:
         if trip.largest:
             same = f"outputs differ by at most {trip.largest:.2g} (the largest is {trip.scale:.3g})"
         return (
-            f"Round trip in {self.format.runtime} over {trip.images:,} test images: {same}; test "
+            f"Round trip in {self.format.runtime} over {trip.items:,} test images: {same}; test "
             f"accuracy {text.number(trip.before)} % before, {text.number(trip.after)} % after."
         )
 
@@ -113,14 +117,21 @@ def _lead(chosen: Chosen) -> str:
 def _file(exported: Exported, split: Split) -> Iterator[Block]:
     subject = exported.subject
     sizes = [f"{path.name} ({text.count(path.stat().st_size)}B)" for path in exported.files]
-    shape = " × ".join(map(str, subject.image))
     lines = [f"{exported.format.title}: {text.listed(sizes)}"]
-    lines.append(f"input: float32 images, B × {shape}{_normalised(split)}")
+    lines += [
+        f"input: {_described(tensor)}{_normalised(split)}" for tensor in tensors(subject.example)
+    ]
     if exported.format.traced:
         lines.append(f"batch: {exported.batches}")
     lines.append(exported.told)
     yield Bullets(lines)
-    yield Code(exported.format.usage(exported.files[0].stem))
+    yield Code(exported.format.usage(subject, exported.files[0].stem))
+
+
+def _described(tensor: Tensor) -> str:
+    """``float32, B × 3 × 224 × 224``."""
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return f"{kind}, {' × '.join(['B', *map(str, tensor.shape[1:])])}"
 
 
 def _normalised(split: Split) -> str:

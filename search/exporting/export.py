@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from prune_ops.running import accuracy
 from results import Run
 from results.store import plain_errors
 from search.data.source import CPU
@@ -23,6 +24,7 @@ from search.options import check_plain
 from search.progress import Progress
 from search.task.task import Task
 from spaces import ModelError, UserError
+from spaces.inputs import arguments
 
 FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "pt2": Pt2(), "safetensors": SafeTensors()}
 """What ``--to`` takes."""
@@ -76,7 +78,7 @@ def export(
     subject = Subject(
         model=chosen.on(task.fresh()),
         title=title_of(chosen),
-        image=tuple(task.example[0].shape[1:]),
+        example=arguments(task.model, task.example),
         widths=dict(chosen.policy),
         batch=None if batch == ANY else int(batch),
     )
@@ -107,7 +109,15 @@ def _written(
             format.write(subject, inside, stem)
         progress.waiting("comparing it on real images")
         run = format.read(subject, inside, stem)
-        trip = round_trip(subject.model, run, task.test, images, subject.batch)
+        trip = round_trip(
+            subject.model,
+            run,
+            task.test,
+            images,
+            accuracy,
+            batch=subject.batch,
+            alone=format.traced,
+        )
         if trip.broken:
             raise ModelError(
                 f"the {format.title} file must compute what the network does, but {trip.broken}; "

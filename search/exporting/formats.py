@@ -11,13 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from torch import Tensor
-
 from search.exporting.subject import Subject
 from spaces import UserError
 
-Run = Callable[[Tensor], Any]
-"""From images (B, C, H, W) float32 to the outputs, as the exported file computes them."""
+Run = Callable[..., Any]
+"""Takes what the network takes; gives its outputs, as the exported file computes them. They may be
+in a flat list."""
 
 
 class Format(Protocol):
@@ -50,8 +49,8 @@ class Format(Protocol):
     def read(self, subject: Subject, folder: Path, stem: str) -> Run:
         """The network as the files hold it."""
 
-    def usage(self, stem: str) -> list[str]:
-        """Lines of Python that run the file on ``images``."""
+    def usage(self, subject: Subject, stem: str) -> list[str]:
+        """Lines of Python that run the file."""
 
 
 def check_installed(name: str, format: type[Format] | Format) -> None:

@@ -12,8 +12,7 @@ from torch import Tensor, fx
 from search.exporting.formats import Format, Run
 from search.exporting.subject import Program, Subject
 from spaces.errors import ModelError, brief, quiet
-
-INPUT, OUTPUT = "images", "logits"
+from spaces.inputs import tensors
 
 _MISSING = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
 
@@ -28,15 +27,14 @@ class Onnx(Format):
         return [f"{stem}.onnx"]
 
     def write(self, subject: Subject, folder: Path, stem: str) -> None:
-        program = subject.program
+        program, (args, kwargs) = subject.program, subject.arguments
         try:
             with quiet("torch"), quiet("onnxscript"):
                 made = torch.onnx.export(
                     program,
-                    subject.inputs,
+                    args,
+                    kwargs=kwargs,
                     dynamic_shapes=subject.shapes,
-                    input_names=[INPUT],
-                    output_names=[OUTPUT],
                     dynamo=True,
                     verbose=False,
                 )
@@ -51,16 +49,21 @@ class Onnx(Format):
         path = folder / f"{stem}.onnx"
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
-        def run(images: Tensor) -> list[Tensor]:
-            return [torch.from_numpy(x) for x in session.run(None, {INPUT: images.numpy()})]
+        names = [known.name for known in session.get_inputs()]
+
+        def run(*args: Any, **kwargs: Any) -> list[Tensor]:
+            named = dict(zip(subject.input_names, tensors((args, kwargs)), strict=True))
+            given = {name: named[name].numpy() for name in names}
+            return [torch.from_numpy(output) for output in session.run(None, given)]
 
         return run
 
-    def usage(self, stem: str) -> list[str]:
+    def usage(self, subject: Subject, stem: str) -> list[str]:
+        given = ", ".join(f'"{name}": {name}' for name in subject.input_names)
         return [
             "import onnxruntime",
             f'session = onnxruntime.InferenceSession("{stem}.onnx")',
-            f'(logits,) = session.run(None, {{"{INPUT}": images}})  # a numpy array',
+            f"outputs = session.run(None, {{{given}}})  # of numpy arrays",
         ]
 
 

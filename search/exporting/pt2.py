@@ -28,9 +28,9 @@ class Pt2(Format):
         with quiet("torch"):
             return torch.export.load(folder / f"{stem}.pt2").module()
 
-    def usage(self, stem: str) -> list[str]:
+    def usage(self, subject: Subject, stem: str) -> list[str]:
         return [
             "import torch",
             f'model = torch.export.load("{stem}.pt2").module()',
-            "logits = model(images)",
+            f"outputs = model({', '.join(subject.input_names)})",
         ]

@@ -37,11 +37,11 @@ class SafeTensors(Format):
                 own.data = tensors[name]
         return model
 
-    def usage(self, stem: str) -> list[str]:
+    def usage(self, subject: Subject, stem: str) -> list[str]:
         return [
             "from safetensors.torch import load_model",
             f'load_model(model, "{stem}.safetensors")  # a model of the widths above',
-            "logits = model.eval()(images)",
+            "outputs = model.eval()(...)",
         ]
 
 
