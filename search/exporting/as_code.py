@@ -31,8 +31,8 @@ TEMPLATE = '''\
 
     model = load()  # in eval mode, on the CPU
 
-It needs torch, safetensors{needs} and the file {stem}.safetensors beside it. It was written by
-pruning-policy-search, which need not be installed.
+It needs torch, safetensors{needs} and, beside it, {stem}.safetensors.
+Written by pruning-policy-search, which need not be installed.
 """
 
 from __future__ import annotations

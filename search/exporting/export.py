@@ -12,7 +12,8 @@ from results.store import plain_errors
 from search.data.source import CPU
 from search.exporting.as_code import AsCode
 from search.exporting.builders import builder
-from search.exporting.card import Exported, card, title_of
+from search.exporting.card import card, title_of
+from search.exporting.exported import Exported
 from search.exporting.formats import Format, check_installed
 from search.exporting.onnx import Onnx
 from search.exporting.opened import Chosen, choose, task_of
@@ -23,7 +24,7 @@ from search.exporting.trip import round_trip
 from search.options import check_plain
 from search.progress import Progress
 from search.task.task import Task
-from spaces import ModelError, UserError
+from spaces import ModelError, UserError, unknown
 from spaces.inputs import arguments
 
 FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "pt2": Pt2(), "safetensors": SafeTensors()}
@@ -68,6 +69,10 @@ def export(
     """
     folder = run.folder if isinstance(run, Run) else Path(run)
     progress = progress or Progress()
+    if to not in (*FORMATS, CODE):
+        raise unknown("format", to, [*FORMATS, CODE])
+    if batch != ANY and not (str(batch).isdecimal() and int(batch) > 0):
+        raise UserError(f"batch must be a whole number of at least 1, or {ANY}, but got {batch!r}")
     if to in FORMATS:
         check_installed(to, FORMATS[to])
     chosen = choose(folder, None if trial is None else str(trial), storage)

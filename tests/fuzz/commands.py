@@ -103,8 +103,8 @@ def drawn(seed: int) -> list[str]:
     """
     d = Draw(seed)
     kinds: tuple[Callable[[Draw], list[str]], ...]
-    kinds = search, inspect, compare, report, nonsense, solve
-    return d.choices(kinds, (45, 25, 10, 10, 5, 5))[0](d)
+    kinds = search, inspect, compare, report, nonsense, solve, export
+    return d.choices(kinds, (42, 25, 10, 10, 5, 5, 3))[0](d)
 
 
 def search(d: Draw) -> list[str]:
@@ -144,6 +144,22 @@ def solve(d: Draw) -> list[str]:
     if d.often(0.2):
         words += ["--storage", d.choice((*FIT["storage"], *ODD))]
     return [*words, "--json"] if d.often(0.3) else words
+
+
+def export(d: Draw) -> list[str]:
+    words = ["export", "runs/done" if d.often(0.7) else _run(d)]
+    words += ["--as-code"] if d.often(0.3) else ["--to", d.choice(("onnx", "pt2", "safetensors"))]
+    some = {
+        "--trial": ("best", "unpruned", "uniform-0.5", "0", *ODD),
+        "--out": (*FOLDERS, "net", "net.onnx", "net.py", "my-net", "weights.pt/x", *ODD),
+        "--batch": ("dynamic", "1", "3", *ODD),
+        "--images": ("1", "7", "10000000000000000000000", *ODD),
+        "--storage": (*FIT["storage"], *ODD),
+    }
+    for name, values in some.items():
+        if d.often(0.25):
+            words += [name, d.choice(values)]
+    return words
 
 
 def nonsense(d: Draw) -> list[str]:

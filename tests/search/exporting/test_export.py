@@ -223,6 +223,32 @@ def test_the_card_says_what_to_know(
     assert run.provenance.command in text
 
 
+def test_other_test_images_than_the_run_had_are_told(
+    run: results.Run, task: Task, best: results.FinalRecord, tmp_path: Path
+) -> None:
+    """The labels of half of them are wrong."""
+    labels = task.test.labels.clone()  # type: ignore[attr-defined]
+    labels[::2] = (labels[::2] + 1) % 10
+    other = replace(task, test=replace(task.test, labels=labels))  # type: ignore[type-var]
+    made = export(run, to="safetensors", task=other, out=tmp_path / "net")
+    said = f"The run measured {100 * best.test_accuracy[0]:.2f} % for this network"
+    assert said in made.checks[-1]
+    assert said in made.card.read_text()
+    assert len(export(run, to="safetensors", task=task, out=tmp_path / "net").checks) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [
+        ({"to": "onx"}, "unknown format 'onx', did you mean 'onnx'"),
+        ({"to": "pt2", "batch": 0}, "0"),
+    ],
+)
+def test_slips_in_python_are_one_line(run: results.Run, how: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        export(run, **how)
+
+
 def test_a_folder_of_the_version_before_is_exported_too(
     run: results.Run,
     task: Task,
