@@ -8,6 +8,7 @@ from torch import Tensor
 
 from results import FinalRecord, Run, text
 from results.decision import Decision
+from results.intervals import wilson
 from results.reporting.blocks import Bullets, Code, Column, Paragraph, Table, head
 from results.reporting.markdown import escape, pipes
 from results.training import FINALS, TrainingRecord
@@ -82,7 +83,7 @@ def _worth(chosen: Chosen) -> Iterator[Block]:
     final, run = chosen.final, chosen.run
     decision, accuracy = _compared(run, final), text.mean_interval(final.test_accuracy)
     if decision is None or final.role == "baseline":
-        yield Paragraph(f"Test accuracy {accuracy} %.")
+        yield Paragraph(f"Test accuracy {accuracy} %{_over_images(run, final)}.")
         return
     way = "below" if decision.lost >= 0 else "above"
     yield Paragraph(
@@ -98,6 +99,15 @@ def _worth(chosen: Chosen) -> Iterator[Block]:
         speed = decision.speeds[final.name, decision.batches[0]]
         where = run.provenance.device or speed.device
         yield Paragraph(f"Times are medians of {speed.passes} forward passes on {where}.")
+
+
+def _over_images(run: Run, final: FinalRecord) -> str:
+    """The interval over the choice of test images; empty where their number is not known."""
+    if not (images := run.provenance.test_images):
+        return ""
+    ends = wilson(round(final.test_accuracy[0] * images), images)
+    low, high = map(text.number, ends)
+    return f"; with {images:,} test images drawn anew, {low} to {high} % (95 % interval)"
 
 
 def _compared(run: Run, final: FinalRecord) -> Decision | None:
@@ -124,6 +134,7 @@ def _data(run: Run) -> Iterator[Block]:
     told = [f"{count:,} {part}" for part, count in counts.items() if count is not None]
     yield Paragraph(f"{name}: {text.listed(told)} images.")
     if about.warnings:
+        yield Paragraph("The run warned:")
         yield Bullets(about.warnings)
 
 

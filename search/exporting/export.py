@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from prune_ops.running import accuracy
@@ -104,11 +105,7 @@ def _written(
 ) -> Exported:
     """Write the files beside their places, compare, and only then put them there."""
     stem, folder = target.stem, target.parent
-    with plain_errors(str(target), AGAIN):
-        folder.mkdir(parents=True, exist_ok=True)
-        made = tempfile.TemporaryDirectory(prefix=".export-", dir=folder)
-    with made as name:
-        inside = Path(name)
+    with _room(target) as inside:
         progress.waiting(f"writing {format.title}")
         with plain_errors(str(target), AGAIN):
             format.write(subject, inside, stem)
@@ -139,6 +136,20 @@ def _written(
         with plain_errors(str(target), AGAIN):
             exported.card.write_text(card(exported, task.test))
             return exported.moved_to(folder)
+
+
+@contextmanager
+def _room(target: Path) -> Iterator[Path]:
+    """A temporary folder beside a file; no folder that was made for it stays empty."""
+    with plain_errors(str(target), AGAIN):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        room = tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent)
+    try:
+        with room as name:
+            yield Path(name)
+    finally:
+        if not any(target.parent.iterdir()):
+            target.parent.rmdir()
 
 
 def _code(chosen: Chosen, task: Task, is_given: bool) -> AsCode:

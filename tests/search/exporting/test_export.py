@@ -17,6 +17,7 @@ from torch import Tensor
 import prune_ops
 import results
 from results.decision import decisions
+from results.intervals import wilson
 from search import cli, export
 from search.cli import main
 from search.exporting import opened
@@ -118,7 +119,7 @@ def test_a_file_that_computes_something_else_is_not_left_behind(
         return lambda images: right(images) * 1.01
 
     monkeypatch.setattr(Pt2, "read", other)
-    code, _, err = command("--to", "pt2", "--out", str(tmp_path / "net"))
+    code, _, err = command("--to", "pt2", "--out", str(tmp_path / "new" / "net"))
     assert code == 2
     line = err.splitlines()[-1]
     assert line.startswith("error: the torch.export file must compute what the network does, but ")
@@ -221,6 +222,19 @@ def test_the_card_says_what_to_know(
     assert "| ms, one image |" in text
     assert "128 training, 494 validation and 700 test images" in text
     assert run.provenance.command in text
+
+
+def test_the_card_of_the_unpruned_network_has_an_interval_too(
+    run: results.Run, task: Task, tmp_path: Path
+) -> None:
+    unpruned = next(final for final in run.finals if final.role == "baseline")
+    (accuracy,) = unpruned.test_accuracy
+    made = export(run, "unpruned", to="safetensors", task=task, out=tmp_path / "net", images=5)
+    low, high = wilson(round(accuracy * 700), 700)
+    assert (
+        f"Test accuracy {100 * accuracy:.2f} %; with 700 test images drawn anew, {100 * low:.2f} "
+        f"to {100 * high:.2f} % (95 % interval)."
+    ) in made.card.read_text()
 
 
 def test_other_test_images_than_the_run_had_are_told(
