@@ -1,6 +1,7 @@
 from .comparing import compare
 from .config import SearchConfig
 from .errors import SearchStopped
+from .exporting.export import export
 from .loggers.logger import Logger
 from .run import search
 from .task.building import build_task
@@ -8,13 +9,14 @@ from .task.task import Task
 from .training.objective import ACCURACY, Metric
 
 __all__ = [
-    "Logger",
     "ACCURACY",
+    "Logger",
     "Metric",
     "SearchConfig",
     "SearchStopped",
     "Task",
     "build_task",
     "compare",
+    "export",
     "search",
 ]

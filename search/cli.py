@@ -26,6 +26,8 @@ from spaces.errors import unknown
 UNREAD = 141
 """Whoever reads the output has gone, ``head`` say: 128 and the number of SIGPIPE."""
 PACKAGE = "pruning-policy-search"
+FORMATS = ("onnx", "pt2", "safetensors")
+"""Of ``export --to``; `search.exporting` has what they are."""
 
 ABOUT = """\
 Search how many channels each layer should keep under a FLOPs budget.
@@ -38,6 +40,7 @@ other commands, each with --help:
   inspect  what of a model can be pruned   solve   widths for other budgets
   compare  fine-tune or from scratch?      report  report again, or of several
   runs     every run, with its verdict     list    criteria, models, samplers
+  export   ONNX and others to ship
 """
 MORE = """\
 more examples:
@@ -67,6 +70,15 @@ and say what can be said.
       search first, then compare; takes the options of a search too
   python search.py compare --resume
       goes on with the latest run: with its search, then with the comparison
+"""
+ABOUT_EXPORT = """\
+Write a network of a run as a file to ship, read it back, compare it with the
+network on real images, and describe it in a model card.
+
+  python search.py export runs/digits_small-0.5 --to onnx
+      the one to ship, in runs/digits_small-0.5/exports/
+  python search.py export runs/digits_small-0.5 --as-code --out small.py
+      Python that rebuilds it with torch and safetensors alone
 """
 ABOUT_LIST = """\
 Names that an option takes, each with a line on what it is.
@@ -220,6 +232,46 @@ def _solve(arguments: Sequence[str]) -> Typed:
     return typed
 
 
+def _export(arguments: Sequence[str]) -> Typed:
+    usage = "python search.py export RUN --to FORMAT [option ...]"
+    parser = Parser("search.py export", usage=usage, description=ABOUT_EXPORT)
+    parser.add_argument("run", metavar="RUN", help="folder of a run")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument(
+        "--to", choices=FORMATS, metavar="FORMAT", help=f"one of: {', '.join(FORMATS)}"
+    )
+    kind.add_argument(
+        "--as-code",
+        dest="to",
+        action="store_const",
+        const="code",
+        help="a Python file with the model's own class and the pruned widths, and its weights",
+    )
+    parser.add_argument(
+        "--trial", metavar="N", help="trial, or folder in RUN/models (default: the best one)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="where to write (default: in RUN/exports)")
+    parser.add_argument(
+        "--batch",
+        metavar="N",
+        help="images at once, or dynamic: any number (default: dynamic, or else 1)",
+    )
+    parser.add_argument(
+        "--images", type=int, metavar="N", help="test images to compare on (default: 1000)"
+    )
+    parser.add_argument("--storage", metavar="NAME", help="database of the study, if not its own")
+    typed = _typed(parser, arguments)
+    options = typed.options
+    check_plain("RUN", options["run"])
+    for name in ("images", "batch"):
+        given = options.get(name, 1)
+        if given != "dynamic" and not (str(given).isdecimal() and int(given) > 0):
+            raise UserError(f"--{name} must be a whole number of at least 1, but got {given}")
+    if "batch" in options and options["to"] in ("safetensors", "code"):
+        raise UserError("--batch is of --to onnx and pt2, which hold a trace; leave it out")
+    return typed
+
+
 def _inspect(arguments: Sequence[str]) -> Typed:
     parser = Parser(
         "search.py inspect",
@@ -275,6 +327,7 @@ def _add_parts(parser: argparse.ArgumentParser, parts: Iterable[Options], short:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], Typed]] = {
     "compare": _compare,
+    "export": _export,
     "inspect": _inspect,
     "list": _list,
     "report": _report,

@@ -8,6 +8,8 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 import results
 import spaces
 from results import Run
@@ -16,6 +18,7 @@ from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import RunConfig, SearchConfig
 from search.errors import STOPPED, CutShort, SearchStopped, crash_line, keep_cause, refused_path
+from search.exporting import export as exporting
 from search.folder import Folder, resolve_folder
 from search.interrupt import name_and_code
 from search.overview import listed_names, overview
@@ -99,6 +102,17 @@ def solve(
         terminal.line(f"\ntrain these widths, and uniform ones:\n  {command}")
 
 
+def export(terminal: Terminal, run: str, **options: Any) -> None:
+    """Write a network of a run as a file to ship, and say what was checked."""
+    with terminal.progress() as progress:
+        exported = exporting.export(run, **options, progress=progress)
+    terminal.line(f"{exported.title}\n")
+    for path in (*exported.files, exported.card):
+        terminal.line(f"  {path}")
+    for line in exported.checks:
+        terminal.details("", Text(line))
+
+
 def inspect(terminal: Terminal, **options: Any) -> None:
     """Print what of a model can be pruned."""
     config = SearchConfig.of(**options)
@@ -169,6 +183,7 @@ def _show(terminal: Terminal, run: Run) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
+    "export": export,
     "inspect": inspect,
     "list": list_names,
     "report": report,

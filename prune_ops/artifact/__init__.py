@@ -1,58 +1,41 @@
 """artifact: a pruned network on disk, and how it is rebuilt from its unpruned architecture.
 
-==============  ==================================================================================
-``weights.pt``  the ``state_dict``
-``kept.pt``     which positions of the unpruned tensors were kept, the tensors that no state_dict
-                holds, and one forward pass to verify a rebuilt network
-``policy.json`` ``{"format": 2, "widths": …, "info": …}``
-==============  ==================================================================================
+=====================  ===========================================================================
+``model.safetensors``  the ``state_dict``; which positions of the unpruned tensors were kept, the
+                       tensors that no state_dict holds, and one forward pass to verify a rebuilt
+                       network; see `prune_ops.artifact.safetensors`
+``policy.json``        ``{"format": 3, "widths": …, "info": …}``
+=====================  ===========================================================================
 
-No file holds pickled code: torch reads them with ``weights_only=True``.
+No file holds code. Artifacts of earlier versions, see `prune_ops.artifact.earlier`, load too.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from prune_ops.artifact.files import must_exist, on_cpu, packed, read, write
+from prune_ops.artifact import earlier, safetensors
+from prune_ops.artifact.extras import Extras
+from prune_ops.artifact.files import must_exist, write
 from prune_ops.artifact.passes import Pass, informative, mismatch, reproducible_pass
+from prune_ops.artifact.structure import can_be_taken_apart
 from spaces import copied, fit_to_state
 from spaces.errors import DataError, ModelError
-from spaces.inputs import Inputs, arguments
+from spaces.inputs import arguments
 from spaces.models import check_model
 from spaces.policy import Policy
 from spaces.slicing import Origin, origin, remember
-from spaces.state import is_plain, plain_state, unsaved
+from spaces.state import plain_state, unsaved
 
-FORMAT = 2
-"""Format 1 had no ``kept.pt``."""
-
-
-@dataclass(frozen=True)
-class Extras:
-    """The content of ``kept.pt``, all tensors on the CPU.
-
-    Attributes:
-        cut: (parameter or buffer, dim, ascending positions kept of the unpruned tensor) for every
-            dim that was cut; None if unknown.
-        buffers: the tensors that no ``state_dict`` holds, and buffers that are None, by name.
-        inputs: of a forward pass in eval mode; None if no example is known.
-        outputs: all its tensors; None if there is nothing to compare with.
-        tolerance: see `Pass`.
-    """
-
-    cut: list[tuple[str, int, Tensor]] | None = None
-    buffers: Mapping[str, Tensor | None] = field(default_factory=dict)
-    inputs: Inputs | None = None
-    outputs: list[Tensor] | None = None
-    tolerance: float = 0.0
+FORMAT = 3
+"""Formats 1 and 2 are those of `prune_ops.artifact.earlier`."""
+MODEL = "model.safetensors"
 
 
 def save(
@@ -84,11 +67,10 @@ def save(
     _check_policy(model, policy)
     state = plain_state(model)
     content = {
-        "kept.pt": packed(vars(_extras(model, state, example))),
-        "weights.pt": packed(on_cpu(state)),
+        MODEL: safetensors.packed(state, _extras(model, state, example)),
         "policy.json": _metadata(policy, info),
     }
-    write(Path(folder), content)
+    write(Path(folder), content, outdated=earlier.names(2))
 
 
 def load(fresh_model: nn.Module, folder: str | Path, verify: bool = True) -> nn.Module:
@@ -111,14 +93,14 @@ def load(fresh_model: nn.Module, folder: str | Path, verify: bool = True) -> nn.
     check_model(fresh_model)
     path = Path(folder)
     number, _ = _read_metadata(path)
-    state = read(path / "weights.pt")
-    extras = _read_extras(path / "kept.pt") if number > 1 else Extras()
+    is_earlier = number < FORMAT
+    state, extras = earlier.read(path, number) if is_earlier else safetensors.read(path / MODEL)
     model = copied(fresh_model, apart=False)
     try:
         fit_to_state(model, {**state, **extras.buffers})
     except ModelError as error:
         name = type(model).__name__
-        raise DataError(f"{path / 'weights.pt'} does not fit {name}: {error}") from error
+        raise DataError(f"{files(path)[0]} does not fit {name}: {error}") from error
     if extras.cut is not None:
         kept = {(name, dim): at.numpy() for name, dim, at in extras.cut}
         remember(model, Origin(kept, extras.inputs))
@@ -135,6 +117,17 @@ def load(fresh_model: nn.Module, folder: str | Path, verify: bool = True) -> nn.
 def load_policy(folder: str | Path) -> Policy:
     """The policy of an artifact, or a DataError if ``policy.json`` is missing or damaged."""
     return _read_metadata(Path(folder))[1]
+
+
+def files(folder: str | Path) -> list[Path]:
+    """The files that hold the network of an artifact, whether they are there or not.
+
+    Raises:
+        DataError: ``policy.json`` is missing or damaged.
+    """
+    number, _ = _read_metadata(Path(folder))
+    names = [MODEL] if number == FORMAT else earlier.names(number)
+    return [Path(folder) / name for name in names]
 
 
 def _check_policy(model: nn.Module, policy: Policy) -> None:
@@ -187,7 +180,7 @@ def _extras(model: nn.Module, saved: Mapping[str, Any], example: Any) -> Extras:
     source, cut = origin(model), None
     if source is not None:
         cut = [(name, dim, torch.from_numpy(at)) for (name, dim), at in source.kept.items()]
-    buffers = on_cpu(unsaved(model, saved))
+    buffers = unsaved(model, saved)
     if example is not None:
         inputs = arguments(model, example)
     elif source is not None and source.example is not None:
@@ -195,15 +188,8 @@ def _extras(model: nn.Module, saved: Mapping[str, Any], example: Any) -> Extras:
     else:
         return Extras(cut, buffers)
     result = reproducible_pass(model, inputs)
-    if not is_plain(inputs):
+    if not can_be_taken_apart(inputs):
         return Extras(cut, buffers)
     if result is None:
-        return Extras(cut, buffers, on_cpu(inputs))
-    return Extras(cut, buffers, on_cpu(inputs), result.outputs, result.tolerance)
-
-
-def _read_extras(path: Path) -> Extras:
-    try:
-        return Extras(**read(path))
-    except TypeError as error:
-        raise DataError(f"{path} must be what save() wrote, but is not; save it again") from error
+        return Extras(cut, buffers, inputs)
+    return Extras(cut, buffers, inputs, result.outputs, result.tolerance)

@@ -21,6 +21,11 @@ def names() -> tuple[str, ...]:
     return tuple(torchvision.models.list_models(module=torchvision.models))
 
 
+def options(name: str) -> dict[str, bool]:
+    """What ``get_model`` is told besides weights and classes."""
+    return {"aux_logits": False, "init_weights": True} if name in AUXILIARY else {}
+
+
 def build(name: str, classes: int, in_channels: int) -> nn.Module:
     """``torchvision.models.get_model(name)`` with fresh weights and ``classes`` outputs.
 
@@ -28,9 +33,8 @@ def build(name: str, classes: int, in_channels: int) -> nn.Module:
     """
     import torchvision
 
-    options = {"aux_logits": False, "init_weights": True} if name in AUXILIARY else {}
     model: nn.Module = torchvision.models.get_model(
-        name, weights=None, num_classes=classes, **options
+        name, weights=None, num_classes=classes, **options(name)
     )
     if in_channels == 3:
         return model

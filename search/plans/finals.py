@@ -15,6 +15,7 @@ from pathlib import Path
 from torch import nn
 
 import prune_ops
+from prune_ops import artifact
 from results import FinalRecord, TrialRecord, trial_front
 from results.decision import UNPRUNED
 from results.pareto import finished
@@ -272,8 +273,8 @@ class SavedNetworks(Weights):
 def _is_whole(folder: Path, policy: Policy) -> bool:
     """Whether a saved network is there, and of that policy."""
     try:
-        files = [folder / name for name in ("weights.pt", "kept.pt")]
-        return all(f.stat().st_size for f in files) and prune_ops.load_policy(folder) == policy
+        there = all(file.stat().st_size for file in artifact.files(folder))
+        return there and prune_ops.load_policy(folder) == policy
     except (OSError, UserError):
         return False
 

@@ -74,7 +74,7 @@ def prepare(
     """
     config, asked = folder.config, folder.config.task
     cache = Path(config.run.runs_dir) / ".cache"
-    task = given or _loaded(config, cache, progress)
+    task = given or load_task(config, cache, progress)
     check_amounts(task)
     own = given is not None or asked.task is not None
     if own or asked.loss is not None or asked.metric is not None:
@@ -120,7 +120,8 @@ def discovering(model: str) -> str:
     return f"discovering what can be pruned in {model}"
 
 
-def _loaded(config: SearchConfig, cache: Path, progress: Progress) -> Task:
+def load_task(config: SearchConfig, cache: Path, progress: Progress) -> Task:
+    """The task that a config names, before its baseline is trained; errors as of `prepare`."""
     asked, seed = config.task, config.policies.seed
     if asked.task is not None:
         return named_task(asked.task, asked.device)

@@ -60,6 +60,9 @@ FIT: dict[str, Sequence[str]] = {
     "workers": ("1",),
     "sparsity": ("0", "1e-4", "1e30"),
     "slimming_sparsity": ("0", "1e-4", "1e30"),
+    "task": ("no_module:f", "os:getcwd", "a"),
+    "loss": ("no_module:f", "os:getcwd", "torch.nn.functional:mse_loss"),
+    "metric": ("no_module:f", "os:getcwd", "search:ACCURACY"),
     "image_size": ("1", "8", "9", "16", "1000000000"),
     "classes": ("2", "10", "12", "1"),
     "train_images": ("1", "2", "3", "17", "48", "100000"),
@@ -120,8 +123,8 @@ def drawn(seed: int) -> list[str]:
     """
     d = Draw(seed)
     kinds: tuple[Callable[[Draw], list[str]], ...]
-    kinds = search, inspect, compare, report, nonsense, solve, extend, listing
-    return d.choices(kinds, (43, 22, 10, 9, 5, 5, 3, 3))[0](d)
+    kinds = search, inspect, compare, report, nonsense, solve, extend, listing, export
+    return d.choices(kinds, (42, 21, 10, 9, 5, 4, 3, 3, 3))[0](d)
 
 
 def search(d: Draw) -> list[str]:
@@ -173,6 +176,22 @@ def listing(d: Draw) -> list[str]:
     if d.often(0.5):
         return ["list", *([d.choice((*LISTS, *ODD))] if d.often(0.9) else [])]
     return ["runs", *(["--runs-dir", d.choice((*FOLDERS, *ODD))] if d.often(0.8) else [])]
+
+
+def export(d: Draw) -> list[str]:
+    words = ["export", "runs/done" if d.often(0.7) else _run(d)]
+    words += ["--as-code"] if d.often(0.3) else ["--to", d.choice(("onnx", "pt2", "safetensors"))]
+    some = {
+        "--trial": ("best", "unpruned", "uniform-0.5", "0", *ODD),
+        "--out": (*FOLDERS, "net", "net.onnx", "net.py", "my-net", "weights.pt/x", *ODD),
+        "--batch": ("dynamic", "1", "3", *ODD),
+        "--images": ("1", "7", "10000000000000000000000", *ODD),
+        "--storage": (*FIT["storage"], *ODD),
+    }
+    for name, values in some.items():
+        if d.often(0.25):
+            words += [name, d.choice(values)]
+    return words
 
 
 def nonsense(d: Draw) -> list[str]:

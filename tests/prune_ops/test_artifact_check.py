@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 import prune_ops
 import spaces
+from prune_ops.artifact import MODEL
 from prune_ops.artifact.passes import Pass, difference, run
+from prune_ops.artifact.safetensors import read
 from spaces import DataError, ModelError
 
 ZEROS = torch.zeros(1, 3, 8, 8)
@@ -88,14 +90,14 @@ def test_where_the_inputs_come_from(pruned, tmp_path, given):
         small = spaces.copied(small)
         del small._pruned_from
     prune_ops.save(tmp_path, small, policy, example=ZEROS + 0.5 if given == "example" else None)
-    kept = torch.load(tmp_path / "kept.pt", weights_only=True)
+    kept = read(tmp_path / MODEL)[1]
     if given == "nothing":
-        assert kept["inputs"] is kept["outputs"] is None
+        assert kept.inputs is kept.outputs is None
         assert isinstance(prune_ops.load(build(nn.GELU), tmp_path), Net)
         return
-    (inputs,), wanted = kept["inputs"], small(*kept["inputs"])
+    (inputs,), wanted = kept.inputs, small(*kept.inputs)
     assert inputs.unique().numel() == (1 if given == "example" else inputs.numel())
-    assert all(torch.equal(a, b) for a, b in zip(kept["outputs"], wanted, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(kept.outputs, wanted, strict=True))
 
 
 def test_constants_stay_where_noise_is_no_number(tmp_path):
@@ -107,9 +109,9 @@ def test_constants_stay_where_noise_is_no_number(tmp_path):
     small = Logarithm().eval()
     small._pruned_from = spaces.slicing.Origin({}, (ZEROS,))
     prune_ops.save(tmp_path, small, spaces.Policy({}))
-    kept = torch.load(tmp_path / "kept.pt", weights_only=True)
-    assert torch.equal(kept["inputs"][0], ZEROS)
-    assert all(output.isfinite().all() for output in kept["outputs"])
+    kept = read(tmp_path / MODEL)[1]
+    assert torch.equal(kept.inputs[0], ZEROS)
+    assert all(output.isfinite().all() for output in kept.outputs)
 
 
 def test_a_network_that_does_not_repeat_itself_has_nothing_to_compare(tmp_path):
@@ -118,7 +120,7 @@ def test_a_network_that_does_not_repeat_itself_has_nothing_to_compare(tmp_path):
             return super().forward(x + torch.randn_like(x))
 
     prune_ops.save(tmp_path, Noisy().eval(), spaces.Policy({"body.0": 16}), example=ZEROS)
-    assert torch.load(tmp_path / "kept.pt", weights_only=True)["outputs"] is None
+    assert read(tmp_path / MODEL)[1].outputs is None
     assert isinstance(prune_ops.load(Noisy(), tmp_path), Noisy)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
 from torch.utils._pytree import tree_leaves
@@ -301,6 +302,13 @@ def test_shared_tensors_stay_shared(tmp_path):
     prune_ops.save(tmp_path, small, policy)
     loaded = prune_ops.load(built(SharedUnsavedBuffer, seed=1), tmp_path)
     assert loaded.table is loaded.again
+
+
+def test_shared_tensors_are_stored_once(tmp_path):
+    prune_ops.save(tmp_path, built(Tied), spaces.Policy({"a": 16}))
+    stored = load_file(tmp_path / "model.safetensors")
+    assert ("c.weight" in stored, "d.weight" in stored) == (True, False)
+    assert torch.equal(stored["c.weight"], built(Tied).d.weight)
 
 
 def test_attributes_follow_the_shapes_that_are_loaded(tmp_path):

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import prune_ops
@@ -94,7 +95,7 @@ def test_a_search_from_end_to_end(
         assert evaluate(saved, splits.validation) == pytest.approx(info["val_accuracy"])
         assert saved[3].mean.item() != 0
         assert saved[3].calls["training"] == steps  # of the baseline and of one epoch
-        assert torch.load(folder / "kept.pt", weights_only=True)["outputs"][0].shape == (1, 10)
+        assert load_file(folder / "model.safetensors")["pass/outputs/0"].shape == (1, 10)
 
 
 def test_what_cannot_be_saved_is_refused_before_anything_is_trained(

@@ -13,6 +13,8 @@ from trainings import Killed, Remembering, Store
 
 import prune_ops
 import spaces
+from prune_ops.artifact import MODEL
+from prune_ops.artifact.safetensors import read
 from results import FinalRecord, TrialRecord
 from results.record import Candidate
 from search.config import SearchConfig
@@ -61,7 +63,7 @@ def run(
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
-    return torch.load(folder / "weights.pt", weights_only=True)  # type: ignore[no-any-return]
+    return read(folder / MODEL)[0]
 
 
 def test_records_do_not_depend_on_the_order_in_which_results_come(
@@ -119,7 +121,7 @@ def test_a_network_that_is_not_there_is_trained_again(
     again, _ = run(evaluator, contenders, tmp_path, engine, store)
     assert again == whole
     assert {job.candidate for job in engine.asked} == {contenders[0].candidate}
-    assert (tmp_path / "7" / "weights.pt").is_file()
+    assert (tmp_path / "7" / MODEL).is_file()
 
 
 def test_a_training_that_fails_is_left_out_and_told_of(
@@ -133,7 +135,7 @@ def test_a_training_that_fails_is_left_out_and_told_of(
         "trial 0 could not be trained with seed 5: luck",
         "uniform@0.5 could not be trained with seed 5: luck",
     ]
-    assert (tmp_path / "0" / "weights.pt").is_file()  # as trained with the next seed
+    assert (tmp_path / "0" / MODEL).is_file()  # as trained with the next seed
 
 
 def test_of_each_budget_the_front_and_uniform_widths_are_trained(evaluator: Evaluator) -> None:

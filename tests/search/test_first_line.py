@@ -30,6 +30,8 @@ finally:
         ("compare --help", "usage: python search.py compare"),
         ("inspect --help", "usage: python search.py inspect"),
         ("solve --help", "usage: python search.py solve"),
+        ("export --help", "usage: python search.py export"),
+        ("export RUN --to onx", "error: argument --to: invalid choice: 'onx'"),
         ("report --help", "usage: python search.py report"),
         ("--budgt 0.5", "error: unrecognized arguments: --budgt 0.5"),
         ("--criterion l3", "error: unknown criterion 'l3', did you mean 'l2'?"),

@@ -202,7 +202,7 @@ def test_a_network_that_is_gone_or_damaged_is_trained_again_and_told(
     saved = sorted(path for path in (folder / "models").iterdir() if path.name not in named)
     assert len(saved) == len(before.finals) - 1
     policies = {prune_ops.load_policy(path) for path in saved}
-    (saved[0] / "weights.pt").write_bytes(b"")
+    (saved[0] / "model.safetensors").write_bytes(b"")
     for path in saved[1:]:
         shutil.rmtree(path)
     go_on = ["--resume", "--name", "mine", "--runs-dir", str(folder.parent)]
