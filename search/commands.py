@@ -48,7 +48,7 @@ def compare(run: str | None = None, **options: Any) -> None:
             execute(folder, progress=progress, checks=checks, distils=config.distils)
     with _resumable(folder, lambda: resume_command(folder, config)) as progress:
         compared = execute_comparison(folder, config, progress=progress)
-    Console().print(results.terminal_comparison(compared.compared))
+    Console().print(results.terminal_comparison(compared.compared, compared.metric))
     _say(f"\nreport: {compared.folder / 'report.html'}")
 
 
@@ -60,7 +60,7 @@ def report(runs: list[str], out: str | None = None, storage: str | None = None) 
         path = run.report(out)
         Console().print(results.terminal_decision(run), results.terminal_table(run))
         if run.compared.arms:
-            Console().print(Group("", results.terminal_comparison(run.compared)))
+            Console().print(Group("", results.terminal_comparison(run.compared, run.metric)))
     else:
         path = results.report_several(loaded, out or "report.html")
     _say(f"\nreport: {path}")

@@ -18,7 +18,7 @@ from results import Provenance, Run, SpaceRecord, TrialRecord, load_records, sto
 from results.decision import decisions, model_name
 from results.record import Candidate
 from results.run import left_behind
-from results.text import duration, listed, number, plural
+from results.text import duration, listed, plural
 from results.training import RATES
 from search import log, sweeping
 from search.engines import Engine
@@ -39,7 +39,7 @@ from search.policies.samplers import Plan, make
 from search.policies.starts import POOL, AllScores, Start, start_budget_warning, starts
 from search.policies.surrogate import TABLE, Tables
 from search.progress import Progress, Stage
-from search.provenance import provenance, tested
+from search.provenance import metric_info, provenance, tested
 from search.session import Session, engine_of, session, told_of
 from search.speed import speeds
 from search.study.extent import Extension, end, ended, extensions, turns
@@ -202,12 +202,13 @@ def _with_rates(s: Session) -> Session:
 
 def _run_trials(s: Session) -> None:
     trials, progress = s.run.config.policies.trials, s.run.progress
-    accuracies = [r.val_accuracy for r in load_records(s.opened.study) if r.state == "complete"]
+    scores = [r.val_accuracy for r in load_records(s.opened.study) if r.state == "complete"]
+    metric = metric_info(s.run.task.metric)
 
     def watch(record: TrialRecord) -> None:
         if record.state == "complete":
-            accuracies.append(record.val_accuracy)
-        best = f"best {number(max(accuracies))} %" if accuracies else "none complete"
+            scores.append(record.val_accuracy)
+        best = f"best {metric.with_unit(max(scores))}" if scores else "none complete"
         progress.advance("trials", steps=record.state != "running", note=best)
         log.ended(record)
 
@@ -264,7 +265,7 @@ def _deliver(s: Session, front: Finals, networks: SavedNetworks) -> None:
 
 def _caveats(s: Session) -> Iterator[str]:
     """What a reader should know before believing the figures."""
-    config = s.run.config
+    config, about = s.run.config, metric_info(s.run.task.metric)
     yield from _warnings(s.run, len(_starts(s.run, s.scores)))
     if extended := extensions(s.opened.study):
         yield (
@@ -273,13 +274,13 @@ def _caveats(s: Session) -> Iterator[str]:
         )
     if any(extension.tested for extension in extended):
         yield (
-            "the run was extended when the test accuracies of its finals were known: whoever goes "
-            "on for that reason until a result pleases will find one that does"
+            f"the run was extended when the test {about.values} of its finals were known: whoever "
+            "goes on for that reason until a result pleases will find one that does"
         )
     if config.task.weights is not None:
         yield (
-            "the weights were given: if they were trained on images that are now in the "
-            "validation split, validation accuracies flatter; test accuracies do not"
+            f"the weights were given: if they were trained on {about.items} that are now in the "
+            f"validation split, validation {about.values} flatter; test {about.values} do not"
         )
 
 

@@ -7,15 +7,16 @@ from torch import nn
 from results.record import NOT_COUNTED, ClassCounts
 from search.task.task import Task
 from search.training.loop import count_by_class, evaluate
+from search.training.objective import ACCURACY
 
 
 def test(model: nn.Module, task: Task) -> tuple[float, ClassCounts]:
-    """The metric on the test split, and how a classifier did class by class, from one pass.
+    """The metric on the test split, and how a classifier did class by class.
 
     Raises:
         Diverged: outputs are NaN.
     """
-    if task.classifies:
-        counts = count_by_class(model, task.test)
+    counts = count_by_class(model, task.test) if task.classifies else NOT_COUNTED
+    if counts and task.metric == ACCURACY:
         return counts.accuracy, counts
-    return evaluate(model, task.test, metric=task.metric), NOT_COUNTED
+    return evaluate(model, task.test, metric=task.metric), counts
