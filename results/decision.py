@@ -123,7 +123,8 @@ class Decision:
     def facts(self) -> list[tuple[str, str, str, str]]:
         """A label, both networks' figures, and the share that is left, for every measure."""
         before, after = fmean(self.unpruned.test_accuracy), self.accuracy
-        tested = (self.metric.axis("test"), *map(self.metric.number, (before, after)), "")
+        one, other = map(self.metric.number, (before, after))
+        tested = (self.metric.axis("test"), one, other, "")
         return [tested, *self._sizes(), *map(self._time, self.batches)]
 
     def _sizes(self) -> Iterator[tuple[str, str, str, str]]:

@@ -27,8 +27,8 @@ from results.reporting.networks import Row, networks
 from results.solving import SENSITIVITY, Solved
 
 MOST_ROWS = 24
-WIDEST_HEAD = 24
-"""Letters of a column's head; a longer one takes several lines."""
+WIDEST_HEAD = 16
+"""Letters of a head that names a metric; a longer one takes several lines."""
 
 
 def terminal_decision(run: RunData) -> RenderableType:
@@ -61,7 +61,7 @@ def terminal_table(run: RunData) -> RenderableType:
     table.add_column("", overflow="ellipsis", no_wrap=True, max_width=26)
     tested, metric = any(row.test_accuracy for row in shown), run.metric
     reached = f"{metric.head('test')} (seeds)" if tested else f"{metric.head('val')}, so far"
-    for title in ("FLOPs", "FLOPs %", "params", _head(reached)):
+    for title in ("FLOPs", "FLOPs %", "params", _head(reached, metric)):
         table.add_column(title, justify="right", no_wrap=True)
     for row in shown[:MOST_ROWS]:
         cells = (
@@ -80,9 +80,9 @@ def terminal_table(run: RunData) -> RenderableType:
     return Group(table, *map(Text, notes), Text(), *map(Text, sentences), *_gains(run))
 
 
-def _head(title: str) -> str:
-    """A column's head in lines that leave room for the other columns."""
-    return textwrap.fill(title, WIDEST_HEAD)
+def _head(title: str, metric: MetricInfo) -> str:
+    """A column's head, for a long name in lines that leave room for the other columns."""
+    return title if metric.counts_images else textwrap.fill(title, WIDEST_HEAD)
 
 
 def _tested(row: Row, metric: MetricInfo) -> str:
@@ -100,7 +100,8 @@ def _gains(run: RunData) -> Iterator[Text | Table]:
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     table.add_column("where the gain comes from", no_wrap=True, overflow="ellipsis", max_width=36)
     gained = "gain" if metric.higher_is_better else "change"
-    for title in (_head(metric.head("test")), f"{gained}, 95 % interval (seeds)", "FLOPs %"):
+    titles = metric.head("test"), f"{gained}, 95 % interval (seeds)", "FLOPs %"
+    for title in (_head(each, metric) for each in titles):
         table.add_column(title, justify="right", no_wrap=True)
     for budget, own in budgets.items():
         for gain in own:
@@ -122,16 +123,17 @@ def terminal_comparison(comparison: Comparison, metric: MetricInfo = ACCURACY) -
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for title in ("budget", "widths", "trained"):
         table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=18)
-    for title in ("epochs", _head(f"{metric.head('test')} (seeds)"), "FLOPs", "cost"):
+    reached = _head(f"{metric.head('test')} (seeds)", metric)
+    for title in ("epochs", reached, "FLOPs", "cost"):
         table.add_column(title, justify="right", no_wrap=True)
     before = ("", "")
     for mean in means(comparison):
         training, place = mean.first, (mean.first.budget, mean.first.structure)
         named = ("", "") if place == before else place
         before = place
-        reached = f"{metric.mean_spread(mean.accuracy)} ({len(mean.accuracy)})"
+        spread = f"{metric.mean_spread(mean.accuracy)} ({len(mean.accuracy)})"
         cost = text.count(training.total_flops), text.multiple(mean.total_relative)
-        cells = (*named, training.arm, training.epochs, reached, *cost)
+        cells = (*named, training.arm, training.epochs, spread, *cost)
         table.add_row(*(Text(str(cell)) for cell in cells))
     costs = "FLOPs of all training, that of inherited weights included; cost: the same in\n"
     costs += "trainings of the unpruned network. The search is in neither."

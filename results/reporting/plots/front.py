@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.figure import Figure
@@ -14,6 +15,9 @@ from results.reporting.networks import Row, networks
 from results.reporting.origins import NAMES, Origin, origin_of
 from results.reporting.plots.axes import Dot, dot, finish, mark, others, seeds, shorten_about
 from results.reporting.svg import BLACK, MARKERS, draw, titled
+
+WIDEST_LABEL = 22
+"""Letters in a line under one of two panels."""
 
 BASELINES: tuple[Origin, ...] = ("random", "ranking", "sensitivity", "uniform")
 
@@ -87,6 +91,7 @@ def final_accuracy(run: RunData) -> str:
         before.set_ylim(len(rows) - 0.3, -0.6)
         for axes, split, when in ((before, "validation", "search"), (after, "test", "final")):
             what = f"{split}, %" if metric.counts_images else metric.axis(split)
+            what = textwrap.fill(what, WIDEST_LABEL)
             axes.margins(x=0.1)
             axes.set_xlabel(f"{what}\n({when})")
             axes.locator_params(axis="x", nbins=4)
