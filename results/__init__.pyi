@@ -4,6 +4,7 @@ from .comparison import ArmRecord, Comparison, Kind
 from .compression import CompressionBaseline
 from .data import RunData
 from .gains import Gain, GainStep
+from .metric import MetricInfo
 from .pareto import dominates, front, hypervolume, trial_front
 from .provenance import Provenance
 from .record import Candidate, FinalRecord, TrialRecord
@@ -37,6 +38,7 @@ __all__ = [
     "Gain",
     "GainStep",
     "Kind",
+    "MetricInfo",
     "Paired",
     "Provenance",
     "Run",

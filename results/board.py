@@ -17,7 +17,7 @@ from results.arms import ARMS
 from results.comparison import ArmRecord, Comparison
 
 By = Mapping[int, float]
-"""Seed to accuracy on the test split."""
+"""Seed to score on the test split."""
 
 
 class Board:
@@ -64,7 +64,7 @@ class Board:
         return [s for s in self.structures if kinds[s] != "searched"]
 
     def accuracy(self, structure: str | None, arm: str) -> dict[int, float]:
-        """Seed to test accuracy of the trainings that did not fail."""
+        """Seed to test score of the trainings that did not fail."""
         records = self._of(structure, arm)
         return {r.seed: r.test_accuracy for r in records if math.isfinite(r.test_accuracy)}
 

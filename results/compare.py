@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from results.differences import Paired, holm, paired
+from results.metric import ACCURACY, MetricInfo
 from results.record import FinalRecord
 
 
@@ -25,22 +26,26 @@ class Verdict:
     sentence: str
 
 
-def verdicts(finals: Sequence[FinalRecord], budgets: Iterable[str] = ()) -> list[Verdict]:
+def verdicts(
+    finals: Sequence[FinalRecord], budgets: Iterable[str] = (), metric: MetricInfo = ACCURACY
+) -> list[Verdict]:
     """One verdict a budget, in the order of ``budgets`` and then of the finals."""
     named = dict.fromkeys([*budgets, *(f.budget for f in finals if f.budget is not None)])
     of = {budget: [f for f in finals if f.budget == budget] for budget in named}
-    alone = [_verdict(budget, own) for budget, own in of.items()]
+    alone = [_verdict(budget, own, metric) for budget, own in of.items()]
     adjusted = holm([v.comparison.p_value if v.comparison else math.nan for v in alone])
     m = sum(not math.isnan(p) for p in adjusted)
     if m < 2:
         return alone
     corrected = [None if math.isnan(p) else p for p in adjusted]
-    return [_verdict(b, own, p, m) for (b, own), p in zip(of.items(), corrected, strict=True)]
+    pairs = zip(of.items(), corrected, strict=True)
+    return [_verdict(b, own, metric, p, m) for (b, own), p in pairs]
 
 
 def _verdict(
     budget: str,
     finals: Sequence[FinalRecord],
+    metric: MetricInfo,
     adjusted: float | None = None,
     comparisons: int = 1,
 ) -> Verdict:
@@ -53,7 +58,7 @@ def _verdict(
     elif searched.candidate == uniform.candidate:
         clause = "the search found nothing better than uniform widths"
     else:
-        comparison = paired(by_seed(searched), by_seed(uniform))
+        comparison = paired(by_seed(searched), by_seed(uniform), metric=metric)
         left, right, both = sides(searched.criterion, uniform.criterion)
         clause = comparison.sentence(
             left, right, plural=True, both=both, adjusted=adjusted, comparisons=comparisons
@@ -82,5 +87,5 @@ def chosen(finals: Iterable[FinalRecord]) -> FinalRecord | None:
 
 
 def by_seed(final: FinalRecord) -> dict[int, float]:
-    """Seed to test accuracy."""
+    """Seed to test score."""
     return dict(zip(final.seeds, final.test_accuracy, strict=True))

@@ -29,6 +29,7 @@ from results.board import Board, By
 from results.compare import sides
 from results.comparison import Comparison
 from results.differences import Paired, holm, paired
+from results.metric import ACCURACY, MetricInfo
 
 Family = Literal["planned", "further"]
 
@@ -94,7 +95,7 @@ class Contrast:
         return f"At budget {self.budget}{self.where and f', {self.where}'}, {clause}."
 
 
-def contrasts(comparison: Comparison) -> list[Contrast]:
+def contrasts(comparison: Comparison, metric: MetricInfo = ACCURACY) -> list[Contrast]:
     """Every contrast of every budget, the planned ones first.
 
     A planned one that cannot be made says why in its ``note``. Of the further ones those are left
@@ -105,7 +106,8 @@ def contrasts(comparison: Comparison) -> list[Contrast]:
     asked = (c for b in boards for c in (_weights(b), _widths(b), _channels(b), *_asked(b)))
     planned = _corrected([*asked])
     further = _corrected([c for b in boards for c in _further(b)])
-    return sorted([*planned, *further], key=lambda c: budgets.index(c.budget))
+    every = (replace(c, paired=replace(c.paired, metric=metric)) for c in (*planned, *further))
+    return sorted(every, key=lambda c: budgets.index(c.budget))
 
 
 def fresh_computation(places: Iterable[tuple[Board, str | None]]) -> float:
@@ -298,9 +300,9 @@ def _between_structures(board: Board) -> Iterator[Pair]:
             yield (best, arm), (rival, arm), f"{arm}: {best} - {rival}", said, where
 
 
-def verdict(comparison: Comparison) -> list[str]:
+def verdict(comparison: Comparison, metric: MetricInfo = ACCURACY) -> list[str]:
     """For every budget a sentence on weights, widths and channels, and one on failed trainings."""
-    planned = [c for c in contrasts(comparison) if c.family == "planned"]
+    planned = [c for c in contrasts(comparison, metric) if c.family == "planned"]
     sentences = []
     for budget in comparison.budgets:
         sentences += [c.sentence for c in planned if c.budget == budget]

@@ -14,6 +14,7 @@ from results.compare import chosen
 from results.comparison import Comparison
 from results.compression import CompressionBaseline
 from results.gains import GainStep
+from results.metric import MetricInfo
 from results.pareto import finished, trial_front
 from results.provenance import Provenance
 from results.record import Candidate, FinalRecord, TrialRecord
@@ -80,6 +81,11 @@ class RunData:
     timed: tuple[NetworkSpeed, ...] = field(default=(), metadata=kept("speeds", "speed", "speeds"))
 
     @property
+    def metric(self) -> MetricInfo:
+        """What its networks are judged by."""
+        return self.provenance.metric
+
+    @property
     def budgets(self) -> dict[str, int]:
         """Budget name to the most flops it allows, as the run was given them."""
         return self.provenance.budgets
@@ -131,5 +137,5 @@ class RunData:
 
 
 def furthest(trials: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The trial that reached the highest rung, among equals the most accurate."""
+    """The trial that reached the highest rung, among equals the best."""
     return max(trials, key=lambda r: (r.rung, r.val_accuracy), default=None)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -16,6 +16,7 @@ from results.compare import by_seed
 from results.data import RunData
 from results.differences import paired
 from results.intervals import half_width, wilson
+from results.metric import ACCURACY, MetricInfo
 from results.record import FinalRecord
 from results.speed import NetworkSpeed
 
@@ -36,6 +37,7 @@ class Decision:
         images: how many the test split has; None in runs of older versions.
         speeds: of both, by (name, batch); empty where they were not measured.
         rejected: the searched network, where uniform widths were shown to be better.
+        metric: what they were judged by.
     """
 
     final: FinalRecord
@@ -43,6 +45,7 @@ class Decision:
     images: int | None
     speeds: dict[tuple[str, int], NetworkSpeed]
     rejected: FinalRecord | None = None
+    metric: MetricInfo = ACCURACY
 
     @property
     def name(self) -> str:
@@ -57,12 +60,12 @@ class Decision:
 
     @property
     def accuracy(self) -> float:
-        """Mean test accuracy over its seeds."""
+        """Mean test score over its seeds."""
         return fmean(self.final.test_accuracy)
 
     @property
     def lost(self) -> float:
-        """By how much the unpruned network is more accurate, 0..1."""
+        """By how much the score of the unpruned network is higher."""
         return fmean(self.unpruned.test_accuracy) - self.accuracy
 
     @property
@@ -72,12 +75,13 @@ class Decision:
 
     @property
     def over_images(self) -> tuple[float, float] | None:
-        """The interval of ``lost`` over the choice of test images, both accuracies independent.
+        """The interval of ``lost`` over the choice of test images, both accuracies independent;
+        None for another metric.
 
         Newcombe's hybrid of two Wilson intervals (Statistics in Medicine 17, 1998, method 10).
         Both networks see the same images, so it is wider than it need be.
         """
-        if not self.images:
+        if not (self.images and self.metric.counts_images):
             return None
         ends = []
         for accuracy in (fmean(self.unpruned.test_accuracy), self.accuracy):
@@ -88,15 +92,14 @@ class Decision:
 
     @property
     def sentence(self) -> str:
-        """What to ship and what it costs, in accuracy."""
-        lost = text.number(abs(self.lost))
-        if (width := self.over_seeds) is not None:
-            lost += f" {text.PLUS_MINUS} {text.number(width)}"
-        way = "below" if self.lost >= 0 else "above"
-        return (
-            f"At budget {self.final.budget} ship {self.name}: {text.number(self.accuracy)} % of "
-            f"the test images right, {lost} points {way} the unpruned network."
-        )
+        """What to ship and what it costs."""
+        lost = self.metric.amount(self.lost, self.over_seeds)
+        if self.metric.counts_images:
+            lost += f" {'below' if self.lost >= 0 else 'above'} the unpruned network"
+        else:
+            lost += f" {'worse' if self.lost >= 0 else 'better'} than the unpruned network's"
+        reached = self.metric.result("test", self.accuracy)
+        return f"At budget {self.final.budget} ship {self.name}: {reached}, {lost}."
 
     @property
     def certainty(self) -> str:
@@ -112,7 +115,7 @@ class Decision:
                 "points"
             )
         if slower := self.slower:
-            sizes = text.listed([_images(batch) for batch in slower])
+            sizes = text.listed([self._items(batch) for batch in slower])
             parts.append(f"it saves FLOPs but, as measured here, no time for {sizes}")
         return text.sentence("; ".join(parts)) if parts else ""
 
@@ -120,7 +123,8 @@ class Decision:
     def facts(self) -> list[tuple[str, str, str, str]]:
         """A label, both networks' figures, and the share that is left, for every measure."""
         before, after = fmean(self.unpruned.test_accuracy), self.accuracy
-        tested = ("test accuracy, %", text.number(before), text.number(after), "")
+        one, other = map(self.metric.number, (before, after))
+        tested = (self.metric.axis("test"), one, other, "")
         return [tested, *self._sizes(), *map(self._time, self.batches)]
 
     def _sizes(self) -> Iterator[tuple[str, str, str, str]]:
@@ -137,7 +141,12 @@ class Decision:
     def _time(self, batch: int) -> tuple[str, str, str, str]:
         before, after = (self.speeds[f.name, batch] for f in (self.unpruned, self.final))
         one, other = (f"{1000 * speed.seconds:.3g}" for speed in (before, after))
-        return f"ms, {_images(batch)}", one, other, text.number(after.seconds / before.seconds, 1)
+        left = text.number(after.seconds / before.seconds, 1)
+        return f"ms, {self._items(batch)}", one, other, left
+
+    def _items(self, batch: int) -> str:
+        items = self.metric.items
+        return f"one {items[:-1]}" if batch == 1 else f"{batch} {items}"
 
     @property
     def batches(self) -> list[int]:
@@ -167,27 +176,25 @@ def decisions(run: RunData) -> Iterator[Decision]:
         searched = run.best_final(budget)
         if searched is None or not searched.test_accuracy:
             continue
-        uniform = _better_uniform(searched, run.finals)
+        uniform = _better_uniform(searched, run)
         yield Decision(
             final=uniform or searched,
             unpruned=unpruned,
             images=run.provenance.test_images,
             speeds=speeds,
             rejected=searched if uniform else None,
+            metric=run.metric,
         )
 
 
-def _better_uniform(searched: FinalRecord, finals: Sequence[FinalRecord]) -> FinalRecord | None:
+def _better_uniform(searched: FinalRecord, run: RunData) -> FinalRecord | None:
     """Uniform widths at the same budget, where the searched ones were shown to be worse."""
-    own = (f for f in finals if f.role == "uniform" and f.budget == searched.budget)
+    own = (f for f in run.finals if f.role == "uniform" and f.budget == searched.budget)
     uniform = next(own, None)
     if uniform is None or uniform.candidate == searched.candidate:
         return None
-    return uniform if paired(by_seed(searched), by_seed(uniform)).outcome == "worse" else None
-
-
-def _images(batch: int) -> str:
-    return "one image" if batch == 1 else f"{batch} images"
+    difference = paired(by_seed(searched), by_seed(uniform), metric=run.metric)
+    return uniform if difference.outcome == "worse" else None
 
 
 def model_name(run: RunData, decision: Decision) -> str:

@@ -15,13 +15,14 @@ from typing import Literal
 
 from results import text
 from results.intervals import CONFIDENCE, half_width
+from results.metric import ACCURACY, MetricInfo
 
 Outcome = Literal["better", "worse", "open", "no interval", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Left minus right, paired by seed; fractions of 1, as accuracies are.
+    """Left minus right in score, paired by seed; positive where the left side is better.
 
     Attributes:
         difference: the mean; ``nan`` without pairs.
@@ -33,6 +34,7 @@ class Paired:
             correction for few of them, Γ(f / 2) / (√(f / 2) Γ((f - 1) / 2)) with f = n - 1
             (Hedges, J. Educ. Stat. 6, 1981); ``nan`` for fewer than three seeds, where that is 0.
         confidence: of the interval, 0..1.
+        metric: whose scores they are; it says how they are written.
     """
 
     difference: float
@@ -43,6 +45,7 @@ class Paired:
     p_value: float = math.nan
     effect_size: float = math.nan
     confidence: float = CONFIDENCE
+    metric: MetricInfo = ACCURACY
 
     @property
     def half_width(self) -> float:
@@ -57,19 +60,23 @@ class Paired:
         if math.isnan(self.low):
             return "no interval"
         # A sentence must not claim more than its reader can see, so the rounded figures count.
-        difference, reach = _points(self.difference), _points(self.half_width)
+        difference, reach = self.metric.rounded(self.difference, self.half_width)
         low, high = difference - reach, difference + reach
         return "better" if low > 0 else "worse" if high < 0 else "open"
 
     @property
     def figure(self) -> str:
-        """The difference with its interval in points of accuracy: ``+0.43 ± 0.14``."""
+        """The difference of the metric with its interval: ``+0.43 ± 0.14``, in points of accuracy
+        say; where lower is better, a better left side has a minus."""
         if self.n == 0:
             return text.NONE
-        if math.isnan(self.low):
-            return text.signed(self.difference)
-        reach = _points(self.half_width)
-        return f"{text.signed(self.difference)} {text.PLUS_MINUS} {reach:.2f}"
+        reach = None if math.isnan(self.low) else self.half_width
+        return self.metric.step(self.difference, reach)
+
+    @property
+    def phrase(self) -> str:
+        """`figure` and what it is of: ``+0.43 ± 0.14 points of test accuracy``."""
+        return f"{self.figure} {self.metric.step_of('test')}"
 
     def claims(self, adjusted: float | None = None) -> bool:
         """Whether a difference is shown, ``adjusted`` being its p-value among several."""
@@ -86,13 +93,13 @@ class Paired:
         adjusted: float | None = None,
         comparisons: int = 1,
     ) -> str:
-        """One clause for people, in points of test accuracy.
+        """One clause for people, in the metric's own unit.
 
         Args:
             left, right: the two sides as they stand in a sentence.
             plural: whether ``left`` takes a plural verb.
             both: the two in one phrase, by default ``left and right``.
-            words: what the left side is when the difference is above and below zero.
+            words: what the left side is when its score is higher and when it is lower.
             adjusted: the p-value when all ``comparisons`` are allowed for; a difference that only
                 holds alone is not claimed.
         """
@@ -104,8 +111,8 @@ class Paired:
                 one = self.n == 1
                 seeds = " with one seed" if one else f", the same with each of {self.n} seeds"
                 return (
-                    f"{left} {'differ' if plural else 'differs'} from {right} by {self.figure} "
-                    f"points of test accuracy{seeds}, so no interval can be given and no "
+                    f"{left} {'differ' if plural else 'differs'} from {right} by {self.phrase}"
+                    f"{seeds}, so no interval can be given and no "
                     "difference is shown"
                 )
             case "open":
@@ -125,20 +132,21 @@ class Paired:
 
     @property
     def _figures(self) -> str:
-        return (
-            f"{self.figure} points of test accuracy "
-            f"({100 * self.confidence:g} % interval over {self.n} seeds)"
-        )
+        return f"{self.phrase} ({100 * self.confidence:g} % interval over {self.n} seeds)"
 
 
 def paired(
-    a: Mapping[int, float], b: Mapping[int, float], *, confidence: float = CONFIDENCE
+    a: Mapping[int, float],
+    b: Mapping[int, float],
+    *,
+    confidence: float = CONFIDENCE,
+    metric: MetricInfo = ACCURACY,
 ) -> Paired:
-    """``a`` minus ``b``, seed by seed; each maps a seed to an accuracy (0..1), ``nan`` to none.
+    """``a`` minus ``b``, seed by seed; each maps a seed to a score, ``nan`` to none.
 
     The interval is mean ± t(n - 1) · s / √n of the n differences, s being their sample standard
     deviation, and the p-value that of the paired t-test. With one seed, or with differences that
-    are all the same (s = 0 says that the accuracies are too coarse, not that the difference is
+    are all the same (s = 0 says that the scores are too coarse, not that the difference is
     certain), there is no interval.
     """
     differences = (a[seed] - b[seed] for seed in sorted(a.keys() & b))
@@ -147,14 +155,15 @@ def paired(
     mean = statistics.fmean(values) if n else math.nan
     deviation = statistics.stdev(values) if n > 1 else math.nan
     if n < 2 or deviation < 1e-9:
-        return Paired(mean, math.nan, math.nan, n, deviation, confidence=confidence)
+        return Paired(mean, math.nan, math.nan, n, deviation, confidence=confidence, metric=metric)
     from scipy.special import stdtr  # slow to import, and workers compare nothing
 
     error = deviation / math.sqrt(n)
     reach = half_width(values, confidence) or math.nan
     p_value = 2 * float(stdtr(n - 1, -abs(mean) / error))
     effect = hedges(n) * mean / deviation
-    return Paired(mean, mean - reach, mean + reach, n, deviation, p_value, effect, confidence)
+    ends = mean - reach, mean + reach
+    return Paired(mean, *ends, n, deviation, p_value, effect, confidence, metric)
 
 
 def hedges(n: int) -> float:
@@ -186,7 +195,3 @@ def text_of_p(p: float | None) -> str:
     if p is None or math.isnan(p):
         return text.NONE
     return "< 0.001" if p < 0.0005 else f"{p:.3f}"
-
-
-def _points(fraction: float) -> float:
-    return round(100 * fraction, 2)

@@ -89,13 +89,15 @@ def _series(place: _Place, rows: Sequence[tuple[Any, int]]) -> pd.Series[Any]:
 
 @cache
 def _places(kind: Any) -> dict[str, _Place]:
-    """Fields and properties by name, those of a record in it in its place."""
+    """Fields and properties by name, those of a record in it in its place; of two with one name the
+    outer or the first."""
     places: dict[str, _Place] = {}
     for f in fields(kind):
         hint = hints_of(kind)[f.name]
         inner = _places(typing.cast(Any, hint)) if is_dataclass(hint) else {}
         within = {n: replace(p, path=f"{f.name}.{p.path}") for n, p in inner.items()}
-        places = places | within | {f.name: _Place(f.name, hint, True)}
+        new = {n: place for n, place in within.items() if n not in places}
+        places = places | new | {f.name: _Place(f.name, hint, True)}
     for name, own in getmembers(kind, lambda member: isinstance(member, property)):
         places.setdefault(name, _Place(name, typing.get_type_hints(own.fget)["return"], False))
     return places

@@ -25,6 +25,7 @@ from typing import Literal
 from results import text
 from results.codec import Stored
 from results.differences import Paired, holm, paired, text_of_p
+from results.metric import ACCURACY, MetricInfo
 from results.record import FinalRecord
 from spaces import Policy
 
@@ -77,12 +78,12 @@ class GainStep(Stored):
 
     @property
     def mean(self) -> float:
-        """Mean test accuracy over seeds, 0..1."""
+        """Mean test score over seeds."""
         return statistics.fmean(self.test_accuracy)
 
     @property
     def by_seed(self) -> dict[int, float]:
-        """Seed to test accuracy."""
+        """Seed to test score."""
         return dict(zip(self.seeds, self.test_accuracy, strict=True))
 
 
@@ -115,7 +116,7 @@ class Gain:
 
     @property
     def side(self) -> Side:
-        """Where the interval lies from zero, as it is printed."""
+        """Where the interval of the score lies from zero, as it is printed; above is better."""
         if math.isnan(self.paired.low):
             return "unknown"
         if self.paired.outcome == "open":
@@ -133,37 +134,38 @@ class Gain:
 
     @property
     def figure(self) -> str:
-        """The gain with its interval, in points; a dash for the first step."""
+        """The gain with its interval; a dash for the first step."""
         return "same network" if self.same else self.paired.figure
 
 
-def gains(steps: Iterable[GainStep]) -> list[Gain]:
+def gains(steps: Iterable[GainStep], metric: MetricInfo = ACCURACY) -> list[Gain]:
     """Every step with its gain; the p-values of all are corrected together (Holm)."""
     every: list[Gain] = []
     for step in steps:
         before = every[-1].of if every and every[-1].of.budget == step.budget else None
-        difference = paired(step.by_seed, before.by_seed if before else {})
+        difference = paired(step.by_seed, before.by_seed if before else {}, metric=metric)
         every.append(Gain(step, before, difference))
     adjusted = holm([gain.paired.p_value for gain in every])
     m = sum(not math.isnan(p) for p in adjusted)
     return [replace(g, adjusted=p, comparisons=m) for g, p in zip(every, adjusted, strict=True)]
 
 
-def by_budget(steps: Iterable[GainStep]) -> dict[str, list[Gain]]:
+def by_budget(steps: Iterable[GainStep], metric: MetricInfo = ACCURACY) -> dict[str, list[Gain]]:
     """The gains of each budget, in the order of the steps; none of a budget with one step."""
     made: dict[str, list[Gain]] = {}
-    for gain in gains(steps):
+    for gain in gains(steps, metric):
         made.setdefault(gain.of.budget, []).append(gain)
     return {budget: own for budget, own in made.items() if len(own) > 1}
 
 
 def together(own: Sequence[Gain]) -> Paired:
     """The last step of a budget minus its first."""
-    return paired(own[-1].of.by_seed, own[0].of.by_seed)
+    last, first = own[-1], own[0]
+    return paired(last.of.by_seed, first.of.by_seed, metric=last.paired.metric)
 
 
 def unpruned(finals: Iterable[FinalRecord]) -> float | None:
-    """Test accuracy of the unpruned network; ``None`` until it was tested."""
+    """Test score of the unpruned network; ``None`` until it was tested."""
     return next((f.test_accuracy[0] for f in finals if f.role == "baseline"), None)
 
 
@@ -184,12 +186,13 @@ def sentence(own: Sequence[Gain]) -> str:
 def _lead(most: Gain, several: bool) -> str:
     """The step that gave most, with its figures; none gave anything unless that is shown."""
     difference, step = most.paired, f"the step to {_listed([most.of.step])}"
-    figures = f"{difference.figure} points of test accuracy"
+    figures, metric = difference.phrase, difference.metric
     if not math.isnan(difference.low):
         seeds = text.plural(difference.n, "seed")
         figures += f" ({100 * difference.confidence:g} % interval over {seeds})"
-    if round(100 * difference.difference, 2) <= 0:
-        return f"no step raised the mean, {step} came closest: {figures}"
+    if metric.rounded(difference.difference, difference.half_width)[0] <= 0:
+        moved = "raised" if metric.higher_is_better else "lowered"
+        return f"no step {moved} the mean, {step} came closest: {figures}"
     if not several:
         return f"{step} gave {figures}"
     if most.side == "above":
@@ -225,7 +228,9 @@ def _lies(gain: Gain, several: int) -> str:
             )
         case side:
             verb = "exclude" if several else "excludes"
-            return f"{verb} zero and {'lie' if several else 'lies'} {side} it"
+            above = (side == "above") == gain.paired.metric.higher_is_better
+            where = "above" if above else "below"
+            return f"{verb} zero and {'lie' if several else 'lies'} {where} it"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -62,7 +62,7 @@ def trial_front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def volume_of(front: Sequence[TrialRecord]) -> float:
-    """The hypervolume of a front of trials, as a share of the unit square."""
+    """The hypervolume of a front of trials, as a share of the unit square; as the history."""
     return hypervolume([(r.flops_fraction, r.val_accuracy) for r in front], UNIT_SQUARE)
 
 
@@ -78,7 +78,8 @@ def hypervolume_history(
 ) -> list[float]:
     """Hypervolume of the front after each trial that ended, by number: one value a trial.
 
-    Of flops fractions and accuracies up to (1, 0), so a share of the unit square. Trials that were
+    Of flops fractions and accuracies up to (1, 0), so a share of the unit square: it means nothing
+    for a metric that is no share (`MetricInfo.is_share`). Trials that were
     stopped or failed count as evaluations, those that still run do not.
 
     Args:

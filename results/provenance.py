@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from results import codec, text
 from results.compression import WAYS, Way
+from results.metric import ACCURACY, MetricInfo
 from results.training import DISTILL_WEIGHT, TEMPERATURE
 
 
@@ -87,7 +88,7 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The unpruned network; accuracies ``None`` until it was tested."""
+    """The unpruned network; scores ``None`` until it was tested."""
 
     flops: int | None = None
     params: int | None = None
@@ -105,6 +106,7 @@ class Provenance(codec.Stored, Mapping[str, Any]):
     Attributes:
         run: name of the run.
         task: what was pruned, for people: ``"resnet20 on cifar10"``.
+        metric: what networks are judged by.
         fresh: the expression that builds the unpruned architecture.
         config: the configuration as plain data, in parts.
         reference: the criterion that serves where a trial has none of its own.
@@ -133,6 +135,7 @@ class Provenance(codec.Stored, Mapping[str, Any]):
 
     run: str = ""
     task: str = ""
+    metric: MetricInfo = ACCURACY
     fresh: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     reference: str | None = None

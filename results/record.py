@@ -1,4 +1,8 @@
-"""The records of a trial and of a final network."""
+"""The records of a trial and of a final network.
+
+Fields called ``accuracy``, ``val_accuracy`` and ``test_accuracy``, here and in all other records,
+are scores of the run's metric, of which a higher one is better; see `results.metric`.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +64,7 @@ class TrialRecord(Stored):
         flops_fraction: ``flops`` over those of the unpruned network.
         params: parameters that are left.
         proxies: proxy name to score, higher is better.
-        accuracy: one value a rung above 0, fraction 0..1 on the validation split.
+        accuracy: one score a rung above 0, on the validation split; of accuracy a fraction 0..1.
         mode: how it was trained: ``finetune``, ``scratch-e`` or ``scratch-b``.
         epochs: one value for each value of ``accuracy``.
         seed: of this trial's training.
@@ -103,7 +107,7 @@ class TrialRecord(Stored):
 
     @property
     def val_accuracy(self) -> float:
-        """Accuracy at the highest rung it reached, ``nan`` when it was never trained."""
+        """Score at the highest rung it reached, ``nan`` when it was never trained."""
         return self.accuracy[-1] if self.accuracy else math.nan
 
 

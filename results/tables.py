@@ -9,6 +9,7 @@ docs/tables.md says what every column means, with its unit.
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,6 +25,7 @@ from results.contrasts import Contrast, contrasts
 from results.data import RunData
 from results.frames import columns, named, numbered, widths
 from results.gains import Gain, gains
+from results.metric import MetricInfo
 from results.record import FinalRecord, TrialRecord
 from results.sensitivity import SensitivityRecord
 from results.store import RecordKind, kinds, plain_errors, write_bytes, write_text
@@ -69,7 +71,7 @@ def table(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row a trial: its fields, then ``proxy:<name>`` and ``width:<group>``, then what each rung
     brought: ``accuracy:<rung>``, ``epochs:<rung>``, ``seconds:<rung>``, ``explored:<rung>``.
 
-    Accuracies are fractions 0..1 on the validation split, ``seconds`` wall time.
+    Accuracies are scores on the validation split, see `in_metric`; ``seconds`` wall time.
     """
     trained = range(1, 1 + max((r.rung for r in records), default=0))
     begun = range(max((len(r.rung_seconds) for r in records), default=0))
@@ -106,6 +108,12 @@ def _plain(kind: RecordKind, run: RunData) -> pd.DataFrame:
     return pd.DataFrame(columns(kind.record, getattr(run, kind.field)))
 
 
+def _sensitivity(run: RunData) -> pd.DataFrame:
+    """The unit ``accuracy`` stands for the metric of the run."""
+    frame = pd.DataFrame(columns(SensitivityRecord, run.measured, SENSITIVITY))
+    return frame.assign(unit=frame["unit"].replace("accuracy", run.metric.name))
+
+
 TABLES: dict[str, MakeTable] = plain_tables(RunData) | {
     "trials": lambda run: table(run.records),
     "pareto": lambda run: front_table(run.records, run.finals),
@@ -113,8 +121,10 @@ TABLES: dict[str, MakeTable] = plain_tables(RunData) | {
         columns(FinalRecord, run.finals, FINAL)
         | widths(final.policy for final in run.finals for _ in final.seeds)
     ),
-    "trust": lambda run: trust_table(run.records, run.repeats),
-    "gains": lambda run: pd.DataFrame(columns(Gain, gains(run.gain_steps), GAIN, rest=False)),
+    "trust": lambda run: trust_table(run.records, run.repeats, run.metric),
+    "gains": lambda run: pd.DataFrame(
+        columns(Gain, gains(run.gain_steps, run.metric), GAIN, rest=False)
+    ),
     "classes": lambda run: pd.DataFrame(columns(ClassChange, class_changes(run), CLASS)),
     "beside": lambda run: pd.DataFrame(  # its older name, for one more version
         columns(CompressionBaseline, run.compressed)
@@ -123,10 +133,10 @@ TABLES: dict[str, MakeTable] = plain_tables(RunData) | {
         columns(ArmRecord, run.compared.arms, ARM) | widths(r.policy for r in run.compared.arms)
     ),
     "contrasts": lambda run: pd.DataFrame(
-        columns(Contrast, contrasts(run.compared), CONTRAST, rest=False)
+        columns(Contrast, contrasts(run.compared, run.metric), CONTRAST, rest=False)
     ),
     "sweep": lambda run: pd.DataFrame(columns(SweepPoint, run.compared.sweep)),
-    "sensitivity": lambda run: pd.DataFrame(columns(SensitivityRecord, run.measured, SENSITIVITY)),
+    "sensitivity": lambda run: _sensitivity(run),
     "trainings": lambda run: pd.DataFrame(
         columns(TrainingRecord, run.training_records)
         | widths(r.candidate.policy for r in run.training_records)
@@ -134,13 +144,50 @@ TABLES: dict[str, MakeTable] = plain_tables(RunData) | {
 }
 """The name of each file to what makes its table."""
 
+_SCORE = re.compile(r"(val|test)_accuracy|accuracy:\d+")
+"""Columns of scores."""
+
+DIFFERENCES = {"gains": ("gain",), "contrasts": ("difference", "effect_size")}
+"""By table, the columns of differences of scores."""
+
+OF_IMAGES = ("classes",)
+"""Tables of right answers, whatever the metric is."""
+
 ALWAYS = ("trials", "pareto")
 """The tables that are written even without a row."""
 
 
 def tables_of(run: RunData) -> dict[str, MakeTable]:
-    """Every table of a run, also of a class of runs with kinds of record of its own."""
-    return plain_tables(type(run)) | TABLES
+    """Every table of a run, also of a class of runs with kinds of record of its own; what is
+    measured by the run's metric stands there as `in_metric` has it."""
+    made = plain_tables(type(run)) | TABLES
+    return {name: partial(_table, name, table_of) for name, table_of in made.items()}
+
+
+def _table(name: str, table_of: MakeTable, run: RunData) -> pd.DataFrame:
+    frame = table_of(run)
+    return frame if name in OF_IMAGES else in_metric(frame, run.metric, DIFFERENCES.get(name, ()))
+
+
+def in_metric(
+    frame: pd.DataFrame, metric: MetricInfo, differences: Sequence[str] = ()
+) -> pd.DataFrame:
+    """A table of scores as one of the metric, in its own direction and under its own name.
+
+    >>> list(in_metric(frame, MetricInfo("mean IoU", "%")))
+    ['number', ..., 'val_mean_IoU', ..., 'mean_IoU:1']
+
+    Args:
+        differences: the columns of differences; where lower is better their signs change, and with
+            them the ends of their interval.
+    """
+    scores = [name for name in frame if _SCORE.fullmatch(str(name))]
+    ends = {"low": "high", "high": "low"} if differences and not metric.higher_is_better else {}
+    turned = frame.rename(columns=ends)[list(frame)]
+    for name in (*scores, *differences, *ends):
+        turned[name] = metric.sign * turned[name] + 0.0  # no -0.0
+    own = {name: str(name).replace("accuracy", metric.column()) for name in scores}
+    return turned.rename(columns=own)
 
 
 def write_tables(folder: str | Path, run: RunData) -> None:

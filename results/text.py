@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
-
-from results.intervals import half_width
 
 NONE = "\N{EN DASH}"
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
@@ -37,21 +34,6 @@ def signed(fraction: float, digits: int = 2) -> str:
     """A difference of accuracies in points: ``-0.0042`` as a true minus sign and ``0.42``."""
     points = round(100 * fraction, digits)
     return f"{MINUS if points < 0 else '+'}{abs(points):.{digits}f}"
-
-
-def mean_spread(values: Sequence[float]) -> str:
-    """Mean and, from two values on, their sample standard deviation, in percent."""
-    return _mean(values, statistics.stdev(values) if len(values) > 1 else None)
-
-
-def mean_interval(values: Sequence[float]) -> str:
-    """Mean and half the width of its 95 % Student-t interval, in percent: ``90.20 ± 0.50``."""
-    return _mean(values, half_width(values))
-
-
-def _mean(values: Sequence[float], reach: float | None) -> str:
-    mean = number(statistics.fmean(values) if values else None)
-    return mean if reach is None else f"{mean} {PLUS_MINUS} {number(reach)}"
 
 
 def factor(value: float) -> str:

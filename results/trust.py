@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from results.metric import ACCURACY, MetricInfo
 from results.record import Candidate, TrialRecord
 from results.stops import once
 
@@ -82,7 +83,7 @@ class Ceiling:
 
     Attributes:
         policies: how many were trained with several seeds.
-        deviation: standard deviation between seeds of one policy, accuracies being 0..1.
+        deviation: standard deviation between seeds of one policy, of scores.
         reliability: share of the variance of accuracy that is not that noise, 0..1.
         kendall: 2/π · asin(√reliability): Greiner's relation, for normal scores and errors.
         spearman: √reliability, which is Pearson's correlation of true and measured accuracy; for
@@ -97,7 +98,9 @@ class Ceiling:
 
 
 def trust_table(
-    records: Sequence[TrialRecord], repeats: Sequence[TrialRecord] = ()
+    records: Sequence[TrialRecord],
+    repeats: Sequence[TrialRecord] = (),
+    metric: MetricInfo = ACCURACY,
 ) -> pd.DataFrame:
     """One row a proxy and control, figures that cannot be given being ``nan``.
 
@@ -105,7 +108,7 @@ def trust_table(
     ``_high`` are the ends of 95 % intervals.
     """
     ceiling = noise_ceiling(records, repeats)
-    return pd.DataFrame([_row(trust, ceiling) for trust in proxy_trust(records)])
+    return pd.DataFrame([_row(trust, ceiling) for trust in proxy_trust(records, metric=metric)])
 
 
 def _row(t: Trust, ceiling: Ceiling | None) -> dict[str, Any]:
@@ -129,7 +132,9 @@ def _flat(name: str, c: Correlation | None) -> dict[str, float]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
 
 
-def proxy_trust(records: Sequence[TrialRecord], seed: int = 0) -> list[Trust]:
+def proxy_trust(
+    records: Sequence[TrialRecord], seed: int = 0, metric: MetricInfo = ACCURACY
+) -> list[Trust]:
     """Trust in every proxy and in the controls, at the top rung that enough trials reached.
 
     ``seed`` draws the bootstrap's resamples, so the same records give the same intervals.
@@ -138,7 +143,7 @@ def proxy_trust(records: Sequence[TrialRecord], seed: int = 0) -> list[Trust]:
     trained = trained_to(records, rung)
     stopped = Counter(r.rung for r in once(records) if r.state == "stopped" and r.rung < rung)
     names = dict.fromkeys(n for r in records for n in r.proxies if n not in CONTROLS)
-    return [_trust(name, rung, trained, stopped, seed) for name in (*names, *CONTROLS)]
+    return [_trust(name, rung, trained, stopped, seed, metric) for name in (*names, *CONTROLS)]
 
 
 def score_of(record: TrialRecord, name: str) -> float:
@@ -205,7 +210,12 @@ def trained_to(records: Sequence[TrialRecord], rung: int) -> list[TrialRecord]:
 
 
 def _trust(
-    name: str, rung: int, trained: Sequence[TrialRecord], stopped: Mapping[int, int], seed: int
+    name: str,
+    rung: int,
+    trained: Sequence[TrialRecord],
+    stopped: Mapping[int, int],
+    seed: int,
+    metric: MetricInfo,
 ) -> Trust:
     """``stopped`` counts the policies that were stopped at each rung below ``rung``."""
     scored = [r for r in trained if math.isfinite(score_of(r, name))]
@@ -217,7 +227,7 @@ def _trust(
     elif np.all(score == score[0]):
         note = "no figure: all scores are equal"
     elif np.all(accuracy == accuracy[0]):
-        note = "no figure: all accuracies are equal"
+        note = f"no figure: all {metric.values} are equal"
     if note:
         return Trust(name, control, rung, n, None, None, note=note)
 

@@ -57,7 +57,7 @@ def compare(terminal: Terminal, run: str | None = None, **options: Any) -> None:
             execute(folder, progress=progress, checks=checks, distils=config.distils)
     with _resumable(terminal, folder, lambda: resume_command(folder, config)) as progress:
         compared = execute_comparison(folder, config, progress=progress)
-    terminal.result(results.terminal_comparison(compared.compared))
+    terminal.result(results.terminal_comparison(compared.compared, compared.metric))
     terminal.line(f"\nreport: {compared.folder / 'report.html'}")
 
 
@@ -72,7 +72,7 @@ def report(
         terminal.result(results.terminal_decision(run))
         terminal.details(results.terminal_table(run))
         if run.compared.arms:
-            terminal.details("", results.terminal_comparison(run.compared))
+            terminal.details("", results.terminal_comparison(run.compared, run.metric))
     else:
         path = results.report_several(loaded, out or "report.html")
     terminal.line(f"\nreport: {path}")

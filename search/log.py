@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results.metric import ACCURACY, MetricInfo
 from results.record import TrialRecord
 from results.training import TrainingRecord
 from search.evaluation.jobs import Failure, RungResult
@@ -27,9 +28,17 @@ _logger = logging.getLogger("search")
 class TextLog(Logger):
     """A line for each event, to Python's own logging: `logged_to` has a file of it."""
 
+    _metric = ACCURACY
+
+    def begin(self, run: BegunRun) -> None:
+        """What networks are judged by."""
+        self._metric = run.about.metric
+
     def rung(self, record: TrialRecord, result: RungResult, where: str) -> None:
         """Trial, rung, machine, result and policy."""
-        rung = f"trial {record.number} rung {result.rung} on {where}: {_summary(result)}"
+        rung = (
+            f"trial {record.number} rung {result.rung} on {where}: {_summary(result, self._metric)}"
+        )
         _logger.info(f"{rung} in {result.seconds:.1f} s; policy {record.policy.to_json()}")
 
     def trial(self, record: TrialRecord) -> None:
@@ -41,7 +50,7 @@ class TextLog(Logger):
         spec, policy = record.spec, record.candidate.policy.to_json()
         how = "from scratch" if spec.scratch else record.candidate.criterion
         what = f"trained {how} for {record.purpose}, {spec.epochs} epochs with seed {record.seed}"
-        result = record.reason or f"accuracy {record.val_accuracy:.4f}"
+        result = record.reason or _reached(record.val_accuracy, self._metric)
         _logger.info(f"{what}: {result} in {record.seconds:.1f} s; policy {policy}")
 
 
@@ -168,9 +177,16 @@ def _trace(failure: Failure | None) -> None:
         _logger.info(failure.trace.rstrip())
 
 
-def _summary(result: RungResult) -> str:
+def _summary(result: RungResult, metric: MetricInfo) -> str:
     if result.failure is not None:
         return f"failed: {result.failure.reason}"
     if result.rung == 0:
         return ", ".join(f"{name} {score:.4g}" for name, score in result.proxies.items())
-    return f"accuracy {result.accuracy:.4f}"
+    return _reached(result.accuracy, metric)
+
+
+def _reached(score: float, metric: MetricInfo) -> str:
+    """``accuracy 0.9545``: shares as fractions, whatever they are shown as elsewhere."""
+    if metric.percent:
+        return f"{metric.name} {metric.sign * score:.4f}"
+    return f"{metric.name} {metric.with_unit(score)}"

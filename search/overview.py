@@ -76,7 +76,7 @@ def _seen(path: Path) -> SeenRun:
         run = results.load(path)
     except UserError as error:
         return SeenRun(path.name, f"cannot be read: {brief(error)}")
-    said = tuple(verdict.sentence for verdict in verdicts(run.finals))
+    said = tuple(verdict.sentence for verdict in verdicts(run.finals, metric=run.metric))
     return SeenRun(path.name, ", ".join(_state(path, run)), said)
 
 

@@ -14,11 +14,13 @@ import torch
 from prune_ops import WAYS
 from results.compression import Way
 from results.data import RunData
+from results.metric import MetricInfo
 from results.provenance import Baseline, Frozen, Group, Provenance
 from results.rules import TOLERANCE
 from results.spending import times_tested
 from search.config import SearchConfig
 from search.task.task import Task
+from search.training.objective import ACCURACY, Metric
 from spaces import Budget, Space
 from spaces.inputs import tensors
 
@@ -32,6 +34,7 @@ def provenance(
     return Provenance(
         run=name,
         task=task.name,
+        metric=metric_info(task.metric),
         fresh=_fresh(config, task),
         config=config.to_dict(),
         reference=config.reference,
@@ -55,6 +58,12 @@ def provenance(
     )
 
 
+def metric_info(metric: Metric) -> MetricInfo:
+    """A metric as the report has it."""
+    counts_images = metric == ACCURACY
+    return MetricInfo(metric.name, metric.unit, metric.higher_is_better, counts_images)
+
+
 def _fresh(config: SearchConfig, task: Task) -> str:
     """The code that builds the network of a classifier by name."""
     channels = next(iter(tensors(task.example))).shape[1] if task.classifies else 0
@@ -72,8 +81,8 @@ def tested(about: Provenance, run: RunData) -> Provenance:
     about = replace(about, test_reads=times_tested(run)[0])
     for final in run.finals:
         if final.role == "baseline":
-            accuracies = final.val_accuracy[0], final.test_accuracy[0]
-            return replace(about, baseline=Baseline(final.flops, final.params, *accuracies))
+            scores = final.val_accuracy[0], final.test_accuracy[0]
+            return replace(about, baseline=Baseline(final.flops, final.params, *scores))
     return about
 
 

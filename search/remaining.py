@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from prune_ops import WAYS
-from results import TrialRecord, load_records, store
+from results import TrialRecord
 from results.record import Candidate
 from results.training import RATES
 from search.evaluation.evaluator import Evaluator
@@ -18,32 +17,22 @@ from search.plans.finals import Finals, finalists
 from search.plans.gains import GainSteps
 from search.plans.repeats import Repeats
 from search.plans.sweep import Sweep
-from search.session import Session
 from search.stages import Stage
 from search.training.trainer import Trainer
 from spaces import Budget
 
 
-def stages(s: Session, speed: Speed, sweep: Sweep | None) -> list[Stage]:
+def stages(following: Following, speed: Speed, sweep: Sweep | None, at_once: int) -> list[Stage]:
     """The stages of a search, with what an earlier process has done of them."""
-    space, at_once = s.run.space, s.run.engine.at_once
-    trials, study, trainer = s.run.config.policies.trials, s.opened.study, s.trainer()
-    rates = trainer.missing(sweep.jobs if sweep else ())
-    following = Following(
-        evaluator=s.evaluator,
-        budgets=s.run.budgets,
-        trainer=trainer,
-        records=load_records(study),
-        repeated=store.load(study, store.REPEATS),
-        compressed=sum(row.way in WAYS for row in store.load(study, store.BASELINES)),
-    )
-    seconds = speed.of_trials(s.evaluator.config, trials, at_once)
-    jobs = following.jobs
+    evaluator, jobs = following.evaluator, following.jobs
+    space, trials = evaluator.space, evaluator.config.policies.trials
+    rates = following.trainer.missing(sweep.jobs if sweep else ())
+    seconds = speed.of_trials(evaluator.config, trials, at_once)
     return [
         Stage(RATES, len(rates), speed.of_trainings(rates, space, at_once)),
         Stage(TRIALS, trials, seconds, trials - following.to_come),
         Stage(TRAININGS, len(jobs), speed.of_trainings(jobs, space, at_once)),
-        Stage(END, 1, speed.of_the_end(s.evaluator, len(s.run.budgets))),
+        Stage(END, 1, speed.of_the_end(evaluator, len(following.budgets))),
     ]
 
 

@@ -13,12 +13,13 @@ from typing import Any
 from torch import nn
 
 import results
+from prune_ops import WAYS
 from prune_ops.sensitivities.repaired_damage import terms
 from prune_ops.surgery.reconstruct import Reconstruct
 from results import Provenance, Run, SpaceRecord, TrialRecord, load_records, store, write_tables
 from results.decision import decisions, model_name
 from results.run import left_behind
-from results.text import listed, number, plural
+from results.text import listed, plural
 from search import log, remaining, sweeping
 from search.engines import Engine
 from search.evaluation.repairing import shortage
@@ -37,7 +38,8 @@ from search.policies.samplers import Plan, make
 from search.policies.starts import POOL, AllScores, Start, start_budget_warning, starts
 from search.policies.surrogate import TABLE, Tables
 from search.progress import Progress
-from search.provenance import provenance, tested
+from search.provenance import metric_info, provenance, tested
+from search.remaining import Following
 from search.session import Session, engine_of, session, told_of
 from search.speed import speeds
 from search.study.extent import (
@@ -178,7 +180,7 @@ def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
     progress = s.run.progress
     progress.waiting("measuring how long a training takes")
     speed = measured_speed(s.evaluator, s.run.budgets[0], s.run.engine)
-    progress.begin(remaining.stages(s, speed, _sweep(s)))
+    progress.begin(remaining.stages(_following(s), speed, _sweep(s), s.run.engine.at_once))
     limit = limit.reserving(partial(progress.stages.seconds_left, after=TRIALS))
     progress.stages[TRIALS].ends_at = limit.ends_at - limit.reserve()
     progress.say(told(progress.stages, progress.seconds))
@@ -188,6 +190,18 @@ def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
             "widths"
         )
     return limit
+
+
+def _following(s: Session) -> Following:
+    study = s.opened.study
+    return Following(
+        evaluator=s.evaluator,
+        budgets=s.run.budgets,
+        trainer=s.trainer(),
+        records=load_records(study),
+        repeated=store.load(study, store.REPEATS),
+        compressed=sum(row.way in WAYS for row in store.load(study, store.BASELINES)),
+    )
 
 
 def _sweep(s: Session) -> Sweep | None:
@@ -205,12 +219,13 @@ def _with_rates(s: Session) -> Session:
 def _run_trials(s: Session, limit: TimeLimit) -> Cut | None:
     """Run the trials; how the limit cut them short, if it did."""
     trials, progress = s.run.config.policies.trials, s.run.progress
-    accuracies = [r.val_accuracy for r in load_records(s.opened.study) if r.state == "complete"]
+    scores = [r.val_accuracy for r in load_records(s.opened.study) if r.state == "complete"]
+    metric = metric_info(s.run.task.metric)
 
     def watch(record: TrialRecord) -> None:
         if record.state == "complete":
-            accuracies.append(record.val_accuracy)
-        best = f"best {number(max(accuracies))} %" if accuracies else "none complete"
+            scores.append(record.val_accuracy)
+        best = f"best {metric.with_unit(max(scores))}" if scores else "none complete"
         progress.advance(TRIALS, steps=record.state != "running", note=best)
         log.ended(record)
 
@@ -275,7 +290,7 @@ def _deliver(s: Session, front: Finals, networks: SavedNetworks) -> None:
 
 def _caveats(s: Session) -> Iterator[str]:
     """What a reader should know before believing the figures."""
-    config = s.run.config
+    config, about = s.run.config, metric_info(s.run.task.metric)
     yield from _warnings(s.run, len(_starts(s.run, s.scores)))
     if extended := extensions(s.opened.study):
         size = config.policies.trials, len(config.policies.budget)
@@ -287,13 +302,13 @@ def _caveats(s: Session) -> Iterator[str]:
         )
     if how := grown_when_tested(s.opened.study):
         yield (
-            f"the run was {how} when the test accuracies of its finals were known: whoever goes "
-            "on for that reason until a result pleases will find one that does"
+            f"the run was {how} when the test {about.values} of its finals were known: whoever "
+            "goes on for that reason until a result pleases will find one that does"
         )
     if config.task.weights is not None:
         yield (
-            "the weights were given: if they were trained on images that are now in the "
-            "validation split, validation accuracies flatter; test accuracies do not"
+            f"the weights were given: if they were trained on {about.items} that are now in the "
+            f"validation split, validation {about.values} flatter; test {about.values} do not"
         )
 
 

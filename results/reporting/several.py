@@ -17,6 +17,7 @@ from results import text
 from results.compare import by_seed
 from results.data import RunData
 from results.differences import Paired, holm, paired
+from results.metric import MetricInfo
 from results.pareto import hypervolume_history, trial_front, volume_of
 from results.record import FinalRecord
 from results.reporting import files
@@ -42,7 +43,7 @@ ALIKE = {
     "the data": "settings.data",
     "the size of the images": "settings.image_size",
     "the number of training images": "settings.train_images",
-    "the number of test images": "test_images",
+    "the number of test {items}": "test_images",
     "the seed": "settings.seed",
     "the training": "settings.train",
     "the distillation": "settings.distillation",
@@ -57,9 +58,9 @@ The seed of a run cuts its validation split and trains its unpruned network.
 
 METHOD = (
     "At each budget, every run's searched network with at most so many FLOPs and the best "
-    "validation accuracy after its final training. ± is the standard deviation over seeds. "
+    "validation {metric} after its final training. ± is the standard deviation over seeds. "
     "Differences are paired by seed; intervals cover the seeds of the final training, not the "
-    "choice of the test images."
+    "choice of the test {items}."
 )
 SETTINGS = {
     "task": "task",
@@ -77,7 +78,7 @@ SETTINGS = {
     "final epochs": "settings.final_epochs",
     "final seeds": "settings.final_seeds",
     "FLOPs of the unpruned network": "full_flops",
-    "test images": "test_images",
+    "test {items}": "test_images",
     "device": "device",
     "commit": "commit",
 }
@@ -97,7 +98,8 @@ def report_several(runs: Sequence[RunData], path: str | Path) -> Path:
         The path of the page.
 
     Raises:
-        UserError: fewer than two runs; runs of different networks; or it cannot be written.
+        UserError: fewer than two runs; runs of different networks or metrics; or it cannot be
+            written.
     """
     if len(runs) < 2:
         raise UserError(f"a comparison takes at least 2 runs, but got {len(runs)}")
@@ -107,10 +109,10 @@ def report_several(runs: Sequence[RunData], path: str | Path) -> Path:
 
 def document(named: Mapping[str, RunData]) -> Document:
     """The report of runs by name, whatever it is written as."""
-    by_fraction = _by_fraction(named)
+    by_fraction, metric = _by_fraction(named), _metric(named)
     parts = [
-        Section("summary", "What came out", list(_summary(named, by_fraction))),
-        Section("front", "Accuracy against FLOPs", list(_fronts(named))),
+        Section("summary", "What came out", list(_summary(named, by_fraction, metric))),
+        Section("front", f"{metric.title} against FLOPs", list(_fronts(named, metric))),
         Section("search", "Hypervolume", list(_search(named))),
         Section("provenance", "Where this comes from", list(_origin(named))),
     ]
@@ -149,6 +151,18 @@ def _by_fraction(named: Mapping[str, RunData]) -> bool:
     return len(sizes) > 1
 
 
+def _metric(named: Mapping[str, RunData]) -> MetricInfo:
+    """What all of them are judged by; refuses runs of different metrics."""
+    (first, run), *rest = named.items()
+    for name, other in rest:
+        if other.metric != run.metric:
+            raise UserError(
+                f"the runs must be judged by one metric, but {first} is judged by "
+                f"{run.metric.axis()} and {name} by {other.metric.axis()}; give runs of one metric"
+            )
+    return run.metric
+
+
 def _levels(named: Mapping[str, RunData]) -> dict[str, float]:
     """Every budget of every run, as a share of the unpruned FLOPs, the largest first."""
     shares = {
@@ -180,14 +194,15 @@ def _rivals(named: Mapping[str, RunData]) -> Iterator[_Rival]:
         for name, why in unpaired.items():
             final, difference = best_under(named[name].finals, share), None
             if final is not None and reference is not None and not why:
-                difference = paired(by_seed(final), by_seed(reference))
+                pair = by_seed(final), by_seed(reference)
+                difference = paired(*pair, metric=named[first].metric)
             yield _Rival(level, name, final, difference, why)
 
 
 def best_under(finals: Sequence[FinalRecord], share: float) -> FinalRecord | None:
-    """The searched network with at most this share of FLOPs and the best validation accuracy.
+    """The searched network with at most this share of FLOPs and the best validation score.
 
-    Never chosen by test accuracy. ``None`` where there is none that was tested.
+    Never chosen by its test score. ``None`` where there is none that was tested.
     """
     fitting = [f for f in _tested(finals) if f.flops_fraction <= share + 1e-6]
     return max(fitting, key=lambda f: _mean(f.val_accuracy), default=None)
@@ -196,12 +211,15 @@ def best_under(finals: Sequence[FinalRecord], share: float) -> FinalRecord | Non
 def why_not_paired(first: RunData, second: RunData) -> str:
     """Why equal seeds of two runs are no pairs; empty where they are."""
     both = first.provenance, second.provenance
-    pairs = {what: [attrgetter(place)(p) for p in both] for what, place in ALIKE.items()}
+    alike = {what.format(items=first.metric.items): place for what, place in ALIKE.items()}
+    pairs = {what: [attrgetter(place)(p) for p in both] for what, place in alike.items()}
     unlike = [f"{what} ({_shown(a)} and {_shown(b)})" for what, (a, b) in pairs.items() if a != b]
     return f"they differ in {', '.join(unlike)}" if unlike else ""
 
 
-def _summary(named: Mapping[str, RunData], by_fraction: bool) -> Iterator[Block]:
+def _summary(
+    named: Mapping[str, RunData], by_fraction: bool, metric: MetricInfo
+) -> Iterator[Block]:
     first, rivals = next(iter(named)), list(_rivals(named))
     for sentence in _sentences(rivals, first):
         yield Paragraph(sentence, "verdict")
@@ -211,8 +229,8 @@ def _summary(named: Mapping[str, RunData], by_fraction: bool) -> Iterator[Block]
             "equal shares of their own FLOPs, not at equal FLOPs."
         )
     if tested := [(rival, rival.final) for rival in rivals if rival.final is not None]:
-        yield _rivals_table(tested, first)
-        yield Paragraph(METHOD, "soft")
+        yield _rivals_table(tested, first, metric)
+        yield Paragraph(METHOD.format(metric=metric.name, items=metric.items), "soft")
 
 
 def _sentences(rivals: Sequence[_Rival], first: str) -> list[str]:
@@ -233,23 +251,28 @@ def _clause(rival: _Rival, first: str, adjusted: float, comparisons: int) -> str
     return rival.against.sentence(rival.run, first, adjusted=p, comparisons=comparisons)
 
 
-def _rivals_table(pairs: Sequence[tuple[_Rival, FinalRecord]], first: str) -> Table:
+def _rivals_table(
+    pairs: Sequence[tuple[_Rival, FinalRecord]], first: str, metric: MetricInfo
+) -> Table:
+    over = f"points over {first}" if metric.percent else metric.step_head(f"minus {first}")
     cells: Cells[tuple[_Rival, FinalRecord]] = {
         Column("budget"): lambda pair: pair[0].level,
         Column("run", label=True): lambda pair: pair[0].run,
         Column("network", minor=True): lambda pair: pair[1].name,
         Column("FLOPs", numeric=True, minor=True): lambda pair: text.count(pair[1].flops),
         Column("% of FLOPs", numeric=True): lambda pair: text.number(pair[1].flops_fraction, 1),
-        Column("test %", numeric=True): lambda pair: text.mean_spread(pair[1].test_accuracy),
+        Column(metric.head("test"), numeric=True): lambda pair: metric.mean_spread(
+            pair[1].test_accuracy
+        ),
         Column("seeds", numeric=True, minor=True): lambda pair: str(len(pair[1].test_accuracy)),
-        Column(f"points over {first}", numeric=True): lambda pair: (
+        Column(over, numeric=True): lambda pair: (
             pair[0].against.figure if pair[0].against else text.NONE
         ),
     }
     return tabulate(pairs, cells)
 
 
-def _fronts(named: Mapping[str, RunData]) -> Iterator[Figure]:
+def _fronts(named: Mapping[str, RunData], metric: MetricInfo) -> Iterator[Figure]:
     # Imported late: matplotlib takes a second.
     from results.reporting.plots import several
 
@@ -257,12 +280,12 @@ def _fronts(named: Mapping[str, RunData]) -> Iterator[Figure]:
     if fronts := {name: front for name, front in fronts.items() if front}:
         caption = "The fronts on the validation split, after the brief training of the search."
         rows = [
-            [name, str(r.number), text.number(r.flops_fraction), text.number(r.val_accuracy)]
+            [name, str(r.number), text.number(r.flops_fraction), metric.number(r.val_accuracy)]
             for name, front in fronts.items()
             for r in front
         ]
-        table = Table(head("run", "trial", "% of FLOPs", "validation %"), rows)
-        yield Figure("fronts", several.fronts(fronts), caption + _care(named), table)
+        table = Table(head("run", "trial", "% of FLOPs", metric.head("validation")), rows)
+        yield Figure("fronts", several.fronts(fronts, metric), caption + _care(named), table)
     tested = {name: _tested(run.finals) for name, run in named.items()}
     if tested := {name: finals for name, finals in tested.items() if finals}:
         caption = (
@@ -270,12 +293,12 @@ def _fronts(named: Mapping[str, RunData]) -> Iterator[Figure]:
             "Student-t interval over seeds; no bar where one seed gives none."
         )
         rows = [
-            [name, f.name, text.number(f.flops_fraction), text.mean_spread(f.test_accuracy)]
+            [name, f.name, text.number(f.flops_fraction), metric.mean_spread(f.test_accuracy)]
             for name, finals in tested.items()
             for f in finals
         ]
-        table = Table(head("run", "network", "% of FLOPs", "test %"), rows)
-        yield Figure("tested", several.finals(tested), caption, table)
+        table = Table(head("run", "network", "% of FLOPs", metric.head("test")), rows)
+        yield Figure("tested", several.finals(tested, metric), caption, table)
 
 
 def _tested(finals: Sequence[FinalRecord]) -> list[FinalRecord]:
@@ -283,7 +306,7 @@ def _tested(finals: Sequence[FinalRecord]) -> list[FinalRecord]:
 
 
 def _care(named: Mapping[str, RunData]) -> str:
-    """A warning where accuracies of the search are not after the same training."""
+    """A warning where results of the search are not after the same training."""
     settings = (run.provenance.settings for run in named.values())
     trainings = {(s.rungs, s.train, s.distillation, s.data) for s in settings}
     unlike = " The runs trained differently, so heights do not compare."
@@ -291,6 +314,8 @@ def _care(named: Mapping[str, RunData]) -> str:
 
 
 def _search(named: Mapping[str, RunData]) -> Iterator[Block]:
+    if not _metric(named).is_share:
+        return
     from results.reporting.plots import several
 
     histories = {name: hypervolume_history(run.records) for name, run in named.items()}
@@ -312,7 +337,8 @@ def _search(named: Mapping[str, RunData]) -> Iterator[Block]:
     titles = [Column("trials", numeric=True), *(Column(name, numeric=True) for name in histories)]
     caption = (
         "Hypervolume of each run's front against the trials that had ended: the share of the "
-        "square of FLOPs share and accuracy, up to the unpruned network's FLOPs and no image right."
+        f"square of FLOPs share and {_metric(named).name}, up to the unpruned network's FLOPs and "
+        f"{'no image right' if _metric(named).counts_images else '0 %'}."
     )
     table = Table(titles, drawn)
     yield Figure("volumes", several.volumes(histories), caption + _care(named), table)
@@ -320,8 +346,10 @@ def _search(named: Mapping[str, RunData]) -> Iterator[Block]:
 
 def _origin(named: Mapping[str, RunData]) -> Iterator[Block]:
     """The settings of the runs; those without a value in any run are left out."""
+    runs = named.values()
+    items = _metric(named).items
     rows = [
-        [title, *(_shown(attrgetter(place)(run.provenance)) for run in named.values())]
+        [title.format(items=items), *(_shown(attrgetter(place)(r.provenance)) for r in runs)]
         for title, place in SETTINGS.items()
     ]
     rows.append(["trials", *(str(len(run.records)) for run in named.values())])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
@@ -21,10 +22,13 @@ from results.contrasts import verdict
 from results.data import RunData
 from results.decision import decisions, loading
 from results.gains import by_budget
+from results.metric import ACCURACY, MetricInfo
 from results.reporting.networks import Row, networks
 from results.solving import SENSITIVITY, Solved
 
 MOST_ROWS = 24
+WIDEST_HEAD = 16
+"""Letters of a head that names a metric; a longer one takes several lines."""
 
 
 def terminal_decision(run: RunData) -> RenderableType:
@@ -55,9 +59,9 @@ def terminal_table(run: RunData) -> RenderableType:
     shown = networks(run)
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     table.add_column("", overflow="ellipsis", no_wrap=True, max_width=26)
-    tested = any(row.test_accuracy for row in shown)
-    accuracy = "test % (seeds)" if tested else "val %, so far"
-    for title in ("FLOPs", "FLOPs %", "params", accuracy):
+    tested, metric = any(row.test_accuracy for row in shown), run.metric
+    reached = f"{metric.head('test')} (seeds)" if tested else f"{metric.head('val')}, so far"
+    for title in ("FLOPs", "FLOPs %", "params", _head(reached, metric)):
         table.add_column(title, justify="right", no_wrap=True)
     for row in shown[:MOST_ROWS]:
         cells = (
@@ -65,31 +69,39 @@ def terminal_table(run: RunData) -> RenderableType:
             text.count(row.flops),
             text.number(row.flops_fraction, 1),
             text.count(row.params),
-            _tested(row) if tested else text.number(row.val_accuracy),
+            _tested(row, metric) if tested else metric.number(row.val_accuracy),
         )
         table.add_row(*map(Text, cells), style="bold" if row.best else "")
     more = len(shown) - MOST_ROWS
     notes = [f"... and {more} more in pareto.csv"] if more > 0 else []
     if line := text.not_counted(run.provenance.uncounted):
         notes.append(text.sentence(line))
-    sentences = (v.sentence for v in verdicts(run.finals, run.budgets))
+    sentences = (v.sentence for v in verdicts(run.finals, run.budgets, metric))
     return Group(table, *map(Text, notes), Text(), *map(Text, sentences), *_gains(run))
 
 
-def _tested(row: Row) -> str:
-    """Test accuracy, its spread over seeds, and how many these are."""
+def _head(title: str, metric: MetricInfo) -> str:
+    """A column's head, for a long name in lines that leave room for the other columns."""
+    return title if metric.counts_images else textwrap.fill(title, WIDEST_HEAD)
+
+
+def _tested(row: Row, metric: MetricInfo) -> str:
+    """What it reached on the test split, the spread over seeds, and how many these are."""
     seeds = len(row.test_accuracy)
-    return text.mean_spread(row.test_accuracy) + (f" ({seeds})" if seeds else "")
+    return metric.mean_spread(row.test_accuracy) + (f" ({seeds})" if seeds else "")
 
 
 def _gains(run: RunData) -> Iterator[Text | Table]:
     """Every step from plain uniform widths to the searched network, with its gain."""
-    budgets = by_budget(run.gain_steps)
+    metric = run.metric
+    budgets = by_budget(run.gain_steps, metric)
     if not budgets:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     table.add_column("where the gain comes from", no_wrap=True, overflow="ellipsis", max_width=36)
-    for title in ("test %", "gain, 95 % interval (seeds)", "FLOPs %"):
+    gained = "gain" if metric.higher_is_better else "change"
+    titles = metric.head("test"), f"{gained}, 95 % interval (seeds)", "FLOPs %"
+    for title in (_head(each, metric) for each in titles):
         table.add_column(title, justify="right", no_wrap=True)
     for budget, own in budgets.items():
         for gain in own:
@@ -97,7 +109,7 @@ def _gains(run: RunData) -> Iterator[Text | Table]:
             seeds = f" ({gain.paired.n})" if gain.before and not gain.same else ""
             cells = (
                 f"{gain.of.step}{at}",
-                text.number(gain.of.mean),
+                metric.number(gain.of.mean),
                 f"{gain.figure}{seeds}",
                 text.number(gain.of.flops_fraction, 1),
             )
@@ -106,26 +118,27 @@ def _gains(run: RunData) -> Iterator[Text | Table]:
     yield table
 
 
-def terminal_comparison(comparison: Comparison) -> RenderableType:
+def terminal_comparison(comparison: Comparison, metric: MetricInfo = ACCURACY) -> RenderableType:
     """Every structure in every arm, what it cost, and then what can be said, with its notes."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for title in ("budget", "widths", "trained"):
         table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=18)
-    for title in ("epochs", "test % (seeds)", "FLOPs", "cost"):
+    reached = _head(f"{metric.head('test')} (seeds)", metric)
+    for title in ("epochs", reached, "FLOPs", "cost"):
         table.add_column(title, justify="right", no_wrap=True)
     before = ("", "")
     for mean in means(comparison):
         training, place = mean.first, (mean.first.budget, mean.first.structure)
         named = ("", "") if place == before else place
         before = place
-        accuracy = f"{text.mean_spread(mean.accuracy)} ({len(mean.accuracy)})"
+        spread = f"{metric.mean_spread(mean.accuracy)} ({len(mean.accuracy)})"
         cost = text.count(training.total_flops), text.multiple(mean.total_relative)
-        cells = (*named, training.arm, training.epochs, accuracy, *cost)
+        cells = (*named, training.arm, training.epochs, spread, *cost)
         table.add_row(*(Text(str(cell)) for cell in cells))
     costs = "FLOPs of all training, that of inherited weights included; cost: the same in\n"
     costs += "trainings of the unpruned network. The search is in neither."
     notes = [Text(text.sentence(note), style="dim") for note in comparison.cautions]
-    said = [*map(Text, verdict(comparison)), *notes]
+    said = [*map(Text, verdict(comparison, metric)), *notes]
     if comparison.not_compared:
         said += [Text(), Text(f"{comparison.not_compared}.")]
     return Group(table, Text(costs, style="dim"), Text(), *said)

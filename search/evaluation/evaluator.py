@@ -206,9 +206,10 @@ class Evaluator:
         spec = job.spec
         network = self.trained(job.candidate, spec, job.seed)
         validated = self._validated(network)
-        tested, by_class = (
-            on_test_split(network, self.task) if job.tested else (math.nan, NOT_COUNTED)
-        )
+        tested, by_class = math.nan, NOT_COUNTED
+        if job.tested:
+            judged = self.task.metric, self.task.classifies
+            tested, by_class = on_test_split(network, self.task.test, *judged)
         return TrainingResult(
             0.0,
             validated,

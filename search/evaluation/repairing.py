@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+from typing import Any, Protocol
+
+from torch import nn
+
 from prune_ops.surgery.reconstruct import bytes_per_image, short_of_images
 from results.text import plural, some
-from search.task.task import SCORING, Task
+from search.task.amounts import SCORING
 from spaces import Space
+
+
+class Task(Protocol):
+    """What of a `search.Task` decides."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def example(self) -> Any: ...
+
+    @property
+    def train(self) -> Sized: ...
+
 
 SHARE, MOST = 4, 4096
 """One training image in so many, but no more than these. ResNet-20 cut to 30 % reaches, after one

@@ -5,17 +5,23 @@ from __future__ import annotations
 from torch import nn
 
 from results.record import NOT_COUNTED, ClassCounts
-from search.task.task import Task
+from search.data.splits import Split
 from search.training.loop import count_by_class, evaluate
+from search.training.objective import ACCURACY, Metric
 
 
-def on_test_split(model: nn.Module, task: Task) -> tuple[float, ClassCounts]:
-    """The metric on the test split, and how a classifier did class by class, from one pass.
+def on_test_split(
+    model: nn.Module, split: Split, metric: Metric, classifies: bool
+) -> tuple[float, ClassCounts]:
+    """The score on the test split, and how a classifier did class by class.
+
+    Args:
+        classifies: whether the split has images and labels, and the network gives logits.
 
     Raises:
         Diverged: outputs are NaN.
     """
-    if task.counts_classes:
-        counts = count_by_class(model, task.test)
+    counts = count_by_class(model, split) if classifies else NOT_COUNTED
+    if counts and metric == ACCURACY:
         return counts.accuracy, counts
-    return evaluate(model, task.test, metric=task.metric), NOT_COUNTED
+    return evaluate(model, split, metric=metric), counts

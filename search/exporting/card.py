@@ -81,15 +81,18 @@ def _normalised(split: Split) -> str:
 
 def _worth(chosen: Chosen) -> Iterator[Block]:
     final, run = chosen.final, chosen.run
-    decision, accuracy = _compared(run, final), text.mean_interval(final.test_accuracy)
+    decision, metric = _compared(run, final), run.metric
+    reached = (
+        f"Test {metric.name} {metric.mean_interval(final.test_accuracy)} {metric.unit}".rstrip()
+    )
     if decision is None or final.role == "baseline":
-        yield Paragraph(f"Test accuracy {accuracy} %{_over_images(run, final)}.")
+        yield Paragraph(f"{reached}{_over_images(run, final)}.")
         return
-    way = "below" if decision.lost >= 0 else "above"
+    way = "worse" if decision.lost >= 0 else "better"
     yield Paragraph(
-        f"Test accuracy {accuracy} %, {text.number(abs(decision.lost))} points {way} the unpruned "
-        f"network. {decision.certainty} This network is the one of seed {final.seeds[0]}, with "
-        f"{text.number(final.test_accuracy[0])} %."
+        f"{reached}, {metric.amount(decision.lost)} {way} than the unpruned network. "
+        f"{decision.certainty} This network is the one of seed {final.seeds[0]}, with "
+        f"{metric.with_unit(final.test_accuracy[0])}."
     )
     titles = ("unpruned", "this network", "% left")
     yield Table(head("", *titles), decision.facts)
@@ -103,7 +106,8 @@ def _worth(chosen: Chosen) -> Iterator[Block]:
 
 def _over_images(run: Run, final: FinalRecord) -> str:
     """The interval over the choice of test images; empty where their number is not known."""
-    if not (images := run.provenance.test_images):
+    images = run.provenance.test_images
+    if not images or not run.metric.counts_images:
         return ""
     ends = wilson(round(final.test_accuracy[0] * images), images)
     low, high = map(text.number, ends)
@@ -116,7 +120,7 @@ def _compared(run: Run, final: FinalRecord) -> Decision | None:
         return None
     speeds = {(speed.name, speed.batch): speed for speed in run.timed}
     images = run.provenance.test_images
-    return Decision(final=final, unpruned=unpruned, images=images, speeds=speeds)
+    return Decision(final=final, unpruned=unpruned, images=images, speeds=speeds, metric=run.metric)
 
 
 def _policy(chosen: Chosen) -> Iterator[Block]:
@@ -132,7 +136,7 @@ def _data(run: Run) -> Iterator[Block]:
     counts = {"training": about.train_images, "validation": about.val_images}
     counts["test"] = about.test_images
     told = [f"{count:,} {part}" for part, count in counts.items() if count is not None]
-    yield Paragraph(f"{name}: {text.listed(told)} images.")
+    yield Paragraph(f"{name}: {text.listed(told)} {run.metric.items}.")
     if about.warnings:
         yield Paragraph("The run warned:")
         yield Bullets(about.warnings)

@@ -118,6 +118,7 @@ def _written(
             task.metric.score,
             batch=subject.batch,
             alone=format.traced,
+            metric=chosen.run.metric,
         )
         if trip.broken:
             raise ModelError(

@@ -14,7 +14,7 @@ from search.exporting.subject import Subject
 from search.exporting.trip import Trip
 
 ROUNDING = 0.005
-"""By how much an accuracy may differ where the run computed on a GPU."""
+"""By what share a metric may differ where the run computed on a GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +66,23 @@ class Exported:
     def _doubts(self) -> Iterator[str]:
         """That the data may not be what the run tested the network on."""
         then, now = self.chosen.final.test_accuracy[0], self.trip.before
-        if self.trip.items == self.chosen.run.provenance.test_images and abs(then - now) > ROUNDING:
+        all_items = self.trip.items == self.chosen.run.provenance.test_images
+        if all_items and abs(then - now) > ROUNDING * max(abs(then), abs(now)):
+            metric = self.trip.metric
             yield (
-                f"The run measured {text.number(then)} % for this network: the test images may be "
-                "others now."
+                f"The run measured {metric.with_unit(then)} for this network: the test "
+                f"{metric.items} may be others now."
             )
 
     @property
     def told(self) -> str:
         """The round trip in one sentence."""
-        trip = self.trip
+        trip, metric = self.trip, self.trip.metric
+        before, after = map(metric.with_unit, (trip.before, trip.after))
         same = "outputs are equal"
         if trip.largest:
             same = f"outputs differ by at most {trip.largest:.2g} (the largest is {trip.scale:.3g})"
         return (
-            f"Round trip in {self.format.runtime} over {trip.items:,} test images: {same}; test "
-            f"accuracy {text.number(trip.before)} % before, {text.number(trip.after)} % after."
+            f"Round trip in {self.format.runtime} over {trip.items:,} test {metric.items}: {same}; "
+            f"test {metric.name} {before} before, {after} after."
         )

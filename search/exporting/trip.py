@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from prune_ops.artifact.passes import TOLERANCES
-from results.text import number
+from results.metric import ACCURACY, MetricInfo
 from search.data.splits import Batch, Split
 from search.exporting.formats import Run
 from spaces.inputs import Inputs, arguments, items, part, repeated, tensors
@@ -21,7 +21,8 @@ from spaces.inputs import Inputs, arguments, items, part, repeated, tensors
 BATCH = 64
 """Items at once where the file takes any number."""
 FLIPS = 1e-3
-"""The share of the items, beyond the first, whose class may differ: near ties are rounding."""
+"""The share of the items, beyond the first, whose class may differ: near ties are rounding. Of
+another metric, the share of its own value."""
 
 Score = Callable[[nn.Module, Iterable[Batch]], float]
 """The metric of a network on batches, accuracy say."""
@@ -36,7 +37,8 @@ class Trip:
         largest: the largest absolute difference of any output.
         scale: the largest absolute output of the network itself.
         allowed: the most that ``largest`` may be, as a share of ``scale``.
-        before, after: the metric of the network and of the file on these items.
+        before, after: the score of the network and of the file on these items.
+        metric: what the scores are of.
     """
 
     items: int
@@ -45,6 +47,7 @@ class Trip:
     allowed: float
     before: float
     after: float
+    metric: MetricInfo = ACCURACY
 
     @property
     def broken(self) -> str:
@@ -54,9 +57,11 @@ class Trip:
                 f"outputs differ by up to {self.largest:.3g} of {self.scale:.3g}, and "
                 f"{self.allowed * self.scale:.2g} is the most"
             )
-        if not abs(self.after - self.before) <= 1 / self.items + FLIPS:
-            after, before = (number(share) for share in (self.after, self.before))
-            return f"its accuracy is {after} %, not {before} %"
+        counted = self.metric.is_share
+        apart = 1 / self.items + FLIPS if counted else FLIPS * max(abs(self.before), FLIPS)
+        if not abs(self.after - self.before) <= apart:
+            after, before = map(self.metric.with_unit, (self.after, self.before))
+            return f"its {self.metric.name} is {after}, not {before}"
         return ""
 
 
@@ -70,6 +75,7 @@ def round_trip(
     *,
     batch: int | None = None,
     alone: bool = False,
+    metric: MetricInfo = ACCURACY,
 ) -> Trip:
     """Send the first ``most`` items of a split through both.
 
@@ -77,6 +83,7 @@ def round_trip(
         model: in eval mode, on the CPU.
         run: takes what ``model`` takes.
         batch: the only number of items that ``run`` takes at once; None for any.
+        metric: what ``score`` is of.
         alone: whether the first item of each batch goes through alone, to try several numbers.
     """
     batches = list(_first(split, most, batch or BATCH))
@@ -96,6 +103,7 @@ def round_trip(
         allowed=max(TOLERANCES.get(mine.dtype, 0.0) for mine, _ in pairs),
         before=score(_Known(wanted), batches),
         after=score(_Known(same), batches),
+        metric=metric,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from results.data import RunData
 from results.decision import decisions
+from results.metric import ACCURACY, MetricInfo
 from results.pareto import trial_front, volume_of
 from results.record import TrialRecord
 from results.training import TrainingRecord
@@ -18,8 +19,8 @@ PROJECT = "pruning-policy-search"
 Figures = dict[str, float]
 
 
-def of_trial(record: TrialRecord) -> Figures:
-    """Accuracies are fractions on the validation split, ``seconds`` wall time.
+def of_trial(record: TrialRecord, metric: MetricInfo = ACCURACY) -> Figures:
+    """The metric is that on the validation split, shares as fractions; ``seconds`` wall time.
 
     >>> of_trial(record)
     {'rung': 2, 'flops': 65212, 'flops_fraction': 0.49, ..., 'proxy/reconstructed': 0.93}
@@ -30,13 +31,13 @@ def of_trial(record: TrialRecord) -> Figures:
         "flops_fraction": record.flops_fraction,
         "params": record.params,
         "seconds": record.seconds,
-        "val_accuracy": record.val_accuracy,
+        metric.column("val"): metric.sign * record.val_accuracy,
     }
     return _finite(figures | {f"proxy/{name}": score for name, score in record.proxies.items()})
 
 
-def of_training(record: TrainingRecord) -> Figures:
-    """The same of a training; ``test_accuracy`` where the test split was read."""
+def of_training(record: TrainingRecord, metric: MetricInfo = ACCURACY) -> Figures:
+    """The same of a training; on the test split where that was read."""
     figures = {
         "seed": record.seed,
         "epochs": record.spec.epochs,
@@ -44,8 +45,8 @@ def of_training(record: TrainingRecord) -> Figures:
         "flops": record.flops,
         "training_flops": record.training_flops,
         "seconds": record.seconds,
-        "val_accuracy": record.val_accuracy,
-        "test_accuracy": record.test_accuracy,
+        metric.column("val"): metric.sign * record.val_accuracy,
+        metric.column("test"): metric.sign * record.test_accuracy,
     }
     return _finite(figures)
 
@@ -56,21 +57,22 @@ def group_of(record: TrainingRecord) -> str:
 
 
 def of_run(run: RunData) -> Figures:
-    """The networks to ship, those of several budgets apart, and the front."""
-    made = list(decisions(run))
+    """The networks to ship, those of several budgets apart, and the front. What is lost is above 0
+    where the network is worse than the unpruned one, whatever the direction of the metric."""
+    made, metric = list(decisions(run)), run.metric
     figures: Figures = {}
     for decision in made:
         where = f"{decision.final.budget}/" if len(made) > 1 else ""
         own = {
-            "test_accuracy": decision.accuracy,
-            "accuracy_lost": decision.lost,
+            metric.column("test"): metric.sign * decision.accuracy,
+            f"{metric.column()}_lost": decision.lost,
             "flops": decision.final.flops,
             "flops_fraction": decision.final.flops_fraction,
             "params": decision.final.params,
         }
         figures |= {f"ship/{where}{name}": value for name, value in own.items()}
     front = trial_front(run.records)
-    volume = volume_of(front) if front else math.nan
+    volume = volume_of(front) if front and metric.is_share else math.nan
     return _finite(figures | {"front/networks": len(front), "front/hypervolume": volume})
 
 

@@ -43,6 +43,10 @@ class Logger:
     ...         print(record.number, record.flops_fraction, record.val_accuracy)
     >>> search.search(task, budget=0.5, loggers=[Printed()])
 
+    A record's ``val_accuracy`` and ``test_accuracy`` are scores, of which a higher one is better:
+    for another metric than accuracy see ``run.about.metric``, whose ``sign`` times a score is the
+    metric.
+
     All methods are called in the process that was started, one after the other. What one of them
     raises does not end the search: the logger is told nothing more. Of several processes that share
     a run by ``--storage``, only the loggers of the first are told.

@@ -34,7 +34,7 @@ class MlflowLogger(Logger):
     """
 
     def begin(self, run: BegunRun) -> None:
-        self._ended = False
+        self._ended, self._metric = False, run.about.metric
         self._client = MlflowClient()
         experiment = self._experiment()
         found = self._client.search_runs([experiment], f"tags.`{ID}` = '{run.id}'", max_results=1)
@@ -50,10 +50,10 @@ class MlflowLogger(Logger):
         self._client.log_batch(self._id, params=new)
 
     def trial(self, record: TrialRecord) -> None:
-        self._log("trial", facts.of_trial(record), record.number)
+        self._log("trial", facts.of_trial(record, self._metric), record.number)
 
     def training(self, record: TrainingRecord, number: int) -> None:
-        self._log(facts.group_of(record), facts.of_training(record), number)
+        self._log(facts.group_of(record), facts.of_training(record, self._metric), number)
 
     def end(self, run: Run) -> None:
         self._log("", facts.of_run(run), 0)

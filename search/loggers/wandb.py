@@ -23,7 +23,7 @@ class WandbLogger(Logger):
     """A row of history for each trial and training; W&B's own variables say where it goes."""
 
     def begin(self, run: BegunRun) -> None:
-        self._ended = False
+        self._ended, self._metric = False, run.about.metric
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", facts.PROJECT),
             id=run.id,
@@ -38,13 +38,15 @@ class WandbLogger(Logger):
             self._run.define_metric(f"{group}/*", step_metric="training")
 
     def trial(self, record: TrialRecord) -> None:
-        row = {f"trial/{name}": value for name, value in facts.of_trial(record).items()}
+        figures = facts.of_trial(record, self._metric)
+        row = {f"trial/{name}": value for name, value in figures.items()}
         words = {"trial/origin": record.origin, "trial/state": record.state}
         self._run.log({"trial/number": record.number, **row, **words})
 
     def training(self, record: TrainingRecord, number: int) -> None:
         group = facts.group_of(record)
-        row = {f"{group}/{name}": value for name, value in facts.of_training(record).items()}
+        figures = facts.of_training(record, self._metric)
+        row = {f"{group}/{name}": value for name, value in figures.items()}
         self._run.log({"training": number, **row})
 
     def end(self, run: Run) -> None:

@@ -184,7 +184,8 @@ class Finals:
         must = "the unpruned network must be tested, but that failed with"
         with in_one_line(ModelError, must, "check its weights and the images"):
             validated = evaluate(task.model, task.validation, metric=task.metric)
-            tested, by_class = on_test_split(task.model, task)
+            judged = task.metric, task.classifies
+            tested, by_class = on_test_split(task.model, task.test, *judged)
         return FinalRecord(
             name=UNPRUNED_ROW,
             role="baseline",

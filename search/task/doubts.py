@@ -198,5 +198,7 @@ def _of_few(task: Task) -> Iterator[str]:
         if len(split) < FEW:
             yield (
                 f"there are only {len(split)} {name} images: each is {number(1 / len(split), 1)} "
-                f"points of {task.metric.name}, and smaller differences mean nothing"
+                "points of accuracy, and smaller differences mean nothing"
+                if task.counts_classes
+                else f"there are only {len(split)} {name} items: {task.metric.name} is of few"
             )

@@ -20,12 +20,13 @@ from search.policies import SURROGATE
 from search.policies.parameters import parameters
 from search.policies.surrogate import TABLE
 from search.progress import Progress
+from search.task.amounts import SCORING, calibration_sizes
 from search.task.baseline import with_baseline
 from search.task.building import loaded
 from search.task.doubts import check_amounts, doubts
 from search.task.fit import Check, check_task, check_teacher
 from search.task.own import assembled, named_task
-from search.task.task import SCORING, Task, calibration_sizes
+from search.task.task import Task
 from search.training.loop import penalised_scales
 from spaces import Budget, Space, UserError
 

@@ -15,13 +15,11 @@ from torch import Tensor, nn
 from search.data.batches import Inputs, InputsOf, any_split
 from search.data.custom import image_split
 from search.data.splits import Batch, Split
+from search.task.amounts import SCORING
 from search.training.objective import ACCURACY, Loss, Metric
 from spaces import copied
 from spaces.errors import UserError
 from spaces.inputs import arguments, call, moved, part
-
-SCORING = 256
-"""Images from which criteria score channels."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -174,13 +172,3 @@ def _classes(model: nn.Module, example: Any) -> int | None:
         if isinstance(logits, Tensor) and logits.dim() == 2:
             return logits.shape[1]
     return None
-
-
-def calibration_sizes(train_images: int, images: int, batch_size: int) -> list[int]:
-    """The batch sizes of ``Task.calibration`` with this number of training images.
-
-    >>> calibration_sizes(300, images=256, batch_size=64)
-    [64, 64, 22]
-    """
-    number = min(images, -(-train_images // 2))
-    return [min(batch_size, number - start) for start in range(0, number, batch_size)]

@@ -77,6 +77,7 @@ class Metric:
         for outputs, targets, count in watch.of(batches):
             with self._told(outputs, targets):
                 found = measure(outputs, targets)
+                found = found.detach() if isinstance(found, Tensor) else found
                 whole = isinstance(found, Tensor) and found.dim() > 0
                 total = total + (found.double().sum() if whole else float(found) * count)
         watch.check()

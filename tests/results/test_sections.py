@@ -11,6 +11,7 @@ import pytest
 from runs import make_run
 
 from results import Comparison, Run, TrialRecord, text
+from results.metric import ACCURACY
 from results.reporting.blocks import Bullets, Figure, Paragraph, Section, Table
 from results.reporting.networks import networks
 from results.reporting.origins import described, origin_of
@@ -366,5 +367,5 @@ def test_correlations_and_means_as_they_are_written() -> None:
     assert text.correlation(None) == text.correlation(math.nan) == "–"
     assert text.between(0.5, -0.1, 0.9) == "0.50 [−0.10, 0.90]"
     assert text.between(0.5, math.nan, math.nan) == "0.50"
-    assert text.mean_interval([]) == "–"
-    assert text.mean_interval([0.9, 0.9]) == "90.00"
+    assert ACCURACY.mean_interval([]) == "–"
+    assert ACCURACY.mean_interval([0.9, 0.9]) == "90.00"

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from results import text
+from results.metric import ACCURACY
 
 DASH = "\N{EN DASH}"
 
@@ -53,9 +54,9 @@ def test_signed_has_a_true_minus_and_no_negative_zero() -> None:
 
 
 def test_mean_spread_is_the_sample_standard_deviation() -> None:
-    assert text.mean_spread([0.90, 0.92]) == "91.00 \N{PLUS-MINUS SIGN} 1.41"
-    assert text.mean_spread([0.9]) == "90.00"
-    assert text.mean_spread([]) == DASH
+    assert ACCURACY.mean_spread([0.90, 0.92]) == "91.00 \N{PLUS-MINUS SIGN} 1.41"
+    assert ACCURACY.mean_spread([0.9]) == "90.00"
+    assert ACCURACY.mean_spread([]) == DASH
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ import torch
 
 from search import models
 from search.config import SearchConfig
+from search.task.amounts import calibration_sizes
 from search.task.building import build_task
-from search.task.task import Task, calibration_sizes
+from search.task.task import Task
 from spaces.errors import DataError, UserError
 
 

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 
 from results import text
 from results.intervals import half_width
+from results.metric import MetricInfo
 from results.record import TrialRecord
 from results.reporting.svg import BLACK, MARKERS, titled
 
 Dot = tuple[float, float, str]
-"""(x as it is plotted, accuracy as a fraction, what it is in words)."""
+"""(x and y as they are plotted, what it is in words)."""
 
 
 def others(trials: Sequence[TrialRecord], top: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -24,63 +25,63 @@ def others(trials: Sequence[TrialRecord], top: Sequence[TrialRecord]) -> list[Tr
     return [r for r in trials if r.rung > 0 and r.number not in numbers]
 
 
-def dot(record: TrialRecord) -> Dot:
-    """A trial in the plane of flops, in percent, and accuracy."""
-    return 100 * record.flops_fraction, record.val_accuracy, said(record)
+def dot(record: TrialRecord, metric: MetricInfo) -> Dot:
+    """A trial in the plane of flops, in percent, and the metric."""
+    return 100 * record.flops_fraction, metric.value(record.val_accuracy), said(record, metric)
 
 
-def said(record: TrialRecord) -> str:
-    """Which trial it is, its FLOPs and its accuracy.
+def said(record: TrialRecord, metric: MetricInfo) -> str:
+    """Which trial it is, its FLOPs and what it reached.
 
-    >>> said(record)
+    >>> said(record, ACCURACY)
     'trial 12 (surrogate): 49.0 % of FLOPs, 95.45 % of the validation images right'
     """
     return (
         f"trial {record.number} ({record.origin}): {text.number(record.flops_fraction, 1)} % of "
-        f"FLOPs, {text.number(record.val_accuracy)} % of the validation images right"
+        f"FLOPs, {metric.result('validation', record.val_accuracy)}"
     )
 
 
 def mark(axes: Axes, look: str, dots: Sequence[Dot], label: str, **extra: Any) -> None:
-    """Draw dots in one of the looks of `MARKERS`, accuracies in percent; none if there are none."""
+    """Draw dots in one of the looks of `MARKERS`; none if there are none."""
     if dots:
         x, y, titles = zip(*dots, strict=True)
-        percent = [100 * value for value in y]
-        (line,) = axes.plot(x, percent, label=label, **{"linestyle": ""} | MARKERS[look] | extra)
+        (line,) = axes.plot(x, y, label=label, **{"linestyle": ""} | MARKERS[look] | extra)
         titled(line, titles)
 
 
 def seeds(
     axes: Axes,
     height: float,
-    accuracy: Sequence[float],
+    scores: Sequence[float],
     below: float,
     cap: float,
     name: str,
+    metric: MetricInfo,
     **look: Any,
 ) -> None:
     """A row of a picture: the mean and its 95 % interval, and a ring for each seed ``below`` it;
     ``name`` says of what."""
-    percent = [100 * value for value in accuracy]
-    rings(axes, height + below, accuracy, name)
-    reach = half_width(accuracy)
-    error = None if reach is None else 100 * reach
-    mean = statistics.fmean(percent)
+    rings(axes, height + below, scores, name, metric)
+    reach = half_width(scores)
+    error = None if reach is None else metric.scale * reach
+    mean = statistics.fmean(map(metric.value, scores))
     drawn = axes.errorbar(mean, height, xerr=error, capsize=cap, ecolor=BLACK, **look)
-    titled(drawn.lines[0], [tested(name, accuracy)])
+    titled(drawn.lines[0], [tested(name, scores, metric)])
 
 
-def rings(axes: Axes, height: float, accuracy: Sequence[float], name: str) -> None:
-    """A ring for the accuracy of each seed."""
-    percent = [100 * value for value in accuracy]
-    (line,) = axes.plot(percent, [height] * len(percent), linestyle="", **MARKERS["seed"])
-    titled(line, [f"{name}: {value:.2f} % of the test images right, one seed" for value in percent])
+def rings(
+    axes: Axes, height: float, scores: Sequence[float], name: str, metric: MetricInfo
+) -> None:
+    """A ring for the result of each seed."""
+    x = [*map(metric.value, scores)]
+    (line,) = axes.plot(x, [height] * len(x), linestyle="", **MARKERS["seed"])
+    titled(line, [f"{name}: {metric.result('test', score)}, one seed" for score in scores])
 
 
-def tested(name: str, accuracy: Sequence[float]) -> str:
-    """The mean test accuracy of a network, in words."""
-    seeds = text.plural(len(accuracy), "seed")
-    return f"{name}: {text.mean_interval(accuracy)} % of the test images right, {seeds}"
+def tested(name: str, scores: Sequence[float], metric: MetricInfo) -> str:
+    """What a network reached on the test split, in words."""
+    return f"{name}: {metric.result('test', *scores)}, {text.plural(len(scores), 'seed')}"
 
 
 def finish(

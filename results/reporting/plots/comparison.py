@@ -9,11 +9,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from results.arms import ARMS
+from results.metric import ACCURACY, MetricInfo
 from results.reporting.plots.axes import legend, seeds, shorten
 from results.reporting.svg import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, draw
 
 Line = tuple[str, str, Sequence[float]]
-"""Structure, arm, and the test accuracy of every seed as a fraction."""
+"""Structure, arm, and the test score of every seed."""
 
 _SHAPES = (
     *(("D", BLUE), ("v", SKY), ("X", PURPLE), ("^", ORANGE), ("s", VERMILION), ("o", GREEN)),
@@ -22,7 +23,7 @@ _SHAPES = (
 """Marker and colour of every arm, in the order of `ARMS`."""
 
 
-def arms(name: str, lines: Sequence[Line]) -> str:
+def arms(name: str, lines: Sequence[Line], metric: MetricInfo = ACCURACY) -> str:
     """A line for every structure and arm: each seed as a small ring, the mean and its interval.
 
     Every arm has a marker of its own; those of fresh weights are hollow. ``name`` tells the
@@ -33,10 +34,10 @@ def arms(name: str, lines: Sequence[Line]) -> str:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for height, (structure, arm, accuracy) in zip(heights, lines, strict=True):
-            if accuracy:
-                said = f"{structure}, {arm}"
-                seeds(axes, height, accuracy, 0.36, 2.5, said, linewidth=1, **_look(arm))
+        for height, (structure, arm, scores) in zip(heights, lines, strict=True):
+            if scores:
+                said, look = f"{structure}, {arm}", {"linewidth": 1} | _look(arm)
+                seeds(axes, height, scores, 0.36, 2.5, said, metric, **look)
         middles = [
             statistics.fmean(y for y, line in zip(heights, lines, strict=True) if line[0] == own)
             for own in structures
@@ -45,10 +46,11 @@ def arms(name: str, lines: Sequence[Line]) -> str:
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.set_ylim(heights[-1] + 0.9, -0.9)
-        axes.set_xlabel("test accuracy, %")
+        axes.set_xlabel(metric.axis("test"))
         axes.margins(x=0.06)
-        low, high = axes.get_xlim()
-        axes.set_xlim(max(low, 0.0), min(high, 101.0))  # intervals know nothing of 100 %
+        if metric.percent:
+            low, high = axes.get_xlim()
+            axes.set_xlim(max(low, 0.0), min(high, 101.0))  # intervals know nothing of 100 %
         axes.ticklabel_format(axis="x", useOffset=False)
         handles = [
             axes.plot([], [], linestyle="", label=arm, **_look(arm))[0]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -12,8 +13,11 @@ from results.pareto import finished, trial_front
 from results.record import TrialRecord
 from results.reporting.networks import Row, networks
 from results.reporting.origins import NAMES, Origin, origin_of
-from results.reporting.plots.axes import dot, finish, mark, others, seeds, shorten_about
+from results.reporting.plots.axes import Dot, dot, finish, mark, others, seeds, shorten_about
 from results.reporting.svg import BLACK, MARKERS, draw, titled
+
+WIDEST_LABEL = 22
+"""Letters in a line under one of two panels."""
 
 BASELINES: tuple[Origin, ...] = ("random", "ranking", "sensitivity", "uniform")
 
@@ -42,46 +46,54 @@ def _front(
 ) -> str:
     top, best = finished(trials), trial_front(trials)
     less = others(trials, top)
+    metric = run.metric
     baseline = [(r.flops_fraction, r.val_accuracy) for r in rows if r.role == "baseline"]
     unpruned = [
-        (100 * x, y, f"the unpruned network: {text.number(y)} % of the validation images right")
+        (100 * x, metric.value(y), f"the unpruned network: {metric.result('validation', y)}")
         for x, y in baseline
         if x is not None and y is not None
     ]
 
+    def dots(trials: Iterable[TrialRecord]) -> list[Dot]:
+        return [dot(r, metric) for r in trials]
+
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        mark(axes, "less", [dot(r) for r in less], "trained for less")
+        mark(axes, "less", dots(less), "trained for less")
         for label, limit in limits.items():
             axes.axvline(100 * limit, color=BLACK, linestyle=":", linewidth=1, label=label)
-        searched = [dot(r) for r in top if origin_of(run, r) == "searched"]
+        searched = dots(r for r in top if origin_of(run, r) == "searched")
         mark(axes, "trial", searched, "searched")
-        mark(axes, "searched", [dot(r) for r in best], "front", linestyle="-")
+        mark(axes, "searched", dots(best), "front", linestyle="-")
         for origin in BASELINES:
-            mark(axes, origin, [dot(r) for r in top if origin_of(run, r) == origin], NAMES[origin])
+            mark(axes, origin, dots(r for r in top if origin_of(run, r) == origin), NAMES[origin])
         mark(axes, "baseline", unpruned, "unpruned network")
-        finish(figure, axes, "validation accuracy, %")
+        finish(figure, axes, metric.axis("validation"))
 
     return draw(name, 3.7, paint)
 
 
 def final_accuracy(run: RunData) -> str:
-    """The final networks: validation accuracy in the search, and every seed on the test split."""
-    rows = [row for row in networks(run) if row.test_accuracy]
+    """The final networks: on the validation split in the search, and every seed on the test
+    split."""
+    rows, metric = [row for row in networks(run) if row.test_accuracy], run.metric
 
     def paint(figure: Figure) -> None:
         before, after = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.7))
         for place, row in enumerate(rows):
             if row.val_accuracy is not None:
-                (line,) = before.plot(100 * row.val_accuracy, place, **MARKERS[row.role])
-                right = f"{text.number(row.val_accuracy)} % of the validation images right"
-                titled(line, [f"{_said(row)}: {right}"])
-            seeds(after, place, row.test_accuracy, 0.28, 3, _said(row), **MARKERS[row.role])
+                height = metric.value(row.val_accuracy)
+                (line,) = before.plot(height, place, **MARKERS[row.role])
+                titled(line, [f"{_said(row)}: {metric.result('validation', row.val_accuracy)}"])
+            look = MARKERS[row.role]
+            seeds(after, place, row.test_accuracy, 0.28, 3, _said(row), metric, **look)
         before.set_yticks(range(len(rows)), [shorten_about(row.name, 22) for row in rows])
         before.set_ylim(len(rows) - 0.3, -0.6)
-        for axes, what in ((before, "validation, %\n(search)"), (after, "test, %\n(final)")):
+        for axes, split, when in ((before, "validation", "search"), (after, "test", "final")):
+            what = f"{split}, %" if metric.counts_images else metric.axis(split)
+            what = textwrap.fill(what, WIDEST_LABEL)
             axes.margins(x=0.1)
-            axes.set_xlabel(what)
+            axes.set_xlabel(f"{what}\n({when})")
             axes.locator_params(axis="x", nbins=4)
             axes.ticklabel_format(axis="x", useOffset=False)
         before.tick_params(axis="y", length=0)

@@ -11,38 +11,41 @@ from matplotlib.ticker import MaxNLocator
 from results import text
 from results.data import RunData
 from results.pareto import finished
-from results.reporting.plots.axes import finish, mark, others, said
+from results.record import TrialRecord
+from results.reporting.plots.axes import Dot, finish, mark, others, said
 from results.reporting.svg import BLACK, BLUE, GREEN, MARKERS, PURPLE, draw, titled
 
 LINES = ("-", "--", "-.", ":")
 
 
 def history(run: RunData) -> str:
-    """Validation accuracy by trial number, with the best so far at each budget."""
-    top = finished(run.records)
-    less = [(r.number, r.val_accuracy, said(r)) for r in others(run.records, top)]
+    """The validation metric by trial number, with the best so far at each budget."""
+    top, metric = finished(run.records), run.metric
     last = max(r.number for r in run.records)
     failed = [r for r in run.records if r.state == "failed"]
 
+    def dots(trials: Sequence[TrialRecord]) -> list[Dot]:
+        return [(r.number, metric.value(r.val_accuracy), said(r, metric)) for r in trials]
+
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        mark(axes, "less", less, "trained for less")
-        mark(axes, "trial", [(r.number, r.val_accuracy, said(r)) for r in top], "trials")
+        mark(axes, "less", dots(others(run.records, top)), "trained for less")
+        mark(axes, "trial", dots(top), "trials")
         compared = ((budget, run.compared_at(budget)) for budget in [*run.budgets, None])
         there = ((budget, trials) for budget, trials in compared if trials)
         for style, (budget, trials) in zip(cycle(LINES), there, strict=False):
-            best = [*accumulate((100 * r.val_accuracy for r in trials), max)]
+            best = [*map(metric.value, accumulate((r.val_accuracy for r in trials), max))]
             x = [*(r.number for r in trials), last]
             label = f"best so far at {budget}" if budget else "best so far"
             axes.step(x, [*best, best[-1]], linestyle=style, where="post", color=BLUE, label=label)
-        if failed:  # without an accuracy, so they stand on the axis
+        if failed:  # without a result, so they stand on the axis
             foot = axes.get_xaxis_transform()
             look = {"linestyle": "", "label": "failed", "transform": foot, **MARKERS["failed"]}
             numbers = [r.number for r in failed]
             (line,) = axes.plot(numbers, [0.02] * len(numbers), **look)
             titled(line, [f"trial {r.number} failed: {r.reason}" for r in failed])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        finish(figure, axes, "validation accuracy, %", "trial")
+        finish(figure, axes, metric.axis("validation"), "trial")
 
     return draw("history", 3.2, paint)
 

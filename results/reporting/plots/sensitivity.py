@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from results import text
+from results.metric import ACCURACY, MetricInfo
 from results.reporting.plots.axes import legend, shorten
 from results.reporting.svg import BLUE, VERMILION, draw, titled
 from results.sensitivity import SensitivityRecord
@@ -27,6 +28,7 @@ def damages(
     labels: Mapping[str, str],
     ylabel: str,
     place: str = "0",
+    metric: MetricInfo = ACCURACY,
 ) -> str:
     """Small multiples over common axes, one panel a group: damage against the share that is cut.
 
@@ -35,9 +37,10 @@ def damages(
         measured: all in one unit.
         labels: sensitivity to its name in the legend; it has a line in every panel.
         place: tells several pictures apart.
+        metric: what the unit ``accuracy`` stands for.
     """
     rows = -(-len(groups) // COLUMNS)
-    scale = 100.0 if measured[0].unit == "accuracy" else 1.0
+    scale = metric.scale if measured[0].unit == "accuracy" else 1.0
 
     def paint(figure: Figure) -> None:
         panels = list(figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flat)
@@ -47,7 +50,7 @@ def damages(
                     cut = [100 * (1 - width / r.channels) for width in (*r.widths, r.channels)]
                     worse = [scale * damage for damage in (*r.damages, 0.0)]
                     (line,) = axes.plot(cut, worse, label=labels[name], markersize=3, **look)
-                    titled(line, _said(r))
+                    titled(line, _said(r, metric))
             axes.set_title(shorten(group, 18), fontsize=8)
             axes.set_xticks([0, 50, 100])
         for axes in panels[len(groups) :]:
@@ -61,9 +64,9 @@ def damages(
     return draw(f"sensitivity-{place}", 0.6 + PANEL_INCHES * rows, paint)
 
 
-def _said(record: SensitivityRecord) -> list[str]:
+def _said(record: SensitivityRecord, metric: MetricInfo) -> list[str]:
     """Of each width, the whole one last: how many channels stay, and the damage."""
-    what = "of accuracy" if record.unit == "accuracy" else "of loss"
+    what = f"of {metric.name}" if record.unit == "accuracy" else "of loss"
     pairs = zip((*record.widths, record.channels), (*record.damages, 0.0), strict=True)
     return [
         f"{record.group}, {width} of {record.channels} channels: damage {text.figure(damage)} "

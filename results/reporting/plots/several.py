@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from results import text
 from results.intervals import half_width
+from results.metric import MetricInfo
 from results.record import FinalRecord, TrialRecord
 from results.reporting.plots.axes import dot, finish, shorten
 from results.reporting.plots.axes import tested as as_tested
@@ -34,21 +35,21 @@ MARKS = "Ds^ovPX"  # one fewer than colours, so that pairs come back late
 LINES = ("-", "--", "-.", ":")
 
 
-def fronts(trials: Mapping[str, Sequence[TrialRecord]]) -> str:
+def fronts(trials: Mapping[str, Sequence[TrialRecord]], metric: MetricInfo) -> str:
     """The front of every run on the validation split."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         for name, front, look in _looks(trials):
-            dots = [dot(r) for r in front]
-            (line,) = axes.plot([x for x, _, _ in dots], [100 * y for _, y, _ in dots], **look)
+            dots = [dot(r, metric) for r in front]
+            (line,) = axes.plot([x for x, _, _ in dots], [y for _, y, _ in dots], **look)
             titled(line, [f"{name}, {title}" for _, _, title in dots])
-        finish(figure, axes, "validation accuracy, %")
+        finish(figure, axes, metric.axis("validation"))
 
     return draw("fronts", 3.7, paint)
 
 
-def finals(tested: Mapping[str, Sequence[FinalRecord]]) -> str:
+def finals(tested: Mapping[str, Sequence[FinalRecord]], metric: MetricInfo) -> str:
     """The final networks of every run on the test split: mean and 95 % interval over seeds."""
 
     def paint(figure: Figure) -> None:
@@ -56,8 +57,8 @@ def finals(tested: Mapping[str, Sequence[FinalRecord]]) -> str:
         for name, each, look in _looks(tested):
             drawn = axes.errorbar(
                 [100 * f.flops_fraction for f in each],
-                [100 * statistics.fmean(f.test_accuracy) for f in each],
-                yerr=[100 * (half_width(f.test_accuracy) or 0.0) for f in each],
+                [metric.value(statistics.fmean(f.test_accuracy)) for f in each],
+                yerr=[metric.scale * (half_width(f.test_accuracy) or 0.0) for f in each],
                 capsize=3,
                 **look | {"linestyle": ""},
             )
@@ -65,8 +66,8 @@ def finals(tested: Mapping[str, Sequence[FinalRecord]]) -> str:
                 f"{name}, {f.name}, {text.number(f.flops_fraction, 1)} % of FLOPs" for f in each
             ]
             pairs = zip(said, each, strict=True)
-            titled(drawn.lines[0], [as_tested(what, f.test_accuracy) for what, f in pairs])
-        finish(figure, axes, "test accuracy, %")
+            titled(drawn.lines[0], [as_tested(what, f.test_accuracy, metric) for what, f in pairs])
+        finish(figure, axes, metric.axis("test"))
 
     return draw("tested", 3.7, paint)
 

@@ -39,11 +39,12 @@ READ: dict[str, tuple[str, Made]] = {
     "summary": ("Search against uniform widths", summary.blocks),
     "gains": ("Where the gain comes from", gains.blocks),
     "classes": ("Class by class", classes.blocks),
-    "front": ("Accuracy against FLOPs", front.blocks),
+    "front": ("{metric} against FLOPs", front.blocks),
     "comparison": ("Fine-tune or from scratch?", comparison.blocks),
     "compression": ("Other ways to compress", compression.blocks),
 }
-"""Anchor to heading and contents of what everybody reads, in that order."""
+"""Anchor to heading and contents of what everybody reads, in that order; a heading may name the
+metric."""
 
 AUDIT: dict[str, tuple[str, Made]] = {
     "widths": ("Which channels stay", widths.blocks),
@@ -65,7 +66,8 @@ SECTIONS = READ | AUDIT
 def section(anchor: str, run: RunData) -> Section:
     """One of `SECTIONS`, at any moment of a run; without blocks where it has nothing to say."""
     heading, blocks = SECTIONS[anchor]
-    return Section(anchor, heading, list(blocks(run)), anchor in AUDIT)
+    title = heading.format(metric=run.metric.title)
+    return Section(anchor, title, list(blocks(run)), anchor in AUDIT)
 
 
 def sections(run: RunData) -> list[Section]:

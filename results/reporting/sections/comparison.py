@@ -12,6 +12,7 @@ from results.comparison import Comparison
 from results.contrasts import FRESH, Contrast, contrasts, fresh_computation, two_by_two, verdict
 from results.data import RunData
 from results.differences import text_of_p
+from results.metric import MetricInfo
 from results.reporting.blocks import (
     Block,
     Bullets,
@@ -27,51 +28,13 @@ from results.reporting.plots.comparison import Line, arms
 from results.spending import times_tested
 from results.sweep import SweepPoint
 
-COSTS: Cells[ArmMean] = {
-    Column("widths", label=True): lambda m: m.first.structure,
-    Column("arm"): lambda m: m.first.arm,
-    Column("test %", numeric=True): lambda m: text.mean_spread(m.accuracy),
-    Column("seeds", numeric=True, minor=True): lambda m: str(len(m.accuracy)),
-    Column("failed", numeric=True, minor=True): lambda m: str(m.failed),
-    Column("epochs", numeric=True, minor=True): lambda m: str(m.first.epochs),
-    Column("learning rate", numeric=True, minor=True): lambda m: f"{m.first.lr:g}",
-    Column("training FLOPs", numeric=True, minor=True): lambda m: text.count(
-        m.first.training_flops
-    ),
-    Column("inherited FLOPs", numeric=True, minor=True): lambda m: (
-        text.count(m.first.inherited_flops) if m.first.weights == "inherited" else text.NONE
-    ),
-    Column("FLOPs in all", numeric=True, minor=True): lambda m: text.count(m.first.total_flops),
-    Column("× unpruned", numeric=True): lambda m: text.multiple(m.total_relative),
-}
-CONTRASTS: Cells[Contrast] = {
-    Column("of", label=True): lambda c: c.name.replace(" - ", f" {text.MINUS} "),
-    Column("left minus right", minor=True): lambda c: f"{c.left}, minus {c.right}",
-    Column("points", numeric=True): lambda c: c.paired.figure,
-    Column("seeds", numeric=True, minor=True): lambda c: str(c.paired.n),
-    Column("p", numeric=True, minor=True): lambda c: text_of_p(c.paired.p_value),
-    Column("adjusted p", numeric=True): lambda c: text_of_p(c.adjusted),
-    Column("effect", numeric=True, minor=True): lambda c: text.correlation(c.paired.effect_size),
-    Column("shown"): lambda c: "yes" if c.shown else "no",
-}
-SWEEP: Cells[SweepPoint] = {
-    Column("budget"): lambda p: p.budget,
-    Column("learning rate", numeric=True, label=True): lambda p: f"{p.lr:g}",
-    Column("epochs", numeric=True): lambda p: str(p.epochs),
-    Column("seed", numeric=True, minor=True): lambda p: str(p.seed),
-    Column("validation %", numeric=True): lambda p: (
-        p.reason or "failed" if math.isnan(p.val_accuracy) else text.number(p.val_accuracy)
-    ),
-    Column("chosen"): lambda p: "yes" if p.chosen else "",
-}
-
 
 def blocks(run: RunData) -> Iterator[Block]:
     """Nothing until a comparison has begun."""
-    compared = run.compared
+    compared, metric = run.compared, run.metric
     if not compared and not compared.sweep:
         return
-    for sentence in verdict(compared):
+    for sentence in verdict(compared, metric):
         yield Paragraph(sentence, "verdict")
     if not compared.complete:
         done = text.plural(len(compared.arms), "training")
@@ -82,19 +45,19 @@ def blocks(run: RunData) -> Iterator[Block]:
             "It has one seed, so no interval can be given and no difference can be shown; "
             "with --seeds 3 it could."
         )
-    differences = contrasts(compared)
+    differences = contrasts(compared, metric)
     for place, budget in enumerate(compared.budgets):
         board = Board(compared, budget)
         if board.places:
             at_budget = [c for c in differences if c.budget == budget]
-            yield from _budget(compared, board, f"comparison-{place}", at_budget)
+            yield from _budget(run, board, f"comparison-{place}", at_budget)
     if compared.sweep:
         yield Paragraph(
             f"The learning rate of {_swept(compared)} comes from a short sweep over "
             "uniform widths, judged on the validation split with a seed of its own:"
         )
-        yield tabulate(compared.sweep, SWEEP, marked=lambda p: p.chosen)
-    yield from _method(compared, times_tested(run)[1])
+        yield tabulate(compared.sweep, _rates(metric), marked=lambda p: p.chosen)
+    yield from _method(compared, times_tested(run)[1], metric)
 
 
 def _swept(compared: Comparison) -> str:
@@ -104,51 +67,109 @@ def _swept(compared: Comparison) -> str:
 
 
 def _budget(
-    compared: Comparison, board: Board, name: str, differences: Sequence[Contrast]
+    run: RunData, board: Board, name: str, differences: Sequence[Contrast]
 ) -> Iterator[Block]:
-    budget = board.budget
+    budget, metric = board.budget, run.metric
+    unit = f" in {metric.unit}" if metric.unit else ""
     yield Paragraph(
-        f"Budget {budget}: test accuracy in %, mean ± standard deviation over seeds (how many). "
-        "Fresh weights are those of scratch-b+, inherited ones those of finetune."
+        f"Budget {budget}: test {metric.name}{unit}, mean ± standard deviation over seeds (how "
+        "many). Fresh weights are those of scratch-b+, inherited ones those of finetune."
     )
-    yield _two_by_two(board)
-    yield _figure(board, name)
+    yield _two_by_two(board, metric)
+    yield _figure(board, name, metric)
     yield Paragraph(
         f"What each arm took at budget {budget}, in multiply-adds of one seed; inherited weights "
         "include the unpruned network's own training, and the last column is in multiples of it."
     )
-    yield tabulate([mean for mean in means(compared) if mean.first.budget == budget], COSTS)
+    there = [mean for mean in means(run.compared) if mean.first.budget == budget]
+    yield tabulate(there, _costs(metric))
     yield Paragraph(
-        f"Paired differences at budget {budget}, in points of test accuracy. Adjusted p allows for "
+        f"Paired differences at budget {budget}, {_in_unit(metric)}. Adjusted p allows for "
         "all comparisons of its table and of those tables at other budgets; the effect is the mean "
         "difference in standard deviations between seeds (Cohen's d_z with Hedges' correction)."
     )
-    yield tabulate([c for c in differences if c.family == "planned"], CONTRASTS)
+    cells = _differences(metric)
+    yield tabulate([c for c in differences if c.family == "planned"], cells)
     if further := [c for c in differences if c.family == "further"]:
-        yield tabulate(further, CONTRASTS, folded=f"Further differences at budget {budget}")
+        yield tabulate(further, cells, folded=f"Further differences at budget {budget}")
 
 
-def _two_by_two(board: Board) -> Table:
+def _in_unit(metric: MetricInfo) -> str:
+    """``in points of test accuracy``, ``of test mean absolute error``."""
+    return f"{'in ' if metric.step_unit else ''}{metric.step_of('test')}"
+
+
+def _costs(metric: MetricInfo) -> Cells[ArmMean]:
+    return {
+        Column("widths", label=True): lambda m: m.first.structure,
+        Column("arm"): lambda m: m.first.arm,
+        Column(metric.head("test"), numeric=True): lambda m: metric.mean_spread(m.accuracy),
+        Column("seeds", numeric=True, minor=True): lambda m: str(len(m.accuracy)),
+        Column("failed", numeric=True, minor=True): lambda m: str(m.failed),
+        Column("epochs", numeric=True, minor=True): lambda m: str(m.first.epochs),
+        Column("learning rate", numeric=True, minor=True): lambda m: f"{m.first.lr:g}",
+        Column("training FLOPs", numeric=True, minor=True): lambda m: text.count(
+            m.first.training_flops
+        ),
+        Column("inherited FLOPs", numeric=True, minor=True): lambda m: (
+            text.count(m.first.inherited_flops) if m.first.weights == "inherited" else text.NONE
+        ),
+        Column("FLOPs in all", numeric=True, minor=True): lambda m: text.count(m.first.total_flops),
+        Column("× unpruned", numeric=True): lambda m: text.multiple(m.total_relative),
+    }
+
+
+def _differences(metric: MetricInfo) -> Cells[Contrast]:
+    return {
+        Column("of", label=True): lambda c: c.name.replace(" - ", f" {text.MINUS} "),
+        Column("left minus right", minor=True): lambda c: f"{c.left}, minus {c.right}",
+        Column(metric.step_head(), numeric=True): lambda c: c.paired.figure,
+        Column("seeds", numeric=True, minor=True): lambda c: str(c.paired.n),
+        Column("p", numeric=True, minor=True): lambda c: text_of_p(c.paired.p_value),
+        Column("adjusted p", numeric=True): lambda c: text_of_p(c.adjusted),
+        Column("effect", numeric=True, minor=True): lambda c: text.correlation(
+            metric.sign * c.paired.effect_size
+        ),
+        Column("shown"): lambda c: "yes" if c.shown else "no",
+    }
+
+
+def _rates(metric: MetricInfo) -> Cells[SweepPoint]:
+    return {
+        Column("budget"): lambda p: p.budget,
+        Column("learning rate", numeric=True, label=True): lambda p: f"{p.lr:g}",
+        Column("epochs", numeric=True): lambda p: str(p.epochs),
+        Column("seed", numeric=True, minor=True): lambda p: str(p.seed),
+        Column(metric.head("validation"), numeric=True): lambda p: (
+            p.reason or "failed" if math.isnan(p.val_accuracy) else metric.number(p.val_accuracy)
+        ),
+        Column("chosen"): lambda p: "yes" if p.chosen else "",
+    }
+
+
+def _two_by_two(board: Board, metric: MetricInfo) -> Table:
     cells = [
-        f"{text.mean_spread([*accuracy.values()])} ({len(accuracy)})" if accuracy else text.NONE
-        for accuracy in two_by_two(board)
+        f"{metric.mean_spread([*scores.values()])} ({len(scores)})" if scores else text.NONE
+        for scores in two_by_two(board)
     ]
     name = f"searched ({board.best})" if board.best else "searched"
     titles = head("widths", "inherited weights", "fresh weights")
     return Table(titles, [[name, *cells[:2]], ["uniform", *cells[2:]]])
 
 
-def _figure(board: Board, name: str) -> Figure:
+def _figure(board: Board, name: str, metric: MetricInfo) -> Figure:
     lines = [(s, arm, [*board.accuracy(s, arm).values()]) for s, arm, _ in board.places]
     cells: Cells[Line] = {
         Column("widths", label=True): lambda line: line[0],
         Column("arm"): lambda line: line[1],
-        Column("test %, mean and interval", numeric=True): lambda line: text.mean_interval(line[2]),
-        Column("seed by seed", numeric=True): lambda line: ", ".join(map(text.number, line[2])),
+        Column(f"{metric.head('test')}, mean and interval", numeric=True): lambda line: (
+            metric.mean_interval(line[2])
+        ),
+        Column("seed by seed", numeric=True): lambda line: ", ".join(map(metric.number, line[2])),
     }
     return Figure(
         name,
-        arms(name, lines),
+        arms(name, lines, metric),
         f"Budget {board.budget}: every structure in every arm on the test split: the mean with its "
         "95 % Student-t interval, and under it a ring for each seed. Filled marks are of inherited "
         "weights, hollow ones of fresh weights. Arms share seeds, so the paired differences below "
@@ -157,7 +178,7 @@ def _figure(board: Board, name: str) -> Figure:
     )
 
 
-def _method(compared: Comparison, reads: int) -> Iterator[Block]:
+def _method(compared: Comparison, reads: int, metric: MetricInfo) -> Iterator[Block]:
     boards = [Board(compared, budget) for budget in compared.budgets]
     there = {arm: records[0] for board in boards for _, arm, records in board.places}
     # The weights that slimming inherits are of a training of their own.
@@ -174,9 +195,10 @@ def _method(compared: Comparison, reads: int) -> Iterator[Block]:
         yield Bullets(lines)
     yield Paragraph(
         "All arms have the same splits, the same seeds and the same order of the data for each "
-        "seed, so differences are paired by seed. Accuracy is that after the last epoch, never the "
+        "seed, so differences are paired by seed. "
+        f"{metric.title} is that after the last epoch, never the "
         f"best one. {_reads(reads)} The intervals of differences are 95 % Student-t; "
-        "they cover the seeds of training, not the choice of the test images. Neither the "
+        f"they cover the seeds of training, not the choice of the test {metric.items}. Neither the "
         "training of the one unpruned network (for slimming: of the one sparse one) nor the search "
         "is repeated, so a difference between inherited and fresh weights holds for these "
         "inherited weights. A difference counts as shown only if its interval, as printed, leaves "

@@ -37,8 +37,8 @@ def _cells(run: RunData) -> Cells[Sequence[CompressionBaseline]]:
         ),
         Column("bytes", numeric=True): lambda rs: text.count(statistics.fmean(r.bytes for r in rs)),
         Column("% of FLOPs", numeric=True): lambda rs: text.number(rs[0].flops_fraction, 1),
-        Column("test %, mean and interval", numeric=True): lambda rs: text.mean_interval(
-            [r.test_accuracy for r in rs]
+        Column(f"{run.metric.head('test')}, mean and interval", numeric=True): lambda rs: (
+            run.metric.mean_interval([r.test_accuracy for r in rs])
         ),
         Column("seeds", numeric=True, minor=True): lambda rs: str(len(rs)),
     }
@@ -49,10 +49,10 @@ def _notes(run: RunData, networks: Collection[tuple[str, str]]) -> Iterator[str]
     yield from filter(None, notes)
     yield (
         "Bytes are those of the weights of convolutions and linear layers, and 4 for each bias, "
-        "scale and running statistic. Weights take 4 where nothing else is said above. Accuracy is "
-        "the mean over seeds with its 95 % Student-t interval; all were fine-tuned with the same "
-        "seeds and epochs, but for the unpruned network, and the searched one where the run trains "
-        f"from scratch{_gradual(run, networks)}."
+        "scale and running statistic. Weights take 4 where nothing else is said above. "
+        f"{run.metric.title} is the mean over seeds with its 95 % Student-t interval; all were "
+        "fine-tuned with the same seeds and epochs, but for the unpruned network, and the searched "
+        f"one where the run trains from scratch{_gradual(run, networks)}."
     )
 
 

@@ -7,19 +7,11 @@ from collections.abc import Iterator
 
 from results import text
 from results.data import RunData, furthest
+from results.metric import MetricInfo
 from results.record import TrialRecord
 from results.reporting.blocks import Block, Column, Paragraph, Table
 from results.stops import once
 
-COLUMNS = (
-    Column("budget", minor=True),
-    Column("criterion", label=True),
-    Column("trials", numeric=True, minor=True),
-    Column("at the top rung", numeric=True),
-    Column("best validation %", numeric=True),
-    Column("median", numeric=True),
-    Column("uniform widths"),
-)
 CARE = (
     "Which channels stay was searched with the widths. Best and median are over the trials that "
     "were trained to the top rung. A sampler proposes more of what did well, and the rungs stop "
@@ -39,7 +31,16 @@ def blocks(run: RunData) -> Iterator[Block]:
         for criterion in run.criteria
         if budget or run.trials_at(None)
     ]
-    yield Table(COLUMNS, rows)
+    columns = (
+        Column("budget", minor=True),
+        Column("criterion", label=True),
+        Column("trials", numeric=True, minor=True),
+        Column("at the top rung", numeric=True),
+        Column(f"best {run.metric.head('validation')}", numeric=True),
+        Column("median", numeric=True),
+        Column("uniform widths"),
+    )
+    yield Table(columns, rows)
     yield Paragraph(CARE, "soft")
 
 
@@ -53,16 +54,16 @@ def _row(run: RunData, budget: str | None, criterion: str) -> list[str]:
         criterion,
         str(len(own(run.trials_at(budget)))),
         str(len(reached)),
-        text.number(max(reached, default=None)),
-        text.number(statistics.median(reached) if reached else None),
-        _uniform(furthest(own(run.uniform_starts(budget)))),
+        run.metric.number(max(reached, default=None)),
+        run.metric.number(statistics.median(reached) if reached else None),
+        _uniform(furthest(own(run.uniform_starts(budget))), run.metric),
     ]
 
 
-def _uniform(trial: TrialRecord | None) -> str:
+def _uniform(trial: TrialRecord | None, metric: MetricInfo) -> str:
     """``95.54``; with the rung where it ended, if that was not the top."""
     if trial is None:
         return text.NONE
-    accuracy = text.number(trial.val_accuracy if trial.rung else None)
+    reached = metric.number(trial.val_accuracy if trial.rung else None)
     ended = "" if trial.state == "complete" else f" ({trial.state} at rung {trial.rung})"
-    return accuracy + ended
+    return reached + ended

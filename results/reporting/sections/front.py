@@ -6,28 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from results import text
 from results.data import RunData
+from results.metric import MetricInfo
 from results.pareto import finished, trial_front, volume_of
 from results.record import FinalRecord, TrialRecord
 from results.reporting.blocks import Block, Cells, Column, Figure, Paragraph, Table, tabulate
 from results.reporting.networks import Row, networks
 from results.reporting.origins import described, origin_of
 from results.reporting.plots.front import close_up, final_accuracy, front
-
-FINALS: Cells[Row] = {
-    Column("", label=True): lambda row: row.name,
-    Column("% of FLOPs", numeric=True): lambda row: text.number(row.flops_fraction, 1),
-    Column("validation %, search", numeric=True): lambda row: text.number(row.val_accuracy),
-    Column("test %, final", numeric=True): lambda row: text.mean_interval(row.test_accuracy),
-    Column("seeds", numeric=True, minor=True): lambda row: str(len(row.test_accuracy)),
-}
-BY_SEED: Cells[tuple[FinalRecord, int]] = {
-    Column("", label=True): lambda pair: pair[0].name,
-    Column("budget"): lambda pair: pair[0].budget or text.NONE,
-    Column("trained", minor=True): lambda pair: _training(pair[0]),
-    Column("seed", numeric=True): lambda pair: str(pair[0].seeds[pair[1]]),
-    Column("validation %", numeric=True): lambda pair: _at(pair[0].val_accuracy, pair[1]),
-    Column("test %", numeric=True): lambda pair: _at(pair[0].test_accuracy, pair[1]),
-}
 
 
 def blocks(run: RunData) -> Iterator[Block]:
@@ -39,10 +24,11 @@ def blocks(run: RunData) -> Iterator[Block]:
     tested = [row for row in networks(run) if row.test_accuracy]
     if any(row.role != "baseline" for row in tested):
         yield _finals(run, tested)
-    if best := trial_front(run.records):
+    best = trial_front(run.records)
+    if best and run.metric.is_share:
         yield Paragraph(
-            "Hypervolume of the Pareto front, of the share of FLOPs and the accuracy, both from 0 "
-            f"to 1: {volume_of(best):.4f}.",
+            "Hypervolume of the Pareto front, of the share of FLOPs and the "
+            f"{run.metric.name}, both from 0 to 1: {volume_of(best):.4f}.",
             "soft",
         )
     if run.finals:
@@ -56,8 +42,9 @@ def _overview(run: RunData) -> Figure:
     return Figure(
         "front",
         front(run),
-        "All trials on the validation split, after the brief training of the search. Up and left "
-        "is better; the line is the Pareto front. The table has it, coloured, and what it has to "
+        "All trials on the validation split, after the brief training of the search. "
+        f"{'Up' if run.metric.higher_is_better else 'Down'} and left is better; the line "
+        "is the Pareto front. The table has it, coloured, and what it has to "
         "beat; all trials are in the table under “The search”.",
         _trials(run, shown, best),
     )
@@ -85,7 +72,9 @@ def _trials(run: RunData, trials: Sequence[TrialRecord], marked: Sequence[TrialR
         Column("FLOPs", numeric=True, minor=True): lambda r: text.count(r.flops),
         Column("% of FLOPs", numeric=True): lambda r: text.number(r.flops_fraction),
         Column("parameters", numeric=True, minor=True): lambda r: text.count(r.params),
-        Column("validation %", numeric=True): lambda r: text.number(r.val_accuracy),
+        Column(run.metric.head("validation"), numeric=True): lambda r: run.metric.number(
+            r.val_accuracy
+        ),
     }
     return tabulate(trials, cells, marked=lambda r: r in marked)
 
@@ -94,18 +83,48 @@ def _finals(run: RunData, tested: Sequence[Row]) -> Figure:
     return Figure(
         "final",
         final_accuracy(run),
-        "The final networks: on the left the validation accuracy that the search saw, on the right "
-        "the test split after the final training: a ring for each seed, the mean, and its 95 % "
-        "Student-t interval, where there are several seeds and they do not all agree. It is of the "
-        "training seeds, not of the choice of images; that two intervals overlap does not show "
-        "that there is no difference.",
-        tabulate(tested, FINALS, marked=lambda row: row.best),
+        f"The final networks: on the left the validation {run.metric.name} that the search saw, on "
+        "the right the test split after the final training: a ring for each seed, the mean, and "
+        "its 95 % Student-t interval, where there are several seeds and they do not all agree. It "
+        f"is of the training seeds, not of the choice of {run.metric.items}; that two "
+        "intervals overlap does not show that there is no difference.",
+        tabulate(tested, _cells(run.metric), marked=lambda row: row.best),
     )
+
+
+def _cells(metric: MetricInfo) -> Cells[Row]:
+    before, after = metric.head("validation"), metric.head("test")
+    return {
+        Column("", label=True): lambda row: row.name,
+        Column("% of FLOPs", numeric=True): lambda row: text.number(row.flops_fraction, 1),
+        Column(f"{before}, search", numeric=True): lambda row: metric.number(row.val_accuracy),
+        Column(f"{after}, final", numeric=True): lambda row: metric.mean_interval(
+            row.test_accuracy
+        ),
+        Column("seeds", numeric=True, minor=True): lambda row: str(len(row.test_accuracy)),
+    }
 
 
 def _by_seed(run: RunData) -> Table:
     pairs = ((final, i) for final in run.finals for i in range(len(final.seeds)))
-    return tabulate(pairs, BY_SEED, folded="The final trainings, seed by seed")
+    metric = run.metric
+
+    def shown(scores: Sequence[float], place: int) -> str:
+        return metric.number(scores[place] if place < len(scores) else None)
+
+    cells: Cells[tuple[FinalRecord, int]] = {
+        Column("", label=True): lambda pair: pair[0].name,
+        Column("budget"): lambda pair: pair[0].budget or text.NONE,
+        Column("trained", minor=True): lambda pair: _training(pair[0]),
+        Column("seed", numeric=True): lambda pair: str(pair[0].seeds[pair[1]]),
+        Column(metric.head("validation"), numeric=True): lambda pair: shown(
+            pair[0].val_accuracy, pair[1]
+        ),
+        Column(metric.head("test"), numeric=True): lambda pair: shown(
+            pair[0].test_accuracy, pair[1]
+        ),
+    }
+    return tabulate(pairs, cells, folded="The final trainings, seed by seed")
 
 
 def _training(final: FinalRecord) -> str:
@@ -114,7 +133,3 @@ def _training(final: FinalRecord) -> str:
     gradual = text.plural(final.layer_epochs, "epoch")
     before = f"{gradual} layer by layer, then " if final.layer_epochs else ""
     return f"{final.mode}, {before}{text.plural(final.epochs, 'epoch')}"
-
-
-def _at(values: Sequence[float], place: int) -> str:
-    return text.number(values[place] if place < len(values) else None)

@@ -10,6 +10,7 @@ from results import text
 from results.data import RunData
 from results.differences import text_of_p
 from results.gains import Gain, by_budget, sentence, together, unpruned
+from results.metric import MetricInfo
 from results.reporting.blocks import Block, Cells, Column, Figure, Paragraph, Table, tabulate
 from results.reporting.plots.gains import waterfall
 
@@ -30,32 +31,34 @@ class Line:
 
 def blocks(run: RunData) -> Iterator[Block]:
     """Nothing where no step was trained, as in runs of older versions."""
-    budgets = by_budget(run.gain_steps)
+    budgets = by_budget(run.gain_steps, run.metric)
     if not budgets:
         return
     reference = unpruned(run.finals)
     yield from (Paragraph(sentence(own), "verdict") for own in budgets.values())
     yield Figure(
         "gains",
-        waterfall(budgets, reference),
-        "Test accuracy, step by step: a bar reaches from the mean of the step before to its own, "
-        "filled where it gained and hatched where it lost; the interval around its end is that of "
-        "the difference, and the rings under it are the seeds. The dashed line is the unpruned "
-        "network.",
-        _by_seed(budgets),
+        waterfall(budgets, reference, run.metric),
+        f"Test {run.metric.name}, step by step: a bar reaches from the mean of the step before to "
+        "its own, filled where it gained and hatched where it lost; the interval around its end "
+        "is that of the difference, and the rings under it are the seeds. The dashed line is "
+        "the unpruned network.",
+        _by_seed(budgets, run.metric),
     )
-    yield _table(budgets, reference)
+    yield _table(budgets, reference, run.metric)
     yield Paragraph(
         "Each step is trained like the finals, with the same epochs and seeds, and its gain is the "
         "mean difference to the step before, paired by seed, with its 95 % Student-t interval, "
-        "which is of the training seeds and not of the choice of test images. "
+        f"which is of the training seeds and not of the choice of test {run.metric.items}. "
         "Adjusted p allows for all steps of the table (Holm 1979); coloured or bold is what "
         "differs from zero then. The searched network was chosen on the validation split.",
         "soft",
     )
 
 
-def _table(budgets: Mapping[str, Sequence[Gain]], reference: float | None) -> Table:
+def _table(
+    budgets: Mapping[str, Sequence[Gain]], reference: float | None, metric: MetricInfo
+) -> Table:
     lines = [line for own in budgets.values() for line in _lines(own)]
     if reference is not None:
         lines.insert(0, Line("", "unpruned network", "", (reference,), fraction=1.0))
@@ -63,10 +66,10 @@ def _table(budgets: Mapping[str, Sequence[Gain]], reference: float | None) -> Ta
     cells: Cells[Line] = several | {
         Column("step", label=True): lambda line: line.step,
         Column("what changed", minor=True): lambda line: line.changed,
-        Column("test %", numeric=True): lambda line: text.number(
+        Column(metric.head("test"), numeric=True): lambda line: metric.number(
             statistics.fmean(line.accuracy) if line.accuracy else None
         ),
-        Column("gain, points", numeric=True): lambda line: line.gain,
+        Column(_gain(metric), numeric=True): lambda line: line.gain,
         Column("adjusted p", numeric=True, minor=True): lambda line: line.p,
         Column("% of FLOPs", numeric=True): lambda line: text.number(line.fraction, 1),
         Column("seeds", numeric=True, minor=True): lambda line: str(
@@ -93,8 +96,8 @@ def _lines(own: Sequence[Gain]) -> Iterator[Line]:
         yield Line(own[0].of.budget, "all steps together", gain=together(own).figure)
 
 
-def _by_seed(budgets: Mapping[str, Sequence[Gain]]) -> Table:
-    """The accuracy of every seed, and its difference to the step before."""
+def _by_seed(budgets: Mapping[str, Sequence[Gain]], metric: MetricInfo) -> Table:
+    """The result of every seed, and its difference to the step before."""
     rows = [
         (gain, seed, accuracy, gain.before.by_seed.get(seed) if gain.before else None)
         for own in budgets.values()
@@ -105,9 +108,14 @@ def _by_seed(budgets: Mapping[str, Sequence[Gain]]) -> Table:
         Column("budget", minor=True): lambda row: row[0].of.budget,
         Column("step", label=True): lambda row: row[0].of.step,
         Column("seed", numeric=True): lambda row: str(row[1]),
-        Column("test %", numeric=True): lambda row: text.number(row[2]),
-        Column("gain, points", numeric=True): lambda row: (
-            text.NONE if row[3] is None else text.signed(row[2] - row[3])
+        Column(metric.head("test"), numeric=True): lambda row: metric.number(row[2]),
+        Column(_gain(metric), numeric=True): lambda row: (
+            text.NONE if row[3] is None else metric.step(row[2] - row[3])
         ),
     }
     return tabulate(rows, cells)
+
+
+def _gain(metric: MetricInfo) -> str:
+    """Over a column of gains; where lower is better, a gain has a minus."""
+    return metric.step_head("gain" if metric.higher_is_better else "change")

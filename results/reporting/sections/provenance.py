@@ -7,6 +7,7 @@ from typing import Any
 
 from results import text
 from results.data import RunData
+from results.metric import MetricInfo
 from results.provenance import Provenance
 from results.reporting.blocks import Block, Bullets, Column, Paragraph, Table
 from results.spending import times_tested
@@ -37,7 +38,8 @@ def _facts(run: RunData) -> Iterator[tuple[str, str]]:
         "started": given.started,
         "time of the search": None if seconds is None else text.duration(seconds),
         "FLOPs of the unpruned network": None if full is None else f"{full:,}",
-        "images": _images(given),
+        "metric": _metric(given.metric),
+        given.metric.items: _items(given),
         "training of the unpruned network": None if epochs is None else _epochs(epochs),
         "distillation": _distillation(given),
         "seeds": _seeds(run),
@@ -55,7 +57,14 @@ def _distillation(given: Provenance) -> str | None:
     return how and f"pruned networks were trained with distillation from the unpruned one ({how})"
 
 
-def _images(given: Provenance) -> str:
+def _metric(metric: MetricInfo) -> str:
+    """What networks were judged by, where it is not accuracy: ``perplexity, lower is better``."""
+    if metric.counts_images:
+        return ""
+    return f"{metric.axis()}; {'higher' if metric.higher_is_better else 'lower'} is better"
+
+
+def _items(given: Provenance) -> str:
     """``50,000 to train, 5,000 to validate, 10,000 to test``."""
     numbers = (given.train_images, given.val_images, given.test_images)
     aims = dict(zip(("train", "validate", "test"), numbers, strict=True))

@@ -9,6 +9,7 @@ from functools import partial
 
 from results import text
 from results.data import RunData
+from results.metric import MetricInfo
 from results.reporting.blocks import Block, Column, Paragraph, tabulate
 from results.sweep import SweepPoint, chosen_rates
 
@@ -23,7 +24,8 @@ def blocks(run: RunData) -> Iterator[Block]:
         "light cuts. So each budget has its own, and each length of training, for every policy and "
         "for all that it is compared with. They come from a short sweep before the first trial, "
         f"over uniform widths with {'a seed' if seeds == 1 else f'{seeds} seeds'} of its own. "
-        "Under each rate is its mean accuracy on the validation split, in %:"
+        f"Under each rate is its mean {run.metric.name} on the validation split"
+        f"{run.metric.unit and f', in {run.metric.unit}'}:"
     )
     places = {p.place: [q for q in run.swept if q.place == p.place] for p in run.swept}
     chosen = chosen_rates(run.swept)
@@ -40,14 +42,14 @@ def blocks(run: RunData) -> Iterator[Block]:
         ),
     }
     for rate in sorted({point.lr for point in run.swept}):
-        cells[Column(f"{rate:g}", numeric=True)] = partial(_mean, rate)
+        cells[Column(f"{rate:g}", numeric=True)] = partial(_mean, run.metric, rate)
     yield tabulate(list(places.values()), cells)
 
 
-def _mean(rate: float, points: Sequence[SweepPoint]) -> str:
+def _mean(metric: MetricInfo, rate: float, points: Sequence[SweepPoint]) -> str:
     tried = [point for point in points if point.lr == rate]
     if not tried:
         return text.NONE
     if any(math.isnan(point.val_accuracy) for point in tried):
         return "failed"
-    return text.number(statistics.fmean(point.val_accuracy for point in tried))
+    return metric.number(statistics.fmean(point.val_accuracy for point in tried))

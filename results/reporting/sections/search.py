@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from results import text
 from results.data import RunData
+from results.metric import MetricInfo
 from results.pareto import hypervolume_history
 from results.record import TrialRecord
 from results.reporting.blocks import Block, Cells, Column, Figure, Paragraph, Table, tabulate
@@ -32,14 +33,6 @@ class BudgetCount:
     best: float | None
 
 
-BUDGETS: Cells[BudgetCount] = {
-    Column("budget", label=True): lambda line: line.name or "above every budget",
-    Column("most FLOPs", numeric=True): lambda line: text.count(line.limit),
-    Column("trials at or under it", numeric=True): lambda line: str(line.trials),
-    Column("of these trained", numeric=True): lambda line: str(line.trained),
-    Column("best validation %", numeric=True): lambda line: text.number(line.best),
-}
-
 JUDGED: Cells[Judged] = {
     Column("came to the top", label=True): lambda line: (
         "promoted" if line.rung is None else f"explored, against rung {line.rung}"
@@ -50,28 +43,12 @@ JUDGED: Cells[Judged] = {
     Column("on the front", numeric=True): lambda line: str(line.front),
 }
 
-TRIALS: Cells[TrialRecord] = {
-    Column("trial", numeric=True, label=True): lambda r: str(r.number),
-    Column("state"): lambda r: r.state,
-    Column("origin"): lambda r: r.origin,
-    Column("criterion", minor=True): lambda r: r.criterion,
-    Column("trained", minor=True): lambda r: r.mode,
-    Column("% of FLOPs", numeric=True): lambda r: text.number(r.flops_fraction),
-    Column("parameters", numeric=True, minor=True): lambda r: text.count(r.params),
-    Column("validation %, rung by rung"): lambda r: (
-        ", ".join(map(text.number, r.accuracy)) or text.NONE
-    ),
-    Column("seconds", numeric=True, minor=True): lambda r: f"{r.seconds:.1f}",
-    Column("explored at rung", minor=True): lambda r: ", ".join(map(str, r.explored)),
-    Column("reason", minor=True): lambda r: r.reason,
-}
-
 
 def blocks(run: RunData) -> Iterator[Block]:
     """Something at any moment: also that there is no trial yet."""
     yield Paragraph(_states(run))
     if run.budgets and run.records:
-        yield tabulate(counts(run), BUDGETS)
+        yield tabulate(counts(run), _budgets(run.metric))
         if len(run.budgets) > 1:
             yield Paragraph("A trial counts for the tightest budget that it meets.", "soft")
     failed = Counter(r.reason or "no reason given" for r in run.records if r.state == "failed")
@@ -86,7 +63,37 @@ def blocks(run: RunData) -> Iterator[Block]:
     if any(r.proxies for r in run.records):
         yield from _rungs(run)
     if run.records:
-        yield tabulate(run.records, TRIALS, folded="All trials as a table")
+        yield tabulate(run.records, _trials(run.metric), folded="All trials as a table")
+
+
+def _budgets(metric: MetricInfo) -> Cells[BudgetCount]:
+    return {
+        Column("budget", label=True): lambda line: line.name or "above every budget",
+        Column("most FLOPs", numeric=True): lambda line: text.count(line.limit),
+        Column("trials at or under it", numeric=True): lambda line: str(line.trials),
+        Column("of these trained", numeric=True): lambda line: str(line.trained),
+        Column(f"best {metric.head('validation')}", numeric=True): lambda line: metric.number(
+            line.best
+        ),
+    }
+
+
+def _trials(metric: MetricInfo) -> Cells[TrialRecord]:
+    return {
+        Column("trial", numeric=True, label=True): lambda r: str(r.number),
+        Column("state"): lambda r: r.state,
+        Column("origin"): lambda r: r.origin,
+        Column("criterion", minor=True): lambda r: r.criterion,
+        Column("trained", minor=True): lambda r: r.mode,
+        Column("% of FLOPs", numeric=True): lambda r: text.number(r.flops_fraction),
+        Column("parameters", numeric=True, minor=True): lambda r: text.count(r.params),
+        Column(f"{metric.head('validation')}, rung by rung"): lambda r: (
+            ", ".join(map(metric.number, r.accuracy)) or text.NONE
+        ),
+        Column("seconds", numeric=True, minor=True): lambda r: f"{r.seconds:.1f}",
+        Column("explored at rung", minor=True): lambda r: ", ".join(map(str, r.explored)),
+        Column("reason", minor=True): lambda r: r.reason,
+    }
 
 
 def counts(run: RunData) -> list[BudgetCount]:
@@ -124,13 +131,13 @@ def _pictures(run: RunData) -> Iterator[Figure]:
         history(run),
         "The search, trial by trial, on the validation split. The table of all trials is below.",
     )
-    if lines := _volumes(run):
+    if run.metric.is_share and (lines := _volumes(run)):
         yield Figure(
             "hypervolume",
             volumes(lines),
             "Hypervolume of the Pareto front against trials that ended, whether complete, stopped "
-            "or failed: the area that the front dominates, of the share of FLOPs and the accuracy, "
-            "both from 0 to 1. "
+            "or failed: the area that the front dominates, of the share of FLOPs and the "
+            f"{run.metric.name}, both from 0 to 1. "
             "Higher is better; it never falls. The other lines are what the starts (uniform "
             "widths, global rankings and widths by sensitivity) and policies drawn at random had "
             "reached alone by then; the search had more trials than either, so this is no race.",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from results import text
 from results.data import RunData
+from results.metric import MetricInfo
 from results.reporting.blocks import Block, Bullets, Figure, Paragraph, Table, head
 from results.reporting.networks import what_name
 from results.reporting.plots.sensitivity import damages
@@ -24,20 +25,18 @@ LABELS = {
     "layer_damage": "random channels",
 }
 """Which channels were cut, the worst by the criterion that serves the whole run."""
-UNITS = {
-    "divergence": "divergence of the outputs",
-    "loss": "rise of the loss",
-    "accuracy": "accuracy lost, points",
-}
+UNITS = ("divergence", "loss", "accuracy")
+"""Of damages, in the order of their pictures; ``accuracy`` stands for the metric of the run."""
 
 
 def blocks(run: RunData) -> Iterator[Block]:
     """Nothing where none was measured."""
     if not run.measured:
         return
-    yield Paragraph(" ".join(_how(run.measured)))
-    yield Bullets([*map(_extremes, _by_sensitivity(run.measured).values()), *_blamed(run)])
-    yield _summary(run.measured)
+    yield Paragraph(" ".join(_how(run.measured, run.metric)))
+    by_name = _by_sensitivity(run.measured).values()
+    yield Bullets([*(_extremes(groups, run.metric) for groups in by_name), *_blamed(run)])
+    yield _summary(run.measured, run.metric)
     yield Paragraph(
         f"The coloured row is the group that is hurt most by {run.measured[0].sensitivity}. "
         "Figures are means over the widths that were measured.",
@@ -45,15 +44,28 @@ def blocks(run: RunData) -> Iterator[Block]:
     )
     for unit in UNITS:
         if in_unit := [r for r in run.measured if r.unit == unit]:
-            yield from _pictures(in_unit, run.provenance.reference)
+            yield from _pictures(in_unit, run.provenance.reference, run.metric)
 
 
-def _how(measured: Sequence[SensitivityRecord]) -> Iterator[str]:
+def _unit(unit: str, metric: MetricInfo) -> str:
+    """Of damages, in words: ``rise of the loss``, ``accuracy lost, points``."""
+    match unit:
+        case "divergence":
+            return "divergence of the outputs"
+        case "accuracy" if metric.higher_is_better:
+            return metric.step_head(f"{metric.name} lost")
+        case "accuracy":
+            return metric.step_head(f"rise of {metric.name}")
+        case _:
+            return f"rise of the {unit}"
+
+
+def _how(measured: Sequence[SensitivityRecord], metric: MetricInfo) -> Iterator[str]:
     names = {r.sensitivity for r in measured}
     if names - {REPAIRED}:
         yield (
             "Each group was cut alone, the rest of the network whole, and judged on held-out "
-            "training images without any training."
+            f"training {metric.items} without any training."
         )
     if REPAIRED in names:
         yield (
@@ -75,17 +87,23 @@ def _by_sensitivity(
     return nested
 
 
-def _extremes(groups: dict[str, SensitivityRecord]) -> str:
+def _extremes(groups: dict[str, SensitivityRecord], metric: MetricInfo) -> str:
     ordered = sorted(groups.values(), key=lambda r: r.mean)
     least, most = ordered[0], ordered[-1]
     return (
-        f"By {most.sensitivity}, {most.group} is hurt most ({_shown(most.mean, most.unit)} on "
-        f"average over its widths), {least.group} least ({_shown(least.mean, least.unit)})."
+        f"By {most.sensitivity}, {most.group} is hurt most "
+        f"({_shown(most.mean, most.unit, metric)} on average over its widths), "
+        f"{least.group} least ({_shown(least.mean, least.unit, metric)})."
     )
 
 
-def _shown(damage: float, unit: str) -> str:
-    value = f"{100 * damage:.1f} points" if unit == "accuracy" else f"{damage:.2g} of {unit}"
+def _shown(damage: float, unit: str, metric: MetricInfo) -> str:
+    if unit != "accuracy":
+        value = f"{damage:.2g} of {unit}"
+    elif metric.percent:
+        value = f"{100 * damage:.1f} points"
+    else:
+        value = f"{damage:.2g} {metric.step_of()}"
     return value.replace("-", text.MINUS)
 
 
@@ -100,28 +118,30 @@ def _blamed(run: RunData) -> Iterator[str]:
         policy = {name: width for name, width in best.policy.items() if name in groups}
         costs = {name: groups[name].at(width) for name, width in policy.items()}
         worst = sorted(costs, key=lambda name: -costs[name])[:NAMED]
-        if cut := [_cut(groups[name], policy[name]) for name in worst if costs[name] > 0]:
+        if cut := [_cut(groups[n], policy[n], run.metric) for n in worst if costs[n] > 0]:
             cuts = f"the cuts of {what_name(best)}" + (f" at {budget}" if budget else "")
             by = run.measured[0].sensitivity
             yield f"By {by}, of {cuts} these cost most alone: {', '.join(cut)}."
 
 
-def _cut(group: SensitivityRecord, width: int) -> str:
+def _cut(group: SensitivityRecord, width: int, metric: MetricInfo) -> str:
     """What it costs, and how that is known at a width that was not measured."""
     inferred = "" if width in group.widths else ", interpolated"
     if width < (least := min(group.widths)):
         inferred = f", as at {least}, the least that was measured"
-    cost = _shown(group.at(width), group.unit)
+    cost = _shown(group.at(width), group.unit, metric)
     return f"{group.group} from {group.channels} to {width} ({cost}{inferred})"
 
 
-def _summary(measured: Sequence[SensitivityRecord]) -> Table:
+def _summary(measured: Sequence[SensitivityRecord], metric: MetricInfo) -> Table:
     """One row a group; the one that is hurt most, by the first sensitivity, is set off."""
     every = _by_sensitivity(measured)
     first = next(iter(every.values()))
-    units = {name: UNITS[next(iter(groups.values())).unit] for name, groups in every.items()}
+    units = {
+        name: _unit(next(iter(groups.values())).unit, metric) for name, groups in every.items()
+    }
     rows = [
-        [name, str(r.channels), *(_cell(groups.get(name)) for groups in every.values())]
+        [name, str(r.channels), *(_cell(groups.get(name), metric) for groups in every.values())]
         for name, r in first.items()
     ]
     most = max(range(len(rows)), key=lambda row: list(first.values())[row].mean)
@@ -129,17 +149,22 @@ def _summary(measured: Sequence[SensitivityRecord]) -> Table:
     return Table(titles, rows, frozenset({most}))
 
 
-def _cell(r: SensitivityRecord | None) -> str:
-    return text.NONE if r is None else _number(r.mean, r.unit)
+def _cell(r: SensitivityRecord | None, metric: MetricInfo) -> str:
+    return text.NONE if r is None else _number(r.mean, r.unit, metric)
 
 
-def _number(damage: float, unit: str) -> str:
-    """Points with two digits, others with three."""
-    value = f"{100 * damage:.2f}" if unit == "accuracy" else f"{damage:.3f}"
+def _number(damage: float, unit: str, metric: MetricInfo) -> str:
+    """Points with two decimals, losses with three, others with three significant digits."""
+    if unit != "accuracy":
+        value = f"{damage:.3f}"
+    else:
+        value = f"{100 * damage:.2f}" if metric.percent else text.figure(damage)
     return value.replace("-", text.MINUS)
 
 
-def _pictures(measured: Sequence[SensitivityRecord], reference: str | None) -> Iterator[Figure]:
+def _pictures(
+    measured: Sequence[SensitivityRecord], reference: str | None, metric: MetricInfo
+) -> Iterator[Figure]:
     """All of one unit."""
     names = list(dict.fromkeys(r.group for r in measured))
     labels = {name: _label(name, reference) for name in _by_sensitivity(measured)}
@@ -147,8 +172,10 @@ def _pictures(measured: Sequence[SensitivityRecord], reference: str | None) -> I
     for place, groups in enumerate(text.pages(names, AT_ONCE)):
         shown = [r for r in measured if r.group in groups]
         where = f"{unit}-{place}"
-        picture = damages(groups, shown, labels, UNITS[unit], where)
-        yield Figure(f"sensitivity-{where}", picture, _caption(unit, labels), _table(shown, labels))
+        ylabel = _unit(unit, metric)
+        picture = damages(groups, shown, labels, ylabel, where, metric)
+        caption, table = _caption(ylabel, labels), _table(shown, labels, metric)
+        yield Figure(f"sensitivity-{where}", picture, caption, table)
 
 
 def _label(sensitivity: str, reference: str | None) -> str:
@@ -159,21 +186,23 @@ def _label(sensitivity: str, reference: str | None) -> str:
 def _caption(unit: str, labels: dict[str, str]) -> str:
     what = " and ".join(f"{label} ({name})" for name, label in labels.items())
     return (
-        f"{text.sentence(UNITS[unit])[:-1]} against the share of each group's channels that is "
+        f"{text.sentence(unit)[:-1]} against the share of each group's channels that is "
         f"cut, one panel a group: {what}. A flat line is a layer that bears being cut."
     )
 
 
-def _table(measured: Sequence[SensitivityRecord], labels: dict[str, str]) -> Table:
+def _table(
+    measured: Sequence[SensitivityRecord], labels: dict[str, str], metric: MetricInfo
+) -> Table:
     """One row for each group and width that was measured."""
     cells: dict[tuple[str, int], dict[str, str]] = {}
     for r in measured:
         for width, damage in zip(r.widths, r.damages, strict=True):
-            cells.setdefault((r.group, width), {})[r.sensitivity] = _number(damage, r.unit)
+            cells.setdefault((r.group, width), {})[r.sensitivity] = _number(damage, r.unit, metric)
     order = list(dict.fromkeys(r.group for r in measured))
     rows = [
         [group, str(width), *(cells[group, width].get(name, text.NONE) for name in labels)]
         for group, width in sorted(cells, key=lambda place: (order.index(place[0]), place[1]))
     ]
-    titles = (f"{name}, {UNITS[measured[0].unit]}" for name in labels)
+    titles = (f"{name}, {_unit(measured[0].unit, metric)}" for name in labels)
     return Table(head("group", "channels kept", *titles), rows)

@@ -48,7 +48,8 @@ def blocks(run: RunData) -> Iterator[Block]:
         )
     yield _table(lines, spared)
     yield Paragraph(
-        "Training FLOPs are multiply-adds: a step is three forward passes, over all images and "
+        "Training FLOPs are multiply-adds: a step is three forward passes, over all "
+        f"{run.metric.items} and "
         "epochs. Seconds are summed over all workers. A dash is what was not recorded: "
         "FLOPs of proxies, or seconds of final trainings of older runs. Saved seconds are saved "
         "FLOPs at the measured pace of the same rung.",

@@ -8,6 +8,7 @@ from functools import partial
 
 from results import text, trust
 from results.data import RunData
+from results.metric import MetricInfo
 from results.record import TrialRecord
 from results.reporting.blocks import Block, Cells, Column, Figure, Paragraph, tabulate
 from results.reporting.plots.trust import against_proxies
@@ -34,18 +35,24 @@ def blocks(run: RunData) -> Iterator[Block]:
             "No trial was trained yet, so there is nothing to compare the proxies with."
         )
         return
-    scores = trust.proxy_trust(run.records)
+    scores = trust.proxy_trust(run.records, metric=run.metric)
     yield Paragraph(
-        "Rank correlation of each score with the accuracy after the brief training of "
-        f"rung {rung}, with 95 % bootstrap intervals over policies. 1 is the same order, 0 is no "
+        f"Rank correlation of each score with the {_direction(run.metric)} after the brief "
+        f"training of rung {rung}, with 95 % bootstrap intervals over policies. 1 is the same "
+        "order, 0 is no "
         "relation. A proxy is worth its cost only when it beats the controls, FLOPs and "
         "parameters, which need no data."
     )
     yield tabulate(scores, TRUST)
-    yield Paragraph(_ceiling(trust.noise_ceiling(run.records, run.repeats)))
+    yield Paragraph(_ceiling(trust.noise_ceiling(run.records, run.repeats), run.metric))
     yield from _unselected(scores)
     if any(t.n for t in scores):
         yield _picture(run, scores, rung)
+
+
+def _direction(metric: MetricInfo) -> str:
+    """The metric; where lower is better, as what scores are compared with: its negative."""
+    return metric.name if metric.higher_is_better else f"negative {metric.name}"
 
 
 def _policies(n: int) -> str:
@@ -60,7 +67,7 @@ def _estimate(c: trust.Correlation | None) -> str:
     return text.between(c.value, c.low, c.high) if c else text.NONE
 
 
-def _ceiling(ceiling: trust.Ceiling | None) -> str:
+def _ceiling(ceiling: trust.Ceiling | None, metric: MetricInfo) -> str:
     if ceiling is None:
         return (
             "How far the noise of training alone holds these figures down is not known: no policy "
@@ -69,11 +76,11 @@ def _ceiling(ceiling: trust.Ceiling | None) -> str:
     return (
         f"Noise ceiling: {_policies(ceiling.policies)} trained with several seeds at this rung "
         f"{'differs' if ceiling.policies == 1 else 'differ'} from seed to seed by "
-        f"{100 * ceiling.deviation:.2f} points (standard deviation). So a score that knew every "
-        "policy's true accuracy would be expected to reach about "
+        f"{metric.amount(ceiling.deviation)} (standard deviation). So a score that knew every "
+        f"policy's true {metric.name} would be expected to reach about "
         f"τ = {_estimate(ceiling.kendall)} and ρ = {_estimate(ceiling.spearman)} here"
         f"{'' if ceiling.policies > 4 else ', from too few policies for an interval'}. This takes "
-        "true accuracies and noise to be normal (τ = 2/π · asin ρ, Greiner)."
+        f"true {metric.values} and noise to be normal (τ = 2/π · asin ρ, Greiner)."
     )
 
 
@@ -105,18 +112,20 @@ def _unselected(scores: Sequence[Trust]) -> Iterator[Block]:
 
 def _picture(run: RunData, scores: Sequence[Trust], rung: int) -> Figure:
     trained = trust.trained_to(run.records, rung)
-    reached = Column(f"validation % at rung {rung}", numeric=True)
+    metric = run.metric
+    reached = Column(f"{metric.head('validation')} at rung {rung}", numeric=True)
     cells: Cells[TrialRecord] = {
         Column("trial", numeric=True, label=True): lambda r: str(r.number),
-        reached: lambda r: text.number(r.accuracy[rung - 1]),
+        reached: lambda r: metric.number(r.accuracy[rung - 1]),
         Column("explored", minor=True): lambda r: "yes" if trust.explored_below(r, rung) else "",
         **{Column(t.name, numeric=True): partial(_score, name=t.name) for t in scores},
     }
     return Figure(
         "proxies",
-        against_proxies(trained, scores, rung),
-        f"Accuracy after rung {rung} against each score, a dot a policy; a score that can be "
-        "trusted rises from left to right. FLOPs and parameters are the controls.",
+        against_proxies(trained, scores, rung, metric),
+        f"{metric.title} after rung {rung} against each score, a dot a policy; a score that can be "
+        f"trusted {'rises' if metric.higher_is_better else 'falls'} from left to right. FLOPs "
+        "and parameters are the controls.",
         tabulate(trained, cells),
     )
 

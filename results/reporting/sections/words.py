@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from results.data import RunData
+from results.metric import MetricInfo
 from results.reporting.blocks import Block, Column, Table
 
 WORDS = {
@@ -26,18 +27,30 @@ WORDS = {
     "only trials that do well go on to the next",
     "eta": "about one in eta trials of equal size goes on to the next rung",
     "explored": "went on by a draw, though it did not do well, so that the proxies can be judged",
-    "Pareto front": "the trials than which no other is both smaller and more accurate",
+    "Pareto front": "the trials than which no other is both smaller and {better}",
     "hypervolume": "the area that the front dominates where both the share of FLOPs and the "
-    "accuracy go from 0 to 1; it is larger for a better front",
+    "{metric} go from 0 to 1; it is larger for a better front",
     "final training": "the long one, with several seeds, after which the network is tested",
-    "control": "a score that knows nothing of accuracy, such as the number of parameters",
+    "control": "a score that knows nothing of {metric}, such as the number of parameters",
     "noise ceiling": "the correlation that a perfect score would reach: training the same policy "
-    "twice gives two accuracies",
+    "twice gives two {values}",
 }
+
+
+def words(metric: MetricInfo) -> dict[str, str]:
+    """Each with its meaning where networks are judged by this metric."""
+    better = "more accurate" if metric.counts_images else "better"
+    meant = {
+        word: meaning.format(metric=metric.name, better=better, values=metric.values)
+        for word, meaning in WORDS.items()
+    }
+    if not metric.is_share:
+        del meant["hypervolume"]
+    return meant
 
 
 def blocks(run: RunData) -> Iterator[Block]:
     """A word a row, once there is anything to read."""
     if run.records:
         columns = [Column("word", label=True), Column("what it means")]
-        yield Table(columns, [[word, meaning] for word, meaning in WORDS.items()])
+        yield Table(columns, [[word, meaning] for word, meaning in words(run.metric).items()])
