@@ -219,7 +219,7 @@ class Nan(nn.Module):
     ("fields", "said"),
     [
         ({"loss": lambda _o, _b: torch.zeros(3, requires_grad=True)}, "must return one number"),
-        ({"loss": lambda o, _b: float(o["value"].sum())}, "must return one number as a tensor"),
+        ({"loss": lambda o, _b: o["value"].sum().item()}, "must return one number as a tensor"),
         ({"loss": lambda o, _b: o["value"].detach().mean()}, "must depend on the weights"),
         ({"loss": lambda o, _b: o["value"].mean() * float("inf")}, "the loss must be finite"),
         ({"loss": lambda o, _b: o["logits"].mean()}, "logits"),
