@@ -129,6 +129,7 @@ class Provenance(codec.Stored, Mapping[str, Any]):
         test_reads: how many times the search read the test split, as older versions counted.
         warnings: why the verdict may mean nothing, known before the first trial.
         checks: one sentence for every check that was made.
+        names: criteria, sensitivities, proxies, surgery and sampler of the run, a line on each.
         ways: what the report says of ways to compress, besides those of `results.compression`.
         settings: what the report depends on in ``config``.
     """
@@ -161,6 +162,7 @@ class Provenance(codec.Stored, Mapping[str, Any]):
     test_reads: int | None = None
     warnings: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
+    names: dict[str, str] = field(default_factory=dict)
     ways: dict[str, Way] = field(default_factory=dict)
     settings: Settings = field(init=False, repr=False, compare=False)
 

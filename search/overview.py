@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import prune_ops
 import results
@@ -14,31 +12,20 @@ from results import text
 from results.compare import verdicts
 from search import data, models
 from search.folder import finished
+from search.naming import explained
 from search.policies import SAMPLERS
 from spaces.errors import UserError, brief, unknown
 
-
-def _explained(table: Mapping[str, Any]) -> dict[str, str]:
-    """Each name with the first sentence of what its thing says of itself."""
-    return {name: _first_line(thing) for name, thing in table.items()}
-
-
-def _first_line(thing: Any) -> str:
-    """Of the docstring of a function, or of a thing's class."""
-    documented = thing if inspect.isroutine(thing) else type(thing)
-    return (inspect.getdoc(documented) or "").partition("\n")[0]
-
-
 LISTS: dict[str, Callable[[], dict[str, str]]] = {
-    "criteria": lambda: _explained(prune_ops.CRITERIA),
-    "proxies": lambda: _explained(prune_ops.PROXIES),
-    "sensitivities": lambda: _explained(prune_ops.SENSITIVITIES),
-    "surgeries": lambda: _explained(prune_ops.SURGERIES),
-    "samplers": lambda: _explained(SAMPLERS),
+    "criteria": lambda: explained(prune_ops.CRITERIA),
+    "proxies": lambda: explained(prune_ops.PROXIES),
+    "sensitivities": lambda: explained(prune_ops.SENSITIVITIES),
+    "surgeries": lambda: explained(prune_ops.SURGERIES),
+    "samplers": lambda: explained(SAMPLERS),
     "arms": lambda: {name: arm.explained for name, arm in results.ARMS.items()},
-    "compression": lambda: _explained(prune_ops.WAYS),
+    "compression": lambda: explained(prune_ops.WAYS),
     "models": lambda: dict.fromkeys(models.names(), ""),
-    "data": lambda: _explained(data.SOURCES),
+    "data": lambda: explained(data.SOURCES),
 }
 """Of what there are lists: each is made when it is asked for."""
 

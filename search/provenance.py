@@ -19,6 +19,7 @@ from results.provenance import Baseline, Frozen, Group, Provenance
 from results.rules import TOLERANCE
 from results.spending import times_tested
 from search.config import SearchConfig
+from search.naming import used_by
 from search.task.task import Task
 from search.training.objective import ACCURACY, Metric
 from spaces import Budget, Space
@@ -54,6 +55,7 @@ def provenance(
         test_images=len(task.test),
         base_epochs=task.base_epochs,
         test_reads=0,
+        names=used_by(config),
         ways={name: Way(WAYS[name].label, WAYS[name].note) for name in WAYS},
     )
 

@@ -72,6 +72,7 @@ FIT: dict[str, Sequence[str]] = {
     "address": ("auto", "127.0.0.1:1"),
     "storage": ("postgresql://nobody@127.0.0.1:1/x", "sqlite:///x.db", "mysql://x", "postgresql:/"),
     "log": ("tensorboard", "none", "tensorboard none", "tensorboard tensorboard", "no_module:f"),
+    "max_hours": ("1e-4", "0.01", "1", "1e30", "0"),
     "engine": ("local",),  # Ray's own tests start Ray, which takes longest
     "device": ("cpu", "auto", "cuda", "cuda:7", "cpu:0", "mps"),
     "runs_dir": FOLDERS,

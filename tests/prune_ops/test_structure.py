@@ -60,7 +60,9 @@ def test_not_a_number_comes_back() -> None:
     assert trip([float("nan")])[0] != trip([float("nan")])[0]
 
 
-@pytest.mark.parametrize("dtype", [*sorted(DTYPES, key=str), torch.complex64, torch.complex128], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [*sorted(DTYPES, key=str), torch.complex64, torch.complex128], ids=str
+)
 @pytest.mark.parametrize("shape", [(), (0, 2), (2, 3)], ids=str)
 def test_tensors_come_back(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     value = (torch.rand(shape, dtype=torch.float64) * 3).to(dtype)

@@ -52,5 +52,6 @@ def words(metric: MetricInfo) -> dict[str, str]:
 def blocks(run: RunData) -> Iterator[Block]:
     """A word a row, once there is anything to read."""
     if run.records:
+        meant = words(run.metric) | run.provenance.names
         columns = [Column("word", label=True), Column("what it means")]
-        yield Table(columns, [[word, meaning] for word, meaning in words(run.metric).items()])
+        yield Table(columns, [[word, meaning] for word, meaning in meant.items()])
