@@ -150,7 +150,7 @@ class PolicyConfig(Options):
     )
     trials: int = option(
         48,
-        "number of policies to try, for all budgets",
+        "policies to try, for all budgets",
         least=1,
         most=10**6,
         first=True,

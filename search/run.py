@@ -109,8 +109,9 @@ def execute(
         distils: whether it will be distilled from later, whatever this search does.
         loggers: besides those that the config names.
     """
-    progress, limit = progress or Progress(), TimeLimit.of(folder.config.run.max_hours)
+    limit = TimeLimit.of(folder.config.run.max_hours)
     with told_of(folder, loggers, progress):
+        progress = progress or Progress()
         # The engine first: a wrong address is refused at once.
         with engine_of(folder, progress, lambda: folder.resume_command) as engine:
             cut = _search(folder, engine, task, progress, limit, checks, distils)

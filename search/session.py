@@ -103,7 +103,7 @@ def told_of(folder: Folder, loggers: Sequence[Logger], progress: Progress | None
     Raises:
         UserError: a package is not installed, or something is no logger.
     """
-    say = progress.say if progress else partial(warnings.warn, stacklevel=2)
+    say = progress.warn if progress else partial(warnings.warn, stacklevel=2)
     with log.told_to(loggers_of(folder.config.run.log, loggers), say):
         yield
 

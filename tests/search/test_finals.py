@@ -109,7 +109,7 @@ def test_finals_cut_short_go_on_with_what_was_kept(
     assert resumed == whole
     finals = Finals(contenders, evaluator)
     assert engine.asked == [finals.job(finalist, 5) for finalist in contenders[:2]]
-    assert store.ticks == 4 + 6  # what was known counts again
+    assert store.ticks == 4 + 2
 
 
 def test_a_network_that_is_not_there_is_trained_again(

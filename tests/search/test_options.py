@@ -76,6 +76,7 @@ def test_a_tree_is_asked_like_one_set() -> None:
 FORMS = {
     "budget": ["0.5", "60M", "0.25", "1"],
     "storage": ["postgresql://me@there/db"],
+    **{key: ["my_package.tasks:build", "mine:x"] for key in ("task", "loss", "metric")},
     "log": ["wandb", "mlflow", "tensorboard", "my_package.logs:make"],
 }
 """Texts of options that are read."""
@@ -116,6 +117,7 @@ def settled(name: str, value: Any) -> dict[str, Any]:
         "cpus_per_trial": {"engine": "ray"},
         "gpus_per_trial": {"engine": "ray"},
         "criteria": {"criterion": "search"},
+        "loss": {"metric": "mine:metric"},
         "layer_epochs": {"schedule": "layerwise"},
         "distill_weight": {"distill": True},
         "distill_temperature": {"distill": True},

@@ -50,7 +50,7 @@ def test_inspect_says_what_it_does_unless_it_is_quiet(
     assert main([*INSPECT, "--quiet"]) == 0
     assert capsys.readouterr() == (usual.out, "")
     assert usual.err == FINDING
-    assert "Reachable" in usual.out
+    assert "Budgets from" in usual.out
 
 
 def test_quiet_leaves_results_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
