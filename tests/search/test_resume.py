@@ -15,7 +15,7 @@ from waiting import PATIENCE, wait_until
 import results
 
 OPTIONS = (
-    *("--trials", "6", "--rungs", "1", "--repeats", "2", "--final-epochs", "1"),
+    *("--trials", "6", "--rungs", "1", "--repeats", "2", "--final-epochs", "4"),
     *("--train-images", "200", "--starts", "l1", "--final-seeds", "2"),
 )
 

@@ -121,7 +121,7 @@ def test_two_processes_extend_their_run_together_and_nothing_is_measured_twice(
     assert [r.state for r in grown.records] == ["complete"] * 7
     assert (begun.finals[1].seeds, grown.finals[1].seeds) == ((0,), (0, 1))
     assert (len(grown.repeats), len(grown.gain_steps)) == (2, 3)
-    assert any(len([*(folder / "models").glob("*/weights.pt")]) > 3 for folder in folders)
+    assert any(len([*(folder / "models").glob("*/model.safetensors")]) > 3 for folder in folders)
     known = measured_in(*folders)
     assert not [what for what, times in known.items() if times > 1]
     rungs = sum(record.rung + 1 for record in grown.records)
