@@ -94,5 +94,5 @@ def task() -> Task:
         validation=DataLoader(discs(128, seed=1), batch_size=64),
         test=DataLoader(discs(256, seed=2), batch_size=64),
         loss=loss,
-        metric=Metric("mean IoU", MeanIoU(), unit="%"),
+        metric=Metric("mean IoU", MeanIoU(), higher_is_better=True, unit="%"),
     )

@@ -92,5 +92,5 @@ def task() -> Task:
         validation=loader(512, seed=1),
         test=loader(1024, seed=2),
         loss=loss,
-        metric=Metric("sentences right", right, unit="%"),
+        metric=Metric("sentences right", right, higher_is_better=True, unit="%"),
     )

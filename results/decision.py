@@ -23,6 +23,7 @@ from results.speed import NetworkSpeed
 UNPRUNED, BEST = "unpruned", "best"
 """Folders of a run's ``models/``; with several budgets there is ``best-<budget>`` for each."""
 
+OWN_IMPORT = "import prune_ops"
 OWN = "build()  # your own network, unpruned"
 """In the place of what builds a network that the user gave as an object."""
 
@@ -209,7 +210,7 @@ def loading(run: RunData, decision: Decision) -> list[str]:
     if not where.is_dir():
         return []
     return [
-        "import prune_ops; from search import models",
+        f"import prune_ops; {run.provenance.fresh_import}" if run.provenance.fresh else OWN_IMPORT,
         f"fresh = {run.provenance.fresh or OWN}",
         f"model = prune_ops.load(fresh, {str(where)!r}).eval()",
     ]

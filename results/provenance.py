@@ -24,12 +24,14 @@ class Settings:
     """The options of the search that the report depends on; ``None`` or empty where it is silent.
 
     Attributes:
+        task: what returned it, in the place of ``model`` and ``data``.
         train_images: the option; ``Provenance.train_images`` is how many there were.
         train: the mode: ``finetune``, ``scratch-e`` or ``scratch-b``.
         distill: whether pruned networks are distilled from the unpruned one.
         distill_weight, distill_temperature: how, if they are.
     """
 
+    task: str | None = None
     model: str | None = None
     weights: str | None = None
     data: str | None = None
@@ -107,7 +109,8 @@ class Provenance(codec.Stored, Mapping[str, Any]):
         run: name of the run.
         task: what was pruned, for people: ``"resnet20 on cifar10"``.
         metric: what networks are judged by.
-        fresh: the expression that builds the unpruned architecture.
+        fresh, fresh_import: the expression that builds the unpruned architecture, and what it
+            needs.
         config: the configuration as plain data, in parts.
         reference: the criterion that serves where a trial has none of its own.
         versions: package to version.
@@ -138,6 +141,7 @@ class Provenance(codec.Stored, Mapping[str, Any]):
     task: str = ""
     metric: MetricInfo = ACCURACY
     fresh: str = ""
+    fresh_import: str = "from search import models"
     config: dict[str, Any] = field(default_factory=dict)
     reference: str | None = None
     versions: dict[str, str] = field(default_factory=dict)

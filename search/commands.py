@@ -27,7 +27,7 @@ from search.run import execute
 from search.solving import read_budgets, save_policy, training_command
 from search.study.open import search_ended
 from search.task import inspect as inspecting
-from search.task.prepare import discovering
+from search.task.prepare import discovering, load_task
 from search.terminal import Terminal
 from search.verbosity import Verbosity
 from spaces import UserError
@@ -118,8 +118,14 @@ def inspect(terminal: Terminal, **options: Any) -> None:
     config = SearchConfig.of(**options)
     cache = Path(config.run.runs_dir) / ".cache" if "data" in options else None
     with terminal.progress() as progress:
-        model, example = inspecting.built(config.task, cache, progress.say)
-        progress.say(discovering(config.task.model))
+        asked = config.task
+        if asked.task is not None or asked.loss is not None or asked.metric is not None:
+            task = load_task(config, Path(config.run.runs_dir) / ".cache", progress)
+            model, example, name = task.model, task.example, task.name
+        else:
+            model, example = inspecting.built(asked, cache, progress.say)
+            name = asked.model
+        progress.say(discovering(name))
         space = spaces.discover(model, example, config.task.round_to)
     terminal.result(inspecting.described(space, example))
 

@@ -36,7 +36,8 @@ def provenance(
         run=name,
         task=task.name,
         metric=metric_info(task.metric),
-        fresh=_fresh(config, task),
+        fresh_import=_fresh(config, task)[0],
+        fresh=_fresh(config, task)[1],
         config=config.to_dict(),
         reference=config.reference,
         versions=versions(),
@@ -66,11 +67,16 @@ def metric_info(metric: Metric) -> MetricInfo:
     return MetricInfo(metric.name, metric.unit, metric.higher_is_better, counts_images)
 
 
-def _fresh(config: SearchConfig, task: Task) -> str:
-    """The code that builds the network of a classifier by name."""
-    channels = next(iter(tensors(task.example))).shape[1] if task.classifies else 0
+def _fresh(config: SearchConfig, task: Task) -> tuple[str, str]:
+    """Lines that build the unpruned network of a task by name: an import, and an expression."""
+    asked = config.task
+    own, ending = (asked.task, "().model") if asked.task is not None else (asked.model, "()")
+    if asked.task is not None or (":" in own and task.classes is None):
+        module, _, name = own.partition(":")
+        return f"from {module} import {name}", f"{name}{ending}"
+    channels = tensors(task.example)[0].shape[1]
     size = f"classes={task.classes}, in_channels={channels}"
-    return f"models.build({config.task.model!r}, {size})"
+    return "from search import models", f"models.build({asked.model!r}, {size})"
 
 
 def uncounted(space: Space) -> list[dict[str, str]]:

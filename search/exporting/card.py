@@ -40,7 +40,9 @@ def card(exported: Exported, split: Split) -> str:
 def title_of(chosen: Chosen) -> str:
     """What the network is, in one line."""
     run, final = chosen.run, chosen.final
-    model = run.provenance.settings.model if run.provenance.command else run.provenance.task
+    about = run.provenance
+    named = about.command and about.settings.task is None
+    model = about.settings.model if named else about.task
     if final.role == "baseline":
         return f"{model}, unpruned"
     return f"{model}, pruned to {text.number(final.flops_fraction, 1)} % of its FLOPs"
@@ -132,7 +134,7 @@ def _policy(chosen: Chosen) -> Iterator[Block]:
 
 def _data(run: Run) -> Iterator[Block]:
     about = run.provenance
-    name = about.settings.data if about.command else about.task
+    name = about.settings.data if about.command and about.settings.task is None else about.task
     counts = {"training": about.train_images, "validation": about.val_images}
     counts["test"] = about.test_images
     told = [f"{count:,} {part}" for part, count in counts.items() if count is not None]

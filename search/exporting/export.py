@@ -158,7 +158,14 @@ def _code(chosen: Chosen, task: Task, is_given: bool) -> AsCode:
             "--as-code needs the name of what builds the network, but the task was made in "
             "Python; search with --model package.module:function, or export --to pt2"
         )
-    model = str(chosen.run.provenance.settings.model)
+    settings = chosen.run.provenance.settings
+    if settings.task is not None:
+        raise UserError(
+            f"--as-code needs the name of what builds the network alone, but {settings.task} "
+            "returns a task; search with --model package.module:function, --loss and --metric, or "
+            "export --to pt2"
+        )
+    model = str(settings.model)
     return AsCode(builder(model, task.classes or 0, tensors(task.example)[0].shape[1]))
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from spaces.inputs import moved, tensors
 from spaces.state import state_of
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 EPOCHS, EPOCHS_OF_SMALL = 20.0, 40.0
 """Epochs of the baseline, and those on a small training set, whose epochs are few steps: a network
@@ -129,8 +131,8 @@ def _size(largest: float) -> str:
     return f", or normalise the images, whose values reach {largest:.3g}"
 
 
-def seeded(fresh: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """A network whose fresh weights follow from the seed."""
+def seeded(fresh: Callable[[], T], seed: int) -> T:
+    """What is made of random numbers of torch's that follow from the seed: fresh weights, say."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         return fresh()

@@ -62,7 +62,7 @@ def doubts(task: Task, config: SearchConfig) -> Iterator[str]:
     yield from _of_options(config)
     yield from _of_more_than_there_is(config, len(task.train))
     yield from _of_copies(task)
-    if task.classes is not None:
+    if task.classifies and task.classes is not None:
         yield from _of_classifier(task, task.classes)
     yield from _of_few(task)
 

@@ -61,11 +61,11 @@ def check_task(task: Task) -> None:
         UserError: the network does not take the batches, the loss is no number that can be
             differentiated, or the metric is none; each in train mode too where it is trained.
     """
-    if task.classes is not None:
-        check_fit(task.model, task.example, task.classes, task.name, "the task")
-        return
-    if task.classifies:  # a classifier whose outputs could not be counted
-        check_fit(task.model, task.example, 2, task.name, "the task")
+    if task.classifies:
+        classes = 2 if task.classes is None else task.classes  # which could not be counted
+        check_fit(task.model, task.example, classes, task.name, "the task")
+        if task.counts_classes:
+            return
     model = copied(task.model)
     for training in (False, True):
         inputs, batch = next(iter(task.train.batches(64)))

@@ -17,6 +17,7 @@ from search.config import TaskConfig
 from search.provenance import uncounted
 from search.task.fit import check_takes
 from spaces import Space
+from spaces.inputs import Inputs, tensors
 
 
 def built(
@@ -55,17 +56,18 @@ def built(
     return model, (image,)
 
 
-def described(space: Space, example: tuple[Tensor, ...]) -> RenderableType:
+def described(space: Space, example: Inputs) -> RenderableType:
     """The groups, the frozen channels with their reasons and the reachable budgets.
 
     >>> model, example = built(TaskConfig(model="resnet18"))
     >>> Console().print(described(spaces.discover(model, example), example))  # doctest: +SKIP
     """
     low, full = space.floor_flops, space.full_flops
-    shape = " × ".join(str(n) for n in example[0].shape[1:])
+    shapes = [" × ".join(str(n) for n in tensor.shape[1:]) for tensor in tensors(example)]
+    what = "image" if len(shapes) == 1 and tensors(example)[0].dim() == 4 else "item"
     lines = [
-        f"{full:,} FLOPs (multiply-adds) for one image of {shape}; {space.full_params:,} "
-        "parameters.",
+        f"{full:,} FLOPs (multiply-adds) for one {what} of {text.listed(shapes)}; "
+        f"{space.full_params:,} parameters.",
         f"Budgets from {low / full:.3f} ({low:,} FLOPs) to 1 can be met. Less cannot: with the "
         f"fewest channels most of it is in {', '.join(space.floor_setters())}.",
         "",

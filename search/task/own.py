@@ -18,13 +18,13 @@ from search.training.objective import Metric
 from spaces.errors import DataError, UserError
 
 
-def named_task(spec: str, device: str) -> Task:
-    """The task that a function returns.
+def named_task(spec: str, device: str, seed: int) -> Task:
+    """The task that a function returns, the same each time if it draws from torch's generator.
 
     Raises:
         UserError: the function fails, or returns something else.
     """
-    task = callables.call(spec)
+    task = seeded(partial(callables.call, spec), seed)
     if not isinstance(task, Task):
         raise UserError(
             f"{spec!r} must return a search.Task, but it returned {type(task).__name__}"
@@ -73,7 +73,7 @@ def assembled(
         train=train,
         validation=validation,
         test=test,
-        classes=outputs if trained is None else None,
+        classes=outputs,
         device=on,
         loss=trained,  # type: ignore[arg-type]
         metric=judged,  # type: ignore[arg-type]

@@ -125,7 +125,7 @@ def load_task(config: SearchConfig, cache: Path, progress: Progress) -> Task:
     """The task that a config names, before its baseline is trained; errors as of `prepare`."""
     asked, seed = config.task, config.policies.seed
     if asked.task is not None:
-        return named_task(asked.task, asked.device)
+        return named_task(asked.task, asked.device, seed)
     if asked.loss is not None or asked.metric is not None:
         return assembled(
             asked.model,

@@ -33,7 +33,7 @@ class Task:
     Any other network takes batches of any form from a loader, and says what it is trained for and
     judged by. ``loss(outputs, batch)`` and ``metric`` are given the batch as the loader gave it:
 
-    >>> metric = Metric("mean IoU", iou, unit="%")
+    >>> metric = Metric("mean IoU", iou, higher_is_better=True, unit="%")
     >>> Task(model=unet, train=a, validation=b, test=c, loss=dice, metric=metric)
 
     It can be pickled; ``torch.multiprocessing`` shares the memory of images and weights instead of

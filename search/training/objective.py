@@ -52,7 +52,7 @@ class Metric:
 
     name: str
     measure: Callable[[Any, Any], Any] | Accumulated
-    higher_is_better: bool = True
+    higher_is_better: bool
     unit: str = ""
 
     def score(self, model: nn.Module, batches: Iterable[Batch]) -> float:
@@ -137,5 +137,5 @@ def _right(outputs: Tensor, targets: Any) -> Tensor:
     return outputs.argmax(dim=1) == labels
 
 
-ACCURACY = Metric("accuracy", _right, unit="%")
+ACCURACY = Metric("accuracy", _right, higher_is_better=True, unit="%")
 """Of logits (B, classes): the share of the images whose highest logit is their class."""

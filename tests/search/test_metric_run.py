@@ -129,7 +129,9 @@ def test_the_lower_error_goes_before_the_higher_one(
 def test_a_classifier_may_be_judged_by_another_metric() -> None:
     """It is also what counts on the test split; classes are still counted."""
     task = build_task("digits_small", "digits", train_images=64)
-    confidence = Metric("confidence", lambda out, _: out.softmax(1).amax(1), unit="%")
+    confidence = Metric(
+        "confidence", lambda out, _: out.softmax(1).amax(1), unit="%", higher_is_better=True
+    )
     other = replace(task, metric=confidence)
     score, counts = testing.on_test_split(task.model, other.test, other.metric, other.classifies)
     assert score == evaluate(task.model, task.test, metric=confidence)
@@ -142,6 +144,11 @@ def test_a_classifier_may_be_judged_by_another_metric() -> None:
 def test_only_our_accuracy_has_intervals_over_images() -> None:
     """One of the user's may count pixels."""
     assert metric_info(objective.ACCURACY) == ACCURACY
-    pixels = Metric("accuracy", lambda out, batch: (out.argmax(1) == batch[1]).float(), unit="%")
+    pixels = Metric(
+        "accuracy",
+        lambda out, batch: (out.argmax(1) == batch[1]).float(),
+        unit="%",
+        higher_is_better=True,
+    )
     assert not metric_info(pixels).counts_images
     assert metric_info(pixels).result("test", 0.5) == "accuracy 50.00 % on the test split"

@@ -30,7 +30,9 @@ def error(outputs: Tensor, targets: Tensor) -> Tensor:
     ],
 )
 def test_items_weigh_alike_whatever_their_batches_are(measure: Any, mean: float) -> None:
-    assert Metric("error", measure).score(SAME, BATCHES) == pytest.approx(mean)
+    assert Metric("error", measure, higher_is_better=True).score(SAME, BATCHES) == pytest.approx(
+        mean
+    )
 
 
 def test_where_lower_is_better_the_score_is_its_opposite() -> None:
@@ -72,7 +74,7 @@ def test_outputs_that_are_nan_have_no_metric(make: Any) -> None:
     inputs = torch.tensor([[1.0], [float("nan")], [3.0]])
     batches = [(inputs, torch.zeros(3)), (inputs[:1], torch.zeros(1))]
     with pytest.raises(Diverged, match="NaN for 1 of 4"):
-        Metric("m", lambda _o, _t: 0.0).score(Out(), batches)
+        Metric("m", lambda _o, _t: 0.0, higher_is_better=True).score(Out(), batches)
 
 
 def test_a_metric_that_fails_is_one_line_that_names_it() -> None:
@@ -80,7 +82,7 @@ def test_a_metric_that_fails_is_one_line_that_names_it() -> None:
         raise KeyError("boxes")
 
     with pytest.raises(UserError, match=r"metric 'mAP' must take .*boxes") as told:
-        Metric("mAP", wrong).score(SAME, BATCHES)
+        Metric("mAP", wrong, higher_is_better=True).score(SAME, BATCHES)
     assert "\n" not in str(told.value)
 
 

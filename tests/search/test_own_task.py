@@ -4,6 +4,7 @@ names on the command line; what does not hold together is one line before anythi
 from __future__ import annotations
 
 import pickle
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import prune_ops
 import results
 import search
 from results.record import ClassCounts
@@ -166,6 +168,65 @@ def test_the_command_line_reaches_the_same(mine: str, named: list[str], tmp_path
     assert all(final.test_accuracy[0] < 0 for final in run.finals)
 
 
+def test_a_run_of_a_named_task_says_how_to_load_and_export_its_networks(
+    mine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fast = "--trials 2 --starts l1 --criterion l1 --rungs 1 --repeats 0 --final-epochs 1"
+    fast += " --final-seeds 1 --lr 0.01 --no-gains --name here"
+    named = [*fast.split(), "--runs-dir", str(tmp_path)]
+    assert main(["--task", f"{mine}:task", "--budget", "0.6", *named]) == 0
+    lines = capsys.readouterr().out.partition("load it:\n")[2].partition("\n\n")[0]
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(lines), names)
+    example = results.load(tmp_path / "here").provenance
+    assert example.fresh == "task().model"
+    wanted = prune_ops.load(names["task"]().model, tmp_path / "here/models/best").eval()
+    assert [*wanted.state_dict()] == [*names["model"].state_dict()]
+    run = str(tmp_path / "here")
+    assert main(["export", run, "--as-code"]) == 2
+    assert "returns a task" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["export", run, "--to", "safetensors"]) == 0
+    card = next((tmp_path / "here/exports").rglob("*_card.md")).read_text()
+    assert "digits" not in card
+    assert "mean absolute error" in card
+
+
+def test_the_same_named_task_goes_on_with_the_weights_that_it_began_with(
+    mine: str, tmp_path: Path
+) -> None:
+    """It draws them anew each time, from torch's generator."""
+    fast = "--trials 2 --starts l1 --criterion l1 --rungs 1 --repeats 0 --final-epochs 1"
+    fast += " --final-seeds 1 --lr 0.01 --no-gains --name here"
+    named = [*fast.split(), "--runs-dir", str(tmp_path)]
+    assert main(["--task", f"{mine}:task", "--budget", "0.6", *named]) == 0
+    torch.rand(3)
+    assert main(["--resume", "--trials", "3", "--name", "here", "--runs-dir", str(tmp_path)]) == 0
+    assert len(results.load(tmp_path / "here").records) == 3
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ["--task", "{}:task"],
+        [
+            "--model",
+            "{}:build",
+            "--data",
+            "{}:splits",
+            "--loss",
+            "{}:loss",
+            "--metric",
+            "{}:metric",
+        ],
+    ],
+)
+def test_inspect_takes_a_task(
+    mine: str, named: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", *(word.format(mine) for word in named)]) == 0
+    assert "one item of 1 × 8 × 8 and 5" in " ".join(capsys.readouterr().out.split())
+
+
 def measured(task: Task) -> tuple[float, ClassCounts]:
     return on_test_split(task.model, task.test, task.metric, task.classifies)
 
@@ -191,7 +252,11 @@ def test_images_and_labels_may_be_judged_by_another_metric() -> None:
     def top(outputs: Tensor, labels: Tensor) -> Tensor:
         return (outputs.topk(3).indices == labels[:, None]).any(1)
 
-    own = Task(model=plain.model, metric=Metric("top-3 accuracy", top, unit="%"), **parts)
+    own = Task(
+        model=plain.model,
+        metric=Metric("top-3 accuracy", top, unit="%", higher_is_better=True),
+        **parts,
+    )
     assert own.classes == 10
     assert own.classifies
     assert not own.counts_classes
@@ -224,10 +289,13 @@ class Nan(nn.Module):
         ({"loss": lambda o, _b: o["value"].mean() * float("inf")}, "the loss must be finite"),
         ({"loss": lambda o, _b: o["logits"].mean()}, "logits"),
         (
-            {"metric": Metric("m", lambda _o, _b: float("nan"))},
+            {"metric": Metric("m", lambda _o, _b: float("nan"), higher_is_better=True)},
             "metric 'm' must be a finite number",
         ),
-        ({"metric": Metric("m", lambda _o, b: b["boxes"])}, "metric 'm' must take"),
+        (
+            {"metric": Metric("m", lambda _o, b: b["boxes"], higher_is_better=True)},
+            "metric 'm' must take",
+        ),
         (
             {"metric": "accuracy"},
             "metric must be a search.Metric, which has a name and a direction",
