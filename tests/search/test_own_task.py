@@ -4,6 +4,7 @@ names on the command line; what does not hold together is one line before anythi
 from __future__ import annotations
 
 import pickle
+import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -177,7 +178,8 @@ def test_a_run_of_a_named_task_says_how_to_load_and_export_its_networks(
     assert main(["--task", f"{mine}:task", "--budget", "0.6", *named]) == 0
     lines = capsys.readouterr().out.partition("load it:\n")[2].partition("\n\n")[0]
     names: dict[str, Any] = {}
-    exec(textwrap.dedent(lines), names)
+    whole = re.sub(r"\n(?!  )", "", lines)  # one that is longer than the terminal goes on below
+    exec(textwrap.dedent(whole), names)
     example = results.load(tmp_path / "here").provenance
     assert example.fresh == "task().model"
     wanted = prune_ops.load(names["task"]().model, tmp_path / "here/models/best").eval()
