@@ -242,7 +242,7 @@ def test_scores_that_are_lost_are_computed_again_and_told(
         ({"graph": "0f"}, r"its graph \(another activation, say\); restore the model's code, or"),
         ({"groups": {"conv1": [8]}, "flops": 9}, "its groups and flops; restore the model's code"),
         ({"images": [1, 2, 4], "weights": "abd"}, "its images and weights; restore the data, or"),
-        ({"weights": "abd"}, "its weights; trained anew they came out otherwise, or choose"),
+        ({"weights": "abd"}, "its weights; trained here again they came out otherwise, or choose"),
     ],
 )
 def test_a_run_of_one_process_refuses_another_network(
