@@ -227,7 +227,10 @@ class Nan(nn.Module):
             {"metric": Metric("m", lambda _o, _b: float("nan"))},
             "metric 'm' must be a finite number",
         ),
-        ({"metric": Metric("m", lambda _o, b: b["boxes"])}, "metric 'm' must take"),
+        (
+            {"metric": Metric("m", lambda _o, b: b["boxes"])},
+            r"metric 'm' must take .* give a metric of \(outputs, batch\) that fits them",
+        ),
         (
             {"metric": "accuracy"},
             "metric must be a search.Metric, which has a name and a direction",
@@ -264,7 +267,13 @@ def test_only_a_classifier_can_be_distilled_from(task: Task) -> None:
         ("--loss a:b", "--loss a:b needs a metric"),
         ("--loss a --metric b:c", "--loss must be package.module:name"),
         ("--task os:getcwd", "must return a search.Task, but it returned str"),
-        ("--metric os:getcwd", "must be a search.Metric"),
+        ("--metric os:getcwd", "function without arguments that returns one, but it returned str"),
+        ("--metric os:sep", "must be a search.Metric, or a function"),
+        (
+            "--metric shutil:copy",
+            'but it takes src, dst; write metric = search.Metric("name", copy, '
+            "higher_is_better=True), or False, and name that",
+        ),
         ("--task nowhere:task", "importing 'nowhere' failed"),
     ],
 )
