@@ -7,6 +7,7 @@ once.
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
@@ -68,8 +69,6 @@ and say what can be said.
       all structures and arms, 8 seeds; without it a line says what that adds
   python search.py compare --budget 0.5
       search first, then compare; takes the options of a search too
-  python search.py compare --resume
-      goes on with the latest run: with its search, then with the comparison
 """
 ABOUT_EXPORT = """\
 Write a network of a run as a file to ship, read it back, compare it with the
@@ -95,8 +94,9 @@ Print what of a model can be pruned, what is frozen and why, and which budgets
 are reachable. Nothing is trained.
 """
 ABOUT_SOLVE = """\
-The widths of the least damage within other budgets, at once: from the table
-that a run with --starts repaired_damage keeps. Nothing is measured or trained.
+The widths of the least damage within other budgets, at once: from the damages
+of each width that a run keeps, if its --sampler is surrogate, as usual, or
+repaired_damage is among its --starts. Nothing is measured or trained.
 
   python search.py solve runs/digits_small-0.5 --budget 0.6 0.4 0.3
       compares the budgets, and prints the widths for each
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbosity = Verbosity.USUAL
     try:
         if command is None and arguments and not arguments[0].startswith("-"):
-            raise unknown("command", arguments[0], COMMANDS)
+            raise _unknown_command(arguments[0])
         name, read = ("search", _search) if command is None else (arguments[0], command)
         options, verbosity = read(arguments if command is None else arguments[1:])
         run = _run(name, verbosity)
@@ -135,6 +135,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         verbosity.trace(error)
         return _fail(*_last_line(error, verbosity))
+
+
+def _unknown_command(name: str) -> UserError:
+    """The error for a word before the options; whoever types ``search`` needs none."""
+    if difflib.get_close_matches(name, [*COMMANDS, "search"], n=1) == ["search"]:
+        return UserError(
+            f"unknown command {name!r}; a search needs none, did you mean to leave it out? "
+            f"Known: {', '.join(COMMANDS)}"
+        )
+    return unknown("command", name, COMMANDS)
 
 
 def _last_line(error: BaseException, verbosity: Verbosity) -> tuple[str, int]:

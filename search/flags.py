@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 import textwrap
 import typing
@@ -101,6 +102,24 @@ class Parser(argparse.ArgumentParser):
             if word.startswith("--") and word.endswith("=--"):
                 self.error(f"argument {word.removesuffix('=--')}: expected a value, not --")
         return super().parse_known_args(args, namespace)
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str], namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """As argparse's, but names the option that is nearest to one that is unknown."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._nearest(unknown)}")
+        return options
+
+    def _nearest(self, unknown: Sequence[str]) -> str:
+        """The flag that was meant by the first of the words that is like one; empty if none is."""
+        known = [name[2:] for name in self._option_string_actions if name.startswith("--")]
+        for word in unknown:
+            name = word[2:].partition("=")[0] if word.startswith("--") else ""
+            if near := difflib.get_close_matches(name, known, n=1):
+                return f" (did you mean --{near[0]}?)"
+        return ""
 
     def error(self, message: str) -> NoReturn:
         """A complaint of argparse in one line, without the usage."""

@@ -36,7 +36,7 @@ class Verbosity(IntEnum):
     def trace(self, error: BaseException) -> None:
         """When verbose, print the traceback of what was unforeseen or came from the user's code."""
         cause = error.__cause__ if isinstance(error, CutShort) else error
-        told = isinstance(cause, UserError) and cause.__cause__ is None
+        told = isinstance(cause, UserError) and cause.__cause__ is None and not is_theirs(cause)
         if self == Verbosity.VERBOSE and isinstance(cause, Exception) and not told:
             print("".join(traceback.format_exception(cause)), file=sys.stderr, end="")
 

@@ -12,6 +12,7 @@ from search.training.modes import MOST_RATE
 from spaces.errors import UserError
 
 DEFAULT_ARMS = tuple(name for name, arm in ARMS.items() if not arm.on_request)
+ON_REQUEST = tuple(name for name, arm in ARMS.items() if arm.on_request)
 STRUCTURES = ("searched", "uniform", "l1", "thinet", "slimming")
 FULL: dict[str, Any] = {"seeds": 8, "structures": STRUCTURES, "arms": tuple(ARMS)}
 """What ``full`` has where these options are not given."""
@@ -23,18 +24,32 @@ class CompareConfig(Options):
 
     full: bool = option(
         False,
-        f"{FULL['seeds']} seeds, every arm, and every structure that the network can have; --seeds,"
-        " --arms and --structures say otherwise. What was compared before is kept",
+        f"{FULL['seeds']} seeds, every arm and every structure that the network can have, unless "
+        "these are given; keeps what was compared before",
         free=True,
         first=True,
     )
     seeds: int = option(
-        3, "trainings of each network; fewer than 2 give no interval", least=1, free=True
+        3,
+        "trainings of each network; fewer than 2 give no interval",
+        least=1,
+        free=True,
+        first=True,
     )
     structures: tuple[str, ...] = option(
-        ("searched", "uniform"), "whose widths are trained", names=STRUCTURES, free=True
+        ("searched", "uniform"),
+        "whose widths are trained",
+        names=STRUCTURES,
+        free=True,
+        first=True,
     )
-    arms: tuple[str, ...] = option(DEFAULT_ARMS, "how each is trained", names=ARMS, free=True)
+    arms: tuple[str, ...] = option(
+        DEFAULT_ARMS,
+        f"how each is trained (default: all but {', '.join(ON_REQUEST)})",
+        names=ARMS,
+        free=True,
+        first=True,
+    )
     front: int = option(4, "most policies of the front at each budget", least=1, free=True)
     finetune_epochs: int | None = option(
         None, "epochs of fine-tuning (default: the run's --final-epochs)", least=1

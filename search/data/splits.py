@@ -14,10 +14,10 @@ from prune_ops.batches import described
 from spaces.errors import DataError
 
 TAKES = (
-    "a search takes one image tensor in and one logit a class out; for other networks use "
-    "spaces.discover, prune_ops.score and prune_ops.prune in Python"
+    "a search takes one image tensor in and one logit a class out, unless it is given a loss and a "
+    "metric: --loss and --metric, or --task; search.Task in Python"
 )
-"""Whoever has another network is told how far they can go with it."""
+"""Whoever has another network or other data is told what to give."""
 
 Batch = tuple[Any, Any]
 """Inputs and targets on the device: images (B, C, H, W) float32, normalised, and labels (B,) int64.

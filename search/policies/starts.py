@@ -124,19 +124,25 @@ def start_budget_warning(starts: int, config: SearchConfig) -> str:
     """One line if starts leave the sampler less than a third of the trials; else empty.
 
     >>> start_budget_warning(30, SearchConfig.of(trials=40))
-    '30 starts leave surrogate 10 of 40 trials; give more --trials or fewer --starts'
+    '40 trials are few: 30 policies are to be tried first (--starts), so --sampler surrogate
+    proposes 10; give more --trials or fewer --starts'
     """
     trials = config.policies.trials
-    left = max(0, trials - starts)
+    left, over = max(0, trials - starts), max(0, starts - trials)
     if 3 * left >= trials:
         return ""
-    over, leave = starts - trials, "leaves" if starts == 1 else "leave"
-    untried = f", and {over} of them {'is' if over == 1 else 'are'} not tried" if over > 0 else ""
+    few = f"{plural(trials, 'trial')} {_be(trials)} {'few' if left else 'too few'}"
+    first = f"{starts} {'policy' if starts == 1 else 'policies'} {_be(starts)} to be tried first"
+    untried = f"{over} of these {_be(over)} left out and " if over else ""
     fewer = "--criteria or --starts" if config.searched else "--starts"
     return (
-        f"{plural(starts, 'start')} {leave} {config.policies.sampler} {left} of "
-        f"{plural(trials, 'trial')}{untried}; give more --trials or fewer {fewer}"
+        f"{few}: {first} (--starts), so {untried}--sampler {config.policies.sampler} proposes "
+        f"{left or 'none'}; give more --trials or fewer {fewer}"
     )
+
+
+def _be(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _policy(name: str, space: Space, scores: Scores, budget: Budget) -> Policy:

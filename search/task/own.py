@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,14 +89,33 @@ def named_metric(spec: str) -> Metric:
         UserError: there is none, or it is of another kind.
     """
     found = callables.attribute(spec)
-    if callable(found) and not isinstance(found, Metric):
-        found = callables.call(spec)
-    if not isinstance(found, Metric):
-        raise UserError(
-            f"{spec!r} must be a search.Metric, which has a name and a direction, or return one, "
-            f"but it is {type(found).__name__}"
-        )
-    return found
+    if isinstance(found, Metric):
+        return found
+    needed = _needed(found)
+    returned = callables.call(spec) if callable(found) and not needed else found
+    if isinstance(returned, Metric):
+        return returned
+    came = f"is {type(found).__name__}"
+    if needed:
+        came = f"takes {', '.join(needed)}"
+    elif callable(found):
+        came = f"returned {type(returned).__name__}"
+    name = spec.partition(":")[2]
+    raise UserError(
+        f"{spec!r} must be a search.Metric, or a function without arguments that returns one, but "
+        f'it {came}; write metric = search.Metric("name", '
+        f"{name if needed else 'measure'}, higher_is_better=True), or False, and name that"
+    )
+
+
+def _needed(found: Any) -> list[str]:
+    """The arguments that a function cannot be called without."""
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):  # no function, or a builtin without a signature
+        return []
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in several]
 
 
 def _parts(

@@ -98,7 +98,7 @@ class Metric:
     def _told(self, outputs: Any, targets: Any) -> Any:
         given = f"the outputs {described(outputs)} and the batch's {described(targets)}"
         must = f"metric {self.name!r} must take {given} and give numbers, but it fails with"
-        return in_one_line(UserError, must, "give a metric of (outputs, targets) that fits them")
+        return in_one_line(UserError, must, "give a metric of (outputs, batch) that fits them")
 
 
 class _Outputs:

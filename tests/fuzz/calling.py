@@ -24,8 +24,8 @@ CODES = 0, 1, USER_ERROR, 130
 PROGRESS = re.compile(
     r"(forecast: |discovering what can be pruned in |"
     r"(trials|trainings|training the baseline|decoding the images) \d+/\d+ "
-    r"|\d+ starts? leave |looking$|the weights are |going on with the run |--full would add "
-    r"|left out of --full: )"
+    r"|\d+ trials? (is|are) (too )?few: |looking$|the weights are |going on with the run "
+    r"|--full would add |left out of --full: )"
 )
 """What a search says while it is at work, and a model that prints."""
 

@@ -13,6 +13,7 @@ import pytest
 
 import results
 import spaces
+from results.solving import SENSITIVITY
 from search.cli import COMMANDS, main
 from search.config import SearchConfig
 from search.folder import resolve_folder
@@ -45,6 +46,20 @@ def test_help_is_one_screen_with_an_example_first(capsys: pytest.CaptureFixture[
     first = {flag(o.name) for _, o in SearchConfig().leaves() if o.metadata["first"]}
     told = {word for line in shown.splitlines() for word in line.split()[:1] if word[:2] == "--"}
     assert told == first | {"--version", "--help-all"}
+
+
+def test_the_help_of_compare_has_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = helped(["compare", "--help"], capsys)
+    assert len(shown.splitlines()) <= 48
+    assert all(f"\n  {name} " in shown for name in ("--full", "--seeds", "--structures", "--arms"))
+
+
+def test_the_help_of_solve_says_which_runs_can_be_solved(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = " ".join(helped(["solve", "--help"], capsys).split())
+    sampler, start = SearchConfig().policies.sampler, SENSITIVITY
+    assert f"if its --sampler is {sampler}, as usual, or {start} is among its --starts" in shown
 
 
 @pytest.mark.parametrize("command", [[], ["compare"]])
@@ -93,6 +108,31 @@ def test_a_users_mistake_is_one_line_and_leaves_nothing(
 def test_a_mistyped_command_is_told_from_an_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compar", "runs/mine"]) == 2
     assert "unknown command 'compar', did you mean 'compare'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["search", "serach", "serch"])
+def test_a_search_needs_no_command(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word, "--budget", "0.5"]) == 2
+    told = f"unknown command '{word}'; a search needs none, did you mean to leave it out?"
+    assert told in line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--budgets", "0.5"], " (did you mean --budget?)"),
+        (["compare", "--arm=finetune"], " (did you mean --arms?)"),
+        (["--colour", "red"], ""),
+        (["-b", "0.5"], ""),
+    ],
+)
+def test_the_option_nearest_to_an_unknown_one_is_named(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    typed = " ".join(word for word in arguments if word != "compare")
+    assert line(capsys) == f"error: unrecognized arguments: {typed}{hint}; see --help\n"
 
 
 @pytest.mark.parametrize(

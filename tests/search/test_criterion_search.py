@@ -134,8 +134,9 @@ def test_on_the_command_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> 
     printed = capsys.readouterr()
     assert "trial" in printed.out
     crowded = (
-        "7 starts leave surrogate 0 of 6 trials, and 1 of them is not tried; give more --trials or "
-        "fewer --criteria or --starts"
+        "6 trials are too few: 7 policies are to be tried first (--starts), so 1 of these is left "
+        "out and --sampler surrogate proposes none; give more --trials or fewer --criteria or "
+        "--starts"
     )
     assert crowded in printed.err.splitlines()
     checks = results.load(runs / "cli").provenance["checks"]

@@ -101,6 +101,7 @@ def test_a_network_that_is_not_searched_is_one_line(
     said = capsys.readouterr().err.strip()
     assert NETWORKS[network] in said
     assert TAKES in said
+    assert "a loss and a metric: --loss and --metric, or --task; search.Task in Python" in said
     assert said.count("\n") == 0
 
 

@@ -296,7 +296,7 @@ class Nan(nn.Module):
         ),
         (
             {"metric": Metric("m", lambda _o, b: b["boxes"], higher_is_better=True)},
-            "metric 'm' must take",
+            r"metric 'm' must take .* give a metric of \(outputs, batch\) that fits them",
         ),
         (
             {"metric": "accuracy"},
@@ -334,7 +334,13 @@ def test_only_a_classifier_can_be_distilled_from(task: Task) -> None:
         ("--loss a:b", "--loss a:b needs a metric"),
         ("--loss a --metric b:c", "--loss must be package.module:name"),
         ("--task os:getcwd", "must return a search.Task, but it returned str"),
-        ("--metric os:getcwd", "must be a search.Metric"),
+        ("--metric os:getcwd", "function without arguments that returns one, but it returned str"),
+        ("--metric os:sep", "must be a search.Metric, or a function"),
+        (
+            "--metric shutil:copy",
+            'but it takes src, dst; write metric = search.Metric("name", copy, '
+            "higher_is_better=True), or False, and name that",
+        ),
         ("--task nowhere:task", "importing 'nowhere' failed"),
     ],
 )

@@ -62,18 +62,30 @@ def test_where_criteria_are_searched_uniform_widths_are_tried_under_each(space: 
     ("starts", "options", "line"),
     [
         (20, {}, ""),  # a third of 30 is left
-        (21, {}, "21 starts leave nsga2 9 of 30 trials; give more --trials or fewer --starts"),
+        (
+            21,
+            {},
+            "30 trials are few: 21 policies are to be tried first (--starts), so --sampler nsga2 "
+            "proposes 9; give more --trials or fewer --starts",
+        ),
+        (
+            30,
+            {},
+            "30 trials are too few: 30 policies are to be tried first (--starts), so --sampler "
+            "nsga2 proposes none; give more --trials or fewer --starts",
+        ),
         (
             31,
             {},
-            "31 starts leave nsga2 0 of 30 trials, and 1 of them is not tried; give more --trials "
-            "or fewer --starts",
+            "30 trials are too few: 31 policies are to be tried first (--starts), so 1 of these is "
+            "left out and --sampler nsga2 proposes none; give more --trials or fewer --starts",
         ),
         (
             32,
             {"criterion": "search"},
-            "32 starts leave nsga2 0 of 30 trials, and 2 of them are not tried; give more "
-            "--trials or fewer --criteria or --starts",
+            "30 trials are too few: 32 policies are to be tried first (--starts), so 2 of these "
+            "are left out and --sampler nsga2 proposes none; give more --trials or fewer "
+            "--criteria or --starts",
         ),
     ],
 )

@@ -93,6 +93,25 @@ def test_verbose_says_each_rung_as_the_log_has_it(
     assert [entry.endswith(f" {said}") for entry in (line, *logged)] == [True] * 3
 
 
+BROKEN_DATA = """\
+import torch
+
+
+class Images(torch.utils.data.Dataset):
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        if index != 17:
+            return torch.zeros(1, 8, 8), index % 10
+        raise ValueError("no such file")
+
+
+def load():
+    return Images(), Images(), Images()
+"""
+
+
 @pytest.fixture
 def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A command line with a model whose code raises."""
@@ -115,6 +134,25 @@ def test_what_the_users_code_raised_before_there_is_a_log_is_shown_when_verbose(
     assert last.endswith(failed)
     assert "Traceback (most recent call last):" in above
     assert "    raise KeyError('w')" in above
+
+
+def test_so_is_what_a_users_data_set_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A worker hands it over with its traceback as a note."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "broken_data", raising=False)
+    (tmp_path / "broken_data.py").write_text(BROKEN_DATA)
+    command = ["--data", "broken_data:load", "--device", "cpu", "--runs-dir", "runs"]
+    assert main(command) == 2
+    usual = capsys.readouterr().err.splitlines()
+    assert usual[-1].endswith("; --verbose shows the traceback")
+    assert main([*command, "--verbose"]) == 2
+    *above, last = capsys.readouterr().err.splitlines()
+    assert last == usual[-1].removesuffix("; --verbose shows the traceback")
+    assert "ValueError: no such file (broken_data.py, line 11)" in last
+    assert any('raise ValueError("no such file")' in line for line in above)
 
 
 def test_a_mistake_of_typing_has_no_traceback(
