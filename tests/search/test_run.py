@@ -228,11 +228,12 @@ FEW = {"trials": 1, "starts": ("l1",), "rungs": (1,), "repeats": 0, "gains": Fal
 
 
 def test_finals_that_diverge_are_told_at_once_even_when_quiet(task: Task, runs: Path) -> None:
-    where = {"name": "lost finals", "runs_dir": str(runs), "proxies": (), "rank_by": None}
+    where = {"name": "lost", "runs_dir": str(runs)}
+    judged = {"proxies": ("predicted_damage",), "rank_by": "predicted_damage"}
     options = FEW | {"lr": 1e12, "final_epochs": 1, "final_seeds": 2}
     out = io.StringIO()
     progress = Progress(Console(file=out, width=200), quiet=True)
-    run = execute(resolve_folder(where | options), task, progress)
+    run = execute(resolve_folder(where | judged | options), task, progress)
     told = out.getvalue().splitlines()
     assert told[-1].startswith("where a final training diverged")
     assert "--lr" in told[-1]
