@@ -104,7 +104,7 @@ class Decision:
 
     @property
     def certainty(self) -> str:
-        """What the intervals cover; empty where there are none."""
+        """What the intervals cover, and what else to know of the comparison; empty if nothing."""
         parts = []
         if self.over_seeds is not None:
             seeds = text.plural(len(self.final.test_accuracy), "seed")
@@ -114,6 +114,13 @@ class Decision:
             parts.append(
                 f"with {self.images:,} test images drawn anew the loss may be {low} to {high} "
                 "points"
+            )
+        elif self.over_seeds is not None and not self.metric.counts_images:
+            parts.append("how much other test items would change it is not known")
+        if self.lost < 0 and not self.final.mode.startswith("scratch"):
+            parts.append(
+                "the unpruned network had no such training after its own, so beating it is no "
+                "wonder"
             )
         if slower := self.slower:
             sizes = text.listed([self._items(batch) for batch in slower])

@@ -30,8 +30,11 @@ STEP_DIGITS = 3
 REACH_DIGITS = 2
 """Of what stands behind ±; the figure before it has as many decimals."""
 
-MOST_DECIMALS = 6
-"""Figures with more of them are written with an exponent."""
+MOST_DIGITS = 6
+"""Significant ones of any figure, however narrow its interval."""
+
+READABLE = (1e-4, 1e7)
+"""Figures outside of this range, the second end included, are written with an exponent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +128,23 @@ class MetricInfo:
         if score is None or math.isnan(score):
             return text.NONE
         value = self.sign * score
-        return text.number(value) if self.percent else _written(value, _decimals(value, DIGITS))
+        if self.percent:
+            return text.number(value)
+        return _written(value, self._decimals_of(None, value, DIGITS), abs(value))
 
     def with_unit(self, score: float) -> str:
         """``93.42 %``, ``0.4132 kg``, ``0.4132``."""
         return f"{self.number(score)} {self.unit}".rstrip()
 
-    def mean_spread(self, scores: Sequence[float]) -> str:
-        """Mean and, from two scores on, their sample standard deviation: ``0.413 ± 0.010``."""
-        return self._mean(scores, statistics.stdev(scores) if len(scores) > 1 else None)
-
     def mean_interval(self, scores: Sequence[float]) -> str:
-        """Mean and half the width of its 95 % Student-t interval."""
-        return self._mean(scores, half_width(scores))
+        """Mean and, where it has one, half the width of its 95 % Student-t interval: ``0.413 ±
+        0.010``; a dash without scores."""
+        if not scores:
+            return text.NONE
+        mean, reach = statistics.fmean(scores), half_width(scores)
+        if reach is None:
+            return self.number(mean)
+        return self._pair("", self.sign * mean, reach, DIGITS)
 
     def result(self, split: str, *scores: float) -> str:
         """What one or several networks reached: ``93.42 % of the test images right``; of several
@@ -147,15 +154,6 @@ class MetricInfo:
             return f"{figure} of the {split} images right"
         return f"{self.name} {figure} on the {split} split"
 
-    def _mean(self, scores: Sequence[float], reach: float | None) -> str:
-        if not scores:
-            return text.NONE
-        mean = statistics.fmean(scores)
-        if reach is None or math.isnan(mean):
-            return self.number(mean)
-        decimals = self._decimals_of(reach, mean, DIGITS)
-        return self._pair(self._fixed(self.sign * mean, decimals), reach, decimals)
-
     # Differences of scores.
 
     def step(self, difference: float, reach: float | None = None) -> str:
@@ -164,17 +162,16 @@ class MetricInfo:
         Of the metric: where lower is better, a better score has a minus.
         """
         decimals = self._decimals_of(reach, difference, STEP_DIGITS)
-        value = self.sign * difference
-        figure = self._fixed(abs(value), decimals)
-        falls = round(self.scale * value, decimals) < 0
-        figure = f"{text.MINUS if falls else '+'}{figure}"
-        return figure if reach is None else self._pair(figure, reach, decimals)
+        falls = round(self.scale * self.sign * difference, decimals) < 0
+        sign = text.MINUS if falls else "+"
+        return self._pair(sign, abs(difference), reach, STEP_DIGITS)
 
     def amount(self, difference: float, reach: float | None = None, digits: int = 2) -> str:
         """How large a difference or spread is, without a sign: ``0.43 points``, ``0.014 kg``."""
-        decimals = digits if self.percent else self._decimals_of(reach, difference, STEP_DIGITS)
-        figure = self._fixed(abs(difference), decimals)
-        figure = figure if reach is None else self._pair(figure, reach, decimals)
+        if self.percent and reach is None:
+            figure = f"{100 * abs(difference):.{digits}f}"
+        else:
+            figure = self._pair("", abs(difference), reach, STEP_DIGITS)
         return f"{figure} {self.step_unit}".rstrip()
 
     def rounded(self, difference: float, reach: float) -> tuple[float, float]:
@@ -184,18 +181,24 @@ class MetricInfo:
         return round(self.scale * difference, decimals), round(self.scale * reach, decimals)
 
     def _decimals_of(self, reach: float | None, figure: float, digits: int) -> int:
-        """Of a figure and what stands behind its ±."""
+        """Of a figure and what stands behind its ±; below 0 where tens or more are rounded."""
         if self.percent:
             return 2
-        if reach is None or not reach > 0:
-            return _decimals(figure, digits)
-        return _decimals(reach, REACH_DIGITS)
+        size = max(abs(figure), reach or 0.0)
+        most = _decimals(size, MOST_DIGITS)
+        wanted = _decimals(reach, REACH_DIGITS) if reach else _decimals(figure, digits)
+        return min(wanted if _has_exponent(size) else max(0, wanted), most)
 
-    def _fixed(self, value: float, decimals: int) -> str:
-        return f"{100 * value:.{decimals}f}" if self.percent else _written(value, decimals)
-
-    def _pair(self, figure: str, reach: float, decimals: int) -> str:
-        return f"{figure} {text.PLUS_MINUS} {self._fixed(reach, decimals)}"
+    def _pair(self, sign: str, figure: float, reach: float | None, digits: int) -> str:
+        """A figure after its sign, with what stands behind its ± where there is a reach."""
+        decimals = self._decimals_of(reach, figure, digits)
+        shown = [figure] if reach is None else [figure, reach]
+        size = max(map(abs, shown))
+        written = (
+            text.number(each, decimals) if self.percent else _written(each, decimals, size)
+            for each in shown
+        )
+        return sign + f" {text.PLUS_MINUS} ".join(written)
 
 
 ACCURACY = MetricInfo("accuracy", "%", counts_images=True)
@@ -203,18 +206,25 @@ ACCURACY = MetricInfo("accuracy", "%", counts_images=True)
 
 
 def _decimals(value: float, digits: int) -> int:
-    """How many decimals a value has with so many significant digits, at least 0."""
+    """How many decimals a value has with so many significant digits; below 0 for large ones."""
     if not math.isfinite(value) or value == 0:
         return digits - 1
     exponent = int(f"{abs(value):.{digits - 1}e}".partition("e")[2])  # after rounding
-    return max(0, digits - 1 - exponent)
+    return digits - 1 - exponent
 
 
-def _written(value: float, decimals: int) -> str:
-    """With so many decimals; with an exponent, where they would be too many to be read."""
-    if decimals > MOST_DECIMALS and value:
+def _has_exponent(size: float) -> bool:
+    low, high = READABLE
+    return math.isfinite(size) and size != 0 and not low <= size < high
+
+
+def _written(value: float, decimals: int, size: float) -> str:
+    """With so many decimals; with an exponent where figures of such a size are not readable."""
+    if not _has_exponent(size):
+        figure = f"{abs(round(value, decimals)):,.{max(0, decimals)}f}"
+    elif value:
         exponent = math.floor(math.log10(abs(value)))
         figure = f"{abs(value):.{max(0, decimals + exponent)}e}"
     else:
-        figure = f"{abs(value):,.{min(decimals, MOST_DECIMALS)}f}"
+        figure = "0"
     return f"{text.MINUS if value < 0 and float(figure.replace(',', '')) else ''}{figure}"

@@ -45,7 +45,7 @@ def listed_names(what: str | None) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class SeenRun:
-    """One run: its name, whether it has ended, and the verdicts so far."""
+    """One run: its name, whether it has ended, and the verdicts, of an unfinished one so far."""
 
     name: str
     state: str
@@ -63,7 +63,8 @@ def _seen(path: Path) -> SeenRun:
         run = results.load(path)
     except UserError as error:
         return SeenRun(path.name, f"cannot be read: {brief(error)}")
-    said = tuple(verdict.sentence for verdict in verdicts(run.finals, metric=run.metric))
+    so_far = "" if finished(path) else "so far: "
+    said = tuple(f"{so_far}{v.sentence}" for v in verdicts(run.finals, metric=run.metric))
     return SeenRun(path.name, ", ".join(_state(path, run)), said)
 
 

@@ -22,6 +22,7 @@ from results.run import left_behind
 from results.text import listed, plural
 from search import log, remaining, sweeping
 from search.engines import Engine
+from search.evaluation.jobs import DIVERGED
 from search.evaluation.repairing import shortage
 from search.evaluation.scoring import sensitivity_records
 from search.flops_check import flops_check
@@ -63,6 +64,9 @@ from spaces import Space
 
 SHARE_OF_POOL = 8
 """One trial in so many may be a start that was solved from the damage table."""
+
+MOST_FAILURES = 3
+"""Of final trainings, that the terminal names; the report has them all."""
 
 
 def search(
@@ -262,7 +266,10 @@ def _train(s: Session) -> list[str]:
     carry_out(again, trainer, partial(store.save, study, store.REPEATS), tick)
     trained = carry_out(front, trainer, partial(store.save, study, store.FINALS), tick, networks)
     _deliver(s, front, networks)
-    checks = [*flops_check(trained, evaluator), *front.failures(trainer.known)]
+    failures = list(front.failures(trainer.known))
+    for line in _told_failures(failures):
+        s.run.progress.warn(line)
+    checks = [*flops_check(trained, evaluator), *failures]
     if s.run.config.training.gains:
         trainer.offer(steps.sources)
         carry_out(steps, trainer, partial(store.save, study, store.GAINS), tick)
@@ -274,6 +281,15 @@ def _train(s: Session) -> list[str]:
         carry_out(compressed, trainer, partial(store.save, study, store.BASELINES), tick)
         checks += compressed.failures(trainer.known)
     return checks
+
+
+def _told_failures(failures: Sequence[str]) -> Iterator[str]:
+    """What the terminal says of finals that could not be trained, and what to do."""
+    yield from failures[:MOST_FAILURES]
+    if (more := len(failures) - MOST_FAILURES) > 0:
+        yield f"and {more} more"
+    if any(f": {DIVERGED}: " in line for line in failures):
+        yield "where a final training diverged, its learning rate was too high: give a lower --lr"
 
 
 def _deliver(s: Session, front: Finals, networks: SavedNetworks) -> None:

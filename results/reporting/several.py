@@ -58,7 +58,7 @@ The seed of a run cuts its validation split and trains its unpruned network.
 
 METHOD = (
     "At each budget, every run's searched network with at most so many FLOPs and the best "
-    "validation {metric} after its final training. ± is the standard deviation over seeds. "
+    "validation {metric} after its final training. ± is a 95 % Student-t interval over seeds. "
     "Differences are paired by seed; intervals cover the seeds of the final training, not the "
     "choice of the test {items}."
 )
@@ -261,7 +261,7 @@ def _rivals_table(
         Column("network", minor=True): lambda pair: pair[1].name,
         Column("FLOPs", numeric=True, minor=True): lambda pair: text.count(pair[1].flops),
         Column("% of FLOPs", numeric=True): lambda pair: text.number(pair[1].flops_fraction, 1),
-        Column(metric.head("test"), numeric=True): lambda pair: metric.mean_spread(
+        Column(metric.head("test"), numeric=True): lambda pair: metric.mean_interval(
             pair[1].test_accuracy
         ),
         Column("seeds", numeric=True, minor=True): lambda pair: str(len(pair[1].test_accuracy)),
@@ -293,7 +293,7 @@ def _fronts(named: Mapping[str, RunData], metric: MetricInfo) -> Iterator[Figure
             "Student-t interval over seeds; no bar where one seed gives none."
         )
         rows = [
-            [name, f.name, text.number(f.flops_fraction), metric.mean_spread(f.test_accuracy)]
+            [name, f.name, text.number(f.flops_fraction), metric.mean_interval(f.test_accuracy)]
             for name, finals in tested.items()
             for f in finals
         ]

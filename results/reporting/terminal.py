@@ -86,9 +86,9 @@ def _head(title: str, metric: MetricInfo) -> str:
 
 
 def _tested(row: Row, metric: MetricInfo) -> str:
-    """What it reached on the test split, the spread over seeds, and how many these are."""
+    """What it reached on the test split, its 95 % interval over seeds, and how many these are."""
     seeds = len(row.test_accuracy)
-    return metric.mean_spread(row.test_accuracy) + (f" ({seeds})" if seeds else "")
+    return metric.mean_interval(row.test_accuracy) + (f" ({seeds})" if seeds else "")
 
 
 def _gains(run: RunData) -> Iterator[Text | Table]:
@@ -131,12 +131,13 @@ def terminal_comparison(comparison: Comparison, metric: MetricInfo = ACCURACY) -
         training, place = mean.first, (mean.first.budget, mean.first.structure)
         named = ("", "") if place == before else place
         before = place
-        spread = f"{metric.mean_spread(mean.accuracy)} ({len(mean.accuracy)})"
+        tested = f"{metric.mean_interval(mean.accuracy)} ({len(mean.accuracy)})"
         cost = text.count(training.total_flops), text.multiple(mean.total_relative)
-        cells = (*named, training.arm, training.epochs, spread, *cost)
+        cells = (*named, training.arm, training.epochs, tested, *cost)
         table.add_row(*(Text(str(cell)) for cell in cells))
     costs = "FLOPs of all training, that of inherited weights included; cost: the same in\n"
-    costs += "trainings of the unpruned network. The search is in neither."
+    costs += "trainings of the unpruned network. The search is in neither.\n"
+    costs += f"{text.PLUS_MINUS} is a 95 % interval over the seeds."
     notes = [Text(text.sentence(note), style="dim") for note in comparison.cautions]
     said = [*map(Text, verdict(comparison, metric)), *notes]
     if comparison.not_compared:

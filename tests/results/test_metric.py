@@ -15,8 +15,9 @@ from rich.console import Console
 from runs import make_run
 
 import results
-from results import Comparison, Provenance, Run, SensitivityRecord
+from results import Comparison, FinalRecord, Provenance, Run, SensitivityRecord
 from results.contrasts import contrasts
+from results.decision import decisions
 from results.differences import paired
 from results.gains import GainStep
 from results.metric import ACCURACY, MetricInfo
@@ -75,18 +76,44 @@ def test_a_score_is_the_metric_in_its_own_direction(
 
 def test_a_value_has_as_many_decimals_as_its_interval() -> None:
     """Two significant digits behind ±; without percent."""
-    assert ERROR.mean_spread([-0.40, -0.42]) == "0.410 ± 0.014"
-    assert ERROR.mean_spread([-0.4]) == "0.4000"
-    assert ERROR.mean_spread([-0.4, -0.4]) == "0.4000 ± 0.0000"
-    assert ERROR.mean_spread([]) == ERROR.number(None) == ERROR.number(math.nan) == "–"
-    assert BARE.mean_spread([-1200.0, -1400.0]) == "1,300 ± 141"
-    assert MISSED.mean_spread([-0.03, -0.05]) == "4.00 ± 1.41"
+    # Of two values the interval's half width is t(0.975, 1) / 2 = 6.3531 times their distance.
+    assert ERROR.mean_interval([-0.40, -0.42]) == "0.41 ± 0.13"
+    assert ERROR.mean_interval([-0.4]) == ERROR.mean_interval([-0.4, -0.4]) == "0.4000"
+    assert ERROR.mean_interval([]) == ERROR.number(None) == ERROR.number(math.nan) == "–"
+    assert BARE.mean_interval([-1200.0, -1400.0]) == "1,300 ± 1,271"
+    assert MISSED.mean_interval([-0.03, -0.05]) == "4.00 ± 12.71"
+    assert ACCURACY.mean_interval([0.90, 0.92]) == "91.00 ± 12.71"
     assert ERROR.step(0.0431, 0.0139) == "−0.043 ± 0.014"
     assert ERROR.step(-0.0431, 0.0139) == "+0.043 ± 0.014"
     assert ERROR.step(0.01234) == "−0.0123"
     assert IOU.step(0.0431, 0.0139) == ACCURACY.step(0.0431, 0.0139) == "+4.31 ± 1.39"
     assert ERROR.amount(-0.0431, 0.0139) == "0.043 ± 0.014 kg"
     assert ACCURACY.amount(-0.0431) == "4.31 points"
+
+
+@pytest.mark.parametrize(
+    ("figure", "reach", "said"),
+    [
+        (0.1232171, 2.8e-6, "+0.123217 ± 0.000003"),
+        (0.125909, 3.6e-5, "+0.125909 ± 0.000036"),
+        (0.00012321719, 2.8e-9, "+0.000123217 ± 0.000000003"),
+        (123.4567891, 1e-5, "+123.457 ± 0.000"),
+        (1_234_568.0, 0.01, "+1,234,570 ± 0"),
+        (12_345_678.0, 1200.0, "+1.23457e+07 ± 1.2e+03"),
+        (3.2e-8, 1.1e-9, "+3.20e-08 ± 1.1e-09"),
+        (1e-9, 0.0139, "+0.000 ± 0.014"),
+        (0.0, 1.1e-9, "+0 ± 1.1e-09"),
+        (0.00012321, None, "+0.000123"),
+        (math.inf, None, "+inf"),
+    ],
+)
+def test_no_figure_has_more_than_six_digits_or_an_exponent_without_need(
+    figure: float, reach: float | None, said: str
+) -> None:
+    """What stands behind ± follows the figure: the same decimals, or an exponent too."""
+    assert GAIN.step(figure, reach) == said
+    assert GAIN.amount(-figure, reach) == f"{said[1:]} points won"
+    assert GAIN.step(-figure, reach)[1:] == said[1:]
 
 
 def test_what_is_drawn() -> None:
@@ -292,6 +319,29 @@ def test_the_unpruned_network_may_be_better(run: Run) -> None:
     (verdict,) = results.verdicts(swapped.finals, metric=run.metric)
     assert "the searched widths are worse than uniform ones: +0.053 ± 0.014 kg" in verdict.sentence
     assert "ship uniform widths at 0.5" in shown(results.terminal_decision(swapped))
+
+
+def test_what_the_intervals_leave_out_is_said(run: Run) -> None:
+    """The choice of items; and that an unpruned network that is worse was not trained so long."""
+    (better,) = decisions(run)
+    (alone,) = decisions(replace(run, finals=tuple(map(first_seed, run.finals))))
+    assert better.lost < 0
+    assert "; how much other test items would change it is not known; " in better.certainty
+    assert better.certainty.endswith("training after its own, so beating it is no wonder.")
+    assert "not known" not in alone.certainty
+    scratch = replace(better, final=replace(better.final, mode="scratch-b"))
+    worse = replace(better, unpruned=replace(better.unpruned, test_accuracy=(-0.5,)))
+    assert worse.lost > 0
+    assert "no wonder" not in scratch.certainty + worse.certainty
+
+
+def first_seed(final: FinalRecord) -> FinalRecord:
+    return replace(
+        final,
+        seeds=final.seeds[:1],
+        val_accuracy=final.val_accuracy[:1],
+        test_accuracy=final.test_accuracy[:1],
+    )
 
 
 def test_tables_have_the_metric_in_its_own_direction(run: Run) -> None:

@@ -317,7 +317,7 @@ def test_the_uniform_start_as_best_policy_is_shown_once(records, finals, provena
 def test_terminal_table_fits_and_holds_the_verdict(records, finals, provenance) -> None:
     lines = printed(records, finals, provenance).splitlines()
     assert max(map(len, lines)) <= 80
-    baseline = "baseline 1.00 M 100.0 20.0 k 90.20 \N{PLUS-MINUS SIGN} 0.20 (3)"
+    baseline = "baseline 1.00 M 100.0 20.0 k 90.20 \N{PLUS-MINUS SIGN} 0.50 (3)"
     assert " ".join(lines[1].split()) == baseline
     assert lines[2].startswith("uniform at 0.5")
     assert lines[3].startswith("trial 5 (tpe)")

@@ -7,7 +7,6 @@ import math
 import pytest
 
 from results import text
-from results.metric import ACCURACY
 
 DASH = "\N{EN DASH}"
 
@@ -51,12 +50,6 @@ def test_signed_has_a_true_minus_and_no_negative_zero() -> None:
     assert text.signed(0.0042) == "+0.42"
     assert text.signed(-0.0042) == "\N{MINUS SIGN}0.42"
     assert text.signed(-0.00001) == "+0.00"
-
-
-def test_mean_spread_is_the_sample_standard_deviation() -> None:
-    assert ACCURACY.mean_spread([0.90, 0.92]) == "91.00 \N{PLUS-MINUS SIGN} 1.41"
-    assert ACCURACY.mean_spread([0.9]) == "90.00"
-    assert ACCURACY.mean_spread([]) == DASH
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 from untimed import untimed
 
 import prune_ops
@@ -19,6 +21,8 @@ from results.decision import decisions, loading
 from search import search
 from search.errors import SearchStopped
 from search.folder import resolve_folder
+from search.progress import Progress
+from search.run import _told_failures, execute
 from search.task.building import build_task
 from search.task.task import Task
 from search.training import checkpoints
@@ -218,6 +222,41 @@ def test_a_run_that_fails_the_same_way_three_times_stops_and_says_why(
         search(task, 0.5, runs_dir=str(runs), **options)
     left = pd.read_csv(runs / "diverging" / "trials.csv")
     assert list(left["state"]) == ["failed"] * 3
+
+
+FEW = {"trials": 1, "starts": ("l1",), "rungs": (1,), "repeats": 0, "gains": False}
+
+
+def test_finals_that_diverge_are_told_at_once_even_when_quiet(task: Task, runs: Path) -> None:
+    where = {"name": "lost", "runs_dir": str(runs)}
+    judged = {"proxies": ("predicted_damage",), "rank_by": "predicted_damage"}
+    options = FEW | {"lr": 1e12, "final_epochs": 1, "final_seeds": 2}
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=200), quiet=True)
+    run = execute(resolve_folder(where | judged | options), task, progress)
+    told = out.getvalue().splitlines()
+    assert told[-1].startswith("where a final training diverged")
+    assert "--lr" in told[-1]
+    lost = [line for line in told if "could not be trained with seed" in line]
+    assert lost == [c for c in run.provenance.checks if c in lost]
+    assert len(lost) == 2
+    assert "diverged: the loss became nan in epoch 1 at learning rate 1e+12" in lost[0]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        ([], []),
+        (["diverged: the loss became nan"], ["0", "where"]),
+        (["worker died"] * 5, ["0", "1", "2", "and 2 more"]),
+        (["worker died"] * 3 + ["diverged: x"], ["0", "1", "2", "and 1 more", "where"]),
+    ],
+)
+def test_three_failures_are_told_and_what_to_do(reasons: list[str], said: list[str]) -> None:
+    """The first of them where one of two seeds diverged."""
+    told = _told_failures([f"{i} could not be trained: {why}" for i, why in enumerate(reasons)])
+    for line, start in zip(told, said, strict=True):
+        assert line.startswith(start)
 
 
 def test_proxies_without_what_they_need_are_refused_before_any_trial(

@@ -72,8 +72,8 @@ def _budget(
     budget, metric = board.budget, run.metric
     unit = f" in {metric.unit}" if metric.unit else ""
     yield Paragraph(
-        f"Budget {budget}: test {metric.name}{unit}, mean ± standard deviation over seeds (how "
-        "many). Fresh weights are those of scratch-b+, inherited ones those of finetune."
+        f"Budget {budget}: test {metric.name}{unit}, mean ± 95 % Student-t interval over seeds "
+        "(how many). Fresh weights are those of scratch-b+, inherited ones those of finetune."
     )
     yield _two_by_two(board, metric)
     yield _figure(board, name, metric)
@@ -103,7 +103,7 @@ def _costs(metric: MetricInfo) -> Cells[ArmMean]:
     return {
         Column("widths", label=True): lambda m: m.first.structure,
         Column("arm"): lambda m: m.first.arm,
-        Column(metric.head("test"), numeric=True): lambda m: metric.mean_spread(m.accuracy),
+        Column(metric.head("test"), numeric=True): lambda m: metric.mean_interval(m.accuracy),
         Column("seeds", numeric=True, minor=True): lambda m: str(len(m.accuracy)),
         Column("failed", numeric=True, minor=True): lambda m: str(m.failed),
         Column("epochs", numeric=True, minor=True): lambda m: str(m.first.epochs),
@@ -149,7 +149,7 @@ def _rates(metric: MetricInfo) -> Cells[SweepPoint]:
 
 def _two_by_two(board: Board, metric: MetricInfo) -> Table:
     cells = [
-        f"{metric.mean_spread([*scores.values()])} ({len(scores)})" if scores else text.NONE
+        f"{metric.mean_interval([*scores.values()])} ({len(scores)})" if scores else text.NONE
         for scores in two_by_two(board)
     ]
     name = f"searched ({board.best})" if board.best else "searched"

@@ -16,10 +16,10 @@ NO_VERDICT = "There is no verdict: no network was trained to the end."
 LEGEND = (
     "FLOPs are multiply-adds of convolution, linear and matmul at batch 1. “Search” is after the "
     "brief training of the search and “final” after the longer one that follows it, so compare "
-    "down a column, not across. ± is the standard deviation over seeds. The coloured or bold row "
-    "is the best at its budget on the validation split, and the verdict is of it. The interval of "
-    "the verdict covers the seeds of the final training, not the choice of the test {items}. With "
-    "several budgets, a difference is claimed only if it holds when all of them are allowed for "
+    "down a column, not across. ± is a 95 % Student-t interval over seeds. The coloured or bold "
+    "row is the best at its budget on the validation split, and the verdict is of it. Intervals "
+    "cover the seeds of the final training, not the choice of the test {items}. With several "
+    "budgets, a difference is claimed only if it holds when all of them are allowed for "
     "(Holm 1979)."
 )
 
@@ -55,7 +55,7 @@ def _cells(metric: MetricInfo) -> Cells[Row]:
         Column(f"search: {metric.head('val.')}", numeric=True): lambda row: metric.number(
             row.val_accuracy
         ),
-        Column(f"final: {metric.head('test')}", numeric=True): lambda row: metric.mean_spread(
+        Column(f"final: {metric.head('test')}", numeric=True): lambda row: metric.mean_interval(
             row.test_accuracy
         ),
         Column("seeds", numeric=True, minor=True): lambda row: str(

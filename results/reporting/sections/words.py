@@ -18,10 +18,15 @@ WORDS = {
     "surgery": "what the weights that stay become; reconstruct fits each layer that reads cut "
     "channels to what the unpruned network computes, by least squares",
     "sensitivity": "what cutting one group alone does to the network; it sets widths",
+    "damage": "what cutting costs, estimated; for a classifier, where no other unit is named, the "
+    "divergence of the class probabilities of the unpruned and the cut network at temperature 4, "
+    "in nats",
+    "repaired": "cut with a surgery that makes up for the channels that are gone; plain is without",
     "trial": "a policy that the search has tried",
     "start": "a policy that is tried first: uniform widths, channels ranked by a criterion, "
     "or widths set by a sensitivity",
     "sampler": "proposes the policies after the starts",
+    "origin": "where a trial's policy came from: a start, by its name, or the sampler",
     "proxy": "scores a policy without training it",
     "rung": "a step of judging: proxies at rung 0, a brief training at rung 1, longer ones above; "
     "only trials that do well go on to the next",
@@ -30,7 +35,8 @@ WORDS = {
     "Pareto front": "the trials than which no other is both smaller and {better}",
     "hypervolume": "the area that the front dominates where both the share of FLOPs and the "
     "{metric} go from 0 to 1; it is larger for a better front",
-    "final training": "the long one, with several seeds, after which the network is tested",
+    "final training": "the long one, with several seeds, after which the network is tested; those "
+    "that have it are the finals, the candidates of the verdict",
     "control": "a score that knows nothing of {metric}, such as the number of parameters",
     "noise ceiling": "the correlation that a perfect score would reach: training the same policy "
     "twice gives two {values}",
