@@ -80,7 +80,9 @@ def _remedy(different: list[str], folder: Folder) -> str:
     if folder.config.task.task is not None:
         return "let the function of --task return the same ones each time, from a file say"
     given = folder.config.task.weights is not None
-    return "restore the file of --weights" if given else "trained here again they came out otherwise"
+    return (
+        "restore the file of --weights" if given else "trained here again they came out otherwise"
+    )
 
 
 def _hint(different: list[str], folder: Folder) -> str:

@@ -11,8 +11,8 @@ from results.reporting.blocks import Block, Column, Table
 WORDS = {
     "group": "channels that must be cut together, as a residual connection adds them up, say",
     "policy": "one width for each group: how many of its channels stay",
-    "uniform widths": "the policy that keeps the same share of every group; what every other one "
-    "has to beat",
+    "uniform widths": "the policy that keeps the same share of every group, and then what single "
+    "steps still fit the budget; what every other one has to beat",
     "budget": "the most FLOPs, counted as multiply-adds, that a policy may keep",
     "criterion": "scores the channels of a group: those of the highest scores stay",
     "surgery": "what the weights that stay become; reconstruct fits each layer that reads cut "
