@@ -18,6 +18,9 @@ from search.training.hardware import pick_device
 from search.training.objective import Metric
 from spaces.errors import DataError, UserError
 
+RGB = 3
+"""Channels of images, where the data does not say."""
+
 
 def named_task(spec: str, device: str, seed: int) -> Task:
     """The task that a function returns, the same each time if it draws from torch's generator.
@@ -59,22 +62,19 @@ def assembled(
     judged = named_metric(metric) if metric is not None else None
     trained = callables.resolve(loss) if loss is not None else None
     on = pick_device(device)
-    parts, channels = _parts(data, seed, on, classes, asked, images=trained is None)
-    outputs = parts.classes if isinstance(parts, Splits) else classes
-    fresh = partial(_fresh, model, outputs, channels)
+    splits = _splits(data, trained is None, seed=seed, device=on, classes=classes, **asked)
+    fresh = partial(_fresh, model, splits.classes, splits.shape[0])
     network = seeded(fresh, seed).to(on).eval()
     if weights is not None:
         models.load_weights(network, weights)
-    three = (parts.train, parts.validation, parts.test) if isinstance(parts, Splits) else parts
-    train, validation, test = three
     return Task(
         name=f"{model}-{data}".replace(":", "-"),
         model=network,
         fresh=fresh,
-        train=train,
-        validation=validation,
-        test=test,
-        classes=outputs,
+        train=splits.train,
+        validation=splits.validation,
+        test=splits.test,
+        classes=splits.classes or None,
         device=on,
         loss=trained,  # type: ignore[arg-type]
         metric=judged,  # type: ignore[arg-type]
@@ -118,28 +118,32 @@ def _needed(found: Any) -> list[str]:
     return [p.name for p in parameters if p.default is p.empty and p.kind not in several]
 
 
-def _parts(
-    data: str, seed: int, device: Any, classes: int | None, asked: dict[str, Any], images: bool
-) -> tuple[Any, int]:
-    """Splits of images and their channels, or what the user's function returns."""
-    if images or ":" not in data or data.partition(":")[0] in sources.SOURCES:
-        splits = sources.load(data, seed=seed, device=device, classes=classes, **asked)
-        return splits, splits.shape[0]
-    parts = callables.call(data, seed=seed, image_size=asked.get("image_size"))
-    if not isinstance(parts, Splits) and (not isinstance(parts, (tuple, list)) or len(parts) != 3):
+def _splits(data: str, of_images: bool, **asked: Any) -> Splits:
+    """The parts of the data: images and labels, or three loaders of any batches that the user's
+    function returns; their classes are 0 where nobody says how many there are."""
+    if of_images or ":" not in data or data.partition(":")[0] in sources.SOURCES:
+        return sources.load(data, **asked)
+    parts = callables.call(data, seed=asked["seed"], image_size=asked["image_size"])
+    if isinstance(parts, Splits):
+        return parts
+    if not isinstance(parts, (tuple, list)) or len(parts) != 3:
         raise DataError(
             f"{data!r} must return (train, validation, test), but it returned "
             f"{type(parts).__name__}"
         )
-    return parts, 3
+    if asked["train_images"] is not None:
+        raise DataError(
+            f"train images can be limited for data sets only, but {data!r} returns loaders; leave "
+            "--train-images out"
+        )
+    train, validation, test = parts
+    return Splits(train, validation, test, asked["classes"] or 0, (RGB,))
 
 
-def _fresh(model: str, classes: int | None, channels: int) -> nn.Module:
-    if classes is not None:
-        return models.build(model, classes, channels)
-    if ":" not in model:
+def _fresh(model: str, classes: int, channels: int) -> nn.Module:
+    if not classes and ":" not in model:
         raise UserError(
             f"model {model!r} must know how many outputs it has, but the data does not say; "
             "give --classes"
         )
-    return models.build(model, 0)
+    return models.build(model, classes, channels)

@@ -342,6 +342,7 @@ def test_only_a_classifier_can_be_distilled_from(task: Task) -> None:
             "higher_is_better=True), or False, and name that",
         ),
         ("--task nowhere:task", "importing 'nowhere' failed"),
+        ("--loss os:getcwd --metric search:ACCURACY --data os:getcwd", "it returned str"),
     ],
 )
 def test_names_that_mean_no_task_are_refused(
@@ -351,3 +352,12 @@ def test_names_that_mean_no_task_are_refused(
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: ")
     assert said in last
+
+
+def test_loaders_of_ones_own_cannot_be_limited(
+    mine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = f"--model {mine}:build --data {mine}:splits --loss {mine}:loss --metric {mine}:metric"
+    limited = [*named.split(), "--train-images", "50", "--runs-dir", str(tmp_path)]
+    assert main(limited) == 2
+    assert "leave --train-images out" in capsys.readouterr().err.splitlines()[-1]
