@@ -17,8 +17,8 @@ from spaces.errors import UserError, in_one_line
 from spaces.inputs import items, tensors
 
 Loss = Callable[[Any, Any], Tensor]
-"""``loss(outputs, targets)`` → one number, a mean over the batch. Targets are the second of a batch
-``(inputs, targets)``; where the batches of a task have another form, the whole batch."""
+"""``loss(outputs, batch)`` → one number, a mean over the batch, which is as the loader gave it; for a
+classifier of images without a loss of its own, ``(outputs, labels)``."""
 
 
 @runtime_checkable
@@ -44,8 +44,9 @@ class Metric:
 
     Args:
         name: as the report is to say it.
-        measure: ``measure(outputs, targets)`` → a tensor of one number for each item, or one number
-            for the batch, its mean; the mean over all items counts. Or an `Accumulated`.
+        measure: ``measure(outputs, batch)`` → a tensor (items,) of a number for each, or one number
+            for the batch, its mean; the mean over all items counts. Or an `Accumulated`. As of
+            `Loss`, the batch is the labels where a classifier has no loss of its own.
         higher_is_better: whether a higher value is a better one.
         unit: "%" for shares from 0 to 1, which are then shown as percentages; else any, or none.
     """
@@ -55,6 +56,7 @@ class Metric:
     higher_is_better: bool
     unit: str = ""
 
+    @torch.no_grad()
     def score(self, model: nn.Module, batches: Iterable[Batch]) -> float:
         """The metric of ``model`` in its own mode; higher is better: minus it, where lower is.
 
@@ -77,11 +79,20 @@ class Metric:
         for outputs, targets, count in watch.of(batches):
             with self._told(outputs, targets):
                 found = measure(outputs, targets)
-                found = found.detach() if isinstance(found, Tensor) else found
-                whole = isinstance(found, Tensor) and found.dim() > 0
-                total = total + (found.double().sum() if whole else float(found) * count)
+                total = total + self._sum(found, count)
         watch.check()
         return float(total) / watch.seen
+
+    def _sum(self, found: Any, count: int) -> Tensor | float:
+        """Over the items of a batch."""
+        if not isinstance(found, Tensor) or not found.dim():
+            return float(found) * count
+        if found.shape != (count,):
+            raise UserError(
+                f"metric {self.name!r} must give a number for each of the {count} items of a "
+                f"batch, or one for all, but gives {described(found)}; take the mean over the rest"
+            )
+        return found.double().sum()
 
     def _accumulated(
         self, model: nn.Module, batches: Iterable[Batch], measure: Accumulated

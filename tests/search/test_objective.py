@@ -89,3 +89,10 @@ def test_a_metric_that_fails_is_one_line_that_names_it() -> None:
 def test_a_metric_of_nothing_is_refused() -> None:
     with pytest.raises(UserError, match="at least 1 item"):
         ACCURACY.score(SAME, [])
+
+
+def test_numbers_that_are_none_for_each_item_are_refused() -> None:
+    """Errors of pixels, say: their sum over items would be no mean."""
+    pixels = Metric("error", lambda o, _: o.expand(-1, 5), higher_is_better=False)
+    with pytest.raises(UserError, match=r"for each of the 3 items .* gives \(3, 5\)"):
+        pixels.score(SAME, BATCHES)
