@@ -17,8 +17,8 @@ from spaces.errors import UserError, in_one_line
 from spaces.inputs import items, tensors
 
 Loss = Callable[[Any, Any], Tensor]
-"""``loss(outputs, batch)`` → one number, a mean over the batch, which is as the loader gave it; for a
-classifier of images without a loss of its own, ``(outputs, labels)``."""
+"""``loss(outputs, batch)`` → one number, a mean over the batch, which is as the loader gave it.
+``(outputs, labels)`` for a classifier of images without a loss of its own."""
 
 
 @runtime_checkable
