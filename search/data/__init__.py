@@ -23,6 +23,9 @@ from spaces.errors import DataError, unknown
 
 __all__ = ["SOURCES", "Augment", "Request", "Split", "Splits", "TensorSplit", "check", "load"]
 
+MOST_CLASSES = 2**20
+"""A larger label is a slip, and no memory holds a network with an output for each."""
+
 SOURCES: Mapping[str, Callable[[Request], Splits]] = {
     "digits": digits.load,
     "cifar10": cifar10.load,
@@ -52,6 +55,11 @@ def load(spec: str, **asked: Any) -> Splits:
     splits = _of_classes(splits, spec, asked.get("classes"))
     if splits.classes < 2:
         raise DataError(f"data {spec!r} must have at least 2 classes, but has {splits.classes}")
+    if splits.classes > MOST_CLASSES:
+        raise DataError(
+            f"data {spec!r} must have labels below {MOST_CLASSES:,}, but one is "
+            f"{splits.classes - 1:,}; number the classes from 0 on"
+        )
     return splits
 
 

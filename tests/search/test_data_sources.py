@@ -380,3 +380,18 @@ def test_listing_ignores_hidden_files(tmp_path: Path) -> None:
     os.mkdir(root / "val" / ".cache")
     splits = data.load(f"imagefolder:{root}", cache=tmp_path / "cache")
     assert (splits.classes, len(splits.train) + len(splits.validation)) == (2, 20)
+
+
+def test_a_label_that_no_network_has_an_output_for_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "huge_labels.py").write_text(
+        "import torch\n"
+        "from torch.utils.data import TensorDataset\n"
+        "def splits():\n"
+        "    part = TensorDataset(torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 2, 10**13]))\n"
+        "    return part, part, part\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DataError, match="must have labels below 1,048,576, but one is 10,000,000"):
+        data.load("huge_labels:splits")
