@@ -76,7 +76,7 @@ def read(pairs: Iterable[Pair], batched: bool = True) -> Iterator[Batch]:
 def concatenated(batches: Sequence[Batch]) -> list[Any]:
     """The inputs of all batches as one, if they can be concatenated; else those of each batch."""
     inputs = [batch.inputs for batch in batches]
-    forms = [_form(each) for each in inputs]
+    forms = [form(each) for each in inputs]
     is_one_form = all(form == forms[0] for form in forms)
     lengths = [{len(t) if t.dim() else 0 for t in tensors(each)} for each in inputs]
     if batches[0].batched and is_one_form and all(len(of_one) == 1 for of_one in lengths):
@@ -105,7 +105,7 @@ _PAIRS = (
 )
 
 
-def _form(inputs: Any) -> tuple[TreeSpec, list[Any]]:
+def form(inputs: Any) -> tuple[TreeSpec, list[Any]]:
     """The structure, and the shapes of items and the dtypes."""
     leaves, structure = tree_flatten(inputs)
     forms = [(x.shape[1:], x.dtype) if isinstance(x, Tensor) else repr(x) for x in leaves]

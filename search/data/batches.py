@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from prune_ops.batches import described
+from prune_ops.batches import described, form
 from search.data.loaders import HELD_IMAGES, isolated, unread
 from search.data.splits import Batch, Batches, Split, mix, seeded
 from spaces.errors import DataError
@@ -221,13 +221,14 @@ def _singles(inputs: Any, batch: Any) -> list[Batch]:
 
 def _together(pairs: Sequence[Batch]) -> Iterator[Batch]:
     """One batch, or the same several where their tensors do not fit together."""
-    try:
-        if all(_lengths(pair) == {1} for pair in pairs):
-            yield joined(pairs)
-            return
-    except (RuntimeError, ValueError):  # shapes or structures of their own
-        pass
-    yield from pairs
+    fits = all(_lengths(p) == {1} and _shapes(p) == _shapes(pairs[0]) for p in pairs)
+    yield from [joined(pairs)] if fits else pairs
+
+
+def _shapes(pair: Batch) -> tuple[Any, ...]:
+    """The structure, and what each tensor's items are like; what is no tensor may differ."""
+    structure, leaves = form(pair)
+    return structure, *(leaf for leaf in leaves if not isinstance(leaf, str))
 
 
 def _lengths(value: Any) -> set[int]:

@@ -39,11 +39,11 @@ def named_task(spec: str, device: str, seed: int) -> Task:
 def assembled(
     model: str,
     data: str,
-    loss: str | None,
-    metric: str | None,
     weights: str | Path | None,
     device: str,
     *,
+    loss: str | None,
+    metric: str | None,
     seed: int,
     classes: int | None = None,
     **asked: Any,

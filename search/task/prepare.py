@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import prune_ops
 import spaces
@@ -126,34 +127,18 @@ def load_task(config: SearchConfig, cache: Path, progress: Progress) -> Task:
     asked, seed = config.task, config.policies.seed
     if asked.task is not None:
         return named_task(asked.task, asked.device, seed)
+    wanted: dict[str, Any] = {
+        "seed": seed,
+        "train_images": asked.train_images,
+        "image_size": asked.image_size,
+        "classes": asked.classes,
+        "cache": cache,
+        "progress": progress.working,
+    }
+    named = asked.model, asked.data, asked.weights, asked.device
     if asked.loss is not None or asked.metric is not None:
-        return assembled(
-            asked.model,
-            asked.data,
-            asked.loss,
-            asked.metric,
-            asked.weights,
-            asked.device,
-            seed=seed,
-            train_images=asked.train_images,
-            image_size=asked.image_size,
-            classes=asked.classes,
-            cache=cache,
-            progress=progress.working,
-        )
-    return loaded(
-        asked.model,
-        asked.data,
-        asked.weights,
-        asked.device,
-        say=progress.say,
-        seed=seed,
-        train_images=asked.train_images,
-        image_size=asked.image_size,
-        classes=asked.classes,
-        cache=cache,
-        progress=progress.working,
-    )
+        return assembled(*named, loss=asked.loss, metric=asked.metric, **wanted)
+    return loaded(*named, say=progress.say, **wanted)
 
 
 def reachable(space: Space, config: SearchConfig) -> list[Budget]:

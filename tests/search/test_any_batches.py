@@ -163,3 +163,10 @@ def test_what_goes_wrong_with_a_loader_is_one_line(loader: Any, said: str) -> No
     with pytest.raises(DataError, match=said) as told:
         list(split(loader).batches(1))
     assert "\n" not in str(told.value)
+
+
+def test_what_is_no_tensor_keeps_no_items_apart() -> None:
+    batches = [{"image": torch.zeros(1, 1), "extra": torch.zeros(1), "file": f"{i}"} for i in "ab"]
+    ((inputs, batch),) = split(batches).indexable().batches(64)
+    assert inputs["image"].shape == (2, 1)
+    assert batch["file"] == "a"
