@@ -170,7 +170,7 @@ def unpruned(finals: Iterable[FinalRecord]) -> float | None:
 
 
 def sentence(own: Sequence[Gain]) -> str:
-    """Which step of a budget gave most, and for each step whether its interval excludes zero."""
+    """Which step of a budget gave most, and for each step whether it is shown to be a gain."""
     budget = own[0].of.budget
     made = [gain for gain in own if gain.before and not gain.same and gain.paired.n]
     nothing = ["the search found nothing better than uniform widths" for gain in own if gain.same]
@@ -201,36 +201,31 @@ def _lead(most: Gain, several: bool) -> str:
 
 
 def _intervals(most: Gain, others: Sequence[Gain]) -> Iterable[str]:
-    """Where the intervals lie, that of the most first and the others grouped."""
+    """What the intervals show, that of the most first and the others grouped."""
     if all(gain.paired.n == 1 for gain in (most, *others)):
         yield "with one seed no interval can be given, so no gain is shown"
         return
-    yield f"its interval {_lies(most, 0)}"
+    yield f"it is {_shown(most)}"
     for side in dict.fromkeys(gain.side for gain in others):
         alike = [gain for gain in others if gain.side == side]
         names = _listed([gain.of.step for gain in alike])
         several = len(alike) > 1
-        yield f"{'those' if several else 'that'} of {names} {_lies(alike[0], several)}"
+        yield f"{names} {'are' if several else 'is'} {_shown(alike[0], several)}"
 
 
-def _lies(gain: Gain, several: int) -> str:
-    """What an interval does, or several of a side do."""
+def _shown(gain: Gain, several: bool = False) -> str:
+    """What the interval of a step shows, or those of several on one side of zero."""
     match gain.side:
         case "unknown":
-            return "cannot be given, as every seed differs by the same"
+            return "not shown, as every seed differs by the same and no interval can be given"
         case "around":
-            return "include zero" if several else "includes zero"
+            return "not shown to change anything"
         case "alone":
-            verb = "exclude" if several else "excludes"
             p = "" if several else f" (Holm: p = {text_of_p(gain.adjusted)})"
-            return (
-                f"{verb} zero alone, but not when all {gain.comparisons} steps are allowed for{p}"
-            )
+            return f"shown alone, but not when all {gain.comparisons} steps are allowed for{p}"
         case side:
-            verb = "exclude" if several else "excludes"
-            above = (side == "above") == gain.paired.metric.higher_is_better
-            where = "above" if above else "below"
-            return f"{verb} zero and {'lie' if several else 'lies'} {where} it"
+            one, more = ("a gain", "gains") if side == "above" else ("a loss", "losses")
+            return f"shown to be {more if several else one}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -249,8 +249,7 @@ def test_a_report_of_an_error_says_its_name_unit_and_direction(run: Run) -> None
         "absolute error",
         "## Mean absolute error against FLOPs",
         "the step to “repaired uniform” gave most: −0.097 ± 0.014 kg of test mean absolute error",
-        "its interval excludes zero and lies below it; that of “searched widths” excludes zero and "
-        "lies above it",
+        "it is shown to be a gain; “searched widths” is shown to be a loss",
         "| search: val. mean absolute error, kg | final: test mean absolute error, kg |",
         "| **trial 5 (tpe, l1)** |",
         "Down and left is better",
