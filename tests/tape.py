@@ -1,4 +1,4 @@
-"""A recorder for the CPU that does what a CUDA graph does."""
+"""What a GPU would do and tell, on the CPU: replay recorded work, and wait to be read."""
 
 from __future__ import annotations
 
@@ -77,6 +77,27 @@ class Operations(TorchDispatchMode):
             for old, new in zip(results, _tensors(func(*args, **kwargs)), strict=True):
                 if old.data_ptr() != new.data_ptr():  # not in place, and no view
                     old.copy_(new)
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations of a block for which the host would wait for a GPU."""
+
+    ALWAYS = (
+        torch.ops.aten._local_scalar_dense.default,
+        torch.ops.aten.nonzero.default,
+        torch.ops.aten.equal.default,
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        masks = func is torch.ops.aten.index.Tensor and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        )
+        self.count += masks or func in self.ALWAYS
+        return func(*args, **(kwargs or {}))
 
 
 def _tensors(value: Any) -> list[Tensor]:

@@ -85,7 +85,7 @@ def test_why_steps_were_not_replayed_comes_back_with_the_result(
     policy = evaluator.space.uniform(0.5)
     assert at(evaluator, policy, 1, 1).not_replayed == reason
     assert at(evaluator, policy, 0, 1).not_replayed == ""
-    assert evaluator.train_final(own_job(policy)).not_replayed == reason
+    assert evaluator.train_final(own_job(evaluator, policy, 1)).not_replayed == reason
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[bool]:
