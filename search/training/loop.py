@@ -153,6 +153,7 @@ def train(
                 )
             saver.save_if_due(step, epoch)
     saver.drop()
+    optimizer.zero_grad(set_to_none=True)  # those that a graph writes would keep its memory
     model.eval().to(memory_format=torch.contiguous_format)
     return make.reason
 
