@@ -72,6 +72,9 @@ class Outcome:
 def main() -> int:
     """Run the parts; the exit code."""
     options = _options()
+    if options.out.exists() and not options.out.is_dir():
+        print(f"error: --out must be a folder, but {options.out} is a file", file=sys.stderr)
+        return 2
     import torch
 
     if options.device != "cpu" and not torch.cuda.is_available():
