@@ -344,6 +344,12 @@ class RunConfig(Options):
         free=True,
         value="HOST:PORT",
     )
+    eager: bool = option(
+        False,
+        "on CUDA, launch the operations of every training step one by one: slower than replaying "
+        "them, but for code of yours that changes from step to step",
+        free=True,
+    )
     max_hours: float | None = option(
         None,
         "hours a search may take, finals and report included: no trial begins that leaves too "

@@ -19,6 +19,7 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.speed import seconds_of_timing
 from search.stages import Stage
+from search.training.capture import LEAST_STEPS
 from search.training.hardware import torch_threads
 from search.training.loop import evaluate
 from search.training.specs import flops_of_training
@@ -108,7 +109,9 @@ def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Spee
     spec = replace(specs.in_mode(policy, 1), epochs=1)
     # The part gets the batch size of the whole set: a small set would have a smaller one.
     config = evaluator.config.having(batch_size=specs.recipe(spec).batch_size)
-    part, share = _part(task.train)
+    replayed = task.device.type == "cuda" and not config.run.eager
+    enough = 2 * LEAST_STEPS * specs.recipe(spec).batch_size  # half of them may be the recording's
+    part, share = _part(task.train, max(IMAGES, enough) if replayed else IMAGES)
     shortened = replace(evaluator, task=replace(task, train=part), config=config)
     plain = spec if spec.scratch else specs.with_surgery(spec, "plain")  # repair is timed apart
     candidate = Candidate(policy)
@@ -136,11 +139,13 @@ def timed(work: Callable[[], object]) -> float:
     return seconds
 
 
-def _part(split: Split) -> tuple[Split, float]:
+def _part(split: Split, images: int = IMAGES) -> tuple[Split, float]:
     """Some images of a split, and how many times as many it has."""
-    if len(split) <= IMAGES:
+    if len(split) <= images:
         return split, 1.0
-    return split.indexable().subset(torch.arange(IMAGES)), len(split) / IMAGES
+    held = split.indexable()
+    images = min(images, len(held))
+    return held.subset(torch.arange(images)), len(split) / images
 
 
 def told(stages: Iterable[Stage], so_far: float) -> str:

@@ -20,7 +20,7 @@ from results import Provenance, Run, SpaceRecord, TrialRecord, load_records, sto
 from results.decision import decisions, model_name
 from results.run import left_behind
 from results.text import listed, plural
-from search import log, remaining, sweeping
+from search import gpu_memory, log, remaining, sweeping
 from search.engines import Engine
 from search.evaluation.jobs import DIVERGED
 from search.evaluation.repairing import shortage
@@ -189,6 +189,8 @@ def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
     limit = limit.reserving(partial(progress.stages.seconds_left, after=TRIALS))
     progress.stages[TRIALS].ends_at = limit.ends_at - limit.reserve()
     progress.say(told(progress.stages, progress.seconds))
+    if s.run.config.run.engine == "local":
+        gpu_memory.tell(progress, s.run.task.device, s.run.engine.at_once)
     if limit.reached and progress.stages[TRIALS].steps > progress.stages[TRIALS].done:
         progress.warn(
             "--max-hours leaves no time for trials before the finals: nothing is tried but uniform "

@@ -11,6 +11,7 @@ from torch import nn
 
 from results import ARMS, Comparison, load_records, store
 from results.training import COMPARISON, SWEEP, TrainingSpec
+from search import gpu_memory
 from search.comparison.arms import Arms, EpochsAndRates
 from search.comparison.config import CompareConfig
 from search.comparison.full import added, fuller, offer, possible, seconds_of
@@ -126,6 +127,8 @@ class Comparer:
         ]
         s.run.progress.begin(stages)
         s.run.progress.say(told(stages, s.run.progress.seconds))
+        if missing and s.run.config.run.engine == "local":
+            gpu_memory.tell(s.run.progress, s.run.task.device, engine.at_once)
 
     def _jobs(self, compared: Sequence[Structure]) -> list[TrainingJob]:
         swept = self._sweep().jobs if self._sweeps else []

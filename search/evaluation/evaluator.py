@@ -133,7 +133,8 @@ class Evaluator:
                 result = RungResult(0, 0.0, proxies=self._proxies(candidate))
         except Exception as error:
             result = RungResult(rung, 0.0, failure=failure_of(error))
-        return replace(result, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return replace(result, seconds=seconds, not_replayed=self._why_not_replayed())
 
     def train_final(self, job: TrainingJob) -> TrainingResult:
         """Train a network to the end and test it if the job says so. Never raises."""
@@ -142,7 +143,8 @@ class Evaluator:
             result = self._train_and_test(job)
         except Exception as error:
             result = TrainingResult(0.0, failure=failure_of(error))
-        return replace(result, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return replace(result, seconds=seconds, not_replayed=self._why_not_replayed())
 
     def pruned(
         self, candidate: Candidate, surgery: str | None = None, judged: bool = False
@@ -222,7 +224,7 @@ class Evaluator:
     def _train(
         self, network: nn.Module, spec: TrainingSpec, epochs: int, seed: int, checkpoint: Checkpoint
     ) -> None:
-        train(
+        why = train(
             network,
             self.task.train,
             self.specs.recipe(spec),
@@ -232,7 +234,15 @@ class Evaluator:
             checkpoint=checkpoint,
             teacher=self._teacher(spec),
             loss=self.task.loss,
+            eager=self.config.run.eager,
         )
+        self._not_replayed.append(why)
+
+    def _why_not_replayed(self) -> str:
+        """What trainings said since it was asked last."""
+        reasons = [why for why in self._not_replayed if why]
+        self._not_replayed.clear()
+        return reasons[0] if reasons else ""
 
     def _validated(self, network: nn.Module) -> float:
         return evaluate(network, self.task.validation, metric=self.task.metric)
@@ -321,6 +331,10 @@ class Evaluator:
     @cached_property
     def _surgery_batches(self) -> list[Batch]:
         return self.task.calibration(images_to_train_on(self.task))
+
+    @cached_property
+    def _not_replayed(self) -> list[str]:
+        return []
 
     @cached_property
     def _latest(self) -> OrderedDict[Hashable, nn.Module]:

@@ -46,6 +46,7 @@ def with_baseline(
     *,
     sparsity: float = 0.0,
     precision: str = AUTO,
+    eager: bool = False,
     progress: Progress = silent,
 ) -> Task:
     """The task with a trained copy of its network, from a cache if it was trained before.
@@ -59,6 +60,7 @@ def with_baseline(
         epochs: None for 20, or 40 on a small training set.
         folder: has a subfolder ``baselines`` for the cache.
         sparsity, precision: as `Recipe` has them.
+        eager: as `train` has it.
 
     Raises:
         ModelError: a step of training fails, the loss diverges at every learning rate tried, or
@@ -75,12 +77,14 @@ def with_baseline(
     model = copied(task.model)
     if not _restore(model, path):
         with threads_suited_to(task.example):
-            model = _trained(task, recipe, epochs, progress)
+            model = _trained(task, recipe, epochs, eager, progress)
         cache.save(path, state_of(model))
     return replace(task, model=model.to(task.device).eval(), base_epochs=epochs)
 
 
-def _trained(task: Task, recipe: Recipe, epochs: float, progress: Progress) -> nn.Module:
+def _trained(
+    task: Task, recipe: Recipe, epochs: float, eager: bool, progress: Progress
+) -> nn.Module:
     reasons = []
     must = "the model must train, but a step of its training failed with"
     hint = "try a forward and a backward pass in train mode"
@@ -96,6 +100,7 @@ def _trained(task: Task, recipe: Recipe, epochs: float, progress: Progress) -> n
                     seed=task.seed,
                     device=task.device,
                     loss=task.loss,
+                    eager=eager,
                     on_step=lambda step, steps: progress("training the baseline", step, steps),
                 )
         except Diverged as error:

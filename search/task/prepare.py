@@ -99,6 +99,7 @@ def prepare(
             cache,
             sparsity=asked.sparsity,
             precision=asked.precision,
+            eager=config.run.eager,
             progress=progress.working,
         )
     if distils or config.training.distill:

@@ -20,6 +20,7 @@ from prune_ops.running import evaluate_loss
 from results.record import ClassCounts
 from search.data.splits import Batch, Split
 from search.errors import Diverged
+from search.training.capture import step_of
 from search.training.checkpoints import NOT_SAVED, Checkpoint, Saver
 from search.training.distillation import Teacher
 from search.training.hardware import logits_of, outputs_of, prefer_channels_last
@@ -89,14 +90,15 @@ def train(
     checkpoint: Checkpoint = NOT_SAVED,
     teacher: Teacher | None = None,
     loss: Loss = F.cross_entropy,
-) -> None:
+    eager: bool = False,
+) -> str:
     """Train ``model`` in place on ``split``; it is left in eval mode.
 
     >>> train(model, task.train, Recipe(lr=0.1), epochs=2.5, seed=0, device=task.device)
 
     On the CPU the same seed and number of threads give the same result. The caller's random state
-    is not changed. On CUDA: channels_last where the model allows it, and no step waits for the
-    device.
+    is not changed. On CUDA: channels_last where the model allows it, no step waits for the device,
+    and steps are replayed from a graph; see `search.training.capture`.
 
     A long training is saved at ``checkpoint`` about once a minute; called again with the same
     arguments it goes on from there; at its end nothing is left there.
@@ -105,6 +107,10 @@ def train(
         epochs: passes over the split, fractions included; at least one step is made.
         teacher: is distilled from, on the same augmented batches; its share of the loss is of
             logits. None for ``loss`` alone.
+        eager: make every step anew on CUDA too.
+
+    Returns:
+        Why steps were made anew on CUDA that could have been replayed; empty if they were not.
 
     Raises:
         Diverged: the loss became NaN or infinite; noticed at the end of an epoch.
@@ -119,6 +125,15 @@ def train(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # of the global generators, which dropout draws from
         begun, epoch = saver.restored()
+
+        def update(batch: Batch) -> Tensor:
+            found = _loss(model, optimizer, batch, loss, teacher, recipe.precision)
+            _penalise(penalised, recipe.sparsity)
+            optimizer.step()
+            return found
+
+        runs = (model, loss) if teacher is None else (model, loss, teacher.model)
+        make = step_of(update, runs, optimizer, device, steps - begun, eager)
         step = begun
         while step < steps:
             total = torch.zeros((), device=device)
@@ -127,10 +142,7 @@ def train(
                 if step == begun and device.type == "cuda":
                     for network in (model,) if teacher is None else (model, teacher.model):
                         prefer_channels_last(network, part(batch[0], 0, 1))
-                optimizer.param_groups[0]["lr"] = recipe.lr_at(step, steps)
-                total += _loss(model, optimizer, batch, loss, teacher, recipe.precision)
-                _penalise(penalised, recipe.sparsity)
-                optimizer.step()
+                total += make(batch, recipe.lr_at(step, steps))
                 step += 1
                 if on_step is not None:
                     on_step(step, steps)
@@ -141,7 +153,9 @@ def train(
                 )
             saver.save_if_due(step, epoch)
     saver.drop()
+    optimizer.zero_grad(set_to_none=True)  # those that a graph writes would keep its memory
     model.eval().to(memory_format=torch.contiguous_format)
+    return make.reason
 
 
 @torch.inference_mode()

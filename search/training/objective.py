@@ -85,8 +85,10 @@ class Metric:
 
     def _sum(self, found: Any, count: int) -> Tensor | float:
         """Over the items of a batch."""
-        if not isinstance(found, Tensor) or not found.dim():
+        if not isinstance(found, Tensor):
             return float(found) * count
+        if not found.dim():
+            return found.double() * count  # on its device, which no batch waits for
         if found.shape != (count,):
             raise UserError(
                 f"metric {self.name!r} must give a number for each of the {count} items of a "
