@@ -93,14 +93,14 @@ def noise(size: Size, device: torch.device) -> TensorSplit:
 
 
 def seconds_of(
-    size: Size, split: TensorSplit, device: torch.device, epochs: int, eager: bool
+    size: Size, split: TensorSplit, device: torch.device, epochs: int, replayed: bool
 ) -> tuple[float, str]:
     """Of a training, and why its steps were not replayed."""
     model = models.build(size.model, classes=10, in_channels=size.shape[0])
     recipe = Recipe(lr=0.01, batch_size=size.batch)
     _wait(device)
     began = time.perf_counter()
-    why = train(model, split, recipe, epochs=epochs, seed=0, device=device, eager=eager)
+    why = train(model, split, recipe, epochs=epochs, seed=0, device=device, replayed=replayed)
     _wait(device)
     return time.perf_counter() - began, why
 
@@ -118,33 +118,33 @@ def trial(size: Size, device: torch.device) -> dict[str, Any]:
     """
     split, longer = noise(size, device), size.epochs
     shorter = max(1, longer // 3)
-    for eager in (True, False):
-        seconds_of(size, split, device, shorter, eager)  # kernels are chosen, memory is allocated
-    runs: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    for replayed in (False, True):
+        seconds_of(size, split, device, shorter, replayed)  # kernels are chosen, memory taken
+    runs: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     reasons = set()
     for _ in range(size.repetitions):
-        for eager, found in runs.items():
-            short, _ = seconds_of(size, split, device, shorter, eager)
-            long, why = seconds_of(size, split, device, longer, eager)
+        for replayed, found in runs.items():
+            short, _ = seconds_of(size, split, device, shorter, replayed)
+            long, why = seconds_of(size, split, device, longer, replayed)
             found.append((short, long))
             reasons.add(why)
     per_epoch = size.images // size.batch * size.batch
     figures: dict[str, Any] = {}
     step = {}
-    for name, eager in (("anew", True), ("replayed", False)):
-        long = statistics.median(long for _, long in runs[eager])
-        steady = statistics.median(long - short for short, long in runs[eager])
+    for name, replayed in (("anew", False), ("replayed", True)):
+        long = statistics.median(long for _, long in runs[replayed])
+        steady = statistics.median(long - short for short, long in runs[replayed])
         figures[f"{name} images/s"] = per_epoch * longer / long
         figures[f"{name} epochs/s"] = longer / long
         figures[f"{name} steady images/s"] = per_epoch * (longer - shorter) / steady
-        step[eager] = steady / ((longer - shorter) * (size.images // size.batch))
-    ratios = [a[1] / r[1] for a, r in zip(runs[True], runs[False], strict=True)]
+        step[replayed] = steady / ((longer - shorter) * (size.images // size.batch))
+    ratios = [a[1] / r[1] for a, r in zip(runs[False], runs[True], strict=True)]
     figures["replayed to anew"] = statistics.median(ratios)
     figures["replayed to anew, least and most"] = f"{min(ratios):.2f} to {max(ratios):.2f}"
     steps = longer * (size.images // size.batch)
-    recording = statistics.median(long for _, long in runs[False]) - steps * step[False]
+    recording = statistics.median(long for _, long in runs[True]) - steps * step[True]
     figures["seconds before the first replay"] = recording
-    if (gain := step[True] - step[False]) > 0:
+    if (gain := step[False] - step[True]) > 0:
         figures["steps that pay for them"] = recording / gain
     figures["not replayed"] = "; ".join(filter(None, reasons)) or "none"
     return figures
@@ -173,7 +173,7 @@ class Trainings:
         split = noise(self.size, device)
         _wait(device)
         began = time.monotonic()
-        _, why = seconds_of(self.size, split, device, epochs, eager=False)
+        _, why = seconds_of(self.size, split, device, epochs, replayed=True)
         ended = time.monotonic()
         memory = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else 0
         return Trained(began, ended, memory, why)
@@ -216,19 +216,19 @@ def accuracy(size: Size, device: torch.device) -> dict[str, Any]:
     splits = data.load("digits", device=device)
     part = splits.train if size.seeds > SMALL.seeds else splits.train.subset(torch.arange(64))
     recipe = Recipe(lr=0.05, batch_size=32)
-    reached: dict[bool, list[float]] = {True: [], False: []}
+    reached: dict[bool, list[float]] = {False: [], True: []}
     for seed in range(size.seeds):
-        for eager, values in reached.items():
+        for replayed, values in reached.items():
             torch.manual_seed(seed)
             model = models.build("digits_cnn", splits.classes, splits.shape[0])
             how = {"epochs": size.accuracy_epochs, "seed": seed, "device": device}
-            train(model, part, recipe, **how, eager=eager)
+            train(model, part, recipe, **how, replayed=replayed)
             values.append(evaluate(model, splits.test))
-    differences = [r - a for r, a in zip(reached[False], reached[True], strict=True)]
+    differences = [r - a for r, a in zip(reached[True], reached[False], strict=True)]
     within = half_width(differences)
     return {
-        "anew": statistics.mean(reached[True]),
-        "replayed": statistics.mean(reached[False]),
+        "anew": statistics.mean(reached[False]),
+        "replayed": statistics.mean(reached[True]),
         "difference in points": 100 * statistics.mean(differences),
         "95 % interval, ±": "none" if within is None else f"{100 * within:.2f}",
         "seeds": size.seeds,

@@ -344,10 +344,10 @@ class RunConfig(Options):
         free=True,
         value="HOST:PORT",
     )
-    eager: bool = option(
+    replayed: bool = option(
         False,
-        "on CUDA, launch the operations of every training step one by one: slower than replaying "
-        "them, but for code of yours that changes from step to step",
+        "on CUDA, record a training step in a graph and replay it, which spares a small network "
+        "most of the time; not yet tried on a GPU",
         free=True,
     )
     max_hours: float | None = option(

@@ -109,7 +109,7 @@ def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Spee
     spec = replace(specs.in_mode(policy, 1), epochs=1)
     # The part gets the batch size of the whole set: a small set would have a smaller one.
     config = evaluator.config.having(batch_size=specs.recipe(spec).batch_size)
-    replayed = task.device.type == "cuda" and not config.run.eager
+    replayed = task.device.type == "cuda" and config.run.replayed
     enough = 2 * LEAST_STEPS * specs.recipe(spec).batch_size  # half of them may be the recording's
     part, share = _part(task.train, max(IMAGES, enough) if replayed else IMAGES)
     shortened = replace(evaluator, task=replace(task, train=part), config=config)

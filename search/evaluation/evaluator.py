@@ -234,7 +234,7 @@ class Evaluator:
             checkpoint=checkpoint,
             teacher=self._teacher(spec),
             loss=self.task.loss,
-            eager=self.config.run.eager,
+            replayed=self.config.run.replayed,
         )
         self._not_replayed.append(why)
 

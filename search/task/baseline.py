@@ -46,7 +46,7 @@ def with_baseline(
     *,
     sparsity: float = 0.0,
     precision: str = AUTO,
-    eager: bool = False,
+    replayed: bool = False,
     progress: Progress = silent,
 ) -> Task:
     """The task with a trained copy of its network, from a cache if it was trained before.
@@ -60,7 +60,7 @@ def with_baseline(
         epochs: None for 20, or 40 on a small training set.
         folder: has a subfolder ``baselines`` for the cache.
         sparsity, precision: as `Recipe` has them.
-        eager: as `train` has it.
+        replayed: as `train` has it.
 
     Raises:
         ModelError: a step of training fails, the loss diverges at every learning rate tried, or
@@ -77,13 +77,13 @@ def with_baseline(
     model = copied(task.model)
     if not _restore(model, path):
         with threads_suited_to(task.example):
-            model = _trained(task, recipe, epochs, eager, progress)
+            model = _trained(task, recipe, epochs, replayed, progress)
         cache.save(path, state_of(model))
     return replace(task, model=model.to(task.device).eval(), base_epochs=epochs)
 
 
 def _trained(
-    task: Task, recipe: Recipe, epochs: float, eager: bool, progress: Progress
+    task: Task, recipe: Recipe, epochs: float, replayed: bool, progress: Progress
 ) -> nn.Module:
     reasons = []
     must = "the model must train, but a step of its training failed with"
@@ -100,7 +100,7 @@ def _trained(
                     seed=task.seed,
                     device=task.device,
                     loss=task.loss,
-                    eager=eager,
+                    replayed=replayed,
                     on_step=lambda step, steps: progress("training the baseline", step, steps),
                 )
         except Diverged as error:

@@ -99,7 +99,7 @@ def prepare(
             cache,
             sparsity=asked.sparsity,
             precision=asked.precision,
-            eager=config.run.eager,
+            replayed=config.run.replayed,
             progress=progress.working,
         )
     if distils or config.training.distill:

@@ -52,14 +52,14 @@ def step_of(
     optimizer: torch.optim.Optimizer,
     device: torch.device,
     steps: int,
-    eager: bool = False,
+    replayed: bool,
 ) -> Step:
-    """The steps of a training of so many: replayed on CUDA, unless ``eager``.
+    """The steps of a training of so many: replayed on CUDA if that is asked for.
 
     Args:
         runs: the modules and functions, anybody's, that ``update`` runs.
     """
-    if device.type != "cuda" or eager or steps < LEAST_STEPS:
+    if device.type != "cuda" or not replayed or steps < LEAST_STEPS:
         return EagerStep(update, optimizer)
     return CapturedStep(update, runs, optimizer, CudaGraph(device), device)
 

@@ -90,15 +90,15 @@ def train(
     checkpoint: Checkpoint = NOT_SAVED,
     teacher: Teacher | None = None,
     loss: Loss = F.cross_entropy,
-    eager: bool = False,
+    replayed: bool = False,
 ) -> str:
     """Train ``model`` in place on ``split``; it is left in eval mode.
 
     >>> train(model, task.train, Recipe(lr=0.1), epochs=2.5, seed=0, device=task.device)
 
     On the CPU the same seed and number of threads give the same result. The caller's random state
-    is not changed. On CUDA: channels_last where the model allows it, no step waits for the device,
-    and steps are replayed from a graph; see `search.training.capture`.
+    is not changed. On CUDA: channels_last where the model allows it, and no step waits for the
+    device.
 
     A long training is saved at ``checkpoint`` about once a minute; called again with the same
     arguments it goes on from there; at its end nothing is left there.
@@ -107,10 +107,10 @@ def train(
         epochs: passes over the split, fractions included; at least one step is made.
         teacher: is distilled from, on the same augmented batches; its share of the loss is of
             logits. None for ``loss`` alone.
-        eager: make every step anew on CUDA too.
+        replayed: record a step on CUDA and replay it, see `search.training.capture`.
 
     Returns:
-        Why steps were made anew on CUDA that could have been replayed; empty if they were not.
+        Why steps that were to be replayed were made anew; empty if they were not.
 
     Raises:
         Diverged: the loss became NaN or infinite; noticed at the end of an epoch.
@@ -133,7 +133,7 @@ def train(
             return found
 
         runs = (model, loss) if teacher is None else (model, loss, teacher.model)
-        make = step_of(update, runs, optimizer, device, steps - begun, eager)
+        make = step_of(update, runs, optimizer, device, steps - begun, replayed)
         step = begun
         while step < steps:
             total = torch.zeros((), device=device)

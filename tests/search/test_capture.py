@@ -51,7 +51,7 @@ def trained(
 ) -> tuple[Seen, str]:
     """What training leaves, and why steps were not replayed."""
     model = network(*(make() for make in more))
-    options = {"recipe": RECIPE, "seed": 3, "device": CPU} | options
+    options = {"recipe": RECIPE, "seed": 3, "device": CPU, "replayed": True} | options
     reason = train(model, data or split(), epochs=epochs, **options)
     return [*model.parameters(), *model.buffers()], reason
 
@@ -295,8 +295,12 @@ def test_steps_are_replayed_on_cuda_alone_and_where_there_are_enough(
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     cuda = torch.device("cuda")
     choose: Any = lambda *how: step_of(lambda _: torch.zeros(()), (model,), optimizer, *how)  # noqa: E731
-    assert choose(cuda, LEAST_STEPS) == "captured"
-    for how in ((CPU, LEAST_STEPS), (cuda, LEAST_STEPS - 1), (cuda, LEAST_STEPS, True)):
+    assert choose(cuda, LEAST_STEPS, True) == "captured"
+    for how in (
+        (CPU, LEAST_STEPS, True),
+        (cuda, LEAST_STEPS - 1, True),
+        (cuda, LEAST_STEPS, False),
+    ):
         assert isinstance(choose(*how), EagerStep)
 
 
@@ -337,7 +341,7 @@ def test_a_graph_trains_as_steps_made_anew_do() -> None:
     where = {"data": split("cuda"), "device": CUDA, "recipe": EXACT, "epochs": 2}
     replayed, reason = trained(**where)
     assert reason == ""
-    anew, _ = trained(**where, eager=True)
+    anew, _ = trained(**where, replayed=False)
     for one, other in zip(replayed, anew, strict=True):
         assert torch.allclose(one.float(), other.float(), rtol=1e-3, atol=1e-5)
     assert same(replayed, trained(**where)[0])
@@ -380,7 +384,7 @@ def test_on_cuda_too_what_cannot_be_replayed_is_told_and_trained(
     made_anew, told = trained(kind, **where)
     assert told.startswith(reason)
     random.seed(0)
-    anew, _ = trained(kind, **where, eager=True)
+    anew, _ = trained(kind, **where, replayed=False)
     for one, other in zip(made_anew, anew, strict=True):
         assert torch.allclose(one.float(), other.float(), rtol=1e-3, atol=1e-5)
     torch.rand(3, device=CUDA)
