@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig, TaskConfig
+from search.config_file import options_in
 from search.errors import STOPPED, CutShort, SearchStopped, crash_line, refused_path
-from search.flags import HELP_ALL, USER_ERROR, Ended, Parser, add_part
+from search.flags import HELP_ALL, USER_ERROR, Ended, Parser, add_config, add_part
 from search.interrupt import ending_at_once, name_and_code, sigterm_raises
 from search.options import Options, check_plain
 from search.verbosity import Verbosity, add_verbosity
@@ -191,10 +192,18 @@ def _typed(parser: argparse.ArgumentParser, arguments: Sequence[str], short: boo
     return Typed(options, Verbosity.popped(options))
 
 
+def _completed(typed: Typed, *known: Options) -> Typed:
+    """What was typed, and of the file of ``--config`` what was not."""
+    options = dict(typed.options)
+    if (path := options.pop("config", None)) is not None:
+        options = {**options_in(path, *known), **options}
+    return typed._replace(options=options)
+
+
 def _search(arguments: Sequence[str]) -> Typed:
     """The options as they are typed, refused at once where they cannot be."""
     short = HELP_ALL not in arguments
-    typed = _typed(_parser(short), arguments, short)
+    typed = _completed(_typed(_parser(short), arguments, short), SearchConfig())
     SearchConfig.of(**typed.options)
     return typed
 
@@ -202,6 +211,7 @@ def _search(arguments: Sequence[str]) -> Typed:
 def _compare(arguments: Sequence[str]) -> Typed:
     short = HELP_ALL not in arguments
     typed = _typed(_compare_parser(short), arguments, short)
+    typed = _completed(typed, CompareConfig(), SearchConfig())
     check_plain("RUN", typed.options.get("run") or "")
     return typed
 
@@ -289,8 +299,10 @@ def _inspect(arguments: Sequence[str]) -> Typed:
         description=ABOUT_INSPECT,
     )
     add_part(parser, TaskConfig(), skip=("train_images", "device", "precision", "sparsity"))
-    typed = _typed(parser, arguments)
-    SearchConfig.of(**typed.options)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    add_config(parser)
+    typed = _completed(_typed(parser, arguments), SearchConfig())
+    SearchConfig.of(**{name: v for name, v in typed.options.items() if name != "json"})
     return typed
 
 
@@ -331,6 +343,7 @@ def _compare_parser(short: bool = False) -> argparse.ArgumentParser:
 
 def _add_parts(parser: argparse.ArgumentParser, parts: Iterable[Options], short: bool) -> None:
     parser.add_argument(HELP_ALL, action="help", help="all options, and examples")
+    add_config(parser, short)
     for part in parts:
         add_part(parser, part, short=short)
 

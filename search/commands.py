@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from search.task import inspect as inspecting
 from search.task.prepare import discovering, load_task
 from search.terminal import Terminal
 from search.verbosity import Verbosity
-from spaces import UserError
+from spaces import Space, UserError
 
 
 def run(name: str, verbosity: Verbosity, options: Mapping[str, Any]) -> None:
@@ -93,7 +94,7 @@ def solve(
     if save is not None:
         save_policy(solved[0].policy, save)
     if json:
-        print(dumps(results.solved_json(loaded, solved), indent=2))
+        terminal.line(dumps(results.solved_json(loaded, solved), indent=2))
         return
     terminal.result(results.terminal_solved(loaded, solved))
     if save is not None:
@@ -113,8 +114,19 @@ def export(terminal: Terminal, run: str, **options: Any) -> None:
         terminal.details("", Text(line))
 
 
-def inspect(terminal: Terminal, **options: Any) -> None:
+def inspect(terminal: Terminal, json: bool = False, **options: Any) -> None:
     """Print what of a model can be pruned."""
+    # What the user's code prints is no part of the object.
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        name, space, example = _inspected(terminal, **options)
+    if json:
+        terminal.line(dumps(inspecting.listed(name, space, example), indent=2))
+    else:
+        terminal.result(inspecting.described(space, example))
+
+
+def _inspected(terminal: Terminal, **options: Any) -> tuple[str, Space, Any]:
+    """The name of a task or a model, its space, and its inputs for one item."""
     config = SearchConfig.of(**options)
     cache = Path(config.run.runs_dir) / ".cache" if "data" in options else None
     with terminal.progress() as progress:
@@ -126,8 +138,7 @@ def inspect(terminal: Terminal, **options: Any) -> None:
             model, example = inspecting.built(asked, cache, progress.say)
             name = asked.model
         progress.say(discovering(name))
-        space = spaces.discover(model, example, config.task.round_to)
-    terminal.result(inspecting.described(space, example))
+        return name, spaces.discover(model, example, config.task.round_to), example
 
 
 def _search_command(folder: Folder, config: CompareConfig) -> str:

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import shlex
+import tomllib
 import typing
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from prune_ops.criteria import ALIASES
 from search.cli import _compare_parser, _parser
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig
+from search.config_file import as_toml
 from search.flags import Parser, add_part
 from search.options import Field, Options, flag, kinds_of, option
 from spaces import UserError
@@ -131,6 +133,10 @@ def parsed(parser: argparse.ArgumentParser, words: str) -> dict[str, Any]:
     return vars(parser.parse_args(shlex.split(words)))
 
 
+def flat(tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {name: value for table in tables.values() for name, value in table.items()}
+
+
 @pytest.mark.parametrize("drawn", every(SearchConfig()))
 def test_every_option_of_a_search_comes_back_from_json_and_from_what_is_typed(
     drawn: st.SearchStrategy[Any], request: pytest.FixtureRequest
@@ -142,6 +148,7 @@ def test_every_option_of_a_search_comes_back_from_json_and_from_what_is_typed(
     def comes_back(value: Any) -> None:
         config = SearchConfig.of(**settled(name, value))
         assert SearchConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+        assert SearchConfig.of(**flat(tomllib.loads(as_toml(config)))).differences(config) == []
         there = SearchConfig.of(**parsed(_parser(), config.command.partition("search.py ")[2]))
         assert there.differences(config) == []
         assert SearchConfig.of(**parsed(_parser(), config.typed(config.given))) == config
@@ -194,7 +201,7 @@ def test_names_of_the_version_before_are_understood_and_not_shown() -> None:
 def test_every_flag_is_spelled_as_its_option() -> None:
     known = {word for action in _parser()._actions for word in action.option_strings}
     off = {"--no-distill", "--no-gains"}
-    asks = {"-h", "--help", "--help-all", "--version"}
+    asks = {"-h", "--help", "--help-all", "--version", "--config"}
     assert known == {*map(flag, SearchConfig().spellings()), *off, *asks}
 
 
