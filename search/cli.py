@@ -18,7 +18,7 @@ from search.comparison.config import CompareConfig
 from search.config import SearchConfig, TaskConfig
 from search.config_file import options_in
 from search.errors import STOPPED, CutShort, SearchStopped, crash_line, refused_path
-from search.flags import HELP_ALL, USER_ERROR, Ended, Parser, add_config, add_part
+from search.flags import HELP_ALL, USER_ERROR, Ended, Parser, add_config, add_dry_run, add_part
 from search.interrupt import ending_at_once, name_and_code, sigterm_raises
 from search.options import Options, check_plain
 from search.verbosity import Verbosity, add_verbosity
@@ -204,7 +204,7 @@ def _search(arguments: Sequence[str]) -> Typed:
     """The options as they are typed, refused at once where they cannot be."""
     short = HELP_ALL not in arguments
     typed = _completed(_typed(_parser(short), arguments, short), SearchConfig())
-    SearchConfig.of(**typed.options)
+    SearchConfig.of(**{name: v for name, v in typed.options.items() if name != "dry_run"})
     return typed
 
 
@@ -344,6 +344,7 @@ def _compare_parser(short: bool = False) -> argparse.ArgumentParser:
 def _add_parts(parser: argparse.ArgumentParser, parts: Iterable[Options], short: bool) -> None:
     parser.add_argument(HELP_ALL, action="help", help="all options, and examples")
     add_config(parser, short)
+    add_dry_run(parser, short)
     for part in parts:
         add_part(parser, part, short=short)
 

@@ -110,6 +110,18 @@ def test_a_mistyped_command_is_told_from_an_option(capsys: pytest.CaptureFixture
     assert "unknown command 'compar', did you mean 'compare'?" in capsys.readouterr().err
 
 
+def test_a_device_that_is_not_there_is_told_with_those_that_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert main(["--device", "cuda", "--runs-dir", str(tmp_path)]) == 2
+    assert line(capsys) == (
+        "error: device must be one of auto, cpu, as torch finds no CUDA device here, but got "
+        "'cuda'; leave it out to take what there is\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("word", ["search", "serach", "serch"])
 def test_a_search_needs_no_command(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([word, "--budget", "0.5"]) == 2

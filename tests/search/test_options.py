@@ -201,7 +201,7 @@ def test_names_of_the_version_before_are_understood_and_not_shown() -> None:
 def test_every_flag_is_spelled_as_its_option() -> None:
     known = {word for action in _parser()._actions for word in action.option_strings}
     off = {"--no-distill", "--no-gains"}
-    asks = {"-h", "--help", "--help-all", "--version", "--config"}
+    asks = {"-h", "--help", "--help-all", "--version", "--config", "--dry-run"}
     assert known == {*map(flag, SearchConfig().spellings()), *off, *asks}
 
 
