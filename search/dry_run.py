@@ -31,6 +31,7 @@ from search.forecast import (
     REPORT,
     REPORT_SECONDS,
     TRAININGS,
+    TRIALS,
     measured_speed,
     reaching,
     told,
@@ -40,18 +41,21 @@ from search.plans.finals import EXPECTED
 from search.progress import Progress
 from search.run import following, sweep_of
 from search.session import Session, engine_of, session
-from search.stages import Stage
+from search.stages import Stage, Stages
 from search.study.open import unchanged
 from search.task.baseline import usual_epochs
 from search.task.fit import Check, savable
 from search.task.prepare import prepare
+from search.time_limit import TimeLimit
 from spaces import UserError
 
-KEPT = ("config.json", "scores.pt", FINISHED, "study.db*")
+SCORES = "scores.pt"
+KEPT = ("config.json", SCORES, FINISHED, "study.db*")
 """Files of a run from which it goes on."""
-RECORD_BYTES, REPORT_BYTES = 24_000, 3_000_000
-"""On disk for each trial or training with its share of study, log and tables; report, tables and
-an empty study. Measured on the default run."""
+RECORD_BYTES, FIXED_BYTES = 3_000, 6_100_000
+"""On disk. A trial or a training has so many in study, log and tables, with six groups of channels;
+the report with its figures has 1.6 MB, an empty study with its tables 0.3 MB, and while the run
+goes on SQLite keeps a journal of up to 4.2 MB. Measured on the default run."""
 
 
 def dry_search(folder: Folder, progress: Progress) -> Foreseen:
@@ -67,6 +71,7 @@ def dry_search(folder: Folder, progress: Progress) -> Foreseen:
         seconds = speed.of_trainings(baseline, s.run.space, 1)
         stages = [Stage(BASELINE, len(baseline), seconds)]
         stages += remaining.stages(rest, speed, sweep, at_once)
+        _limit(stages, s.run.config.run.max_hours)
         estimated = rest.to_come > 0
         trainings = [
             Trainings.of("unpruned network", baseline),
@@ -75,7 +80,10 @@ def dry_search(folder: Folder, progress: Progress) -> Foreseen:
             *(Trainings.of(kind, jobs, estimated) for kind, jobs in rest.by_purpose.items()),
         ]
         records = rest.to_come + len(rates) + len(rest.jobs)
-        return _foreseen(s, rest.to_come, trainings, stages, records * RECORD_BYTES + _networks(s))
+        disk = records * RECORD_BYTES + _networks(s)
+        if not rest.records:
+            disk += (s.run.folder.path / SCORES).stat().st_size
+        return _foreseen(s, rest.to_come, trainings, stages, disk)
 
 
 def dry_comparison(
@@ -128,6 +136,12 @@ def _copied(folder: Folder, where: Path) -> Folder:
     return Folder(there, folder.config.having(storage=None))
 
 
+def _limit(stages: Sequence[Stage], hours: float | None) -> None:
+    """Let the trials end early enough for what follows them."""
+    whole = Stages(stages)
+    whole[TRIALS].ends_at = TimeLimit.of(hours).ends_at - whole.seconds_left(after=TRIALS)
+
+
 def _baseline(s: Session) -> list[TrainingJob]:
     """The training of the unpruned network, where it is still to come."""
     if s.run.task.base_epochs != 0:
@@ -157,7 +171,6 @@ def _foreseen(
     s: Session, trials: int, trainings: Sequence[Trainings], stages: Sequence[Stage], disk: int
 ) -> Foreseen:
     task, at_once = s.run.task, s.run.engine.at_once
-    begun = sum(file.stat().st_size for file in s.run.folder.path.glob("*") if file.is_file())
     existing = next(p for p in Path(s.run.config.run.runs_dir).absolute().parents if p.exists())
     return Foreseen(
         space=s.run.space,
@@ -168,7 +181,7 @@ def _foreseen(
         memory=_most_memory(task.device),
         device=task.device.type,
         processes=at_once + (at_once > 1),  # this one, and those that train
-        disk=disk + begun + REPORT_BYTES,
+        disk=disk + FIXED_BYTES,
         free=shutil.disk_usage(existing).free,
     )
 
