@@ -34,9 +34,15 @@ BOOKKEEPING = 0.15
 REPORT_SECONDS = 4.0
 """Seconds of the report: its figures and the import of what draws them, on a slow core."""
 
+BASELINE = "baseline"
 TRIALS, TRAININGS, END, REPORT = "trials", "trainings", "times and report", "report"
 """Stages of a search or a comparison."""
-NAMES = {RATES: "finding the learning rates", END: "the times and the report", REPORT: "the report"}
+NAMES = {
+    BASELINE: "training the unpruned network",
+    RATES: "finding the learning rates",
+    END: "the times and the report",
+    REPORT: "the report",
+}
 """What a stage is for that is not named by its steps."""
 
 

@@ -185,7 +185,7 @@ def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
     progress = s.run.progress
     progress.waiting("measuring how long a training takes")
     speed = measured_speed(s.evaluator, s.run.budgets[0], s.run.engine)
-    progress.begin(remaining.stages(_following(s), speed, _sweep(s), s.run.engine.at_once))
+    progress.begin(remaining.stages(following(s), speed, sweep_of(s), s.run.engine.at_once))
     limit = limit.reserving(partial(progress.stages.seconds_left, after=TRIALS))
     progress.stages[TRIALS].ends_at = limit.ends_at - limit.reserve()
     progress.say(told(progress.stages, progress.seconds))
@@ -199,7 +199,8 @@ def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
     return limit
 
 
-def _following(s: Session) -> Following:
+def following(s: Session) -> Following:
+    """The trainings that follow the trials of a run."""
     study = s.opened.study
     return Following(
         evaluator=s.evaluator,
@@ -211,13 +212,14 @@ def _following(s: Session) -> Following:
     )
 
 
-def _sweep(s: Session) -> Sweep | None:
+def sweep_of(s: Session) -> Sweep | None:
+    """The sweep of learning rates that a run still needs."""
     return sweeping.missing(s.evaluator, s.run.budgets, s.opened)
 
 
 def _with_rates(s: Session) -> Session:
     """The session with the learning rates of the run."""
-    if (plan := _sweep(s)) is None:
+    if (plan := sweep_of(s)) is None:
         return s
     rates = sweeping.found(plan, s.opened, s.trainer, s.run.progress)
     return replace(s, evaluator=replace(s.evaluator, rates=rates))

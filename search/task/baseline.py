@@ -47,6 +47,7 @@ def with_baseline(
     sparsity: float = 0.0,
     precision: str = AUTO,
     replayed: bool = False,
+    trains: bool = True,
     progress: Progress = silent,
 ) -> Task:
     """The task with a trained copy of its network, from a cache if it was trained before.
@@ -61,13 +62,14 @@ def with_baseline(
         folder: has a subfolder ``baselines`` for the cache.
         sparsity, precision: as `Recipe` has them.
         replayed: as `train` has it.
+        trains: otherwise a network that is not in the cache stays as it is, of 0 ``base_epochs``.
 
     Raises:
         ModelError: a step of training fails, the loss diverges at every learning rate tried, or
             sparsity is asked for and no BatchNorm has a scale.
     """
     images = len(task.train)
-    epochs = epochs or (EPOCHS_OF_SMALL if images < SMALL_SET else EPOCHS)
+    epochs = epochs or usual_epochs(images)
     recipe = replace(FROM_SCRATCH.suited_to(images), sparsity=sparsity, precision=precision)
     parts = (name, task.seed, epochs, recipe, task.device.type, torch.__version__)
     state = task.model.state_dict().items()
@@ -76,10 +78,17 @@ def with_baseline(
     path = folder / "baselines" / f"{cache.key(*parts, *made_from)}.pt"
     model = copied(task.model)
     if not _restore(model, path):
+        if not trains:
+            return replace(task, base_epochs=0.0)
         with threads_suited_to(task.example):
             model = _trained(task, recipe, epochs, replayed, progress)
         cache.save(path, state_of(model))
     return replace(task, model=model.to(task.device).eval(), base_epochs=epochs)
+
+
+def usual_epochs(images: int) -> float:
+    """Epochs of a baseline's training on so many images."""
+    return EPOCHS_OF_SMALL if images < SMALL_SET else EPOCHS
 
 
 def _trained(

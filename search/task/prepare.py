@@ -60,6 +60,7 @@ def prepare(
     progress: Progress,
     *checks: Check,
     distils: bool = False,
+    trains: bool = True,
 ) -> Prepared:
     """Prepare the user's task, or the one that the config names.
 
@@ -70,6 +71,7 @@ def prepare(
         given: the user's; None to build it.
         checks: further checks of network and space.
         distils: whether the network must fit to be distilled from, whatever the config says.
+        trains: otherwise a baseline that is still to be trained has fresh weights.
 
     Raises:
         UserError: data, weights or model are missing, do not fit, or cannot be searched.
@@ -100,11 +102,12 @@ def prepare(
             sparsity=asked.sparsity,
             precision=asked.precision,
             replayed=config.run.replayed,
+            trains=trains,
             progress=progress.working,
         )
     if distils or config.training.distill:
         check_teacher(task)
-    told = tuple(doubts(task, config))
+    told = tuple(doubts(task, config)) if task.base_epochs != 0 else ()
     for doubt in told:
         progress.warn(f"warning: {doubt}")
     return Prepared(
