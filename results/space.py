@@ -57,11 +57,13 @@ class SpaceRecord(Stored):
         groups: each with its widths, ascending, in the order of the network.
         flops: multiply-adds at batch 1.
         params: parameters.
+        limits: what every policy keeps besides its budget.
     """
 
     groups: tuple[WidthGroup, ...] = ()
     flops: Coefficients = Coefficients()
     params: Coefficients = Coefficients()
+    limits: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, space: WidthSpace) -> Self:
@@ -70,8 +72,10 @@ class SpaceRecord(Stored):
             tuple(WidthGroup(g.name, tuple(g.choices)) for g in space.groups),
             Coefficients.of(space.flops_of),
             Coefficients.of(space.params_of),
+            tuple(map(str, space.limits)),
         )
 
     def as_space(self) -> WidthSpace:
         """The space again, as far as it needs no network: costs, budgets, projection, solving."""
-        return WidthSpace(self.groups, self.flops.polynomial(), self.params.polynomial())
+        space = WidthSpace(self.groups, self.flops.polynomial(), self.params.polynomial())
+        return space.limited(self.limits)

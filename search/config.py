@@ -27,6 +27,7 @@ from search.training.modes import (
     SCHEDULES,
 )
 from spaces import Budget
+from spaces.budget import together
 from spaces.errors import unknown
 
 ENGINES = ("local", "ray")
@@ -45,6 +46,13 @@ def budgets(given: Any) -> tuple[str, ...]:
     """One budget or several, in any form, as text."""
     several = given if isinstance(given, list | tuple) else (given,)
     return tuple(str(Budget.parse(one)) for one in several)
+
+
+def limits(given: Any) -> tuple[str, ...]:
+    """Limits in any form, as text; a mapping has the amount of each cost."""
+    if isinstance(given, Mapping):
+        return budgets([f"{cost}={amount}" for cost, amount in given.items()])
+    return budgets(given)
 
 
 @dataclass(frozen=True)
@@ -142,11 +150,19 @@ class PolicyConfig(Options):
 
     budget: tuple[str, ...] = option(
         ("0.5",),
-        "most FLOPs to keep: a fraction, or a number (60M); several budgets share one run",
+        "most FLOPs to keep, a fraction or a number (60M), or most time of a forward pass (12ms); "
+        "several budgets share one run",
         read=budgets,
         value="SHARE",
         first=True,
         grows=True,
+    )
+    limit: tuple[str, ...] = option(
+        (),
+        "what every network keeps besides: params=0.5 (or 1.2M), latency=12ms, flops=60M",
+        read=limits,
+        value="COST=X",
+        first=True,
     )
     trials: int = option(
         48,
@@ -168,6 +184,13 @@ class PolicyConfig(Options):
     def rules(self) -> Iterator[str]:
         if len(set(self.budget)) < len(self.budget):
             yield f"--budget must name different budgets, but got {shown(self.budget)}"
+        costs = dict.fromkeys(Budget.parse(budget).cost for budget in self.budget)
+        if len(costs) > 1:
+            yield (
+                f"--budget must limit one cost, but got {shown(self.budget)}, of "
+                f"{' and '.join(costs)}; give one of them as --limit"
+            )
+        together(self.budget[:1] + self.limit)
 
 
 @dataclass(frozen=True)
@@ -445,6 +468,11 @@ class SearchConfig(Options):
             return ()
         named = [name for name in self.policies.starts if name in CRITERIA]
         return self.judging.criteria or tuple(dict.fromkeys([*named, REFERENCE]))
+
+    @property
+    def limited(self) -> str:
+        """The cost that the budgets limit, a name of `spaces.budget.COSTS`."""
+        return Budget.parse(self.policies.budget[0]).cost
 
     @property
     def reference(self) -> str:

@@ -76,10 +76,10 @@ def finalists(
     search win by the criterion alone.
     """
     chosen = []
-    limits = {budget: budget.limit(evaluator.space.full_flops) for budget in budgets}
+    limits = {budget: evaluator.space.limit(budget) for budget in budgets}
     for budget, limit in limits.items():
         tighter = max((other for other in limits.values() if other < limit), default=-1)
-        front = trial_front([r for r in records if tighter < r.flops <= limit])
+        front = trial_front([r for r in records if tighter < r.size <= limit])
         for rank, record in enumerate(reversed(front[-most:])):
             candidate = Candidate(record.policy, record.criterion)
             name, best = f"trial {record.number}", rank == 0

@@ -85,6 +85,7 @@ def prepare(
         check_task(task)
     progress.say(discovering(task.name if own else asked.model))
     space = spaces.discover(task.model, task.example, asked.round_to)
+    space = space.limited(config.policies.limit)
     for check in checks:
         check(task.model, space)
     if line := text.not_counted(provenance.uncounted(space)):
@@ -149,11 +150,12 @@ def reachable(space: Space, config: SearchConfig) -> list[Budget]:
     """The budgets of the config.
 
     Raises:
-        BudgetError: no policy can meet one of them; the message has the reachable range.
+        BudgetError: no policy can meet one of them, or a limit; the message has the reachable
+            range.
     """
     budgets = [Budget.parse(budget) for budget in config.policies.budget]
     for budget in budgets:
-        space.limit(budget)
+        space.within(budget)
     return budgets
 
 

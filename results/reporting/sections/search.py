@@ -199,7 +199,7 @@ def _rung_name(rung: int, plan: Sequence[int]) -> str:
 def _rightly(run: RunData) -> Iterator[Block]:
     about = run.provenance
     eta = about.settings.eta
-    lines = judged(run.records, eta, tolerance(about.full_flops, about.tolerance))
+    lines = judged(run.records, eta, tolerance(about.full_size, about.tolerance))
     *explored, promoted = lines
     yield Paragraph(_sentence(explored, promoted))
     if not explored:
