@@ -23,6 +23,7 @@ from results.space import SpaceRecord
 from results.speed import NetworkSpeed
 from results.sweep import SweepPoint
 from results.training import TrainingRecord
+from spaces.budget import COSTS, CostKind
 
 
 def kept(attribute: str, label: str, table: str = "", caption: str = "") -> dict[str, str]:
@@ -89,6 +90,11 @@ class RunData:
     def budgets(self) -> dict[str, int]:
         """Budget name to the most it allows, as the run was given them."""
         return self.provenance.budgets
+
+    @property
+    def kind(self) -> CostKind:
+        """What its budgets limit."""
+        return COSTS[self.provenance.limited]
 
     @property
     def criteria(self) -> list[str]:

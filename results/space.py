@@ -12,6 +12,8 @@ from typing import Self
 import numpy as np
 
 from results.codec import Stored
+from results.latency import NO_TABLES, LatencyRecord
+from spaces.budget import LATENCY
 from spaces.cost import Polynomial
 from spaces.widths import WidthGroup, WidthSpace
 
@@ -58,24 +60,28 @@ class SpaceRecord(Stored):
         flops: multiply-adds at batch 1.
         params: parameters.
         limits: what every policy keeps besides its budget.
+        latency: the tables of what forward passes take, where that is limited.
     """
 
     groups: tuple[WidthGroup, ...] = ()
     flops: Coefficients = Coefficients()
     params: Coefficients = Coefficients()
     limits: tuple[str, ...] = ()
+    latency: LatencyRecord = NO_TABLES
 
     @classmethod
-    def of(cls, space: WidthSpace) -> Self:
+    def of(cls, space: WidthSpace, latency: LatencyRecord = NO_TABLES) -> Self:
         """That of a space."""
         return cls(
             tuple(WidthGroup(g.name, tuple(g.choices)) for g in space.groups),
             Coefficients.of(space.flops_of),
             Coefficients.of(space.params_of),
             tuple(map(str, space.limits)),
+            latency,
         )
 
     def as_space(self) -> WidthSpace:
         """The space again, as far as it needs no network: costs, budgets, projection, solving."""
-        space = WidthSpace(self.groups, self.flops.polynomial(), self.params.polynomial())
-        return space.limited(self.limits)
+        others = {LATENCY: self.latency.cost(self.groups)} if self.latency else {}
+        costs = self.flops.polynomial(), self.params.polynomial()
+        return WidthSpace(self.groups, *costs, others=others).limited(self.limits)

@@ -27,7 +27,7 @@ from search.training.modes import (
     SCHEDULES,
 )
 from spaces import Budget
-from spaces.budget import together
+from spaces.budget import LATENCY, together
 from spaces.errors import unknown
 
 ENGINES = ("local", "ray")
@@ -164,6 +164,9 @@ class PolicyConfig(Options):
         value="COST=X",
         first=True,
     )
+    latency_batch: int = option(
+        1, "items in a forward pass whose time is limited", least=1, most=2**16
+    )
     trials: int = option(
         48,
         "policies to try, for all budgets",
@@ -190,7 +193,14 @@ class PolicyConfig(Options):
                 f"--budget must limit one cost, but got {shown(self.budget)}, of "
                 f"{' and '.join(costs)}; give one of them as --limit"
             )
-        together(self.budget[:1] + self.limit)
+        limits = together(self.budget[:1] + self.limit)
+        if self.latency_batch != PolicyConfig.latency_batch and LATENCY not in (
+            limit.cost for limit in limits
+        ):
+            yield (
+                "--latency-batch is of the time of a forward pass, but nothing limits that; add "
+                "--limit latency=0.5, or leave --latency-batch out"
+            )
 
 
 @dataclass(frozen=True)
@@ -470,9 +480,15 @@ class SearchConfig(Options):
         return self.judging.criteria or tuple(dict.fromkeys([*named, REFERENCE]))
 
     @property
+    def costs(self) -> tuple[str, ...]:
+        """Every cost that is limited, the budgets' first."""
+        every = self.policies.budget[:1] + self.policies.limit
+        return tuple(Budget.parse(each).cost for each in every)
+
+    @property
     def limited(self) -> str:
         """The cost that the budgets limit, a name of `spaces.budget.COSTS`."""
-        return Budget.parse(self.policies.budget[0]).cost
+        return self.costs[0]
 
     @property
     def reference(self) -> str:

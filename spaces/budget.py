@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from spaces.errors import BudgetError, unknown
 
 _COUNTS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,13 @@ class CostKind:
 
     Attributes:
         unit: of its whole numbers, for people.
+        title: what it is called.
         scales: how amounts are written: suffix → so many of the unit.
         example: an absolute amount.
     """
 
     unit: str
+    title: str
     scales: Mapping[str, float]
     example: str
 
@@ -40,10 +43,10 @@ class CostKind:
 FLOPS, PARAMS, MEMORY, LATENCY = "flops", "params", "memory", "latency"
 
 COSTS = {
-    FLOPS: CostKind("flops", _COUNTS, "60M"),
-    PARAMS: CostKind("parameters", _COUNTS, "1.2M"),
-    MEMORY: CostKind("bytes", {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9}, "8MB"),
-    LATENCY: CostKind("ns", {"us": 1e3, "ms": 1e6, "s": 1e9}, "12ms"),
+    FLOPS: CostKind("flops", "FLOPs", _COUNTS, "60M"),
+    PARAMS: CostKind("parameters", "parameters", _COUNTS, "1.2M"),
+    MEMORY: CostKind("bytes", "activation memory", _BYTES, "8MB"),
+    LATENCY: CostKind("ns", "time", {"us": 1e3, "ms": 1e6, "s": 1e9}, "12ms"),
 }
 """What can be limited: multiply-adds, parameters, the most bytes that activations of one item take
 at any time, and the time of a forward pass."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeVar, overload
 
 import numpy as np
 
-from spaces.budget import COSTS, FLOPS, PARAMS, Budget, together
+from spaces.budget import COSTS, FLOPS, LATENCY, PARAMS, Budget, together
 from spaces.cost import Polynomial
 from spaces.errors import BudgetError, UserError
 from spaces.joint import solve_within
@@ -211,7 +211,8 @@ class WidthSpace:
             (floor - int(spent(low * (np.arange(len(low)) != g))), group.name)
             for g, group in enumerate(self.groups)
         ]
-        shares.append((int(spent(0 * low)), "the frozen layers"))
+        rest = "what no width changes" if cost == LATENCY else "the frozen layers"
+        shares.append((int(spent(0 * low)), rest))
         top = sorted(shares, reverse=True)[:count]
         return [f"{name} ({share / max(floor, 1):.0%})" for share, name in top]
 

@@ -137,12 +137,11 @@ class Finals:
         return [self._baseline, *(self._row(f, trained) for f, trained in pairs if trained)]
 
     def rivals(self) -> dict[str, nn.Module]:
-        """The unpruned network, and of each budget uniform widths and the best, by their names.
+        """The unpruned network and all that compete, by their names.
 
         Their weights are those before training.
         """
-        chosen = [f for f in self.contenders if f.best or f.number is None]
-        cut = {f.name: self.evaluator.pruned(f.candidate, "plain") for f in chosen}
+        cut = {f.name: self.evaluator.pruned(f.candidate, "plain") for f in self.contenders}
         return {UNPRUNED_ROW: self.evaluator.task.model, **cut}
 
     def failures(self, known: Known) -> Iterator[str]:

@@ -4,19 +4,21 @@ before anything is trained."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import prune_ops
 import spaces
 from results import text
+from results.latency import NO_TABLES, LatencyRecord
 from search import provenance
 from search.config import SearchConfig
 from search.engines import Engine
 from search.evaluation.evaluator import ADAPTING
 from search.evaluation.scoring import criteria, sensitivities
 from search.folder import Folder
+from search.latency.kept import latency_of
 from search.policies import SURROGATE
 from search.policies.parameters import parameters
 from search.policies.surrogate import TABLE
@@ -30,6 +32,7 @@ from search.task.own import assembled, named_task
 from search.task.task import Task
 from search.training.loop import penalised_scales
 from spaces import Budget, Space, UserError
+from spaces.budget import LATENCY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,7 @@ class Prepared:
     """Task, space and engine of a run, before its folder is touched.
 
     ``doubts`` are what a reader must know before any verdict is believed; see `search.task.doubts`.
+    ``latency`` has the tables of what passes take, where that is limited.
     """
 
     folder: Folder
@@ -46,6 +50,7 @@ class Prepared:
     engine: Engine
     progress: Progress
     doubts: tuple[str, ...] = ()
+    latency: LatencyRecord = NO_TABLES
 
     @property
     def config(self) -> SearchConfig:
@@ -85,6 +90,10 @@ def prepare(
         check_task(task)
     progress.say(discovering(task.name if own else asked.model))
     space = spaces.discover(task.model, task.example, asked.round_to)
+    latency = NO_TABLES
+    if LATENCY in config.costs:
+        latency = latency_of(task, space, folder, cache, progress)
+        space = replace(space, others={**space.others, LATENCY: latency.cost(space.groups)})
     space = space.limited(config.policies.limit)
     for check in checks:
         check(task.model, space)
@@ -119,6 +128,7 @@ def prepare(
         engine=engine,
         progress=progress,
         doubts=told,
+        latency=latency,
     )
 
 

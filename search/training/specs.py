@@ -75,7 +75,7 @@ class Specs:
         training = self.config.training
         finetunes = not MODES[training.train].scratch
         rate = (training.lr if finetunes else None) or self._rate(
-            self.space.full_flops, training.final_epochs
+            self.space.full, training.final_epochs
         )
         return self._distilled(TrainingSpec(rate, training.final_epochs))
 
