@@ -13,8 +13,9 @@ import numpy as np
 
 from results.codec import Stored
 from results.latency import NO_TABLES, LatencyRecord
-from spaces.budget import LATENCY
-from spaces.cost import Polynomial
+from spaces.budget import LATENCY, MEMORY
+from spaces.cost import Peak, Polynomial
+from spaces.limits import WidthCost
 from spaces.widths import WidthGroup, WidthSpace
 
 
@@ -61,6 +62,7 @@ class SpaceRecord(Stored):
         params: parameters.
         limits: what every policy keeps besides its budget.
         latency: the tables of what forward passes take, where that is limited.
+        memory: bytes of activations at each moment that may be the worst, where they are limited.
     """
 
     groups: tuple[WidthGroup, ...] = ()
@@ -68,6 +70,7 @@ class SpaceRecord(Stored):
     params: Coefficients = Coefficients()
     limits: tuple[str, ...] = ()
     latency: LatencyRecord = NO_TABLES
+    memory: tuple[Coefficients, ...] = ()
 
     @classmethod
     def of(cls, space: WidthSpace, latency: LatencyRecord = NO_TABLES) -> Self:
@@ -78,10 +81,20 @@ class SpaceRecord(Stored):
             Coefficients.of(space.params_of),
             tuple(map(str, space.limits)),
             latency,
+            _moments(space),
         )
 
     def as_space(self) -> WidthSpace:
         """The space again, as far as it needs no network: costs, budgets, projection, solving."""
-        others = {LATENCY: self.latency.cost(self.groups)} if self.latency else {}
+        others: dict[str, WidthCost] = {}
+        if self.latency:
+            others[LATENCY] = self.latency.cost(self.groups)
+        if self.memory:
+            others[MEMORY] = Peak([moment.polynomial() for moment in self.memory])
         costs = self.flops.polynomial(), self.params.polynomial()
         return WidthSpace(self.groups, *costs, others=others).limited(self.limits)
+
+
+def _moments(space: WidthSpace) -> tuple[Coefficients, ...]:
+    peak = space.others.get(MEMORY)
+    return tuple(map(Coefficients.of, peak.parts)) if isinstance(peak, Peak) else ()

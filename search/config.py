@@ -150,8 +150,8 @@ class PolicyConfig(Options):
 
     budget: tuple[str, ...] = option(
         ("0.5",),
-        "most FLOPs to keep, a fraction or a number (60M), or most time of a forward pass (12ms); "
-        "several budgets share one run",
+        "most FLOPs to keep: a fraction or a number (60M), or most time (12ms); several share "
+        "one run",
         read=budgets,
         value="SHARE",
         first=True,
@@ -159,10 +159,9 @@ class PolicyConfig(Options):
     )
     limit: tuple[str, ...] = option(
         (),
-        "what every network keeps besides: params=0.5 (or 1.2M), latency=12ms, flops=60M",
+        "what every network keeps besides: params=0.5 (or 1.2M), memory=0.6 (or 8MB), latency=12ms",
         read=limits,
         value="COST=X",
-        first=True,
     )
     latency_batch: int = option(
         1, "items in a forward pass whose time is limited", least=1, most=2**16

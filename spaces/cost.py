@@ -9,7 +9,7 @@ so float64 arithmetic is exact.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -62,6 +62,29 @@ class Polynomial:
             self.linear + other.linear,
             self.square + other.square,
         )
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The largest of several polynomials of the widths, whose coefficients are not negative.
+
+    Attributes:
+        parts: at least one.
+    """
+
+    parts: Sequence[Polynomial]
+
+    def __call__(self, widths: np.ndarray) -> np.ndarray:
+        """int64: ``(N,)`` for ``(N, G)``, 0-dim for ``(G,)``."""
+        return np.asarray(np.max([part(widths) for part in self.parts], axis=0))
+
+    def stepped(self, widths: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """The values after one group alone takes its step, shape ``(G,)``."""
+        return np.asarray(np.max([part.stepped(widths, steps) for part in self.parts], axis=0))
+
+    def near(self, widths: np.ndarray) -> Polynomial:
+        """The largest polynomial at these widths."""
+        return max(self.parts, key=lambda part: int(part(widths)))
 
 
 def compile_flops(costs: Iterable[Cost], groups: Groups, tensors: dict[str, Tensor]) -> Polynomial:

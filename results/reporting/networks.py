@@ -126,7 +126,7 @@ def over_time(rows: Sequence[Row], run: RunData) -> Iterator[str]:
         if Budget.parse(limit).cost != LATENCY:
             continue
         slow = [
-            f"{row.name} ({own.milliseconds})"
+            f"{row.name}: {own.milliseconds}"
             for row in rows
             if row.role != "baseline" and (row.budget == limit or limit not in run.budgets)
             if (own := row.speed(run.space.latency.batch)) and 1e9 * own.low > allowed

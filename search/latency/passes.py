@@ -67,7 +67,7 @@ def repeated(example: Inputs, batch: int, device: torch.device) -> Inputs:
         values = values.to(device)
         return values.repeat(batch, *[1] * (values.dim() - 1)) if values.dim() else values
 
-    return tree_map_only(Tensor, repeat, example)  # type: ignore[no-any-return]
+    return tree_map_only(Tensor, repeat, example)
 
 
 @contextmanager

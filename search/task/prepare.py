@@ -32,7 +32,8 @@ from search.task.own import assembled, named_task
 from search.task.task import Task
 from search.training.loop import penalised_scales
 from spaces import Budget, Space, UserError
-from spaces.budget import LATENCY
+from spaces.budget import LATENCY, MEMORY
+from spaces.memory import activation_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +91,13 @@ def prepare(
         check_task(task)
     progress.say(discovering(task.name if own else asked.model))
     space = spaces.discover(task.model, task.example, asked.round_to)
-    latency = NO_TABLES
+    others, latency = dict(space.others), NO_TABLES
+    if MEMORY in config.costs:
+        others[MEMORY] = activation_memory(task.model, space)
     if LATENCY in config.costs:
         latency = latency_of(task, space, folder, cache, progress)
-        space = replace(space, others={**space.others, LATENCY: latency.cost(space.groups)})
-    space = space.limited(config.policies.limit)
+        others[LATENCY] = latency.cost(space.groups)
+    space = replace(space, others=others).limited(config.policies.limit)
     for check in checks:
         check(task.model, space)
     if line := text.not_counted(provenance.uncounted(space)):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 import spaces
 from results.latency import LatencyRecord
-from search.latency import passes
+from search.config import SearchConfig
+from search.folder import Folder
+from search.latency import kept, passes
 from search.latency.counts import layer_counts
 from search.latency.design import designed
 from search.latency.fitting import line, nodes_of, table
@@ -73,9 +75,8 @@ def joined() -> tuple[nn.Module, Space]:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "time", CLOCK)
-    return CLOCK
 
 
 def by_hand(space: Space, widths: np.ndarray) -> Any:
@@ -87,19 +88,22 @@ def by_hand(space: Space, widths: np.ndarray) -> Any:
 NAMES = ("left", "right", "both")
 
 
-def test_the_tables_say_what_the_clock_does(joined: Any, clock: Clock) -> None:
+@pytest.mark.usefixtures("clock")
+def test_the_tables_say_what_the_clock_does(joined: Any) -> None:
     model, space = joined
     record = measured(model, space, checked=12)
     cost = record.cost(space.groups)
     every = np.array(np.meshgrid(*(g.choices for g in space.groups))).reshape(3, -1).T
     assert cost(every) == pytest.approx(by_hand(space, every), rel=0.02)
-    assert record.spread == 0.0 and not record.too_noisy
+    assert record.spread == 0.0
+    assert not record.too_noisy
     assert record.error < 0.01
     assert record.kendall > 0.97
     assert {name for each in record.tables for name in each.layers} >= {"left", "right", "both"}
 
 
-def test_what_is_limited_by_it_is_kept(joined: Any, clock: Clock) -> None:
+@pytest.mark.usefixtures("clock")
+def test_what_is_limited_by_it_is_kept(joined: Any) -> None:
     model, space = joined
     cost = measured(model, space, checked=2).cost(space.groups)
     space = replace(space, others={"latency": cost}).limited(["params=0.6"])
@@ -117,7 +121,8 @@ def test_what_is_limited_by_it_is_kept(joined: Any, clock: Clock) -> None:
         space.limit("1us")
 
 
-def test_a_record_is_read_as_it_was_written(joined: Any, clock: Clock) -> None:
+@pytest.mark.usefixtures("clock")
+def test_a_record_is_read_as_it_was_written(joined: Any) -> None:
     model, space = joined
     record = measured(model, space, checked=2)
     again = LatencyRecord.from_json(record.to_json())
@@ -139,7 +144,8 @@ def test_every_layer_meets_all_pairs_of_its_levels_once(joined: Any) -> None:
         assert len(pairs) == levels[0] * levels[1]
 
 
-def test_passes_are_cut_at_every_layer_and_add_up(joined: Any, clock: Clock) -> None:
+@pytest.mark.usefixtures("clock")
+def test_passes_are_cut_at_every_layer_and_add_up(joined: Any) -> None:
     model, space = joined
     networks = [model, sliced(model, space, space.lattice.low)]
     whole, parts, moments = passes.timed(networks, NAMES, (torch.zeros(1, 3, 4, 4),), seconds=0)
@@ -209,17 +215,16 @@ def test_a_noisy_machine_is_said_to_be_one() -> None:
     calm = LatencyRecord(device="cpu", threads=2, spread=0.04, checks=checks)
     assert calm.kendall == kendalltau(*zip(*checks, strict=True)).statistic == 1
     assert calm.error == pytest.approx(np.median([10 / 110, 10 / 190, 20 / 320, 5 / 405]))
-    assert "noisy" not in calm.sentence and "Kendall 1.00" in calm.sentence
+    assert "noisy" not in calm.sentence
+    assert "Kendall 1.00" in calm.sentence
     assert "too noisy to say" in replace(calm, spread=0.2).sentence
 
 
 @pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch, joined: Any, clock: Clock) -> Iterator[Any]:
-    from search.latency import kept
-
-    monkeypatch.setattr(kept, "measured", _Counted(kept.measured))
-    yield kept
-    kept.measured.calls = 0
+def counted(monkeypatch: pytest.MonkeyPatch) -> _Counted:
+    counting = _Counted(kept.measured)
+    monkeypatch.setattr(kept, "measured", counting)
+    return counting
 
 
 class _Counted:
@@ -231,18 +236,18 @@ class _Counted:
         return self.inner(*args)
 
 
-def test_tables_are_measured_once(kept: Any, joined: Any, tmp_path: Any) -> None:
-    from search.config import SearchConfig
-    from search.folder import Folder
-
+@pytest.mark.usefixtures("clock")
+def test_tables_are_measured_once(counted: _Counted, joined: Any, tmp_path: Path) -> None:
     model, space = joined
     task = SimpleNamespace(model=model, example=space.example, device=torch.device("cpu"))
     said: list[str] = []
     progress = SimpleNamespace(say=said.append, warn=said.append, waiting=lambda _: None)
     folder = Folder(tmp_path / "run", SearchConfig.of(budget="12ms"))
     first, again = (kept.latency_of(task, space, folder, tmp_path, progress) for _ in range(2))
-    assert first == again and kept.measured.calls == 1
-    assert len(said) == 1 and "predict the time within" in said[0]
+    assert first == again
+    assert counted.calls == 1
+    assert len(said) == 1
+    assert "predict the time within" in said[0]
     more = Folder(tmp_path / "run", SearchConfig.of(budget="12ms", latency_batch=4))
     assert kept.latency_of(task, space, more, tmp_path, progress).batch == 4
     with pytest.raises(spaces.ModelError, match="inputs come in batches"):
