@@ -5,7 +5,7 @@ times of other networks, with random widths, are predicted and measured, in the 
 
     python benchmarks/latency.py --out benchmarks/results/latency
 
-Nothing else should run meanwhile. With the defaults it takes about eight minutes on two cores.
+Nothing else should run meanwhile. With the defaults it takes five to eight minutes on two cores.
 """
 
 from __future__ import annotations

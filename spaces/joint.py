@@ -48,7 +48,7 @@ def solve_within(
     if len(costs) == 1 and isinstance(costs[0], Polynomial):
         return solve(Problem(terms, choices, costs[0], limits[0].most))
     exact = all(isinstance(cost, Polynomial) for cost in costs)
-    weights = np.ones(len(limits)) / len(limits)
+    weights = np.eye(len(limits))[0]  # often the first one binds alone
     widths, bound, best = project(lattice.top, limits, lattice), -np.inf, None
     for turn in range(ROUNDS):
         cost = _sum(weights, limits, widths)
@@ -61,13 +61,16 @@ def solve_within(
         if best is None or total < best.total:
             best = Solution(widths, total, -np.inf)
         used = np.array([float(limit.cost(solution.widths)) / limit.most for limit in limits])
-        changed = weights * np.exp((used - used.max()) * 8 / (1 + turn) ** 0.5)
+        if within and exact:
+            break
+        before = weights if turn else np.ones(len(limits))
+        changed = before * np.exp((used - used.max()) * 8 / (1 + turn) ** 0.5)
         changed /= changed.sum()
-        if (within and exact) or (abs(changed - weights).max() < CLOSE and turn > 1):
+        if abs(changed - weights).max() < CLOSE and turn > 1:
             break
         weights = changed
     assert best is not None
-    if best.total > bound:
+    if not exact or best.total > bound:
         widths = _exchanged(terms, choices, limits, best.widths)
         best = Solution(widths, _total(terms, choices, widths), -np.inf)
     return Solution(best.widths, best.total, min(bound, best.total) if exact else -np.inf)

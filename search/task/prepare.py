@@ -83,7 +83,7 @@ def prepare(
         UserError: data, weights or model are missing, do not fit, or cannot be searched.
     """
     config, asked = folder.config, folder.config.task
-    cache = Path(config.run.runs_dir) / ".cache"
+    cache = _cache(config)
     task = given or load_task(config, cache, progress)
     check_amounts(task)
     own = given is not None or asked.task is not None
@@ -91,13 +91,7 @@ def prepare(
         check_task(task)
     progress.say(discovering(task.name if own else asked.model))
     space = spaces.discover(task.model, task.example, asked.round_to)
-    others, latency = dict(space.others), NO_TABLES
-    if MEMORY in config.costs:
-        others[MEMORY] = activation_memory(task.model, space)
-    if LATENCY in config.costs:
-        latency = latency_of(task, space, folder, cache, progress)
-        others[LATENCY] = latency.cost(space.groups)
-    space = replace(space, others=others).limited(config.policies.limit)
+    space, latency = _limited(space, task, folder, progress)
     for check in checks:
         check(task.model, space)
     if line := text.not_counted(provenance.uncounted(space)):
@@ -170,6 +164,23 @@ def reachable(space: Space, config: SearchConfig) -> list[Budget]:
     for budget in budgets:
         space.within(budget)
     return budgets
+
+
+def _limited(
+    space: Space, task: Task, folder: Folder, progress: Progress
+) -> tuple[Space, LatencyRecord]:
+    """The space with all costs that are limited, and the limits; what must be measured for that."""
+    config, others, latency = folder.config, dict(space.others), NO_TABLES
+    if MEMORY in config.costs:
+        others[MEMORY] = activation_memory(task.model, space)
+    if LATENCY in config.costs:
+        latency = latency_of(task, space, folder, _cache(config), progress)
+        others[LATENCY] = latency.cost(space.groups)
+    return replace(space, others=others).limited(config.policies.limit), latency
+
+
+def _cache(config: SearchConfig) -> Path:
+    return Path(config.run.runs_dir) / ".cache"
 
 
 def _check_measures(task: Task, space: Space, config: SearchConfig) -> None:
