@@ -150,8 +150,7 @@ class PolicyConfig(Options):
 
     budget: tuple[str, ...] = option(
         ("0.5",),
-        "most FLOPs to keep: a fraction or a number (60M), or most time (12ms); several share "
-        "one run",
+        "most FLOPs to keep (a share, or 60M), or most time (12ms); several share one run",
         read=budgets,
         value="SHARE",
         first=True,
