@@ -23,6 +23,7 @@ from results.space import SpaceRecord
 from results.speed import NetworkSpeed
 from results.sweep import SweepPoint
 from results.training import TrainingRecord
+from spaces.budget import COSTS, CostKind
 
 
 def kept(attribute: str, label: str, table: str = "", caption: str = "") -> dict[str, str]:
@@ -87,8 +88,13 @@ class RunData:
 
     @property
     def budgets(self) -> dict[str, int]:
-        """Budget name to the most flops it allows, as the run was given them."""
+        """Budget name to the most it allows, as the run was given them."""
         return self.provenance.budgets
+
+    @property
+    def kind(self) -> CostKind:
+        """What its budgets limit."""
+        return COSTS[self.provenance.limited]
 
     @property
     def criteria(self) -> list[str]:
@@ -102,7 +108,7 @@ class RunData:
 
     def budget_of(self, record: TrialRecord) -> str | None:
         """The tightest budget that a trial meets: its sampler put it just under that one."""
-        met = {name: limit for name, limit in self.budgets.items() if record.flops <= limit}
+        met = {name: limit for name, limit in self.budgets.items() if record.size <= limit}
         return min(met, key=lambda name: met[name], default=None)
 
     def trials_at(self, budget: str | None) -> list[TrialRecord]:

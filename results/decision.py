@@ -18,7 +18,7 @@ from results.differences import paired
 from results.intervals import half_width, wilson
 from results.metric import ACCURACY, MetricInfo
 from results.record import FinalRecord
-from results.speed import NetworkSpeed
+from results.speed import NetworkSpeed, items
 
 UNPRUNED, BEST = "unpruned", "best"
 """Folders of a run's ``models/``; with several budgets there is ``best-<budget>`` for each."""
@@ -153,8 +153,7 @@ class Decision:
         return f"ms, {self._items(batch)}", one, other, left
 
     def _items(self, batch: int) -> str:
-        items = self.metric.items
-        return f"one {items[:-1]}" if batch == 1 else f"{batch} {items}"
+        return items(batch, self.metric.items)
 
     @property
     def batches(self) -> list[int]:
@@ -169,9 +168,7 @@ class Decision:
     def slower(self) -> list[int]:
         """The batch sizes with which FLOPs fell and time did not."""
         one, other = self.final.name, self.unpruned.name
-        return [
-            b for b in self.batches if self.speeds[one, b].seconds >= self.speeds[other, b].seconds
-        ]
+        return [b for b in self.batches if not self.speeds[one, b].saves(self.speeds[other, b])]
 
 
 def decisions(run: RunData) -> Iterator[Decision]:

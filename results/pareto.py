@@ -1,4 +1,4 @@
-"""Dominance, front and hypervolume for two aims: accuracy up, flops down.
+"""Dominance, front and hypervolume for two aims: accuracy up, and down what budgets limit: flops.
 
 >>> front([(100, 0.90), (50, 0.91), (40, 0.85)])
 [2, 1]
@@ -52,18 +52,18 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
 
 
 def trial_front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The front among the trials that were trained to the top rung, by rising flops.
+    """The front among the trials that were trained to the top rung, by rising size.
 
     Accuracies after different numbers of epochs cannot be compared, so trials that ended at a
     lower rung are left out.
     """
     top = finished(records)
-    return [top[i] for i in front([(r.flops, r.val_accuracy) for r in top])]
+    return [top[i] for i in front([(r.size, r.val_accuracy) for r in top])]
 
 
 def volume_of(front: Sequence[TrialRecord]) -> float:
     """The hypervolume of a front of trials, as a share of the unit square; as the history."""
-    return hypervolume([(r.flops_fraction, r.val_accuracy) for r in front], UNIT_SQUARE)
+    return hypervolume([(r.size_fraction, r.val_accuracy) for r in front], UNIT_SQUARE)
 
 
 def finished(records: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -91,7 +91,7 @@ def hypervolume_history(
     for r in sorted(records, key=lambda r: r.number):
         if r.state == "running":
             continue
-        point = (r.flops_fraction, r.val_accuracy)
+        point = (r.size_fraction, r.val_accuracy)
         volume = volumes[-1] if volumes else 0.0
         if r.number in comparable and not any(q == point or dominates(q, point) for q in best):
             best = [q for q in best if not dominates(point, q)] + [point]

@@ -17,6 +17,7 @@ from results import codec, text
 from results.compression import WAYS, Way
 from results.metric import ACCURACY, MetricInfo
 from results.training import DISTILL_WEIGHT, TEMPERATURE
+from spaces.budget import FLOPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,11 @@ class Provenance(codec.Stored, Mapping[str, Any]):
         device: what it ran on.
         folder: where the process that trained the finals keeps the run.
         baseline: the unpruned network.
-        budgets: budget, as in `FinalRecord.budget`, to the most flops it allows.
+        budgets: budget, as in `FinalRecord.budget`, to the most it allows of ``limited``.
+        limited: the cost that budgets limit, a name of `spaces.budget.COSTS`.
+        limits: what every policy keeps besides: limit, as text, to the most it allows.
         full_flops: of the unpruned network.
+        full_spent: what the unpruned network takes of ``limited``, where that is not FLOPs.
         tolerance: share of these within which two policies counted as equally large.
         groups, frozen: in the order of the network.
         uncounted: ``module`` and ``operation`` of what multiplies, and is in no count.
@@ -151,6 +155,9 @@ class Provenance(codec.Stored, Mapping[str, Any]):
     baseline: Baseline | None = None
     budgets: dict[str, int] = field(default_factory=dict)
     full_flops: int | None = None
+    full_spent: int | None = None
+    limited: str = FLOPS
+    limits: dict[str, int] = field(default_factory=dict)
     tolerance: float | None = None
     groups: tuple[Group, ...] = ()
     frozen: tuple[Frozen, ...] = ()
@@ -192,6 +199,11 @@ class Provenance(codec.Stored, Mapping[str, Any]):
     def to_json(self) -> str:
         """`to_dict` as one JSON object."""
         return json.dumps(self.to_dict())
+
+    @property
+    def full_size(self) -> int | None:
+        """What the unpruned network takes of what the budgets limit."""
+        return self.full_flops if self.full_spent is None else self.full_spent
 
     @property
     def channels(self) -> dict[str, int]:

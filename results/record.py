@@ -63,6 +63,8 @@ class TrialRecord(Stored):
         flops: multiply-adds at batch 1.
         flops_fraction: ``flops`` over those of the unpruned network.
         params: parameters that are left.
+        spent, spent_fraction: where the budgets are of another cost than FLOPs, what the policy
+            takes of that, in its unit in `spaces.budget.COSTS`.
         proxies: proxy name to score, higher is better.
         accuracy: one score a rung above 0, on the validation split; of accuracy a fraction 0..1.
         mode: how it was trained: ``finetune``, ``scratch-e`` or ``scratch-b``.
@@ -94,6 +96,18 @@ class TrialRecord(Stored):
     explored: tuple[int, ...] = field(default=(), metadata=was("regardless"))
     state: State = "running"
     reason: str = ""
+    spent: int | None = None
+    spent_fraction: float | None = None
+
+    @property
+    def size(self) -> int:
+        """How large the network is, in what the budgets limit: FLOPs unless they say otherwise."""
+        return self.flops if self.spent is None else self.spent
+
+    @property
+    def size_fraction(self) -> float:
+        """``size`` over that of the unpruned network."""
+        return self.flops_fraction if self.spent_fraction is None else self.spent_fraction
 
     @property
     def candidate(self) -> Candidate:

@@ -12,7 +12,10 @@ from typing import Self
 import numpy as np
 
 from results.codec import Stored
-from spaces.cost import Polynomial
+from results.latency import NO_TABLES, LatencyRecord
+from spaces.budget import LATENCY, MEMORY
+from spaces.cost import Peak, Polynomial
+from spaces.limits import WidthCost
 from spaces.widths import WidthGroup, WidthSpace
 
 
@@ -57,21 +60,41 @@ class SpaceRecord(Stored):
         groups: each with its widths, ascending, in the order of the network.
         flops: multiply-adds at batch 1.
         params: parameters.
+        limits: what every policy keeps besides its budget.
+        latency: the tables of what forward passes take, where that is limited.
+        memory: bytes of activations at each moment that may be the worst, where they are limited.
     """
 
     groups: tuple[WidthGroup, ...] = ()
     flops: Coefficients = Coefficients()
     params: Coefficients = Coefficients()
+    limits: tuple[str, ...] = ()
+    latency: LatencyRecord = NO_TABLES
+    memory: tuple[Coefficients, ...] = ()
 
     @classmethod
-    def of(cls, space: WidthSpace) -> Self:
+    def of(cls, space: WidthSpace, latency: LatencyRecord = NO_TABLES) -> Self:
         """That of a space."""
         return cls(
             tuple(WidthGroup(g.name, tuple(g.choices)) for g in space.groups),
             Coefficients.of(space.flops_of),
             Coefficients.of(space.params_of),
+            tuple(map(str, space.limits)),
+            latency,
+            _moments(space),
         )
 
     def as_space(self) -> WidthSpace:
         """The space again, as far as it needs no network: costs, budgets, projection, solving."""
-        return WidthSpace(self.groups, self.flops.polynomial(), self.params.polynomial())
+        others: dict[str, WidthCost] = {}
+        if self.latency:
+            others[LATENCY] = self.latency.cost(self.groups)
+        if self.memory:
+            others[MEMORY] = Peak([moment.polynomial() for moment in self.memory])
+        costs = self.flops.polynomial(), self.params.polynomial()
+        return WidthSpace(self.groups, *costs, others=others).limited(self.limits)
+
+
+def _moments(space: WidthSpace) -> tuple[Coefficients, ...]:
+    peak = space.others.get(MEMORY)
+    return tuple(map(Coefficients.of, peak.parts)) if isinstance(peak, Peak) else ()

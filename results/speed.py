@@ -33,3 +33,18 @@ class NetworkSpeed(Stored):
     size: int
     device: str = ""
     threads: int = 0
+
+    @property
+    def milliseconds(self) -> str:
+        """The median with the middle half of the passes: ``12.1 (11.9 to 12.6)``."""
+        median, low, high = (f"{1e3 * s:.3g}" for s in (self.seconds, self.low, self.high))
+        return f"{median} ({low} to {high})"
+
+    def saves(self, unpruned: NetworkSpeed) -> bool:
+        """Whether it takes less time than that network with batches of this size."""
+        return self.seconds < unpruned.seconds
+
+
+def items(batch: int, name: str) -> str:
+    """``one image``, ``64 images``."""
+    return f"one {name[:-1]}" if batch == 1 else f"{batch} {name}"

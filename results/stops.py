@@ -102,17 +102,17 @@ def judged(records: Sequence[TrialRecord], eta: float, tolerance: int = 0) -> li
 
     Args:
         eta: of the rule: about one in ``eta`` is promoted.
-        tolerance: flops within which the rule takes two networks as equally large.
+        tolerance: of size, within which the rule takes two networks as equally large.
     """
     trained = once(finished(records))
     front = {r.candidate for r in trial_front(trained)}
-    flops = np.array([r.flops for r in trained], dtype=np.int64)
+    sizes = np.array([r.size for r in trained], dtype=np.int64)
     scores = np.array([r.val_accuracy for r in trained], dtype=np.float64)
     lines = []
     for rung in [*sorted({min(r.explored) for r in trained if r.explored}), None]:
         group = [r for r in trained if min(r.explored, default=None) == rung]
         on_front = sum(r.candidate in front for r in group)
-        counts = (outdone(r.flops, r.val_accuracy, flops, scores, tolerance) for r in group)
+        counts = (outdone(r.size, r.val_accuracy, sizes, scores, tolerance) for r in group)
         kept = sum(not dominated(better, peers, eta) for better, peers in counts)
         lines.append(Judged(rung, len(group), kept, on_front))
     return lines

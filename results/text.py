@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from spaces.budget import CostKind
+
 NONE = "\N{EN DASH}"
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 MINUS = "\N{MINUS SIGN}"
@@ -21,6 +23,14 @@ def count(value: float | None) -> str:
             scaled = value / size
             return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {unit}"
     return f"{value:.0f}"
+
+
+def amount(value: float | None, kind: CostKind) -> str:
+    """What a budget allows or a network takes: FLOPs and parameters as `count`, ``8.1 MB``,
+    ``12.3 ms``."""
+    if value is None or kind.unit in ("flops", "parameters"):
+        return count(value)
+    return f"{value / 1e6:.3g} ms" if kind.unit == "ns" else f"{count(value)}B"
 
 
 def number(fraction: float | None, digits: int = 2) -> str:

@@ -27,6 +27,7 @@ from search.training.modes import (
     SCHEDULES,
 )
 from spaces import Budget
+from spaces.budget import LATENCY, together
 from spaces.errors import unknown
 
 ENGINES = ("local", "ray")
@@ -45,6 +46,13 @@ def budgets(given: Any) -> tuple[str, ...]:
     """One budget or several, in any form, as text."""
     several = given if isinstance(given, list | tuple) else (given,)
     return tuple(str(Budget.parse(one)) for one in several)
+
+
+def limits(given: Any) -> tuple[str, ...]:
+    """Limits in any form, as text; a mapping has the amount of each cost."""
+    if isinstance(given, Mapping):
+        return budgets([f"{cost}={amount}" for cost, amount in given.items()])
+    return budgets(given)
 
 
 @dataclass(frozen=True)
@@ -142,11 +150,20 @@ class PolicyConfig(Options):
 
     budget: tuple[str, ...] = option(
         ("0.5",),
-        "most FLOPs to keep: a fraction, or a number (60M); several budgets share one run",
+        "most FLOPs to keep (a share, or 60M), or most time (12ms); several share one run",
         read=budgets,
         value="SHARE",
         first=True,
         grows=True,
+    )
+    limit: tuple[str, ...] = option(
+        (),
+        "what every network keeps besides: params=0.5 (or 1.2M), memory=0.6 (or 8MB), latency=12ms",
+        read=limits,
+        value="COST=X",
+    )
+    latency_batch: int = option(
+        1, "items in a forward pass whose time is limited", least=1, most=2**16
     )
     trials: int = option(
         48,
@@ -168,6 +185,20 @@ class PolicyConfig(Options):
     def rules(self) -> Iterator[str]:
         if len(set(self.budget)) < len(self.budget):
             yield f"--budget must name different budgets, but got {shown(self.budget)}"
+        costs = dict.fromkeys(Budget.parse(budget).cost for budget in self.budget)
+        if len(costs) > 1:
+            yield (
+                f"--budget must limit one cost, but got {shown(self.budget)}, of "
+                f"{' and '.join(costs)}; give one of them as --limit"
+            )
+        limits = together(self.budget[:1] + self.limit)
+        if self.latency_batch != PolicyConfig.latency_batch and LATENCY not in (
+            limit.cost for limit in limits
+        ):
+            yield (
+                "--latency-batch is of the time of a forward pass, but nothing limits that; add "
+                "--limit latency=0.5, or leave --latency-batch out"
+            )
 
 
 @dataclass(frozen=True)
@@ -445,6 +476,17 @@ class SearchConfig(Options):
             return ()
         named = [name for name in self.policies.starts if name in CRITERIA]
         return self.judging.criteria or tuple(dict.fromkeys([*named, REFERENCE]))
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """Every cost that is limited, the budgets' first."""
+        every = self.policies.budget[:1] + self.policies.limit
+        return tuple(Budget.parse(each).cost for each in every)
+
+    @property
+    def limited(self) -> str:
+        """The cost that the budgets limit, a name of `spaces.budget.COSTS`."""
+        return self.costs[0]
 
     @property
     def reference(self) -> str:

@@ -65,7 +65,9 @@ def _kind(hint: Any, option: Field) -> dict[str, Any]:
         two = not option.metadata["free"]
         return {"action": argparse.BooleanOptionalAction if two else "store_true"}
     shown = option.metadata["value"] or {int: "N", float: "X", str: "NAME"}[kind]
-    return {"type": kind, "metavar": shown} | ({"nargs": "+"} if several else {})
+    return {"type": kind, "metavar": shown} | (
+        {"nargs": "+", "action": "extend"} if several else {}
+    )
 
 
 def _help(option: Field) -> str:

@@ -91,7 +91,7 @@ class Speed:
         """Seconds of what follows the trainings: the unpruned network's test, the times of the
         networks that compete, and the report."""
         image = self.evaluation / len(evaluator.task.validation)
-        timed = seconds_of_timing(image, networks=1 + 2 * budgets)
+        timed = seconds_of_timing(image, networks=1 + 3 * budgets)
         return self.evaluation + self.test + timed + REPORT_SECONDS
 
 

@@ -23,6 +23,7 @@ from search.naming import used_by
 from search.task.task import Task
 from search.training.objective import ACCURACY, Metric
 from spaces import Budget, Space
+from spaces.budget import FLOPS
 from spaces.inputs import tensors
 
 PACKAGES = ("torchvision", "optuna", "numpy", "pandas")
@@ -44,8 +45,11 @@ def provenance(
         commit=commit(),
         device=_device(task.device),
         baseline=Baseline(space.full_flops, space.full_params),
-        budgets={str(budget): budget.limit(space.full_flops) for budget in budgets},
+        budgets={str(budget): space.limit(budget) for budget in budgets},
+        limited=config.limited,
+        limits={str(limit): space.limit(limit) for limit in space.limits},
         full_flops=space.full_flops,
+        full_spent=None if config.limited == FLOPS else space.cost(config.limited, space.full),
         tolerance=TOLERANCE,
         groups=tuple(Group(g.name, g.channels) for g in space.groups),
         frozen=tuple(Frozen(f.name, f.channels, f.reason) for f in space.frozen),

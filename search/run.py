@@ -302,7 +302,8 @@ def _deliver(s: Session, front: Finals, networks: SavedNetworks) -> None:
     rivals, timed = front.rivals(), store.load(study, store.SPEEDS)
     if rivals.keys() - {speed.name for speed in timed}:
         s.run.progress.waiting("measuring the time of the networks")
-        store.save(study, store.SPEEDS, speeds(rivals, s.run.task.example))
+        batch = s.run.config.policies.latency_batch
+        store.save(study, store.SPEEDS, speeds(rivals, s.run.task.example, batch))
     networks.save_unpruned()
     run = left_behind(study, folder)
     for decision in decisions(run):
@@ -389,7 +390,7 @@ def _provenance_kept(s: Session, about: Provenance) -> Iterator[Callable[..., No
         measured = sensitivity_records(s.run.space, s.run.config, s.scores)
         store.save(study, store.PROVENANCE, about)
         store.save(study, store.SENSITIVITY, measured)
-        store.save(study, store.SPACE, SpaceRecord.of(s.run.space))
+        store.save(study, store.SPACE, SpaceRecord.of(s.run.space, s.run.latency))
     try:
         yield keep
     finally:

@@ -8,10 +8,10 @@ from statistics import median, quantiles
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
+from torch import nn
 
 from results.speed import NetworkSpeed
+from search.latency.passes import repeated
 from spaces.inputs import Inputs, call, tensors
 from spaces.state import all_tensors
 
@@ -24,29 +24,29 @@ WARMING = 2
 """Passes that are not counted: the first ones allocate memory and choose kernels."""
 
 
-def speeds(networks: Mapping[str, nn.Module], example: Inputs) -> list[NetworkSpeed]:
+def speeds(
+    networks: Mapping[str, nn.Module], example: Inputs, batch: int = 1
+) -> list[NetworkSpeed]:
     """The time of every network by name, with those batches of ``BATCHES`` that all of them take.
 
     Args:
         networks: on the device of ``example``; their training mode is left as it is.
         example: the inputs for one item.
+        batch: one more size of a batch.
     """
     device = tensors(example)[0].device
     about: dict[str, Any] = {"device": device.type, "threads": torch.get_num_threads()}
     found = []
-    for batch in BATCHES:
-        inputs = tree_map_only(
-            Tensor, lambda t, n=batch: t.repeat(n, *[1] * (t.dim() - 1)) if t.dim() else t, example
-        )
+    for items in sorted({*BATCHES, batch}):
         try:
-            passes = _in_turns(networks, inputs)
+            passes = _in_turns(networks, repeated(example, items, device))
         except RuntimeError:  # out of memory, or the network takes no such batch: it has no time
             continue
         for name, taken in passes.items():
             low, _, high = quantiles(taken, n=4)
             size = sum(t.nbytes for t in all_tensors(networks[name]).values())
             found.append(
-                NetworkSpeed(name, batch, median(taken), low, high, len(taken), size, **about)
+                NetworkSpeed(name, items, median(taken), low, high, len(taken), size, **about)
             )
     return found
 
@@ -58,7 +58,7 @@ def seconds_of_timing(image: float, networks: int) -> float:
     True
     """
     passes = [networks * batch * image for batch in BATCHES]
-    return sum(WARMING * one + max(LEAST * one, min(MOST * one, SECONDS)) for one in passes)
+    return sum(WARMING * one + max(2 * LEAST * one, min(2 * MOST * one, SECONDS)) for one in passes)
 
 
 @torch.inference_mode()
@@ -76,6 +76,7 @@ def _in_turns(networks: Mapping[str, nn.Module], inputs: Inputs) -> dict[str, li
             if passes >= LEAST and time.perf_counter() > ends:
                 break
             for name, network in networks.items():
+                call(network, inputs)  # as in use, its weights are where its last pass left them
                 taken[name].append(_seconds(network, inputs))
     finally:
         for name, network in networks.items():

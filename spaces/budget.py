@@ -1,145 +1,141 @@
-"""Budget, and the projection of any proposal onto the widths that meet it."""
+"""Budget: the most of one cost that a policy may keep, as a user writes it."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
+from spaces.errors import BudgetError, unknown
 
-from spaces.errors import BudgetError
+_COUNTS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9}
 
-if TYPE_CHECKING:
-    from spaces.cost import Polynomial
 
-_UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_HINT = "a fraction in (0, 1] or absolute flops such as 60M"
+@dataclass(frozen=True, slots=True)
+class CostKind:
+    """One thing that can be limited.
+
+    Attributes:
+        unit: of its whole numbers, for people.
+        title: what it is called.
+        scales: how amounts are written: suffix → so many of the unit.
+        example: an absolute amount.
+    """
+
+    unit: str
+    title: str
+    scales: Mapping[str, float]
+    example: str
+
+    def count(self, amount: int) -> str:
+        """An exact amount: ``1,234 flops``; times in ms."""
+        return f"{amount / 1e6:,.3g} ms" if self.unit == "ns" else f"{amount:,} {self.unit}"
+
+    def shown(self, amount: float) -> str:
+        """``6e7`` flops as ``60M``."""
+        rising = sorted(self.scales, key=self.scales.__getitem__)
+        suffix = next((s for s in reversed(rising) if amount >= self.scales[s]), rising[0])
+        return f"{amount / self.scales[suffix]:g}{suffix}"
+
+
+FLOPS, PARAMS, MEMORY, LATENCY = "flops", "params", "memory", "latency"
+
+COSTS = {
+    FLOPS: CostKind("flops", "FLOPs", _COUNTS, "60M"),
+    PARAMS: CostKind("parameters", "parameters", _COUNTS, "1.2M"),
+    MEMORY: CostKind("bytes", "activation memory", _BYTES, "8MB"),
+    LATENCY: CostKind("ns", "time", {"us": 1e3, "ms": 1e6, "s": 1e9}, "12ms"),
+}
+"""What can be limited: multiply-adds, parameters, the most bytes that activations of one item take
+at any time, and the time of a forward pass."""
+
+_HINT = "a fraction in (0, 1] or absolute {unit} such as {example}"
+_FORM = re.compile(r"\s*(?:([a-z]+)=)?([+-]?[\d.]+(?:e[+-]?\d+)?)\s*([a-z]*)\s*", re.I)
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most flops that a policy may keep.
+    """The most of one cost that a policy may keep.
 
     >>> Budget.parse("0.5").limit(1_000_001), Budget.parse("60M").limit(1_000_000_000)
     (500000, 60000000)
+    >>> Budget.parse("12ms").cost, str(Budget.parse("params=0.50"))
+    ('latency', 'params=0.5')
 
     Attributes:
-        amount: the fraction of the unpruned network, or the flops.
-        absolute: whether ``amount`` is flops.
+        amount: the fraction of the unpruned network, or the absolute amount.
+        absolute: whether ``amount`` is in the unit of the cost.
+        cost: a name of `COSTS`.
     """
 
     amount: float
     absolute: bool = False
+    cost: str = FLOPS
 
     @classmethod
     def parse(cls, value: Budget | float | str) -> Budget:
-        """A budget from what a user writes.
+        """A budget from what a user writes: ``0.5``, ``60M``, ``12ms``, ``params=0.5``.
 
         Raises:
-            BudgetError: not a number, not positive, or a fraction above 1.
+            BudgetError: not a number, not positive, a fraction above 1, or a unit of another cost.
+            UserError: no such cost.
         """
         if isinstance(value, Budget):
             return value
-        found = re.fullmatch(r"\s*([+-]?[\d.]+(?:e[+-]?\d+)?)\s*([KMGT]?)\s*", str(value), re.I)
+        found = _FORM.fullmatch(str(value))
+        named, digits, suffix = found.groups() if found else (None, "nan", "")
+        if named and named.lower() not in COSTS:
+            raise unknown("cost", named, COSTS)
+        cost = named.lower() if named else _cost_of(suffix)
         try:
-            number, unit = float(found[1]), found[2].upper()  # type: ignore[index]
-        except (TypeError, ValueError):
-            number, unit = math.nan, ""
-        if not 0 < number < math.inf or (not unit and number > 1):
-            raise BudgetError(f"budget must be {_HINT}, but got {value!r}")
-        return cls(number * _UNITS[unit], absolute=bool(unit))
+            number = float(digits)
+        except ValueError:
+            number = math.nan
+        scales = {name.lower(): size for name, size in COSTS[cost].scales.items()}
+        scale = scales.get(suffix.lower()) if suffix else 1.0
+        if scale is None or not 0 < number < math.inf or (not suffix and number > 1):
+            kind, what = COSTS[cost], "budget" if cost == FLOPS else f"limit of {cost}"
+            hint = _HINT.format(unit=kind.unit, example=kind.example)
+            raise BudgetError(f"{what} must be {hint}, but got {value!r}")
+        return cls(number * scale, absolute=bool(suffix), cost=cost)
 
-    def limit(self, full_flops: int) -> int:
-        """The most flops, given those of the unpruned network."""
-        return math.floor(self.amount if self.absolute else self.amount * full_flops)
+    def limit(self, full: int) -> int:
+        """The most, given what the unpruned network costs."""
+        return math.floor(self.amount if self.absolute else self.amount * full)
 
     def __str__(self) -> str:
-        if not self.absolute:
-            return f"{self.amount:g}"
-        unit = next((u for u in "TGMK" if self.amount >= _UNITS[u]), "")
-        return f"{self.amount / _UNITS[unit]:g}{unit}"
+        kind = COSTS[self.cost]
+        amount = kind.shown(self.amount) if self.absolute else f"{self.amount:g}"
+        bare = self.cost == FLOPS or (self.absolute and _cost_of(_suffix(amount)) == self.cost)
+        return amount if bare else f"{self.cost}={amount}"
 
 
-@dataclass(frozen=True, slots=True)
-class Lattice:
-    """The widths of all groups: from ``low`` in steps, ``last`` the widest below ``top``, and that.
+def _suffix(text: str) -> str:
+    return text.lstrip("0123456789.e+-")
 
-    All ``(G,)`` float64.
+
+def _cost_of(suffix: str) -> str:
+    """The cost whose amounts alone have this suffix; flops where that does not tell."""
+    for cost, kind in COSTS.items():
+        if suffix.lower() in map(str.lower, kind.scales):
+            return cost
+    return FLOPS
+
+
+def together(values: Sequence[Budget | float | str]) -> tuple[Budget, ...]:
+    """Limits that are to be kept together.
+
+    Raises:
+        BudgetError: two of one cost.
     """
-
-    low: np.ndarray
-    step: np.ndarray
-    last: np.ndarray
-    top: np.ndarray
-
-    @classmethod
-    def of(cls, choices: Sequence[Sequence[int]]) -> Lattice:
-        """From the widths of each group, ascending, evenly spaced but for the last."""
-        low, last, top = (
-            np.array([each[place] for each in choices], dtype=np.float64) for place in (0, -2, -1)
-        )
-        step = np.array([each[1] - each[0] if len(each) > 2 else 1 for each in choices], float)
-        return cls(low, step, last, top)
-
-    def floor(self, widths: np.ndarray) -> np.ndarray:
-        """The nearest lattice widths not above ``(..., G)`` real ones, at least the lowest."""
-        steps = np.maximum(np.floor((widths - self.low) / self.step), 0.0)
-        down = np.minimum(self.low + steps * self.step, self.last)
-        return np.where(widths >= self.top, self.top, down)
-
-    def step_up(self, widths: np.ndarray) -> np.ndarray:
-        """What the next width adds, 0 at the top."""
-        return np.where(widths < self.last, self.step, self.top - widths)
-
-
-def project(widths: np.ndarray, limit: int, flops: Polynomial, lattice: Lattice) -> np.ndarray:
-    """The lattice widths nearest to a multiple of ``widths`` that spend the limit.
-
-    Scales the proposal by the largest scalar whose lattice floor meets the limit, then takes single
-    steps, the group furthest behind its scaled proposal first, until no step of any group fits. A
-    proposal that meets the limit already is only added to.
-
-    Args:
-        widths: proposal, positive, shape ``(G,)``; it need not lie on the lattice.
-        limit: the most flops; the lattice's smallest policy must meet it.
-
-    Returns:
-        int64 widths of shape ``(G,)``: never over the limit, and no single step up stays within it.
-    """
-    proposal = np.clip(np.asarray(widths, dtype=np.float64), 1e-9, lattice.top)
-    scale = _largest_scale(proposal, limit, flops, lattice)
-    return _fill(proposal * scale, limit, flops, lattice).astype(np.int64)
-
-
-def _largest_scale(p: np.ndarray, limit: int, flops: Polynomial, lattice: Lattice) -> float:
-    """Bisection on the scalar, 32 points at a time: numpy's price is the call, not the row."""
-    low, high = 0.0, float((lattice.top / p).max())
-    if flops(lattice.floor(p)) <= limit:
-        low = 1.0
-    for _ in range(3):
-        scales = np.linspace(low, high, 33)
-        met = flops(lattice.floor(scales[:, None] * p)) <= limit
-        if met.all():
-            return high
-        last = int(met.argmin()) - 1
-        low, high = scales[max(last, 0)], scales[last + 1]
-    return low
-
-
-def _fill(target: np.ndarray, limit: int, flops: Polynomial, lattice: Lattice) -> np.ndarray:
-    """Single steps up from the floor of ``target`` while any fits."""
-    widths = lattice.floor(target)
-    slack = limit - int(flops(widths))
-    while True:
-        steps = lattice.step_up(widths)
-        added = flops.increase(widths, steps)
-        fits = (steps > 0) & (added <= slack)
-        if not fits.any():
-            return widths
-        behind = np.where(fits, (target - widths) / np.maximum(steps, 1), -np.inf)
-        g = int(behind.argmax())
-        widths[g] += steps[g]
-        slack -= int(added[g])
+    limits = tuple(map(Budget.parse, values))
+    for place, limit in enumerate(limits):
+        for other in limits[:place]:
+            if other.cost == limit.cost:
+                raise BudgetError(
+                    f"a budget and limits must each be of another cost, but {limit.cost} is "
+                    f"limited twice, by {other} and {limit}; leave one out"
+                )
+    return limits

@@ -9,7 +9,7 @@ so float64 arithmetic is exact.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -43,11 +43,48 @@ class Polynomial:
         """``(G, G)``, symmetric: the coefficient of the product of two groups' widths."""
         return self.square + self.square.T - 2 * np.diag(self.square.diagonal())
 
-    def increase(self, widths: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """How much the value grows when one group alone takes its step, shape ``(G,)``."""
+    def stepped(self, widths: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """The values after one group alone takes its step, shape ``(G,)``."""
         w = np.asarray(widths, dtype=np.float64)
         slope = self.linear + self.square @ w + w @ self.square
-        return steps * (slope + steps * self.square.diagonal())
+        return self(w) + steps * (slope + steps * self.square.diagonal())
+
+    def near(self, widths: np.ndarray) -> Polynomial:  # noqa: ARG002
+        """Itself, whatever the widths are."""
+        return self
+
+    def __mul__(self, factor: float) -> Polynomial:
+        return Polynomial(factor * self.constant, factor * self.linear, factor * self.square)
+
+    def __add__(self, other: Polynomial) -> Polynomial:
+        return Polynomial(
+            self.constant + other.constant,
+            self.linear + other.linear,
+            self.square + other.square,
+        )
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The largest of several polynomials of the widths, whose coefficients are not negative.
+
+    Attributes:
+        parts: at least one.
+    """
+
+    parts: Sequence[Polynomial]
+
+    def __call__(self, widths: np.ndarray) -> np.ndarray:
+        """int64: ``(N,)`` for ``(N, G)``, 0-dim for ``(G,)``."""
+        return np.asarray(np.max([part(widths) for part in self.parts], axis=0))
+
+    def stepped(self, widths: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """The values after one group alone takes its step, shape ``(G,)``."""
+        return np.asarray(np.max([part.stepped(widths, steps) for part in self.parts], axis=0))
+
+    def near(self, widths: np.ndarray) -> Polynomial:
+        """The largest polynomial at these widths."""
+        return max(self.parts, key=lambda part: int(part(widths)))
 
 
 def compile_flops(costs: Iterable[Cost], groups: Groups, tensors: dict[str, Tensor]) -> Polynomial:

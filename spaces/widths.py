@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, Self, TypeVar, overload
 
 import numpy as np
 
-from spaces.budget import Budget, Lattice, project
+from spaces.budget import COSTS, FLOPS, LATENCY, PARAMS, Budget, together
 from spaces.cost import Polynomial
 from spaces.errors import BudgetError, UserError
+from spaces.joint import solve_within
+from spaces.limits import Limit, WidthCost, met
 from spaces.policy import Policy
-from spaces.problem import Problem
-from spaces.solve import Solution, solve
+from spaces.projection import Lattice, project
+from spaces.solve import Solution
 
 Widths = TypeVar("Widths", Policy, np.ndarray)
 
@@ -54,11 +56,15 @@ class WidthSpace:
     Attributes:
         groups: what can be pruned; G of them.
         flops_of, params_of: what widths ``(G,)`` cost.
+        others: what else is known of their cost, by its name in `spaces.budget.COSTS`.
+        limits: what every policy keeps besides its budget.
     """
 
     groups: Sequence[HasWidths]
     flops_of: Polynomial = field(repr=False)
     params_of: Polynomial = field(repr=False)
+    others: Mapping[str, WidthCost] = field(default_factory=dict, repr=False, kw_only=True)
+    limits: tuple[Budget, ...] = field(default=(), kw_only=True)
 
     @overload
     def flops(self, widths: Policy) -> int: ...
@@ -75,6 +81,24 @@ class WidthSpace:
     def params(self, widths: Policy | np.ndarray) -> Any:
         """Parameters: an int for a policy or ``(G,)``, int64 ``(N,)`` for ``(N, G)``."""
         return _evaluate(self.params_of, self._array(widths))
+
+    def cost_of(self, name: str) -> WidthCost:
+        """The cost of that name in `spaces.budget.COSTS`.
+
+        Raises:
+            BudgetError: it is not known of this network.
+        """
+        known: dict[str, WidthCost] = {FLOPS: self.flops_of, PARAMS: self.params_of, **self.others}
+        if name not in known:
+            raise BudgetError(
+                f"what is limited must be known of this network, {' or '.join(known)}, but got "
+                f"{name}"
+            )
+        return known[name]
+
+    def cost(self, name: str, widths: Policy | np.ndarray) -> Any:
+        """As `flops`, of the cost of that name."""
+        return _evaluate(self.cost_of(name), self._array(widths))
 
     @cached_property
     def lattice(self) -> Lattice:
@@ -127,46 +151,79 @@ class WidthSpace:
         return Policy({g.name: int(w) for g, w in zip(self.groups, widths, strict=True)})
 
     def limit(self, budget: Budget | float | str) -> int:
-        """The most flops that the budget allows here.
+        """The most that the budget allows here, of the cost that it limits.
 
         Raises:
             BudgetError: not a budget, or below what the smallest policy costs.
         """
         parsed = Budget.parse(budget)
-        limit = parsed.limit(self.full_flops)
-        if limit > self.full_flops:
+        full, floor = (
+            self.cost(parsed.cost, widths) for widths in (self.lattice.top, self.lattice.low)
+        )
+        limit, kind = parsed.limit(full), COSTS[parsed.cost]
+        what = "budget" if parsed.cost == FLOPS else f"limit of {parsed.cost}"
+        if limit > full:
             raise BudgetError(
-                f"budget must be at most the {self.full_flops:,} flops of the unpruned network, "
+                f"{what} must be at most the {kind.count(full)} of the unpruned network, "
                 f"but got {parsed}"
             )
-        if limit < self.floor_flops:
-            floor = self.floor_flops / self.full_flops
+        if limit < floor:
             raise BudgetError(
-                f"budget must be reachable, between {floor:.3f} and 1 of {self.full_flops:,} flops "
-                f"({self.floor_flops:,} at least), but got {parsed}; the floor is set by "
-                f"{', '.join(self.floor_setters())}; a smaller --round-to lowers it"
+                f"{what} must be reachable, between {floor / full:.3f} and 1 of "
+                f"{kind.count(full)} ({kind.count(floor)} at least), but got {parsed}; the floor "
+                f"is set by {', '.join(self.floor_setters(cost=parsed.cost))}; a smaller "
+                "--round-to lowers it"
             )
         return limit
 
-    def floor_setters(self, count: int = 3) -> list[str]:
+    def limited(self, limits: Sequence[Budget | float | str]) -> Self:
+        """The same space, whose policies keep these limits too, besides any budget.
+
+        >>> space = space.limited(["params=0.5"])                        # doctest: +SKIP
+
+        Raises:
+            BudgetError: two limits of one cost, or one that cannot be reached.
+        """
+        parsed = together(limits)
+        for limit in parsed:
+            self.limit(limit)
+        return replace(self, limits=parsed)
+
+    def within(self, budget: Budget | float | str) -> list[Limit]:
+        """What a policy of that budget must keep: the budget, and the limits of the space.
+
+        Raises:
+            BudgetError: the budget cannot be reached, or a limit is of the same cost.
+        """
+        every = together([budget, *self.limits])
+        return [Limit(self.cost_of(each.cost), self.limit(each)) for each in every]
+
+    def meets(self, widths: Policy | np.ndarray, budget: Budget | float | str) -> Any:
+        """Whether a policy or ``(G,)`` widths keep the budget and all limits; ``(N,)`` of many."""
+        kept = met(self.within(budget), self._array(widths))
+        return kept if kept.ndim else bool(kept)
+
+    def floor_setters(self, count: int = 3, cost: str = FLOPS) -> list[str]:
         """What spends most of the floor: the groups that cost most at their least width."""
-        low = self.lattice.low
+        low, spent = self.lattice.low, self.cost_of(cost)
+        floor = int(spent(low))
         shares = [
-            (self.floor_flops - self.flops(low * (np.arange(len(low)) != g)), group.name)
+            (floor - int(spent(low * (np.arange(len(low)) != g))), group.name)
             for g, group in enumerate(self.groups)
         ]
-        shares.append((int(self.flops_of.constant), "the frozen layers"))
+        rest = "what no width changes" if cost == LATENCY else "the frozen layers"
+        shares.append((int(spent(0 * low)), rest))
         top = sorted(shares, reverse=True)[:count]
-        return [f"{name} ({share / max(self.floor_flops, 1):.0%})" for share, name in top]
+        return [f"{name} ({share / max(floor, 1):.0%})" for share, name in top]
 
     def project(self, widths: Widths, budget: Budget | float | str) -> Widths:
-        """The nearest widths on the lattice that meet the budget and that no single step can grow.
+        """The nearest widths on the lattice that meet the budget, keep all limits, and that no
+        single step can grow.
 
         Raises:
             BudgetError: the budget cannot be reached.
         """
-        limit = self.limit(budget)
-        result = project(self._array(widths), limit, self.flops_of, self.lattice)
+        result = project(self._array(widths), self.within(budget), self.lattice)
         return self.policy(result) if isinstance(widths, Policy) else result
 
     def uniform(self, budget: Budget | float | str) -> Policy:
@@ -174,7 +231,8 @@ class WidthSpace:
         return self.project(self.full, budget)
 
     def solve(self, terms: Mapping[str, np.ndarray], budget: Budget | float | str) -> Solution:
-        """The widths of the least sum of one term a group within the budget; see `spaces.solve`.
+        """The widths of the least sum of one term a group within the budget and all limits; see
+        `spaces.solve` and `spaces.joint`.
 
         >>> space.solve(damages, 0.5)                                    # doctest: +SKIP
         Solution(widths=array([10, ...]), total=0.31, bound=0.31)
@@ -193,13 +251,11 @@ class WidthSpace:
                     f"terms must be a finite number for each of the {len(group.choices)} widths of "
                     f"group {group.name!r}, but got {given.tolist()[:8]}"
                 )
-        return solve(
-            Problem(
-                [np.asarray(terms[group.name], dtype=float) for group in self.groups],
-                [np.array(group.choices, dtype=float) for group in self.groups],
-                self.flops_of,
-                self.limit(budget),
-            )
+        return solve_within(
+            [np.asarray(terms[group.name], dtype=float) for group in self.groups],
+            [np.array(group.choices, dtype=float) for group in self.groups],
+            self.within(budget),
+            self.lattice,
         )
 
     def solve_and_fill(
@@ -224,6 +280,6 @@ class WidthSpace:
         return self.widths(widths) if isinstance(widths, Policy) else np.asarray(widths)
 
 
-def _evaluate(polynomial: Polynomial, widths: np.ndarray) -> Any:
-    value = polynomial(widths)
+def _evaluate(cost: WidthCost, widths: np.ndarray) -> Any:
+    value = cost(widths)
     return value if value.ndim else int(value)

@@ -172,14 +172,13 @@ def first_within(
         levels: ascending; the higher, the narrower. The last one must meet the budget.
         chosen: at a level, the index of each group's width among its choices.
     """
-    limit = space.limit(budget)
 
     def widths(level: float) -> np.ndarray:
         pairs = zip(space.groups, chosen(level), strict=True)
         return np.array([group.choices[index] for group, index in pairs])
 
     def fits(level: float) -> bool:
-        return bool(space.flops(widths(level)) <= limit)
+        return bool(space.meets(widths(level), budget))
 
     first = bisect_left(levels, True, hi=len(levels) - 1, key=fits)
     return space.policy(space.project(widths(levels[first]), budget))

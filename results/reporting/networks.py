@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from results import text
 from results.data import RunData
+from results.metric import MetricInfo
 from results.provenance import Baseline
 from results.record import Candidate, FinalRecord, Role, TrialRecord
+from results.reporting.blocks import Cells, Column
+from results.speed import NetworkSpeed, items
+from spaces import Budget
+from spaces.budget import COSTS, FLOPS, LATENCY, CostKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,12 @@ class Row:
     val_accuracy: float | None
     test_accuracy: tuple[float, ...]
     best: bool = False
+    budget: str | None = None
+    speeds: tuple[NetworkSpeed, ...] = ()
+
+    def speed(self, batch: int) -> NetworkSpeed | None:
+        """Its time with batches of that size, where it was measured."""
+        return next((speed for speed in self.speeds if speed.batch == batch), None)
 
 
 def networks(run: RunData) -> list[Row]:
@@ -56,7 +68,18 @@ def _baseline_rows(run: RunData) -> list[Row]:
         return []
     earlier = () if known.test_accuracy is None else (known.test_accuracy,)
     test, size = (final and final.test_accuracy) or earlier, final or known
-    return [Row("baseline", "baseline", size.flops, 1.0, size.params, known.val_accuracy, test)]
+    return [
+        Row(
+            name="baseline",
+            role="baseline",
+            flops=size.flops,
+            flops_fraction=1.0,
+            params=size.params,
+            val_accuracy=known.val_accuracy,
+            test_accuracy=test,
+            speeds=_speeds(run, "baseline"),
+        )
+    ]
 
 
 def _row(run: RunData, what: FinalRecord | TrialRecord, role: Role, budget: str | None) -> Row:
@@ -70,7 +93,58 @@ def _row(run: RunData, what: FinalRecord | TrialRecord, role: Role, budget: str 
         val_accuracy=trial.val_accuracy if trial else None,
         test_accuracy=what.test_accuracy if isinstance(what, FinalRecord) else (),
         best=best is not None and best.candidate == what.candidate,
+        budget=budget,
+        speeds=_speeds(run, what.name) if isinstance(what, FinalRecord) else (),
     )
+
+
+def _speeds(run: RunData, name: str) -> tuple[NetworkSpeed, ...]:
+    return tuple(speed for speed in run.timed if speed.name == name)
+
+
+def without_gain(rows: Sequence[Row], metric: MetricInfo) -> Iterator[str]:
+    """A sentence for each batch size with which networks of fewer FLOPs take no less time."""
+    baseline = next((row for row in rows if row.role == "baseline"), None)
+    for before in baseline.speeds if baseline else ():
+        slow = [
+            row.name
+            for row in rows
+            if row.flops and baseline and baseline.flops and row.flops < baseline.flops
+            if (own := row.speed(before.batch)) and not own.saves(before)
+        ]
+        if slow:
+            yield (
+                f"Fewer FLOPs, but as measured here no less time for "
+                f"{items(before.batch, metric.items)}: {text.listed(slow)}."
+            )
+
+
+def over_time(rows: Sequence[Row], run: RunData) -> Iterator[str]:
+    """A sentence where networks take longer, as measured in the end, than what limits their time
+    allows: what was predicted is kept by all of them."""
+    for limit, allowed in {**run.budgets, **run.provenance.limits}.items():
+        if Budget.parse(limit).cost != LATENCY:
+            continue
+        slow = [
+            f"{row.name}: {own.milliseconds}"
+            for row in rows
+            if row.role != "baseline" and (row.budget == limit or limit not in run.budgets)
+            if (own := row.speed(run.space.latency.batch)) and 1e9 * own.low > allowed
+        ]
+        if slow:
+            yield (
+                f"By the tables every network keeps {limit}, at most "
+                f"{text.amount(allowed, COSTS[LATENCY])}; as measured in the end, in ms, these "
+                f"take longer: {text.listed(slow)}."
+            )
+
+
+def spent(kind: CostKind) -> Cells[TrialRecord]:
+    """The column of what trials take of what budgets limit, where that is not FLOPs."""
+    if kind == COSTS[FLOPS]:
+        return {}
+    title = f"{kind.title}, predicted" if kind == COSTS[LATENCY] else kind.title
+    return {Column(title, numeric=True): lambda r: text.amount(r.spent, kind)}
 
 
 def _name(run: RunData, what: FinalRecord | TrialRecord, role: Role, budget: str | None) -> str:

@@ -166,7 +166,7 @@ def _metric(named: Mapping[str, RunData]) -> MetricInfo:
 def _levels(named: Mapping[str, RunData]) -> dict[str, float]:
     """Every budget of every run, as a share of the unpruned FLOPs, the largest first."""
     shares = {
-        round(limit / (run.provenance.full_flops or 1), 6): budget
+        round(limit / (run.provenance.full_size or 1), 6): budget
         for run in named.values()
         for budget, limit in run.budgets.items()
     }

@@ -25,6 +25,8 @@ from results.gains import by_budget
 from results.metric import ACCURACY, MetricInfo
 from results.reporting.networks import Row, networks
 from results.solving import SENSITIVITY, Solved
+from spaces import Budget
+from spaces.budget import COSTS, FLOPS
 
 MOST_ROWS = 24
 WIDEST_HEAD = 16
@@ -151,6 +153,8 @@ def terminal_solved(run: RunData, solved: Sequence[Solved]) -> RenderableType:
     for each in solved:
         parts += [*map(Text, _figures(each)), _kept(run, each), Text()]
     note = f"Damages are those of {SENSITIVITY}, each group cut alone, added up."
+    if run.space.limits:
+        note += f" The run's limits are kept too: {text.listed(run.space.limits)}."
     return Group(*parts, Text(note, style="dim"))
 
 
@@ -172,8 +176,12 @@ def _compared(solved: Sequence[Solved]) -> Table:
 
 
 def _figures(solved: Solved) -> Iterator[str]:
+    kind = COSTS[Budget.parse(solved.budget).cost]
+    most = f"at most {text.amount(solved.limit, kind)}; {solved.flops:,}"
+    if kind == COSTS[FLOPS]:
+        most = f"{solved.flops:,} of at most {solved.limit:,}"
     yield (
-        f"Budget {solved.budget}: {solved.flops:,} of at most {solved.limit:,} FLOPs "
+        f"Budget {solved.budget}: {most} FLOPs "
         f"({text.number(solved.flops_fraction, 1)} %), {solved.params:,} parameters "
         f"({text.number(solved.params_fraction, 1)} %)."
     )

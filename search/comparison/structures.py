@@ -109,26 +109,26 @@ def inside_blocks(model: nn.Module, space: Space, budget: Budget) -> Policy:
     Raises:
         UserError: the residual streams alone exceed the budget.
     """
-    limit, streams = space.limit(budget), residual_streams(model, space)
+    streams = residual_streams(model, space)
     widths = [g.channels if g.name in streams else g.choices[0] for g in space.groups]
-    if space.flops(np.array(widths)) > limit:
+    if not space.meets(np.array(widths), budget):
         raise UserError(
             f"--structures thinet keeps residual streams whole and so cannot meet budget {budget}; "
             "leave it out, or take a larger budget"
         )
-    while (wider := _one_step_wider(space, widths, limit)) is not None:
+    while (wider := _one_step_wider(space, widths, budget)) is not None:
         widths = wider
     return space.policy(np.array(widths))
 
 
-def _one_step_wider(space: Space, widths: list[int], limit: int) -> list[int] | None:
+def _one_step_wider(space: Space, widths: list[int], budget: Budget) -> list[int] | None:
     """The widths with one more step for the group of the smallest share that fits; None if none."""
     shares = [width / g.channels for width, g in zip(widths, space.groups, strict=True)]
     for k in sorted(range(len(widths)), key=lambda k: shares[k]):
         more = [choice for choice in space.groups[k].choices if choice > widths[k]]
         if more:
             wider = [*widths[:k], more[0], *widths[k + 1 :]]
-            if space.flops(np.array(wider)) <= limit:
+            if space.meets(np.array(wider), budget):
                 return wider
     return None
 

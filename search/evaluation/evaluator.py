@@ -101,7 +101,8 @@ class Evaluator:
     def rule(self) -> DominanceRule:
         """The rule of promotion from a rung below the top."""
         judging = self.config.judging
-        return DominanceRule(judging.eta, judging.explore, tolerance(self.space.full_flops))
+        full = self.space.cost(self.config.limited, self.space.full)
+        return DominanceRule(judging.eta, judging.explore, tolerance(full))
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: each process draws images and prepares surgeries for itself."""

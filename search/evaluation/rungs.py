@@ -1,4 +1,7 @@
-"""Which trials are promoted: successive halving for two objectives, accuracy and flops."""
+"""Which trials are promoted: successive halving for two objectives, accuracy and size.
+
+The size is what the budgets limit: FLOPs unless they say otherwise.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,22 @@ from results.rules import dominated, outdone
 
 
 class Point(NamedTuple):
-    """One trial at one rung: its flops and its score there, higher = better."""
+    """One trial at one rung: its size and its score there, higher = better."""
 
-    flops: int
+    size: int
     score: float
 
 
 class Competitors(NamedTuple):
     """The trials at one rung, as two arrays of one length: there may be 100,000."""
 
-    flops: np.ndarray
+    sizes: np.ndarray
     scores: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
 class DominanceRule:
-    """Asynchronous successive halving among trials of at most the same flops.
+    """Asynchronous successive halving among trials of at most the same size.
 
     >>> rule = DominanceRule(eta=2, explore=0.0)
     >>> competitors = Competitors(np.array([50, 40]), np.array([0.90, 0.85]))
@@ -36,7 +39,7 @@ class DominanceRule:
     (True, False)
 
     Plain halving would stop every small network, because a larger one is more accurate. So a trial
-    is compared with its *peers* only: the trials that reached the same rung with at most its flops.
+    is compared with its *peers* only: the trials that reached the same rung with at most its size.
     Of ``n`` peers, itself included, the best ``ceil(n / eta)`` are promoted. A trial that no other
     dominates is the best of its peers, so it never stops; the first trial at a rung is always
     promoted, and no trial has to wait for others, as in ASHA (Li et al. 2020).
@@ -45,7 +48,7 @@ class DominanceRule:
         eta: about one in ``eta`` trials of equal size is promoted; above 1.
         explore: share of trials, drawn by their own seeds, that are promoted whatever their score,
             so that the trust figures are not computed only on what the proxies liked.
-        tolerance: flops within which two networks count as equally large.
+        tolerance: of size, within which two networks count as equally large.
     """
 
     eta: float = 2.0

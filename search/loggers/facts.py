@@ -33,6 +33,8 @@ def of_trial(record: TrialRecord, metric: MetricInfo = ACCURACY) -> Figures:
         "seconds": record.seconds,
         metric.column("val"): metric.sign * record.val_accuracy,
     }
+    if record.spent is not None and record.spent_fraction is not None:
+        figures |= {"spent": record.spent, "spent_fraction": record.spent_fraction}
     return _finite(figures | {f"proxy/{name}": score for name, score in record.proxies.items()})
 
 

@@ -76,10 +76,10 @@ def finalists(
     search win by the criterion alone.
     """
     chosen = []
-    limits = {budget: budget.limit(evaluator.space.full_flops) for budget in budgets}
+    limits = {budget: evaluator.space.limit(budget) for budget in budgets}
     for budget, limit in limits.items():
         tighter = max((other for other in limits.values() if other < limit), default=-1)
-        front = trial_front([r for r in records if tighter < r.flops <= limit])
+        front = trial_front([r for r in records if tighter < r.size <= limit])
         for rank, record in enumerate(reversed(front[-most:])):
             candidate = Candidate(record.policy, record.criterion)
             name, best = f"trial {record.number}", rank == 0
@@ -137,12 +137,11 @@ class Finals:
         return [self._baseline, *(self._row(f, trained) for f, trained in pairs if trained)]
 
     def rivals(self) -> dict[str, nn.Module]:
-        """The unpruned network, and of each budget uniform widths and the best, by their names.
+        """The unpruned network and all that compete, by their names.
 
         Their weights are those before training.
         """
-        chosen = [f for f in self.contenders if f.best or f.number is None]
-        cut = {f.name: self.evaluator.pruned(f.candidate, "plain") for f in chosen}
+        cut = {f.name: self.evaluator.pruned(f.candidate, "plain") for f in self.contenders}
         return {UNPRUNED_ROW: self.evaluator.task.model, **cut}
 
     def failures(self, known: Known) -> Iterator[str]:

@@ -160,10 +160,9 @@ def global_ranking(space: Space, scores: Scores, budget: Budget, criterion: str)
     scores = scores if CRITERIA[criterion].comparable else normalised(scores)
     ranked = {name: values.double().numpy() for name, values in scores.items()}
     thresholds = np.unique(np.concatenate([ranked[g.name] for g in space.groups]))
-    limit = space.limit(budget)
 
     def meets(threshold: float) -> bool:
-        return space.flops(_above(space, ranked, threshold)) <= limit
+        return bool(space.meets(_above(space, ranked, threshold), budget))
 
     lowest = bisect_left(thresholds, True, hi=len(thresholds) - 1, key=meets)
     return space.policy(space.project(_above(space, ranked, thresholds[lowest]), budget))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -25,6 +26,7 @@ from search.study.peers import OpenStudy, Watch
 from search.study.rung_index import RungIndex, extended, result_at
 from search.time_limit import NO_LIMIT, TimeLimit
 from spaces import Policy
+from spaces.budget import FLOPS
 
 PATIENCE = 3
 """This many failures of one kind in a row at one rung stop the search."""
@@ -174,10 +176,19 @@ class Ledger:
             flops=flops,
             flops_fraction=flops / space.full_flops,
             params=space.params(policy),
+            **self._spent(policy),
             mode=config.training.train,
             criterion=criterion,
             seed=policy_seed(config.policies.seed, policy),
         )
+
+    def _spent(self, policy: Policy) -> dict[str, Any]:
+        """The fields on what the budgets limit, where that is not FLOPs."""
+        space, limited = self._evaluator.space, self._evaluator.config.limited
+        if limited == FLOPS:
+            return {}
+        spent = space.cost(limited, policy)
+        return {"spent": spent, "spent_fraction": spent / space.cost(limited, space.full)}
 
     def _skip_known_rungs(self, record: TrialRecord) -> TrialRecord:
         """Take over rungs that are measured already, until one is not or the trial ends."""
@@ -222,7 +233,8 @@ class Ledger:
         if rule.explores(record.seed):
             return replace(record, explored=(*record.explored, result.rung))
         better, peers = rule.beaten_by(point, competitors)
-        reason = f"rung {result.rung}: {better} of {peers} with at most its flops do better"
+        size = self._evaluator.config.limited
+        reason = f"rung {result.rung}: {better} of {peers} with at most its {size} do better"
         return replace(record, state="stopped", reason=reason)
 
     def _save(self, record: TrialRecord) -> None:
@@ -235,7 +247,7 @@ class Ledger:
         if record.state == "running":
             return
         complete = record.state == "complete"
-        values = (record.val_accuracy, float(record.flops)) if complete else None
+        values = (record.val_accuracy, float(record.size)) if complete else None
         state = _OPTUNA_STATES[record.state]
         with plain_errors("the study"):
             self._study.tell(record.number, values, state=state, skip_if_finished=True)

@@ -38,8 +38,8 @@ class RungIndex:
             self._furthest[measurement(record)] = record
 
     def point(self, record: TrialRecord, rung: int) -> Point:
-        """The record's flops and score at a rung that it has."""
-        return Point(record.flops, self._evaluator.score(record, rung))
+        """The record's size and score at a rung that it has."""
+        return Point(record.size, self._evaluator.score(record, rung))
 
     def competitors(self, number: int, rung: int) -> Competitors:
         """All other trials that reached that rung, however they ended."""
@@ -58,19 +58,19 @@ class _Rung:
 
     def __init__(self) -> None:
         self._index: dict[int, int] = {}
-        self._flops, self._scores = array("q"), array("d")
+        self._sizes, self._scores = array("q"), array("d")
 
     def put(self, number: int, point: Point) -> None:
         if number not in self._index:
             self._index[number] = len(self._index)
-            self._flops.append(point.flops)
+            self._sizes.append(point.size)
             self._scores.append(point.score)
 
     def competitors(self, without: Collection[int]) -> Competitors:
         left_out = [self._index[number] for number in without if number in self._index]
-        flops = np.frombuffer(self._flops, np.int64)
+        sizes = np.frombuffer(self._sizes, np.int64)
         scores = np.frombuffer(self._scores, np.float64)
-        return Competitors(np.delete(flops, left_out), np.delete(scores, left_out))
+        return Competitors(np.delete(sizes, left_out), np.delete(scores, left_out))
 
 
 def result_at(record: TrialRecord, rung: int) -> RungResult:

@@ -66,6 +66,7 @@ def described(space: Space, example: Inputs) -> RenderableType:
     >>> Console().print(described(spaces.discover(model, example), example))  # doctest: +SKIP
     """
     low, full = space.floor_flops, space.full_flops
+    fewest = space.params(space.lattice.low)
     shapes = [" × ".join(str(n) for n in tensor.shape[1:]) for tensor in tensors(example)]
     what = "image" if len(shapes) == 1 and tensors(example)[0].dim() == 4 else "item"
     lines = [
@@ -73,6 +74,7 @@ def described(space: Space, example: Inputs) -> RenderableType:
         f"{space.full_params:,} parameters.",
         f"Budgets from {low / full:.3f} ({low:,} FLOPs) to 1 can be met. Less cannot: with the "
         f"fewest channels most of it is in {', '.join(space.floor_setters())}.",
+        f"Limits of parameters can be met from {fewest / space.full_params:.3f} ({fewest:,}).",
         "",
         "A group is channels that are cut together; it bears the name of the layer they come from.",
     ]

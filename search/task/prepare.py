@@ -4,19 +4,21 @@ before anything is trained."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import prune_ops
 import spaces
 from results import text
+from results.latency import NO_TABLES, LatencyRecord
 from search import provenance
 from search.config import SearchConfig
 from search.engines import Engine
 from search.evaluation.evaluator import ADAPTING
 from search.evaluation.scoring import criteria, sensitivities
 from search.folder import Folder
+from search.latency.kept import latency_of
 from search.policies import SURROGATE
 from search.policies.parameters import parameters
 from search.policies.surrogate import TABLE
@@ -30,6 +32,8 @@ from search.task.own import assembled, named_task
 from search.task.task import Task
 from search.training.loop import penalised_scales
 from spaces import Budget, Space, UserError
+from spaces.budget import LATENCY, MEMORY
+from spaces.memory import activation_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,7 @@ class Prepared:
     """Task, space and engine of a run, before its folder is touched.
 
     ``doubts`` are what a reader must know before any verdict is believed; see `search.task.doubts`.
+    ``latency`` has the tables of what passes take, where that is limited.
     """
 
     folder: Folder
@@ -46,6 +51,7 @@ class Prepared:
     engine: Engine
     progress: Progress
     doubts: tuple[str, ...] = ()
+    latency: LatencyRecord = NO_TABLES
 
     @property
     def config(self) -> SearchConfig:
@@ -77,7 +83,7 @@ def prepare(
         UserError: data, weights or model are missing, do not fit, or cannot be searched.
     """
     config, asked = folder.config, folder.config.task
-    cache = Path(config.run.runs_dir) / ".cache"
+    cache = _cache(config)
     task = given or load_task(config, cache, progress)
     check_amounts(task)
     own = given is not None or asked.task is not None
@@ -85,6 +91,7 @@ def prepare(
         check_task(task)
     progress.say(discovering(task.name if own else asked.model))
     space = spaces.discover(task.model, task.example, asked.round_to)
+    space, latency = _limited(space, task, folder, progress)
     for check in checks:
         check(task.model, space)
     if line := text.not_counted(provenance.uncounted(space)):
@@ -118,6 +125,7 @@ def prepare(
         engine=engine,
         progress=progress,
         doubts=told,
+        latency=latency,
     )
 
 
@@ -149,12 +157,30 @@ def reachable(space: Space, config: SearchConfig) -> list[Budget]:
     """The budgets of the config.
 
     Raises:
-        BudgetError: no policy can meet one of them; the message has the reachable range.
+        BudgetError: no policy can meet one of them, or a limit; the message has the reachable
+            range.
     """
     budgets = [Budget.parse(budget) for budget in config.policies.budget]
     for budget in budgets:
-        space.limit(budget)
+        space.within(budget)
     return budgets
+
+
+def _limited(
+    space: Space, task: Task, folder: Folder, progress: Progress
+) -> tuple[Space, LatencyRecord]:
+    """The space with all costs that are limited, and the limits; what must be measured for that."""
+    config, others, latency = folder.config, dict(space.others), NO_TABLES
+    if MEMORY in config.costs:
+        others[MEMORY] = activation_memory(task.model, space)
+    if LATENCY in config.costs:
+        latency = latency_of(task, space, folder, _cache(config), progress)
+        others[LATENCY] = latency.cost(space.groups)
+    return replace(space, others=others).limited(config.policies.limit), latency
+
+
+def _cache(config: SearchConfig) -> Path:
+    return Path(config.run.runs_dir) / ".cache"
 
 
 def _check_measures(task: Task, space: Space, config: SearchConfig) -> None:

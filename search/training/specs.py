@@ -10,7 +10,7 @@ from search.config import SearchConfig
 from search.training.layerwise import layer_flops, stages
 from search.training.loop import FINETUNE, FROM_SCRATCH, SMALL_SET, Recipe
 from search.training.modes import MODES
-from spaces import Budget, Policy, Space
+from spaces import Policy, Space
 
 FINAL_SEEDS, FINAL_SEEDS_OF_SMALL = 3, 8
 """Final trainings of each policy: a few images more or less decide where there are few to learn
@@ -58,8 +58,7 @@ class Specs:
         """The run's mode for ``epochs``, or for as much computation as the unpruned network's."""
         mode = MODES[self.config.training.train]
         taken = self.epochs_of_equal_cost(policy, epochs) if mode.equal_compute else epochs
-        flops = self.space.flops(policy)
-        rate = self.usual_rate(scratch=True) if mode.scratch else self._rate(flops, epochs)
+        rate = self.usual_rate(scratch=True) if mode.scratch else self._rate(policy, epochs)
         rate = self.config.training.lr or rate
         return self._distilled(TrainingSpec(rate, taken, scratch=mode.scratch))
 
@@ -76,7 +75,7 @@ class Specs:
         training = self.config.training
         finetunes = not MODES[training.train].scratch
         rate = (training.lr if finetunes else None) or self._rate(
-            self.space.full_flops, training.final_epochs
+            self.space.full, training.final_epochs
         )
         return self._distilled(TrainingSpec(rate, training.final_epochs))
 
@@ -96,11 +95,11 @@ class Specs:
         """
         return max(1, round(epochs * self.space.full_flops / self.space.flops(policy)))
 
-    def _rate(self, flops: int, epochs: int) -> float:
+    def _rate(self, policy: Policy, epochs: int) -> float:
         """What the sweep found for the tightest budget that a network meets, or for the loosest."""
-        budgets = [Budget.parse(text) for text in self.config.policies.budget]
-        limits = {str(budget): budget.limit(self.space.full_flops) for budget in budgets}
-        met = [name for name, limit in limits.items() if flops <= limit]
+        limits = {name: self.space.limit(name) for name in self.config.policies.budget}
+        size = self.space.cost(self.config.limited, policy)
+        met = [name for name, limit in limits.items() if size <= limit]
         budget = min(met, key=limits.__getitem__) if met else max(limits, key=limits.__getitem__)
         return self.rates.get((budget, epochs)) or self.usual_rate(scratch=False)
 

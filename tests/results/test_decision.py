@@ -13,7 +13,7 @@ from rich.console import Console
 from runs import make_run
 from scipy.stats import norm
 
-from results import FinalRecord, TrialRecord, terminal_decision
+from results import FinalRecord, Run, TrialRecord, terminal_decision
 from results.decision import Decision, decisions, loading
 from results.reporting import document
 from results.reporting.blocks import Code
@@ -133,3 +133,27 @@ def test_it_begins_terminal_and_reports(
     words, _ = markdown(made, "figures")
     assert "```python\nimport prune_ops" in words
     assert words.index("## Method and audit") < words.index("### The search")
+
+
+def timed_run(finals: Finals, provenance: dict[str, Any]) -> Run:
+    slow = speed("uniform@0.5", 64, 60)
+    return make_run([], finals, provenance, timed=(*SPEEDS, slow))
+
+
+def test_every_row_has_its_size_and_its_times(finals: Finals, provenance: dict[str, Any]) -> None:
+    text, _ = markdown(document(timed_run(finals, provenance)), "figures")
+    (head,) = (line for line in text.splitlines() if line.startswith("| network | FLOPs"))
+    assert "| params | MB | ms, one image | ms, 64 images |" in head
+    assert "| 0.08 | 2 (1.8 to 2.2) | 50 (45 to 55) |" in text
+    assert "**0.04** | **1.5 (1.35 to 1.65)** | **25 (22.5 to 27.5)**" in text
+    assert "the middle half of the passes took" in text
+    (warned,) = (line for line in text.splitlines() if line.startswith("Fewer FLOPs, but"))
+    assert warned.endswith("no less time for 64 images: uniform at 0.5.")
+
+
+def test_a_time_above_its_limit_is_told(finals: Finals, provenance: dict[str, Any]) -> None:
+    limits = {"latency=1.2ms": 1_200_000, "params=0.5": 400}
+    text, _ = markdown(document(timed_run(finals, provenance | {"limits": limits})), "figures")
+    assert "keeps latency=1.2ms (at most 1.2 ms) and params=0.5 (at most 400) too" in text
+    (told,) = (line for line in text.splitlines() if line.startswith("By the tables"))
+    assert "these take longer: trial 5: 1.5 (1.35 to 1.65)." in told

@@ -65,15 +65,15 @@ def test_a_trial_is_its_proxies_its_repair_and_the_rungs_it_reaches(
 def test_the_end_is_the_unpruned_networks_test_the_times_and_the_report(space: Space) -> None:
     evaluator = replace(toy(space), task=SimpleNamespace(validation=range(100)))  # type: ignore[arg-type]
     speed = Speed(epoch=1.0, evaluation=50.0, flops=1, test=20.0)
-    timing = seconds_of_timing(0.5, networks=5)
+    timing = seconds_of_timing(0.5, networks=7)
     assert speed.of_the_end(evaluator, budgets=2) == pytest.approx(70.0 + timing + REPORT_SECONDS)
 
 
 def test_the_times_of_networks_take_as_many_passes_as_fit() -> None:
-    assert seconds_of_timing(1e-6, 3) == pytest.approx((MOST + WARMING) * 3 * 65e-6)
-    assert seconds_of_timing(1.0, 3) == pytest.approx((LEAST + WARMING) * 3 * 65)
+    assert seconds_of_timing(1e-6, 3) == pytest.approx((2 * MOST + WARMING) * 3 * 65e-6)
+    assert seconds_of_timing(1.0, 3) == pytest.approx((2 * LEAST + WARMING) * 3 * 65)
     one = SECONDS / 10 / 3
-    wanted = SECONDS + WARMING * 3 * one + (LEAST + WARMING) * 3 * 64 * one
+    wanted = SECONDS + WARMING * 3 * one + (2 * LEAST + WARMING) * 3 * 64 * one
     assert seconds_of_timing(one, 3) == pytest.approx(wanted)
 
 

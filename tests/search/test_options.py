@@ -77,6 +77,7 @@ def test_a_tree_is_asked_like_one_set() -> None:
 
 FORMS = {
     "budget": ["0.5", "60M", "0.25", "1"],
+    "limit": ["params=0.5", "memory=8MB", "12ms"],
     "storage": ["postgresql://me@there/db"],
     **{key: ["my_package.tasks:build", "mine:x"] for key in ("task", "loss", "metric")},
     "log": ["wandb", "mlflow", "tensorboard", "my_package.logs:make"],
@@ -120,6 +121,7 @@ def settled(name: str, value: Any) -> dict[str, Any]:
         "gpus_per_trial": {"engine": "ray"},
         "criteria": {"criterion": "search"},
         "loss": {"metric": "mine:metric"},
+        "latency_batch": {"limit": ("latency=0.5",)},
         "layer_epochs": {"schedule": "layerwise"},
         "distill_weight": {"distill": True},
         "distill_temperature": {"distill": True},

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from search.evaluation.rungs import Competitors, DominanceRule, Point
 
-POINTS = st.builds(Point, flops=st.integers(1, 20), score=st.integers(0, 20).map(lambda k: k / 20))
+POINTS = st.builds(Point, size=st.integers(1, 20), score=st.integers(0, 20).map(lambda k: k / 20))
 MERIT = DominanceRule(eta=2, explore=0.0)
 
 
 def competitors_at(points: list[Point]) -> Competitors:
-    return Competitors(np.array([p.flops for p in points]), np.array([p.score for p in points]))
+    return Competitors(np.array([p.size for p in points]), np.array([p.score for p in points]))
 
 
 def test_the_first_at_a_rung_is_promoted() -> None:
@@ -55,7 +55,7 @@ def test_a_score_of_nan_loses_to_every_number_and_beats_none() -> None:
 def test_a_trial_on_the_front_never_stops(
     mine: Point, competitors: list[Point], eta: float
 ) -> None:
-    dominated = any(o.flops <= mine.flops and o.score > mine.score for o in competitors)
+    dominated = any(o.size <= mine.size and o.score > mine.score for o in competitors)
     if not dominated:
         assert not DominanceRule(eta=eta, explore=0.0).dominated(mine, competitors_at(competitors))
 

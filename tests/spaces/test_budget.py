@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from networks import SMALL, Plain
 
 import spaces
-from spaces.budget import Budget, Lattice, project
+from spaces.budget import Budget
 from spaces.cost import Polynomial
+from spaces.limits import Limit
+from spaces.projection import Lattice, project
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def _choices(top, rng):
 @given(problems())
 def test_projection_meets_the_budget_and_no_step_more_would(problem):
     proposal, limit, flops, lattice, choices = problem
-    widths = project(proposal, limit, flops, lattice)
+    widths = project(proposal, [Limit(flops, limit)], lattice)
     assert flops(widths) <= limit
     for g, own in enumerate(choices):
         place = own.index(widths[g])
@@ -88,8 +90,8 @@ def test_the_floor_is_the_widest_choice_not_above(problem):
 @given(problems())
 def test_projection_is_idempotent(problem):
     proposal, limit, flops, lattice, _ = problem
-    once = project(proposal, limit, flops, lattice)
-    assert project(once, limit, flops, lattice).tolist() == once.tolist()
+    once = project(proposal, [Limit(flops, limit)], lattice)
+    assert project(once, [Limit(flops, limit)], lattice).tolist() == once.tolist()
 
 
 @given(problems())
@@ -97,14 +99,14 @@ def test_a_proposal_within_the_budget_is_only_added_to(problem):
     proposal, limit, flops, lattice, _ = problem
     floor = lattice.floor(np.minimum(proposal, lattice.top))
     if flops(floor) <= limit:
-        assert (project(proposal, limit, flops, lattice) >= floor).all()
+        assert (project(proposal, [Limit(flops, limit)], lattice) >= floor).all()
 
 
 def test_a_proposal_keeps_its_proportions():
     flops = Polynomial(0.0, np.ones(2), np.zeros((2, 2)))
-    lattice = Lattice.of([range(1, 101)] * 2)
-    assert project(np.array([60.0, 20.0]), 40, flops, lattice).tolist() == [30, 10]
-    assert project(np.array([6.0, 2.0]), 40, flops, lattice).tolist() == [30, 10]
+    lattice, limits = Lattice.of([range(1, 101)] * 2), [Limit(flops, 40)]
+    assert project(np.array([60.0, 20.0]), limits, lattice).tolist() == [30, 10]
+    assert project(np.array([6.0, 2.0]), limits, lattice).tolist() == [30, 10]
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ def others(trials: Sequence[TrialRecord], top: Sequence[TrialRecord]) -> list[Tr
 
 
 def dot(record: TrialRecord, metric: MetricInfo) -> Dot:
-    """A trial in the plane of flops, in percent, and the metric."""
-    return 100 * record.flops_fraction, metric.value(record.val_accuracy), said(record, metric)
+    """A trial in the plane of what the budgets limit, in percent, and the metric."""
+    return 100 * record.size_fraction, metric.value(record.val_accuracy), said(record, metric)
 
 
 def said(record: TrialRecord, metric: MetricInfo) -> str:

@@ -68,7 +68,8 @@ def _front(
         for origin in BASELINES:
             mark(axes, origin, dots(r for r in top if origin_of(run, r) == origin), NAMES[origin])
         mark(axes, "baseline", unpruned, "unpruned network")
-        finish(figure, axes, metric.axis("validation"))
+        share = f"{run.kind.title}, % of the unpruned network"
+        finish(figure, axes, metric.axis("validation"), share)
 
     return draw(name, 3.7, paint)
 

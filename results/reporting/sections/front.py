@@ -10,7 +10,7 @@ from results.metric import MetricInfo
 from results.pareto import finished, trial_front, volume_of
 from results.record import FinalRecord, TrialRecord
 from results.reporting.blocks import Block, Cells, Column, Figure, Paragraph, Table, tabulate
-from results.reporting.networks import Row, networks
+from results.reporting.networks import Row, networks, spent
 from results.reporting.origins import described, origin_of
 from results.reporting.plots.front import close_up, final_accuracy, front
 
@@ -38,7 +38,7 @@ def blocks(run: RunData) -> Iterator[Block]:
 def _overview(run: RunData) -> Figure:
     top, best = finished(run.records), trial_front(run.records)
     baselines = [r for r in top if r not in best and origin_of(run, r) != "searched"]
-    shown = sorted([*best, *baselines], key=lambda r: r.flops)
+    shown = sorted([*best, *baselines], key=lambda r: r.size)
     return Figure(
         "front",
         front(run),
@@ -51,9 +51,9 @@ def _overview(run: RunData) -> Figure:
 
 
 def _close_ups(run: RunData) -> Iterator[Figure]:
-    full = run.provenance.full_flops
+    full = run.provenance.full_size
     for budget, limit in run.budgets.items():
-        trials = sorted(run.compared_at(budget), key=lambda r: r.flops)
+        trials = sorted(run.compared_at(budget), key=lambda r: r.size)
         if full and len(trials) > 1:
             yield Figure(
                 f"close-up-{run.budget_names.index(budget)}",
@@ -71,6 +71,7 @@ def _trials(run: RunData, trials: Sequence[TrialRecord], marked: Sequence[TrialR
         Column("criterion", minor=True): lambda r: r.criterion,
         Column("FLOPs", numeric=True, minor=True): lambda r: text.count(r.flops),
         Column("% of FLOPs", numeric=True): lambda r: text.number(r.flops_fraction),
+        **spent(run.kind),
         Column("parameters", numeric=True, minor=True): lambda r: text.count(r.params),
         Column(run.metric.head("validation"), numeric=True): lambda r: run.metric.number(
             r.val_accuracy

@@ -12,11 +12,13 @@ from results.metric import MetricInfo
 from results.pareto import hypervolume_history
 from results.record import TrialRecord
 from results.reporting.blocks import Block, Cells, Column, Figure, Paragraph, Table, tabulate
+from results.reporting.networks import spent
 from results.reporting.origins import Origin, origin_of
 from results.reporting.plots.search import history, volumes
 from results.rules import tolerance
 from results.stops import Judged, judged
 from results.stops import rungs as count_rungs
+from spaces.budget import CostKind
 
 FEW = 10
 """Fewer explored trials than this allow no judgement of a rung, only a count."""
@@ -48,7 +50,7 @@ def blocks(run: RunData) -> Iterator[Block]:
     """Something at any moment: also that there is no trial yet."""
     yield Paragraph(_states(run))
     if run.budgets and run.records:
-        yield tabulate(counts(run), _budgets(run.metric))
+        yield tabulate(counts(run), _budgets(run.metric, run.kind))
         if len(run.budgets) > 1:
             yield Paragraph("A trial counts for the tightest budget that it meets.", "soft")
     failed = Counter(r.reason or "no reason given" for r in run.records if r.state == "failed")
@@ -63,13 +65,13 @@ def blocks(run: RunData) -> Iterator[Block]:
     if any(r.proxies for r in run.records):
         yield from _rungs(run)
     if run.records:
-        yield tabulate(run.records, _trials(run.metric), folded="All trials as a table")
+        yield tabulate(run.records, _trials(run), folded="All trials as a table")
 
 
-def _budgets(metric: MetricInfo) -> Cells[BudgetCount]:
+def _budgets(metric: MetricInfo, kind: CostKind) -> Cells[BudgetCount]:
     return {
         Column("budget", label=True): lambda line: line.name or "above every budget",
-        Column("most FLOPs", numeric=True): lambda line: text.count(line.limit),
+        Column(f"most {kind.title}", numeric=True): lambda line: text.amount(line.limit, kind),
         Column("trials at or under it", numeric=True): lambda line: str(line.trials),
         Column("of these trained", numeric=True): lambda line: str(line.trained),
         Column(f"best {metric.head('validation')}", numeric=True): lambda line: metric.number(
@@ -78,7 +80,8 @@ def _budgets(metric: MetricInfo) -> Cells[BudgetCount]:
     }
 
 
-def _trials(metric: MetricInfo) -> Cells[TrialRecord]:
+def _trials(run: RunData) -> Cells[TrialRecord]:
+    metric = run.metric
     return {
         Column("trial", numeric=True, label=True): lambda r: str(r.number),
         Column("state"): lambda r: r.state,
@@ -86,6 +89,7 @@ def _trials(metric: MetricInfo) -> Cells[TrialRecord]:
         Column("criterion", minor=True): lambda r: r.criterion,
         Column("trained", minor=True): lambda r: r.mode,
         Column("% of FLOPs", numeric=True): lambda r: text.number(r.flops_fraction),
+        **spent(run.kind),
         Column("parameters", numeric=True, minor=True): lambda r: text.count(r.params),
         Column(f"{metric.head('validation')}, rung by rung"): lambda r: (
             ", ".join(map(metric.number, r.accuracy)) or text.NONE
@@ -199,7 +203,7 @@ def _rung_name(rung: int, plan: Sequence[int]) -> str:
 def _rightly(run: RunData) -> Iterator[Block]:
     about = run.provenance
     eta = about.settings.eta
-    lines = judged(run.records, eta, tolerance(about.full_flops, about.tolerance))
+    lines = judged(run.records, eta, tolerance(about.full_size, about.tolerance))
     *explored, promoted = lines
     yield Paragraph(_sentence(explored, promoted))
     if not explored:

@@ -1,0 +1,1 @@
+"""What forward passes take on this machine: tables of layers, measured and checked."""
