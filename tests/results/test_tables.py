@@ -18,7 +18,7 @@ from spaces import Policy, UserError
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
 COLUMNS = (
     "number,state,origin,criterion,mode,rung,flops,flops_fraction,params,val_accuracy,seconds,"
-    "seed,reason"
+    "seed,reason,spent,spent_fraction"
 )
 WIDTHS = "width:stem,width:layer1.conv1,width:layer2.conv1"
 RUNGS = (
