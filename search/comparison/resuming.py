@@ -32,7 +32,7 @@ def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
     if not asked.anew and (comparable(folder) or finished(folder.path)):  # not to be extended
         before = results.load(folder.path, folder.config.run.storage).compared.options
         asked = _completed(options, before, folder)
-    for useless in asked.useless(options):
+    for useless in asked.useless(options, folder.config.task.train_loop is not None):
         raise UserError(useless)
     return asked
 

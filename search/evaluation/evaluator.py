@@ -41,6 +41,7 @@ from search.training.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied
 from search.training.distillation import Teacher
 from search.training.layerwise import Layerwise
 from search.training.loop import evaluate, train
+from search.training.own_loop import train_by
 from search.training.specs import Specs
 from spaces import Space, copied
 from spaces.state import state_of
@@ -90,7 +91,8 @@ class Evaluator:
     @cached_property
     def specs(self) -> Specs:
         """The specs and recipes of the run's trainings."""
-        return Specs(self.config, self.space, len(self.task.train), self.rates)
+        own = self.task.train_loop is not None
+        return Specs(self.config, self.space, len(self.task.train), self.rates, own)
 
     @property
     def top(self) -> int:
@@ -222,17 +224,14 @@ class Evaluator:
     def _train(
         self, network: nn.Module, spec: TrainingSpec, epochs: int, seed: int, checkpoint: Checkpoint
     ) -> None:
-        train(
-            network,
-            self.task.train,
-            self.specs.recipe(spec),
-            epochs=epochs,
-            seed=seed,
-            device=self.task.device,
-            checkpoint=checkpoint,
-            teacher=self._teacher(spec),
-            loss=self.task.loss,
-        )
+        task = self.task
+        how: dict[str, Any] = {"epochs": epochs, "seed": seed, "device": task.device}
+        how["checkpoint"] = checkpoint
+        if task.train_loop is not None:
+            train_by(task.train_loop, network, **how)
+        else:
+            recipe, teacher = self.specs.recipe(spec), self._teacher(spec)
+            train(network, task.train, recipe, teacher=teacher, loss=task.loss, **how)
 
     def _validated(self, network: nn.Module) -> float:
         return evaluate(network, self.task.validation, metric=self.task.metric)
