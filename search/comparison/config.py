@@ -61,7 +61,9 @@ class CompareConfig(Options):
         least=1,
     )
     rates: tuple[float, ...] = option(
-        (0.1, 0.03, 0.01, 0.003, 0.001), "learning rates that the sweep tries for fine-tuning"
+        (0.1, 0.03, 0.01, 0.003, 0.001),
+        "learning rates that the sweep tries for fine-tuning (default: 0.1 0.03 0.01 0.003 0.001, "
+        "with --optimizer adamw a tenth of these)",
     )
     sweep_epochs: int | None = option(
         None, "epochs of each rate in the sweep (default: a third of --finetune-epochs)", least=1
