@@ -142,10 +142,11 @@ def load_task(config: SearchConfig, cache: Path, progress: Progress) -> Task:
         "cache": cache,
         "progress": progress.working,
     }
+    wanted["say"] = progress.say
     named = asked.model, asked.data, asked.weights, asked.device
     if asked.loss is not None or asked.metric is not None:
         return assembled(*named, loss=asked.loss, metric=asked.metric, **wanted)
-    return loaded(*named, say=progress.say, **wanted)
+    return loaded(*named, **wanted)
 
 
 def _check_training(task: Task, config: SearchConfig) -> None:
