@@ -13,10 +13,9 @@ from search.cli import main
 from search.task.fit import check_task
 
 EXAMPLES = sorted(path.stem for path in (Path(__file__).parents[1] / "examples").glob("*.py"))
-QUICK = (
-    "--trials 3 --rungs 1 --repeats 0 --final-epochs 1 --final-seeds 1 --lr 0.01 --no-gains "
-    "--name mine"
-)
+OWN_LOOP = ("own_loop",)
+"""Whose task has a training loop, with a learning rate of its own."""
+QUICK = "--trials 3 --rungs 1 --repeats 0 --final-epochs 1 --final-seeds 1 --no-gains --name mine"
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -27,7 +26,8 @@ def test_an_example_is_searched_as_it_says(
     command = f"--task examples.{name}:task"
     assert f"python search.py {command} --budget " in text
     budget = text.partition(f"{command} --budget ")[2].split()[0]
-    named = [*command.split(), "--budget", budget, *QUICK.split()]
+    rate = [] if name in OWN_LOOP else ["--lr", "0.01"]
+    named = [*command.split(), "--budget", budget, *rate, *QUICK.split()]
     assert main([*named, "--runs-dir", str(tmp_path)]) == 0
     run = results.load(tmp_path / "mine")
     assert run.provenance.metric.name in capsys.readouterr().out

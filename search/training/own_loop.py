@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +33,8 @@ TrainLoop = Callable[..., nn.Module | None]
 Each call is a training of its own. The model has the weights to begin with, on the task's device
 and in train mode, and no state is handed from one call to the next: a rung, a final training and
 a stage of ``--schedule layerwise`` each make their optimizer anew and anneal their learning rate
-within ``epochs``. The network that was trained is the one given, or is returned. torch's generators
-are seeded with ``seed``, 0 to 2³² - 1, which is also for what else the loop draws from.
+within ``epochs``. The network that was trained is the one given, or is returned. The
+global generators of torch, numpy and Python are seeded with ``seed``, 0 to 2³² - 1.
 
 A loop with a fourth parameter named ``checkpoint`` gets a `LoopCheckpoint`. One without is called
 again from the beginning where the process was killed in it.
@@ -153,7 +155,7 @@ def _run(
 ) -> nn.Module | None:
     short = seed if seed < SEEDS else int(np.random.SeedSequence(seed).generate_state(1)[0])
     devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
-    with torch.random.fork_rng(devices=devices), torch.enable_grad():
+    with torch.random.fork_rng(devices=devices), _seeded_by(short), torch.enable_grad():
         torch.manual_seed(short)
         try:
             returned = loop(model, epochs, short, **_more(loop, LoopCheckpoint(checkpoint)))
@@ -169,6 +171,19 @@ def _run(
             f"was given, but returned {type(returned).__name__}; leave the return out"
         )
     return returned
+
+
+@contextmanager
+def _seeded_by(seed: int) -> Iterator[None]:
+    """Python's and numpy's global generators are seeded in the block, and put back after it."""
+    before = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
 
 
 def _more(loop: TrainLoop, checkpoint: LoopCheckpoint | None) -> dict[str, Any]:
