@@ -23,7 +23,7 @@ SIDE, NOISE = 16, 0.3
 class Denoiser(nn.Module):
     """Says what is noise in an image: one step down, one up, and the step across."""
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self, width: int = 16) -> None:
         super().__init__()
         self.enter = nn.Sequential(nn.Conv2d(1, width, 3, padding=1), nn.ReLU())
         self.down = nn.Sequential(nn.Conv2d(width, 2 * width, 3, 2, 1), nn.ReLU())
@@ -64,7 +64,7 @@ def train(
 ) -> None:
     """Noise is drawn anew in every step, images are mirrored; Adam at a rate that falls to 0."""
     device = next(model.parameters()).device
-    draw, clean, steps = torch.Generator().manual_seed(seed), images(512, seed=0), 8
+    draw, clean, steps = torch.Generator().manual_seed(seed), images(256, seed=0), 4
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
     done = 0
@@ -94,7 +94,7 @@ def task() -> Task:
     train(model, epochs=15, seed=0)
     return Task(
         model=model.eval(),
-        train=loader(512, seed=0),
+        train=loader(256, seed=0),
         validation=loader(128, seed=1),
         test=loader(256, seed=2),
         loss=loss,
