@@ -266,7 +266,7 @@ class TrainConfig(Options):
         0.0,
         "judge and keep a moving average of the weights with this decay, 0.999 say (default: not)",
         least=0,
-        most=0.999999,
+        most=1,
     )
     surgery: str = option("reconstruct", "how the kept weights are adjusted", names=SURGERIES)
     schedule: str = option(

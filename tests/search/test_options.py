@@ -77,6 +77,7 @@ FORMS = {
     "budget": ["0.5", "60M", "0.25", "1"],
     "storage": ["postgresql://me@there/db"],
     **{key: ["my_package.tasks:build", "mine:x"] for key in ("task", "loss", "metric")},
+    "train_loop": ["my_package.training:train"],
     "log": ["wandb", "mlflow", "tensorboard", "my_package.logs:make"],
 }
 """Texts of options that are read."""
@@ -118,6 +119,7 @@ def settled(name: str, value: Any) -> dict[str, Any]:
         "gpus_per_trial": {"engine": "ray"},
         "criteria": {"criterion": "search"},
         "loss": {"metric": "mine:metric"},
+        "train_loop": {"weights": "mine.pt"},
         "layer_epochs": {"schedule": "layerwise"},
         "distill_weight": {"distill": True},
         "distill_temperature": {"distill": True},
