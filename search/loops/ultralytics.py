@@ -39,8 +39,8 @@ class Ultralytics:
         from ultralytics.models.yolo.detect import DetectionTrainer
 
         # Mixed precision is first tried on a network that ultralytics downloads.
-        usual = {"amp": False, "plots": False, "verbose": False, "save": False, "val": False}
-        usual["model"] = "pruned.pt"  # which is not looked for
+        usual: dict[str, Any] = {"model": "pruned.pt"}  # which is not looked for
+        usual |= {"amp": False, "plots": False, "verbose": False, "save": False, "val": False}
         device = next(model.parameters()).device
         where = device.index or 0 if device.type == "cuda" else device.type
         asked = {**usual, "device": where, **self._options}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -121,38 +121,19 @@ def test_lightnings_trainer() -> None:
     check_trains(Lightning(**options), halved(Own().eval(), x[:1]), loss, epochs=3)
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a data set of bright squares on noise, in ultralytics' layout."""
-    cv2 = pytest.importorskip("cv2")
-    folder, draw = Path(tmp_path_factory.mktemp("shapes")), np.random.default_rng(0)
-    for part, images in (("train", 8), ("val", 2)):
-        for kind in ("images", "labels"):
-            (folder / kind / part).mkdir(parents=True)
-        for number in range(images):
-            image = draw.integers(0, 60, (64, 64, 3), dtype=np.uint8)
-            left, top = draw.integers(0, 40, 2)
-            image[top : top + 24, left : left + 24] = 220
-            cv2.imwrite(str(folder / "images" / part / f"{number}.png"), image)
-            box = f"0 {(left + 12) / 64} {(top + 12) / 64} {24 / 64} {24 / 64}\n"
-            (folder / "labels" / part / f"{number}.txt").write_text(box)
-    lines = f"path: {folder}\ntrain: images/train\nval: images/val\nnames: {{0: square}}\n"
-    (folder / "data.yaml").write_text(lines)
-    return folder / "data.yaml"
-
-
 @pytest.mark.filterwarnings("default")
-def test_ultralytics_trainer(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ultralytics_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("YOLO_OFFLINE", "True")
-    tasks = pytest.importorskip("ultralytics.nn.tasks")
+    pytest.importorskip("ultralytics")
+    yolo = import_module("examples.yolo")
     from search.loops.ultralytics import Ultralytics
 
+    (batch,) = yolo.loader(16, seed=0)
+    options = {"imgsz": 64, "batch": 8, "workers": 0, "optimizer": "AdamW", "warmup_epochs": 0}
+    loop = Ultralytics(yolo.written(16, seed=0), lr0=0.01, mosaic=0.0, **options)
     torch.manual_seed(0)
-    model = tasks.DetectionModel("yolov8n.yaml", nc=1, verbose=False).eval()
-    small = halved(model, torch.rand(1, 3, 64, 64))
-    loop = Ultralytics(shapes, imgsz=64, batch=4, workers=0)
-    again = copied(small)
-    train_by(loop, again, epochs=1, seed=0, device=CPU)
-    assert not list(tmp_path.glob("runs"))
-    assert torch.are_deterministic_algorithms_enabled() is False
+    model = halved(yolo.detector().eval(), batch["img"][:1])
+    check_trains(loop, model, lambda m: yolo.loss(m(batch["img"]), batch), epochs=2)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not Path("runs/detect").exists()
