@@ -22,6 +22,7 @@ from search import Task
 from search.cli import main
 from search.comparison.config import FULL, CompareConfig
 from search.comparison.full import check_own_loop
+from search.engines.workers import Processes
 from search.errors import Diverged, LoopError
 from search.evaluation.jobs import DIVERGED, failure_of
 from search.training import checkpoints
@@ -408,6 +409,11 @@ def test_what_is_cut_short_in_it_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     run = searched(task, tmp_path, resume=True)
     assert scores(run) == scores(whole)
     assert len(loops._calls) <= calls + 4  # the one that was cut, and the timing of each process
+
+
+def test_what_workers_cannot_be_sent_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"must be picklable, but .* at the top of a module$"):
+        Processes(2, lambda job: job, lambda job, _failure, _seconds: job)
 
 
 class Frozen(nn.Module):
