@@ -62,10 +62,10 @@ def _some(split: Split, images: int) -> Split:
     return split.indexable().subset(drawn[:images])
 
 
-def settings(task: Task) -> str:
+def settings(task: Task, network: str) -> str:
     """With what it was measured, in words."""
     return (
-        f"ResNet-20 with the given weights, {len(task.train):,} training images, "
+        f"{network} with the given weights, {len(task.train):,} training images, "
         f"{len(task.test):,} test images; {machine(task)}."
     )
 

@@ -114,7 +114,7 @@ def _write(
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / "criteria.csv", index=False)
-    lines = ["# Criteria, measured", "", cifar.settings(task), ""]
+    lines = ["# Criteria, measured", "", cifar.settings(task, "resnet20"), ""]
     for budget, policy in policies.items():
         share = space.flops(policy) / space.full_flops
         lines += [f"## Uniform widths at {share:.1%} of the FLOPs", ""]

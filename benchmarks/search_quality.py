@@ -1,13 +1,15 @@
 """Which sampler finds good widths in few judgements?  A benchmark of samplers alone.
 
-    PYTHONPATH=. python benchmarks/search_quality.py CIFAR WEIGHTS --model resnet20b --share 0.3
+    PYTHONPATH=. python benchmarks/search_quality.py digits_small digits
+    PYTHONPATH=. python benchmarks/search_quality.py resnet20b imagefolder:CIFAR --weights WEIGHTS
 
 Every sampler proposes policies to a search that judges each by its repaired loss: channels by obs,
-surgery reconstruct on 256 training images, cross-entropy on ``--held-out`` other ones, no training.
-All begin with the same starts: uniform widths and the pool solved from the damage table. Each
-search is one row of ``searches.csv`` in ``--out``, with the lowest loss after 20, 40, 60, 100 and
-200 judgements; none that is there is made again. A policy is judged once for all searches of a
-call. Written are ``searches.csv`` and ``README.md``: for each sampler the mean over seeds.
+surgery reconstruct on 256 training images, loss on at most ``--held-out`` other ones, no training.
+Without weights the unpruned network is trained first, as a search does it. All begin with the same
+starts: uniform widths and the pool solved from the damage table. Each search is one row of
+``searches.csv`` in ``--out``, with the lowest loss after 20, 40, 60, 100 and 200 judgements; none
+that is there is made again. A policy is judged once for all searches of a call. Written are
+``searches.csv`` and ``README.md``: for each sampler the mean over seeds.
 """
 
 from __future__ import annotations
@@ -24,10 +26,11 @@ import optuna
 import pandas as pd
 import torch
 from optuna import samplers
-from torch.nn.functional import cross_entropy
 
 import prune_ops
+import search
 import spaces
+from prune_ops.running import evaluate_loss
 from prune_ops.sensitivities.repaired_damage import terms
 from results.record import TrialRecord
 from results.store import RECORD
@@ -69,12 +72,12 @@ class Judge:
 
     @torch.inference_mode()
     def loss(self, policy: Policy) -> float:
-        """Cross-entropy right after repair."""
+        """That of the task right after repair."""
         if policy not in self.known:
             network = self._cut(policy, self.scores).eval()
-            sums = [cross_entropy(network(x), y, reduction="sum") for x, y in self._batches]
-            images = sum(len(y) for _, y in self._batches)
-            self.known[policy] = float(torch.stack(sums).sum()) / images
+            losses = [evaluate_loss(self.task.loss, network(x), y) for x, y in self._batches]
+            images = np.array([len(y) for _, y in self._batches])
+            self.known[policy] = float(torch.stack(losses).numpy() @ images / images.sum())
         return self.known[policy]
 
 
@@ -110,7 +113,9 @@ def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    task = cifar.task(args, args.model)
+    task = search.build_task(
+        args.model, args.data, weights=args.weights, cache=Path(args.runs) / ".cache"
+    )
     judge = Judge(task, spaces.discover(task.model, task.example), args.held_out)
     path = Path(args.out) / "searches.csv"
     done = _rows(path)
@@ -150,7 +155,7 @@ def _readme(rows: pd.DataFrame, task: Task, args: argparse.Namespace) -> str:
         "# Samplers, by what they find in few judgements",
         "",
         "The lowest repaired loss (see `benchmarks/search_quality.py`) on "
-        f"{args.held_out} held-out training images; mean ± standard deviation over seeds. "
+        f"at most {args.held_out} held-out training images; mean ± standard deviation over seeds. "
         f"{cifar.machine(task)}.",
         "",
         f"| network | share | sampler | seeds | uniform | {' | '.join(columns)} |",
@@ -169,8 +174,15 @@ def _readme(rows: pd.DataFrame, task: Task, args: argparse.Namespace) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = cifar.options((__doc__ or "").partition("\n")[0], "search_quality")
-    parser.add_argument("--model", default="resnet20b")
+    parser = argparse.ArgumentParser(
+        description=str(__doc__).partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("model", help="of search.models")
+    parser.add_argument("data", help="of search.data: digits, imagefolder:CIFAR ...")
+    parser.add_argument("--weights", help="state_dict of the unpruned network")
+    parser.add_argument("--out", default="benchmarks/results/search_quality", help="for the tables")
+    parser.add_argument("--runs", default="runs", help="what is kept between calls")
     parser.add_argument("--share", type=float, default=0.3, help="of the FLOPs, at most")
     parser.add_argument("--samplers", nargs="+", default=list(USUAL), choices=[*SAMPLERS, TPE])
     parser.add_argument("--seeds", type=int, default=8)

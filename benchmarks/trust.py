@@ -2,13 +2,14 @@
 
     PYTHONPATH=. python benchmarks/trust.py CIFAR WEIGHTS --workers 4
 
-Policies of ResNet-20 whose FLOPs differ by less than 0.5 % are drawn at random, scored by every
+Policies of a network whose FLOPs differ by less than 0.5 % are drawn at random, scored by every
 proxy, and fine-tuned for ``--epochs``; some of them again with another seed, for the noise ceiling.
 Kendall and Spearman with bootstrap intervals over policies; parameters are the control. Accuracy is
 that on the test split, which nothing was chosen by. Combinations are means of ranks of up to three
 proxies: chosen on one random half of the policies and judged on the other, many times, so that
-the figure is not that of the luckiest. Trainings are kept in ``--runs``. Written are
-``policies.csv``, ``trust.csv``, ``combinations.csv`` and ``README.md``.
+the figure is not that of the luckiest. The surrogate foretells each policy from the trainings of
+others, see `held_out.py`. Trainings are kept in ``--runs``. Written are ``policies.csv``,
+``trust.csv``, ``combinations.csv`` and ``README.md``.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from pathlib import Path
 import cifar
 import numpy as np
 import pandas as pd
+from held_out import foretold
 from scipy.stats import kendalltau, rankdata
 from torch import Tensor
 
 import prune_ops
 import spaces
 from prune_ops import PROXIES
+from prune_ops.sensitivities.repaired_damage import terms
 from results import TrialRecord
 from results.trust import noise_ceiling, trust_table
 from search import cache
@@ -38,10 +41,14 @@ from search.engines.workers import Processes
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.evaluation.scoring import in_one_unit
+from search.policies.surrogate import TABLE
+from search.training.modes import PRECISIONS
 from spaces import Budget, Policy, Space
 
 BAND = 0.005
 """By so much of the network's share policies of equal FLOPs may differ."""
+JUDGE = "reconstructed"
+"""The proxy by which rung 0 judges."""
 
 
 def main() -> None:
@@ -52,15 +59,22 @@ def main() -> None:
     records = sorted(_judged(evaluator, records, args.workers), key=lambda record: record.number)
     trained = list(_trained(evaluator, records, args))
     first, again = ([r for r in trained if bool(r.seed) == repeat] for repeat in (False, True))
+    first = _foretold(evaluator, first, args)
     _write(first, again, evaluator, args)
 
 
 def _evaluator(args: argparse.Namespace) -> Evaluator:
-    task = cifar.task(args)
+    task = cifar.task(args, args.model)
     space = spaces.discover(task.model, task.example)
     name = args.criterion
     scores = prune_ops.score(task.model, space, task.calibration(), [name])
-    config = SearchConfig.of(criterion=name, proxies=args.proxies, rank_by=args.proxies[0])
+    config = SearchConfig.of(
+        criterion=name,
+        proxies=args.proxies,
+        rank_by=args.proxies[0],
+        surgery=args.surgery,
+        precision=args.precision,
+    )
     damages: Mapping[str, Tensor] = {}
     if "iso_damage" in args.proxies:
         measured = prune_ops.measure(
@@ -71,6 +85,25 @@ def _evaluator(args: argparse.Namespace) -> Evaluator:
     return Evaluator(
         task=cifar.to_train(task, args), space=space, scores=unit, config=config, damages=damages
     )
+
+
+def _foretold(
+    evaluator: Evaluator, records: Sequence[TrialRecord], args: argparse.Namespace
+) -> list[TrialRecord]:
+    """With what the surrogate foretells of each, by the accuracies of others."""
+    task, space = evaluator.task, evaluator.space
+    stats = prune_ops.statistics(task.model, space, task.calibration(), ["obs", TABLE])
+    scores = prune_ops.score(task.model, space, (), ["obs"], stats=stats)["obs"]
+    measured = prune_ops.measure(task.model, space, scores, (), [TABLE], stats=stats)[TABLE]
+    damages, budget = terms(space, measured), Budget.parse(args.budget)
+    by_name = {
+        "surrogate, held out": foretold(space, damages, budget, records, None),
+        f"surrogate with {JUDGE}, held out": foretold(space, damages, budget, records, JUDGE),
+    }
+    return [
+        replace(r, proxies=r.proxies | {name: float(own[k]) for name, own in by_name.items()})
+        for k, r in enumerate(records)
+    ]
 
 
 def drawn(space: Space, budget: Budget, count: int, seed: int = 0) -> list[Policy]:
@@ -110,7 +143,13 @@ def _trained(
 ) -> Iterator[TrialRecord]:
     """With its accuracy, each policy; the last few once more for every further seed."""
     how = evaluator.specs.in_mode(evaluator.space.full, args.epochs)
-    about = Path(args.cifar).resolve(), Path(args.weights).resolve(), args.criterion, how
+    about = (
+        Path(args.cifar).resolve(),
+        Path(args.weights).resolve(),
+        args.criterion,
+        args.surgery,
+        how,
+    )
     images = len(evaluator.task.train), len(evaluator.task.test)
     path = Path(args.runs) / f"trust-{cache.key(about, images)}.pt"
     accuracies: dict[str, float] = cache.load(path) or {}
@@ -141,7 +180,7 @@ def combined(records: Sequence[TrialRecord], splits: int = 200, seed: int = 0) -
     The row ``chosen`` is the mean over random halves: the combination that is best on one half,
     judged on the other. So is ``chosen single``, among single proxies.
     """
-    names = [name for name in records[0].proxies if name != "params"]
+    names = [n for n in records[0].proxies if n != "params" and not n.startswith("surrogate")]
     ranks = {name: rankdata([r.proxies[name] for r in records]) for name in names}
     accuracy = np.array([r.val_accuracy for r in records])
     sets = [parts for size in (1, 2, 3) for parts in combinations(names, size)]
@@ -205,11 +244,12 @@ def _text(
 ) -> Iterator[str]:
     shares = [r.flops_fraction for r in records]
     yield "# Proxies, measured\n"
-    yield cifar.settings(evaluator.task)
+    yield cifar.settings(evaluator.task, args.model)
     yield (
         f"\n{len(records)} random policies between {min(shares):.2%} and {max(shares):.2%} of the "
-        f"FLOPs, channels by {args.criterion}, fine-tuned for {args.epochs} annealed epochs. "
-        "Rank correlation with test accuracy, 95 % bootstrap intervals over policies.\n"
+        f"FLOPs, channels by {args.criterion}, surgery {args.surgery}, fine-tuned for "
+        f"{args.epochs} annealed epochs in {args.precision}. Rank correlation with test accuracy, "
+        "95 % bootstrap intervals over policies.\n"
     )
     yield "| proxy | Kendall τ | Spearman ρ |"
     yield "| --- | ---: | ---: |"
@@ -243,8 +283,11 @@ def _text(
 
 def _arguments() -> argparse.Namespace:
     parser = cifar.options(__doc__.splitlines()[0], "trust")
+    parser.add_argument("--model", default="resnet20", help="the architecture of the weights")
     parser.add_argument("--budget", default="0.3")
-    parser.add_argument("--criterion", default="second_order", help="says which channels stay")
+    parser.add_argument("--criterion", default="obs", help="says which channels stay")
+    parser.add_argument("--surgery", default="reconstruct", help="before training")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of training")
     parser.add_argument("--proxies", nargs="+", default=list(PROXIES))
     parser.add_argument("--policies", type=int, default=48)
     parser.add_argument("--epochs", type=int, default=8)

@@ -80,6 +80,13 @@ def batch_loss(model: nn.Module, loss: Loss, inputs: Any, targets: Any, caller: 
     return evaluate_loss(loss, forward(model, inputs), targets)
 
 
+def summed(numbers: Iterable[Tensor]) -> float:
+    """The sum of tensors of one number each, which are read back from the device at once."""
+    found = list(numbers)
+    read_back: list[float] = torch.stack(found).tolist() if found else []
+    return sum(read_back)
+
+
 @torch.no_grad()
 def accuracy(model: nn.Module, batches: Iterable[Pair]) -> float:
     """The share of images whose highest logit is their class; the model runs in its own mode."""

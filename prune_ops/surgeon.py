@@ -78,17 +78,29 @@ def removal(
         alone = _alone(group, stats)
         chosen = np.argsort(alone, kind="stable") if order is None else np.asarray(order)
         return Removal(tuple(chosen.tolist()), alone[chosen])
-    left = list(range(group.channels))
-    removed: list[int] = []
-    rises: list[float] = []
-    while left:
+    removed, rises = _removed(readers, group.channels, order)
+    return Removal(tuple(removed.tolist()), rises.double().numpy(force=True))
+
+
+def _removed(
+    readers: Sequence[_Reader], channels: int, order: Sequence[int] | None
+) -> tuple[Tensor, Tensor]:
+    """``(channels,)`` each: the channels as they go, and the costs; nothing waits for a device."""
+    device = readers[0].weight.device
+    left = torch.arange(channels, device=device)
+    given = None if order is None else torch.tensor(order, device=device)
+    removed, rises = [], []
+    for gone in range(channels):
         costs = torch.stack([reader.costs() for reader in readers]).sum(0)
-        place = int(costs.argmin()) if order is None else left.index(order[len(removed)])
-        rises.append(float(costs[place]))
+        place = costs.argmin() if given is None else (left == given[gone]).int().argmax()
+        rises.append(costs.gather(0, place[None]))
+        removed.append(left.gather(0, place[None]))
+        rest = torch.arange(channels - gone - 1, device=device)
+        stay = rest + (rest >= place)
         for reader in readers:
-            reader.remove(place)
-        removed.append(left.pop(place))
-    return Removal(tuple(removed), np.array(rises))
+            reader.remove(place, stay)
+        left = left[stay]
+    return torch.cat(removed), torch.cat(rises)
 
 
 class _Reader:
@@ -104,21 +116,23 @@ class _Reader:
         self.inverse, self.weight, self.importance = inverse, weight, importance
 
     def costs(self) -> Tensor:
-        """``(n,)``: what it costs if that channel goes next, on the CPU."""
+        """``(n,)``: what it costs if that channel goes next."""
         own = self.inverse.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
-        solved = torch.linalg.solve(own, self.weight)
-        return ((self.weight * solved).sum(1) @ self.importance).cpu()
+        solved = torch.linalg.solve_ex(own, self.weight).result
+        return (self.weight * solved).sum(1) @ self.importance
 
-    def remove(self, place: int) -> None:
-        """The channel goes, and the weights of the others make up for it."""
-        stay = torch.arange(len(self.weight), device=self.weight.device) != place
-        own, towards = self.inverse[place, :, place], self.inverse[stay][:, :, place]
-        n, b, outputs = len(towards), len(own), self.weight.shape[2]
-        towards = towards.reshape(n * b, b)
-        share = torch.linalg.solve(own, towards.T)
-        rest = self.inverse[stay][:, :, stay].reshape(n * b, n * b)
+    def remove(self, place: Tensor, stay: Tensor) -> None:
+        """The channel at ``place`` ``()`` goes, and the weights of those at ``stay`` ``(n - 1,)``
+        make up for it."""
+        at = place[None]
+        inverse, kept = self.inverse[stay], self.weight[stay]
+        own = self.inverse[at][0].index_select(1, at)[:, 0]
+        n, b, outputs = len(stay), len(own), self.weight.shape[2]
+        towards = inverse.index_select(2, at).reshape(n * b, b)
+        share = torch.linalg.solve_ex(own, towards.T).result
+        rest = inverse[:, :, stay].reshape(n * b, n * b)
         self.inverse = (rest - towards @ share).reshape(n, b, n, b)
-        self.weight = self.weight[stay] - (share.T @ self.weight[place]).reshape(n, b, outputs)
+        self.weight = kept - (share.T @ self.weight[at][0]).reshape(n, b, outputs)
 
 
 def _alone(group: ChannelGroup, stats: CalibrationStats) -> np.ndarray:

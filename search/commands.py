@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from json import dumps
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.text import Text
@@ -17,9 +19,11 @@ from search.comparing import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
 from search.config import RunConfig, SearchConfig
+from search.dry_run import dry_comparison, dry_search
 from search.errors import STOPPED, CutShort, SearchStopped, crash_line, keep_cause, refused_path
 from search.exporting import export as exporting
 from search.folder import Folder, resolve_folder
+from search.foreseen import shown
 from search.interrupt import name_and_code
 from search.overview import listed_names, overview
 from search.progress import Progress
@@ -30,7 +34,7 @@ from search.task import inspect as inspecting
 from search.task.prepare import discovering, load_task
 from search.terminal import Terminal
 from search.verbosity import Verbosity
-from spaces import UserError
+from spaces import Space, UserError
 
 
 def run(name: str, verbosity: Verbosity, options: Mapping[str, Any]) -> None:
@@ -38,19 +42,29 @@ def run(name: str, verbosity: Verbosity, options: Mapping[str, Any]) -> None:
     COMMANDS[name](Terminal(verbosity), **options)
 
 
-def search(terminal: Terminal, **options: Any) -> None:
+def search(terminal: Terminal, dry_run: bool = False, **options: Any) -> None:
     """Search, and show what was found."""
     folder = resolve_folder(options)
+    if dry_run:
+        with terminal.progress() as progress:
+            foreseen = dry_search(folder, progress)
+        terminal.result(shown(foreseen))
+        return
     with _resumable(terminal, folder, lambda: folder.resume_command) as progress:
         run = execute(folder, progress=progress)
     _show(terminal, run)
 
 
-def compare(terminal: Terminal, run: str | None = None, **options: Any) -> None:
+def compare(
+    terminal: Terminal, run: str | None = None, dry_run: bool = False, **options: Any
+) -> None:
     """Compare what a run found, and search first where there is none."""
     own, rest = CompareConfig.split(options)
     folder = folder_of(run, rest)
     config = options_of(folder, own)
+    if dry_run:
+        _compare_dry(terminal, folder, config, searched=run is not None or search_ended(folder))
+        return
     if run is None and not search_ended(folder):
         with _resumable(terminal, folder, lambda: _search_command(folder, config)) as progress:
             checks = [structure_check(config, folder)]
@@ -59,6 +73,21 @@ def compare(terminal: Terminal, run: str | None = None, **options: Any) -> None:
         compared = execute_comparison(folder, config, progress=progress)
     terminal.result(results.terminal_comparison(compared.compared, compared.metric))
     terminal.line(f"\nreport: {compared.folder / 'report.html'}")
+
+
+def _compare_dry(terminal: Terminal, folder: Folder, config: CompareConfig, searched: bool) -> None:
+    with terminal.progress() as progress:
+        if searched:
+            check = structure_check(config, folder)
+            foreseen = dry_comparison(folder, config, progress, check)
+        else:
+            foreseen = dry_search(folder, progress)
+    terminal.result(shown(foreseen))
+    if not searched:
+        terminal.line(
+            "\nThat is the search; what is compared depends on what it finds. When it has ended:\n"
+            f"  python search.py compare {quote(str(folder.path))} {config.flags} --dry-run"
+        )
 
 
 def report(
@@ -93,7 +122,7 @@ def solve(
     if save is not None:
         save_policy(solved[0].policy, save)
     if json:
-        print(dumps(results.solved_json(loaded, solved), indent=2))
+        terminal.line(dumps(results.solved_json(loaded, solved), indent=2))
         return
     terminal.result(results.terminal_solved(loaded, solved))
     if save is not None:
@@ -113,8 +142,19 @@ def export(terminal: Terminal, run: str, **options: Any) -> None:
         terminal.details("", Text(line))
 
 
-def inspect(terminal: Terminal, **options: Any) -> None:
+def inspect(terminal: Terminal, json: bool = False, **options: Any) -> None:
     """Print what of a model can be pruned."""
+    # What the user's code prints is no part of the object.
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        name, space, example = _inspected(terminal, **options)
+    if json:
+        terminal.line(dumps(inspecting.listed(name, space, example), indent=2))
+    else:
+        terminal.result(inspecting.described(space, example))
+
+
+def _inspected(terminal: Terminal, **options: Any) -> tuple[str, Space, Any]:
+    """The name of a task or a model, its space, and its inputs for one item."""
     config = SearchConfig.of(**options)
     cache = Path(config.run.runs_dir) / ".cache" if "data" in options else None
     with terminal.progress() as progress:
@@ -126,8 +166,7 @@ def inspect(terminal: Terminal, **options: Any) -> None:
             model, example = inspecting.built(asked, cache, progress.say)
             name = asked.model
         progress.say(discovering(name))
-        space = spaces.discover(model, example, config.task.round_to)
-    terminal.result(inspecting.described(space, example))
+        return name, spaces.discover(model, example, config.task.round_to), example
 
 
 def _search_command(folder: Folder, config: CompareConfig) -> str:

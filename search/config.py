@@ -380,6 +380,12 @@ class RunConfig(Options):
         free=True,
         value="HOST:PORT",
     )
+    replayed: bool = option(
+        False,
+        "on CUDA, record a training step in a graph and replay it, which spares a small network "
+        "most of the time; not yet tried on a GPU",
+        free=True,
+    )
     max_hours: float | None = option(
         None,
         "hours a search may take, finals and report included: no trial begins that leaves too "

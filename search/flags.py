@@ -40,6 +40,20 @@ def add_part(
             group.add_argument(flag(was), dest=option.name, help=argparse.SUPPRESS, **kind)
 
 
+def add_config(parser: argparse.ArgumentParser, short: bool = False) -> None:
+    """The flag of a file that has other flags; ``short`` help does not show it."""
+    text = "options from a TOML file, named as here, or of another run: its run.toml or config.json"
+    shown = argparse.SUPPRESS if short else f"{text}; what is typed wins"
+    parser.add_argument("--config", metavar="FILE", help=shown)
+
+
+def add_dry_run(parser: argparse.ArgumentParser, short: bool = False) -> None:
+    """The flag of a command that is to say what it would do; ``short`` help does not show it."""
+    text = "what can be pruned, what would be trained, and the time, memory and disk that takes"
+    shown = argparse.SUPPRESS if short else f"{text}; no run is begun"
+    parser.add_argument("--dry-run", action="store_true", help=shown)
+
+
 def _kind(hint: Any, option: Field) -> dict[str, Any]:
     """The arguments of ``add_argument`` that follow from a field's type.
 

@@ -18,7 +18,7 @@ from typing import Any
 from prune_ops import Scores
 from results import database
 from results.store import plain_errors, write_text
-from search import cache
+from search import cache, config_file
 from search.config import RunConfig, SearchConfig
 from search.provenance import commit, versions
 from spaces import UserError
@@ -118,9 +118,10 @@ class Folder:
         self._write(about, replace(self.config, run=self.stored.run))
 
     def _write(self, about: Mapping[str, Any], config: SearchConfig) -> None:
-        """Write ``config.json``: the config, and what else is known of the run."""
+        """Write ``config.json``, the config and what else is known of the run, and ``run.toml``."""
         content = {**about, "config": config.to_dict()}
         write_text(_config_file(self.path), json.dumps(content, indent=2) + "\n")
+        write_text(self.path / config_file.NAME, config_file.as_toml(config))
 
     def finish(self) -> None:
         """Record that the search is done and has its report."""

@@ -19,6 +19,7 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.speed import seconds_of_timing
 from search.stages import Stage
+from search.training.capture import LEAST_STEPS
 from search.training.hardware import torch_threads
 from search.training.loop import evaluate
 from search.training.specs import flops_of_training
@@ -33,9 +34,15 @@ BOOKKEEPING = 0.15
 REPORT_SECONDS = 4.0
 """Seconds of the report: its figures and the import of what draws them, on a slow core."""
 
+BASELINE = "baseline"
 TRIALS, TRAININGS, END, REPORT = "trials", "trainings", "times and report", "report"
 """Stages of a search or a comparison."""
-NAMES = {RATES: "finding the learning rates", END: "the times and the report", REPORT: "the report"}
+NAMES = {
+    BASELINE: "training the unpruned network",
+    RATES: "finding the learning rates",
+    END: "the times and the report",
+    REPORT: "the report",
+}
 """What a stage is for that is not named by its steps."""
 
 
@@ -109,10 +116,13 @@ def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Spee
     """
     task, specs, policy = evaluator.task, evaluator.specs, evaluator.space.uniform(budget)
     spec = replace(specs.in_mode(policy, 1), epochs=1)
-    config = evaluator.config
+    config, batch_size = evaluator.config, specs.recipe(spec).batch_size
+    part, share = task.train, 1.0
     if not specs.own_loop:  # the part gets the batch size of the whole set, not that of small ones
-        config = config.having(batch_size=specs.recipe(spec).batch_size)
-    part, share = (task.train, 1.0) if specs.own_loop else _part(task.train)
+        config = config.having(batch_size=batch_size)
+        replayed = task.device.type == "cuda" and config.run.replayed
+        enough = 2 * LEAST_STEPS * batch_size  # half of them may be the recording's
+        part, share = _part(task.train, max(IMAGES, enough) if replayed else IMAGES)
     shortened = replace(evaluator, task=replace(task, train=part), config=config)
     plain = spec if spec.scratch else specs.with_surgery(spec, "plain")  # repair is timed apart
     candidate = Candidate(policy)
@@ -143,11 +153,13 @@ def timed(work: Callable[[], object]) -> float:
     return seconds
 
 
-def _part(split: Split) -> tuple[Split, float]:
+def _part(split: Split, images: int = IMAGES) -> tuple[Split, float]:
     """Some images of a split, and how many times as many it has."""
-    if len(split) <= IMAGES:
+    if len(split) <= images:
         return split, 1.0
-    return split.indexable().subset(torch.arange(IMAGES)), len(split) / IMAGES
+    held = split.indexable()
+    images = min(images, len(held))
+    return held.subset(torch.arange(images)), len(split) / images
 
 
 def told(stages: Iterable[Stage], so_far: float) -> str:

@@ -67,6 +67,7 @@ class Audience:
     ) -> None:
         self._waiting, self._say = tuple(waiting), say
         self._told: list[Logger] = [TextLog()]
+        self._warned: set[str] = set()
 
     def begin(self, run: BegunRun) -> None:
         """Tell those that wait that the run begins, and from then on everything."""
@@ -82,6 +83,13 @@ class Audience:
             except (Exception, SystemExit) as error:  # it is anybody's, and so is what it raises
                 self._told.remove(logger)
                 self._warn(logger, event, error)
+
+    def warn_once(self, line: str) -> None:
+        """Log and say a line, unless it was."""
+        if line not in self._warned:
+            self._warned.add(line)
+            _logger.info(line)
+            self._say(line)
 
     def _warn(self, logger: Logger, event: str, error: BaseException) -> None:
         line = (
@@ -153,6 +161,7 @@ def measured(record: TrialRecord, result: RungResult, where: str) -> None:
     """A rung was measured; the traceback of what went wrong goes to the log file alone."""
     _audience.tell("rung", record, result, where)
     _trace(result.failure)
+    not_replayed(result.not_replayed)
 
 
 def ended(record: TrialRecord) -> None:
@@ -165,6 +174,15 @@ def trained(record: TrainingRecord, number: int, failure: Failure | None) -> Non
     """A training is done or failed; as ``measured``."""
     _audience.tell("training", record, number)
     _trace(failure)
+
+
+def not_replayed(reason: str) -> None:
+    """Training steps are launched one by one, if there is a reason; of each a run tells once."""
+    if reason:
+        _audience.warn_once(
+            "warning: training steps are launched one by one, which takes longer than replaying "
+            f"them from a CUDA graph: {reason}"
+        )
 
 
 def finished(run: Run) -> None:

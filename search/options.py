@@ -115,6 +115,15 @@ class Options:
                 raise unknown("option", name, today.values())
         return self._replaced({today[name]: value for name, value in options.items()})
 
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value that the option of this set cannot have, whatever the others are.
+
+        Raises:
+            UserError: as ``of``.
+        """
+        field = type(self).__dataclass_fields__[name]
+        _check(field, typing.get_type_hints(type(self))[name], field.metadata["read"](value))
+
     def leaves(self) -> Iterator[tuple[Options, Field]]:
         """Every option with the set that has it, in the order of the tree."""
         for field in dataclasses.fields(self):

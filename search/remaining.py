@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from results import TrialRecord
 from results.record import Candidate
-from results.training import RATES
+from results.training import BASELINES, FINALS, GAINS, RATES, REPEATS
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.forecast import END, TRAININGS, TRIALS, Speed, reaching
@@ -60,7 +60,17 @@ class Following:
     @property
     def jobs(self) -> list[TrainingJob]:
         """About those jobs that have no record yet."""
-        return [*self._repeats(), *self._finals(), *self._gains(), *self._compression_baselines()]
+        return [job for jobs in self.by_purpose.values() for job in jobs]
+
+    @property
+    def by_purpose(self) -> dict[str, list[TrainingJob]]:
+        """The same by what they are for, in the order in which they are done."""
+        return {
+            REPEATS: [*self._repeats()],
+            FINALS: [*self._finals()],
+            GAINS: [*self._gains()],
+            BASELINES: [*self._compression_baselines()],
+        }
 
     @property
     def to_come(self) -> int:

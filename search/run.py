@@ -20,7 +20,7 @@ from results import Provenance, Run, SpaceRecord, TrialRecord, load_records, sto
 from results.decision import decisions, model_name
 from results.run import left_behind
 from results.text import listed, plural
-from search import log, remaining, sweeping
+from search import gpu_memory, log, remaining, sweeping
 from search.engines import Engine
 from search.evaluation.jobs import DIVERGED
 from search.evaluation.repairing import shortage
@@ -185,10 +185,12 @@ def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
     progress = s.run.progress
     progress.waiting("measuring how long a training takes")
     speed = measured_speed(s.evaluator, s.run.budgets[0], s.run.engine)
-    progress.begin(remaining.stages(_following(s), speed, _sweep(s), s.run.engine.at_once))
+    progress.begin(remaining.stages(following(s), speed, sweep_of(s), s.run.engine.at_once))
     limit = limit.reserving(partial(progress.stages.seconds_left, after=TRIALS))
     progress.stages[TRIALS].ends_at = limit.ends_at - limit.reserve()
     progress.say(told(progress.stages, progress.seconds))
+    if s.run.config.run.engine == "local":
+        gpu_memory.tell(progress, s.run.task.device, s.run.engine.at_once)
     if limit.reached and progress.stages[TRIALS].steps > progress.stages[TRIALS].done:
         progress.warn(
             "--max-hours leaves no time for trials before the finals: nothing is tried but uniform "
@@ -197,7 +199,8 @@ def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
     return limit
 
 
-def _following(s: Session) -> Following:
+def following(s: Session) -> Following:
+    """The trainings that follow the trials of a run."""
     study = s.opened.study
     return Following(
         evaluator=s.evaluator,
@@ -209,13 +212,14 @@ def _following(s: Session) -> Following:
     )
 
 
-def _sweep(s: Session) -> Sweep | None:
+def sweep_of(s: Session) -> Sweep | None:
+    """The sweep of learning rates that a run still needs."""
     return sweeping.missing(s.evaluator, s.run.budgets, s.opened)
 
 
 def _with_rates(s: Session) -> Session:
     """The session with the learning rates of the run."""
-    if (plan := _sweep(s)) is None:
+    if (plan := sweep_of(s)) is None:
         return s
     rates = sweeping.found(plan, s.opened, s.trainer, s.run.progress)
     return replace(s, evaluator=replace(s.evaluator, rates=rates))

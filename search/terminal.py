@@ -36,7 +36,7 @@ class Terminal:
 
     def line(self, text: str) -> None:
         """Print a line of the result as it is, however long."""
-        self._out.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._out.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from search.cli import _parser
 from search.config import SearchConfig
+from search.parsers import search_parser
 
 yaml = pytest.importorskip("yaml", reason="PyYAML comes with Ray: pip install 'ray[tune]'")
 
@@ -54,7 +54,7 @@ def searches() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("where", "flags"), list(searches()), ids=lambda value: str(value)[:60])
 def test_every_call_of_the_search_is_one_that_it_takes(where: str, flags: list[str]) -> None:
-    config = SearchConfig.of(**vars(_parser().parse_args(flags)))
+    config = SearchConfig.of(**vars(search_parser().parse_args(flags)))
     assert config.run.engine == "ray" or config.run.address is None
     assert where in {*TEXTS, "the entry point"}
 
@@ -134,7 +134,7 @@ def test_every_pod_has_limits_the_image_and_its_volumes(pod: dict[str, Any]) -> 
 
 def test_the_jobs_search_fits_its_pods_and_finds_its_folders() -> None:
     flags = JOB["spec"]["entrypoint"].split("search.py")[1].split()
-    config = SearchConfig.of(**vars(_parser().parse_args(flags)))
+    config = SearchConfig.of(**vars(search_parser().parse_args(flags)))
     runs, images = Path(config.run.runs_dir), Path(config.task.data.partition(":")[2])
     assert _mounted(HEAD, runs, writable=True)
     assert all(_mounted(pod, images) for pod in (HEAD, *WORKERS))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/design.md", "docs/scale.md", "docs/tables.md")
+PAGES = ("design", "gpu", "scale", "tables")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{page}.md" for page in PAGES))
 OURS = ("spaces", "prune_ops", "results", "search", "tests", "benchmarks", "docs", "scripts")
 NAMED = re.compile(rf"`(?:python )?((?:{'|'.join(OURS)})/[\w/.*<>-]*)")
 LINKED = re.compile(r"\]\((?!https?:)([^)#]+)\)")

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from prune_ops.batches import described
 from prune_ops.proxies.candidate import Proxy, PrunedCandidate
-from prune_ops.running import forward, output_sum, repeatable
+from prune_ops.running import forward, output_sum, repeatable, summed
 from prune_ops.weights import layer_weights
 from spaces import copied
 from spaces.errors import UserError
@@ -64,13 +64,13 @@ class SynFlow(Proxy):
 
     def score(self, candidate: PrunedCandidate) -> float:
         scores = synaptic_scores(candidate.pruned, candidate.calibration[0][0])
-        summed = sum(score.sum().item() for score in scores)
-        if not math.isfinite(summed):
+        strength = summed(score.sum() for score in scores)
+        if not math.isfinite(strength):
             raise UserError(
-                f"synflow must be finite in double precision, but is {summed}: the network is too "
-                "deep or its weights are not finite; use another proxy"
+                f"synflow must be finite in double precision, but is {strength}: the network is "
+                "too deep or its weights are not finite; use another proxy"
             )
-        return summed
+        return strength
 
 
 @torch.enable_grad()

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from prune_ops.proxies.candidate import Proxy, PrunedCandidate
 from prune_ops.proxies.passes import CALLER, Passes
-from prune_ops.running import batch_loss, repeatable
+from prune_ops.running import batch_loss, repeatable, summed
 
 
 class Snip(Proxy):
@@ -39,7 +39,7 @@ class Snip(Proxy):
     def score(self, candidate: PrunedCandidate) -> float:
         seen = candidate.passes
         pairs = zip(seen.gradient, seen.weights, strict=True)
-        return sum((g * w.detach()).abs().double().sum().item() for g, w in pairs)
+        return summed((g * w.detach()).abs().double().sum() for g, w in pairs)
 
 
 class GraSP(Proxy):
@@ -78,7 +78,7 @@ def _curvature(seen: Passes, along: list[Tensor], inputs: Any, targets: Any) -> 
         slope = torch.stack([(own * g).sum() for own, g in pairs]).sum()
         products = torch.autograd.grad(slope, weights, materialize_grads=True)
     terms = zip(weights, products, strict=True)
-    return sum((w.detach() * product).double().sum().item() for w, product in terms)
+    return summed((w.detach() * product).double().sum() for w, product in terms)
 
 
 class Fisher(Proxy):
@@ -102,7 +102,7 @@ class Fisher(Proxy):
     def score(self, candidate: PrunedCandidate) -> float:
         layers = zip(*candidate.passes.attributions, strict=True)
         squares = (torch.cat(batches).double().square() for batches in layers)
-        return sum(layer.mean(0).sum().item() / 2 for layer in squares)
+        return summed(layer.mean(0).sum() / 2 for layer in squares)
 
 
 class ZiCo(Proxy):

@@ -10,7 +10,9 @@ from typing import Any
 from torch import nn
 
 from results import ARMS, Comparison, load_records, store
-from results.training import COMPARISON, SWEEP, TrainingSpec
+from results.record import Candidate
+from results.training import COMPARISON, SPARSE, SWEEP, TrainingSpec
+from search import gpu_memory
 from search.comparison.arms import Arms, EpochsAndRates
 from search.comparison.config import CompareConfig
 from search.comparison.full import added, fuller, offer, possible, seconds_of
@@ -65,6 +67,22 @@ class Comparer:
         carry_out(plan, trainer, lambda rows: self._keep(arms=tuple(rows)), tick)
         self._keep(complete=True, not_compared=self._of_full(compared, slim))
 
+    def planned(self, anew: bool) -> dict[str, list[TrainingJob]]:
+        """What `run` would train, by its purpose; nothing is trained. Slimming's own widths follow
+        from a training, so the unpruned network stands for that one."""
+        self._begin(anew)
+        options, slim, sparse = self._options, None, []
+        if SLIMMING in options.structures:
+            slim, full = self._s.evaluator.task.model, Candidate(self._s.evaluator.space.full)
+            seed = self._seeds(options)[0]
+            sparse = [TrainingJob(full, self._sparse, seed, tested=False, returns_weights=True)]
+        jobs = {
+            SPARSE: sparse,
+            SWEEP: self._sweep().jobs if self._sweeps else [],
+            COMPARISON: self._arms(self._structures(options, slim), options).jobs,
+        }
+        return {purpose: self._trainer.missing(each) for purpose, each in jobs.items()}
+
     def _begin(self, anew: bool) -> None:
         s, earlier = self._s, store.load(self._s.opened.study, store.COMPARISON)
         if anew:
@@ -78,15 +96,19 @@ class Comparer:
         self._keep(options=options, complete=False)
 
     def _slimmed(self) -> nn.Module:
-        s, options = self._s, self._options
-        spec = TrainingSpec(
-            s.evaluator.specs.usual_rate(scratch=True),
-            _number(options.base_epochs),
-            scratch=True,
-            sparsity=options.slimming_sparsity,
-        )
+        s, seed = self._s, self._seeds(self._options)[0]
         folder, say = s.run.folder.path, s.run.progress.say
-        return slimmed(s.evaluator, self._trainer, spec, self._seeds(options)[0], folder, say)
+        return slimmed(s.evaluator, self._trainer, self._sparse, seed, folder, say)
+
+    @property
+    def _sparse(self) -> TrainingSpec:
+        """How slimming trains the unpruned architecture."""
+        return TrainingSpec(
+            self._s.evaluator.specs.usual_rate(scratch=True),
+            _number(self._options.base_epochs),
+            scratch=True,
+            sparsity=self._options.slimming_sparsity,
+        )
 
     def _seeds(self, options: CompareConfig) -> list[int]:
         return [self._s.run.config.policies.seed + k for k in range(options.seeds)]
@@ -127,6 +149,8 @@ class Comparer:
         ]
         s.run.progress.begin(stages)
         s.run.progress.say(told(stages, s.run.progress.seconds))
+        if missing and s.run.config.run.engine == "local":
+            gpu_memory.tell(s.run.progress, s.run.task.device, engine.at_once)
 
     def _jobs(self, compared: Sequence[Structure]) -> list[TrainingJob]:
         swept = self._sweep().jobs if self._sweeps else []

@@ -20,6 +20,9 @@ from spaces.inputs import items, joined, moved, part, tensors
 Inputs = Callable[[Any], Any]
 """From a batch to what the network is called with."""
 
+MOST_FORMS = 8
+"""Of batches, that are looked at: of images of any size, say, each batch may have its own."""
+
 LABELS = frozenset({"labels", "label", "targets", "target"})
 """Of a batch that is a dict, these are no inputs, even of a network that would take them."""
 
@@ -121,11 +124,14 @@ class AnySplit(Split):
         on. Batches whose items cannot be told apart are kept whole."""
         if not self._held:
             pairs: list[Batch] = []
+            forms: dict[str, Batch] = {}
             for inputs, batch in self.batches(0):
                 pairs += _singles(inputs, batch)
+                if len(forms) < MOST_FORMS:
+                    forms.setdefault(_form(inputs, batch), (inputs, batch))
                 if len(pairs) >= HELD_IMAGES:
                     break
-            self._held.append(HeldSplit(pairs))
+            self._held.append(HeldSplit(pairs, forms))
         return self._held[0]
 
     def to(self, device: torch.device) -> AnySplit:
@@ -139,9 +145,11 @@ class HeldSplit(Split):
 
     Args:
         pairs: ``(inputs, batch)`` of one item each, or of a batch that has none to take out.
+        forms: the first batch of each form in which they came; see `forms_of`.
     """
 
     pairs: Sequence[Batch]
+    forms: Mapping[str, Batch] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -208,6 +216,22 @@ def any_split(part: Any, name: str, inputs: Inputs, device: torch.device) -> Spl
             f"{type(part).__name__}; wrap it in one"
         )
     return AnySplit(part, inputs, device)
+
+
+def forms_of(split: Split) -> Mapping[str, Batch]:
+    """The first batch of each form in which a loader of the user's gives them, among those that
+    `Split.indexable` keeps; empty for splits that are not one.
+
+    A form is the structure of a batch with the types of its tensors, and the shapes of its inputs.
+    """
+    return split.indexable().forms if isinstance(split, AnySplit) else {}
+
+
+def _form(inputs: Any, batch: Any) -> str:
+    (_, shapes), (structure, leaves) = form(inputs), form(batch)
+    kinds = [isinstance(leaf, str) or (len(leaf[0]), leaf[1]) for leaf in leaves]
+    given = [leaf for leaf in shapes if not isinstance(leaf, str)]
+    return repr((structure, kinds, given, len(_lengths(batch))))
 
 
 def _singles(inputs: Any, batch: Any) -> list[Batch]:

@@ -135,7 +135,8 @@ class Evaluator:
                 result = RungResult(0, 0.0, proxies=self._proxies(candidate))
         except Exception as error:
             result = RungResult(rung, 0.0, failure=failure_of(error))
-        return replace(result, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return replace(result, seconds=seconds, not_replayed=self._why_not_replayed())
 
     def train_final(self, job: TrainingJob) -> TrainingResult:
         """Train a network to the end and test it if the job says so. Never raises."""
@@ -144,7 +145,8 @@ class Evaluator:
             result = self._train_and_test(job)
         except Exception as error:
             result = TrainingResult(0.0, failure=failure_of(error))
-        return replace(result, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return replace(result, seconds=seconds, not_replayed=self._why_not_replayed())
 
     def pruned(
         self, candidate: Candidate, surgery: str | None = None, judged: bool = False
@@ -229,9 +231,16 @@ class Evaluator:
         how["checkpoint"] = checkpoint
         if task.train_loop is not None:
             train_by(task.train_loop, network, **how)
-        else:
-            recipe, teacher = self.specs.recipe(spec), self._teacher(spec)
-            train(network, task.train, recipe, teacher=teacher, loss=task.loss, **how)
+            return
+        how |= {"teacher": self._teacher(spec), "loss": task.loss}
+        how["replayed"] = self.config.run.replayed
+        self._not_replayed.append(train(network, task.train, self.specs.recipe(spec), **how))
+
+    def _why_not_replayed(self) -> str:
+        """What trainings said since it was asked last."""
+        reasons = [why for why in self._not_replayed if why]
+        self._not_replayed.clear()
+        return reasons[0] if reasons else ""
 
     def _validated(self, network: nn.Module) -> float:
         return evaluate(network, self.task.validation, metric=self.task.metric)
@@ -320,6 +329,10 @@ class Evaluator:
     @cached_property
     def _surgery_batches(self) -> list[Batch]:
         return self.task.calibration(images_to_train_on(self.task))
+
+    @cached_property
+    def _not_replayed(self) -> list[str]:
+        return []
 
     @cached_property
     def _latest(self) -> OrderedDict[Hashable, nn.Module]:

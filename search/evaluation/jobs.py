@@ -37,7 +37,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RungResult:
-    """The result of one rung: proxies at rung 0, accuracy and epochs above, or a failure."""
+    """The result of one rung: proxies at rung 0, accuracy and epochs above, or a failure.
+
+    ``not_replayed`` says why its steps were launched one by one; see `search.training.capture`.
+    """
 
     rung: int
     seconds: float
@@ -45,6 +48,7 @@ class RungResult:
     accuracy: float = math.nan
     epochs: int = 0
     failure: Failure | None = None
+    not_replayed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class TrainingResult:
     Attributes:
         test_accuracy: nan if the test split was not read.
         by_class: of the test split, if it was read.
+        not_replayed: as of `RungResult`.
         weights: what ``spaces.state.state_of`` gives, on the CPU; empty unless asked for.
         size: size of the network, where weights were compressed.
     """
@@ -83,6 +88,7 @@ class TrainingResult:
     failure: Failure | None = None
     size: Size | None = None
     by_class: ClassCounts = NOT_COUNTED
+    not_replayed: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,8 @@ BOLDNESS = 0.5
 """Of the draws: whole ones would spend most of a hundred trials on what is merely unknown."""
 DRAWS = 20
 """Draws until one gives a policy that was not proposed yet."""
+BOLDER = 1.15
+"""Each of them is so many times as bold as the one before: what is certain gives the same again."""
 JUDGED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
@@ -76,8 +78,9 @@ class SurrogateSampler(RandomSampler):
         criteria, rng = self._tables.criteria, np.random.default_rng(self._seed)
         budget = budget_of(trial.number, self._tables.budgets, self._tables.turns)
         proposed = [t.params for t in trials]
-        for _ in range(DRAWS):
-            terms, gains = posterior.drawn(rng, max(len(criteria), 1), BOLDNESS)
+        for draw in range(DRAWS):
+            boldness = BOLDNESS * BOLDER**draw
+            terms, gains = posterior.drawn(rng, max(len(criteria), 1), boldness)
             chosen: dict[str, Any] = {**self._solved(terms, budget)}
             if criteria:
                 chosen[CRITERION] = criteria[int(gains.argmax())]

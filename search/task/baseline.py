@@ -46,6 +46,8 @@ def with_baseline(
     *,
     sparsity: float = 0.0,
     precision: str = AUTO,
+    replayed: bool = False,
+    trains: bool = True,
     progress: Progress = silent,
 ) -> Task:
     """The task with a trained copy of its network, from a cache if it was trained before.
@@ -59,13 +61,15 @@ def with_baseline(
         epochs: None for 20, or 40 on a small training set.
         folder: has a subfolder ``baselines`` for the cache.
         sparsity, precision: as `Recipe` has them.
+        replayed: as `train` has it.
+        trains: otherwise a network that is not in the cache stays as it is, of 0 ``base_epochs``.
 
     Raises:
         ModelError: a step of training fails, the loss diverges at every learning rate tried, or
             sparsity is asked for and no BatchNorm has a scale.
     """
     images = len(task.train)
-    epochs = epochs or (EPOCHS_OF_SMALL if images < SMALL_SET else EPOCHS)
+    epochs = epochs or usual_epochs(images)
     recipe = replace(FROM_SCRATCH.suited_to(images), sparsity=sparsity, precision=precision)
     parts = (name, task.seed, epochs, recipe, task.device.type, torch.__version__)
     state = task.model.state_dict().items()
@@ -74,13 +78,22 @@ def with_baseline(
     path = folder / "baselines" / f"{cache.key(*parts, *made_from)}.pt"
     model = copied(task.model)
     if not _restore(model, path):
+        if not trains:
+            return replace(task, base_epochs=0.0)
         with threads_suited_to(task.example):
-            model = _trained(task, recipe, epochs, progress)
+            model = _trained(task, recipe, epochs, replayed, progress)
         cache.save(path, state_of(model))
     return replace(task, model=model.to(task.device).eval(), base_epochs=epochs)
 
 
-def _trained(task: Task, recipe: Recipe, epochs: float, progress: Progress) -> nn.Module:
+def usual_epochs(images: int) -> float:
+    """Epochs of a baseline's training on so many images."""
+    return EPOCHS_OF_SMALL if images < SMALL_SET else EPOCHS
+
+
+def _trained(
+    task: Task, recipe: Recipe, epochs: float, replayed: bool, progress: Progress
+) -> nn.Module:
     reasons = []
     must = "the model must train, but a step of its training failed with"
     hint = "try a forward and a backward pass in train mode"
@@ -96,6 +109,7 @@ def _trained(task: Task, recipe: Recipe, epochs: float, progress: Progress) -> n
                     seed=task.seed,
                     device=task.device,
                     loss=task.loss,
+                    replayed=replayed,
                     on_step=lambda step, steps: progress("training the baseline", step, steps),
                 )
         except Diverged as error:

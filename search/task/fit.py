@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from prune_ops.batches import described
 from prune_ops.running import evaluate_loss, forward
-from search.data.splits import TAKES
+from search.data.batches import forms_of
+from search.data.splits import TAKES, Batch
+from search.errors import Diverged
 from search.task.task import Task
 from search.training.hardware import logits_of
 from search.training.own_loop import told
@@ -91,6 +93,34 @@ def check_task(task: Task) -> None:
             f"metric {task.metric.name!r} must be a finite number, but for the first validation "
             f"batch it is {value}; check the metric and the weights"
         )
+
+    def trains(inputs: Any, batch: Any) -> None:
+        evaluate_loss(task.loss, forward(model, inputs), batch)
+
+    def judges(inputs: Any, batch: Any) -> None:
+        forward(model, inputs)  # which says what fails in the network
+        task.metric.score(model, [(inputs, batch)])
+
+    _check_forms(task, ("train",), trains)
+    _check_forms(task, ("validation", "test"), judges)
+
+
+def _check_forms(task: Task, parts: Sequence[str], takes: Callable[[Any, Any], None]) -> None:
+    """Check that every form in which batches of these parts come is taken; the first one was."""
+    forms: dict[str, tuple[str, Batch]] = {}
+    for part in parts:
+        for form, pair in forms_of(getattr(task, part)).items():
+            forms.setdefault(form, (part, pair))
+    shown = [described(batch) for _, (_, batch) in forms.values()]
+    for came, (part, pair) in zip(shown[1:], [*forms.values()][1:], strict=True):
+        try:
+            with torch.no_grad():
+                takes(*pair)
+        except (UserError, Diverged) as error:
+            raise DataError(
+                f"batches of {part} must be of one form, or each be taken, but besides {shown[0]} "
+                f"there is {came}: {error}"
+            ) from error
 
 
 def check_takes(model: nn.Module, example: tuple[Any, ...], name: str, of: str = "") -> Any:

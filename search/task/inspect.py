@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,7 +19,7 @@ from search import data, models
 from search.config import TaskConfig
 from search.provenance import uncounted
 from search.task.fit import check_takes
-from spaces import Space
+from spaces import ChannelGroup, Space, module_of
 from spaces.inputs import Inputs, tensors
 
 
@@ -80,6 +83,40 @@ def described(space: Space, example: Inputs) -> RenderableType:
     return Group(*map(Text, lines), *tables)
 
 
+def listed(name: str, space: Space, example: Inputs) -> dict[str, Any]:
+    """What ``search.py inspect --json`` prints; ``docs/tables.md`` says what each name means."""
+    return {
+        "model": name,
+        "inputs": [list(tensor.shape[1:]) for tensor in tensors(example)],
+        "flops": space.full_flops,
+        "params": space.full_params,
+        "floor_flops": space.floor_flops,
+        "groups": [_group(space, index) for index in range(len(space.groups))],
+        "frozen": [asdict(frozen) for frozen in space.frozen],
+        "uncounted": uncounted(space),
+    }
+
+
+def _group(space: Space, index: int) -> dict[str, Any]:
+    """A group, and what the whole network costs at each of its widths, the others being whole."""
+    group = space.groups[index]
+    widths = np.tile(space.widths(space.full), (len(group.choices), 1))
+    widths[:, index] = group.choices
+    return {
+        "name": group.name,
+        "channels": group.channels,
+        "widths": list(group.choices),
+        "flops": space.flops(widths).tolist(),
+        "params": space.params(widths).tolist(),
+        "layers": _layers(group),
+    }
+
+
+def _layers(group: ChannelGroup) -> list[str]:
+    """The modules in which channels of the group are cut, in the network's order."""
+    return list(dict.fromkeys(module_of(member.parameter) for member in group.members))
+
+
 def _groups(space: Space) -> Table:
     table = Table("group", box=None, header_style="bold", pad_edge=False)
     for title in ("channels", "may keep", "in steps of", "layers"):
@@ -87,9 +124,8 @@ def _groups(space: Space) -> Table:
     for g in space.groups:
         fewest, *more = g.choices
         step = str(more[0] - fewest) if more else ""
-        layers = {member.parameter.rpartition(".")[0] for member in g.members}
         kept = f"{fewest} to {g.channels}" if more else str(fewest)
-        table.add_row(g.name, str(g.channels), kept, step, str(len(layers)))
+        table.add_row(g.name, str(g.channels), kept, step, str(len(_layers(g))))
     return table
 
 

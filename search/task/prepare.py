@@ -62,6 +62,7 @@ def prepare(
     progress: Progress,
     *checks: Check,
     distils: bool = False,
+    trains: bool = True,
 ) -> Prepared:
     """Prepare the user's task, or the one that the config names.
 
@@ -72,6 +73,7 @@ def prepare(
         given: the user's; None to build it.
         checks: further checks of network and space.
         distils: whether the network must fit to be distilled from, whatever the config says.
+        trains: otherwise a baseline that is still to be trained has fresh weights.
 
     Raises:
         UserError: data, weights or model are missing, do not fit, or cannot be searched.
@@ -102,11 +104,13 @@ def prepare(
             cache,
             sparsity=asked.sparsity,
             precision=asked.precision,
+            replayed=config.run.replayed,
+            trains=trains,
             progress=progress.working,
         )
     if distils or config.training.distill:
         check_teacher(task)
-    told = tuple(doubts(task, config))
+    told = tuple(doubts(task, config)) if task.base_epochs != 0 else ()
     for doubt in told:
         progress.warn(f"warning: {doubt}")
     return Prepared(

@@ -29,7 +29,12 @@ def pick_device(name: str) -> torch.device:
     count = torch.cuda.device_count()
     if kind == "cuda" and (number.isdecimal() or not number) and int(number or 0) < count:
         return torch.device(name)
-    raise UserError(f"device must be auto, cpu or one of {count} CUDA devices, but got {name!r}")
+    here = ["auto", "cpu", *(f"cuda:{i}" for i in range(count))]
+    found = "" if count else ", as torch finds no CUDA device here"
+    raise UserError(
+        f"device must be one of {', '.join(here)}{found}, but got {name!r}; leave it out to take "
+        "what there is"
+    )
 
 
 @torch.no_grad()

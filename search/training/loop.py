@@ -21,6 +21,7 @@ from results.record import ClassCounts
 from search.data.splits import Batch, Split
 from search.errors import Diverged
 from search.training.averaging import WeightAverage
+from search.training.capture import step_of
 from search.training.checkpoints import NOT_SAVED, Checkpoint, Saver
 from search.training.distillation import Teacher
 from search.training.hardware import logits_of, outputs_of, prefer_channels_last
@@ -133,7 +134,8 @@ def train(
     checkpoint: Checkpoint = NOT_SAVED,
     teacher: Teacher | None = None,
     loss: Loss = F.cross_entropy,
-) -> None:
+    replayed: bool = False,
+) -> str:
     """Train ``model`` in place on ``split``; it is left in eval mode.
 
     >>> train(model, task.train, Recipe(lr=0.1), epochs=2.5, seed=0, device=task.device)
@@ -149,6 +151,10 @@ def train(
         epochs: passes over the split, fractions included; at least one step is made.
         teacher: is distilled from, on the same augmented batches; its share of the loss is of
             logits. None for ``loss`` alone.
+        replayed: record a step on CUDA and replay it, see `search.training.capture`.
+
+    Returns:
+        Why steps that were to be replayed were made anew; empty if they were not.
 
     Raises:
         Diverged: the loss became NaN or infinite; noticed at the end of an epoch.
@@ -166,6 +172,17 @@ def train(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # of the global generators, which dropout draws from
         begun, epoch = saver.restored()
+
+        def update(batch: Batch) -> Tensor:
+            found = _loss(model, optimizer, batch, loss, teacher, recipe.precision)
+            _penalise(penalised, recipe.sparsity)
+            if recipe.clip_norm:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optimizer.step()
+            return found
+
+        runs = (model, loss) if teacher is None else (model, loss, teacher.model)
+        make = step_of(update, runs, optimizer, device, steps - begun, replayed)
         step = begun
         while step < steps:
             total = torch.zeros((), device=device)
@@ -174,12 +191,7 @@ def train(
                 if step == begun and device.type == "cuda":
                     for network in (model,) if teacher is None else (model, teacher.model):
                         prefer_channels_last(network, part(batch[0], 0, 1))
-                optimizer.param_groups[0]["lr"] = recipe.lr_at(step, steps)
-                total += _loss(model, optimizer, batch, loss, teacher, recipe.precision)
-                _penalise(penalised, recipe.sparsity)
-                if recipe.clip_norm:
-                    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-                optimizer.step()
+                total += make(batch, recipe.lr_at(step, steps))
                 if average is not None:
                     average.update()
                 step += 1
@@ -194,7 +206,9 @@ def train(
     saver.drop()
     if average is not None:
         average.put()
+    optimizer.zero_grad(set_to_none=True)  # those that a graph writes would keep its memory
     model.eval().to(memory_format=torch.contiguous_format)
+    return make.reason
 
 
 @torch.inference_mode()

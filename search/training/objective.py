@@ -49,12 +49,23 @@ class Metric:
             `Loss`, the batch is the labels where a classifier has no loss of its own.
         higher_is_better: whether a higher value is a better one.
         unit: "%" for shares from 0 to 1, which are then shown as percentages; else any, or none.
+
+    Raises:
+        UserError: there is no direction.
     """
 
     name: str
     measure: Callable[[Any, Any], Any] | Accumulated
-    higher_is_better: bool
+    higher_is_better: bool = None  # type: ignore[assignment]  # no default: None is refused
     unit: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.higher_is_better, bool):
+            got = "none" if self.higher_is_better is None else repr(self.higher_is_better)
+            raise UserError(
+                f"metric {self.name!r} must have a direction, but got {got}; say "
+                "higher_is_better=True, or False"
+            )
 
     @torch.no_grad()
     def score(self, model: nn.Module, batches: Iterable[Batch]) -> float:
@@ -85,8 +96,10 @@ class Metric:
 
     def _sum(self, found: Any, count: int) -> Tensor | float:
         """Over the items of a batch."""
-        if not isinstance(found, Tensor) or not found.dim():
+        if not isinstance(found, Tensor):
             return float(found) * count
+        if not found.dim():
+            return found.double() * count  # on its device, which no batch waits for
         if found.shape != (count,):
             raise UserError(
                 f"metric {self.name!r} must give a number for each of the {count} items of a "

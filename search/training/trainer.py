@@ -124,6 +124,7 @@ class Trainer:
             record = self._record(purpose, job, result)
             self._records[record.key] = record
             log.trained(record, len(self._records), result.failure)
+            log.not_replayed(result.not_replayed)
             self._done_here.add(record.key)
             if result.failure is None:
                 weights.save(job, result, self.known)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from devices import needs_cuda
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
@@ -330,7 +331,7 @@ def test_several_inputs_and_nested_outputs(tmp_path):
         assert [torch.equal(a, b) for a, b in pairs] == [True] * 3
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@needs_cuda
 @pytest.mark.parametrize("kind", ["UnsavedBuffer", "ExtraState", "LazyBuffers", "Norms", "Tied"])
 @pytest.mark.parametrize("there", ["cpu", "cuda"])
 def test_an_artifact_goes_to_another_device(kind, there, tmp_path):

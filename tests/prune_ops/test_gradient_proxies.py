@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from devices import DEVICES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import SMALL
@@ -239,15 +240,7 @@ def test_a_batch_of_one_image_is_left_out(name):
 @pytest.mark.parametrize(
     "network", ["SelfAttention", "Recurrent", "Parametrized", "TrainOnly", "Everything"]
 )
-@pytest.mark.parametrize(
-    "device",
-    [
-        "cpu",
-        pytest.param(
-            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-        ),
-    ],
-)
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.filterwarnings("ignore:RNN module weights are not part")  # copies are not
 def test_attention_and_what_cannot_be_pruned_are_judged_too(name, network, device):
     torch.manual_seed(0)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tape import Waits
 from torch import nn
 
 import prune_ops
@@ -277,3 +278,15 @@ def test_images_are_passed_several_times_where_all_changes_do_not_fit(monkeypatc
     assert len(list(repaired_damage._at_once(space, stats))) == len(space.groups)
     parts = table()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_the_device_is_not_waited_for_channel_by_channel():
+    counts = []
+    for channels in (8, 12):
+        space, stats = known(Regression(channels), images())
+        (group,) = space.groups
+        for order in (None, range(channels)):
+            with Waits() as waits:
+                removal(group, stats, order)
+            counts.append(waits.count)
+    assert counts == [counts[0]] * 4

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import program
+from devices import DEVICES
 from torch import Tensor, nn
 from waiting import PATIENCE
 
@@ -20,7 +21,6 @@ from search.training.distillation import Teacher
 from search.training.loop import Recipe, train
 
 ROOT = Path(__file__).parents[2]
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 RECIPE = Recipe(lr=0.05, batch_size=8)
 SPARSE = Recipe(lr=0.05, batch_size=8, sparsity=0.01)
 STEPS = 8

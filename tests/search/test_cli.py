@@ -110,6 +110,18 @@ def test_a_mistyped_command_is_told_from_an_option(capsys: pytest.CaptureFixture
     assert "unknown command 'compar', did you mean 'compare'?" in capsys.readouterr().err
 
 
+def test_a_device_that_is_not_there_is_told_with_those_that_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert main(["--device", "cuda", "--runs-dir", str(tmp_path)]) == 2
+    assert line(capsys) == (
+        "error: device must be one of auto, cpu, as torch finds no CUDA device here, but got "
+        "'cuda'; leave it out to take what there is\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("word", ["search", "serach", "serch"])
 def test_a_search_needs_no_command(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([word, "--budget", "0.5"]) == 2
@@ -207,6 +219,45 @@ def test_inspect_prints_groups_frozen_channels_and_the_reachable_range(
     assert "network output" in shown
     assert "0.011 (16,848 FLOPs)" in " ".join(shown.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_inspect_prints_one_object_for_other_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two convolutions of 3 × 3 without bias on 8 × 8, then 32 inputs to 10 classes with bias."""
+    (tmp_path / "loud.py").write_text(
+        "from torch import nn\n"
+        "print('imported')\n"
+        "def build(num_classes):\n"
+        "    print('built')\n"
+        "    a = nn.Conv2d(1, 4, 3, padding=1, bias=False)\n"
+        "    b = nn.Conv2d(4, 2, 3, padding=1, stride=2, bias=False)\n"
+        "    return nn.Sequential(a, nn.ReLU(), b, nn.Flatten(), nn.Linear(32, num_classes))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    words = "--model loud:build --data digits --round-to 1 --json"
+    code = main(["inspect", *words.split()])
+    shown = capsys.readouterr()
+    assert code == 0
+    told = json.loads(shown.out)
+    assert {"imported", "built"} <= {*shown.err.splitlines()}
+    first, second = [64 * 9 * n for n in (1, 2, 3, 4)], [16 * 9 * 2 * n for n in (1, 2, 3, 4)]
+    assert told["model"] == "loud:build"
+    assert told["inputs"] == [[1, 8, 8]]
+    assert told["flops"] == first[3] + second[3] + 320
+    assert told["params"] == 36 + 72 + 330
+    assert told["floor_flops"] == first[0] + second[0] // 2 + 160
+    assert told["groups"][0] == {
+        "name": "0",
+        "channels": 4,
+        "widths": [1, 2, 3, 4],
+        "flops": [a + b + 320 for a, b in zip(first, second, strict=True)],
+        "params": [9 * n + 18 * n + 330 for n in (1, 2, 3, 4)],
+        "layers": ["0", "2"],
+    }
+    assert [group["name"] for group in told["groups"]] == ["0", "2"]
+    assert told["frozen"] == [{"name": "4", "channels": 10, "reason": "network output"}]
+    assert told["uncounted"] == []
 
 
 @pytest.fixture

@@ -77,6 +77,17 @@ def test_a_rung_is_the_same_for_the_same_seed_and_leaves_the_model_alone(
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+def test_why_steps_were_not_replayed_comes_back_with_the_result(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "Mine.count changes with every step"
+    monkeypatch.setattr("search.evaluation.evaluator.train", lambda *_, **__: reason)
+    policy = evaluator.space.uniform(0.5)
+    assert at(evaluator, policy, 1, 1).not_replayed == reason
+    assert at(evaluator, policy, 0, 1).not_replayed == ""
+    assert evaluator.train_final(own_job(evaluator, policy, 1)).not_replayed == reason
+
+
 def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[bool]:
     """One entry for every preparation of the surgery from now on."""
     kind, prepared = type(prune_ops.SURGERIES[name]), []

@@ -36,6 +36,8 @@ finally:
         ("--budgt 0.5", "error: unrecognized arguments: --budgt 0.5"),
         ("--criterion l3", "error: unknown criterion 'l3', did you mean 'l2'?"),
         ("--trials 0", "error: --trials must be at least 1, but got 0"),
+        ("--config none.toml", "error: --config must be a file of options, but none.toml is none"),
+        ("--completion bash", "-F _shtab_pruning_search pruning-search"),
         ("serch", "error: unknown command 'serch'"),
     ],
 )

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from evaluators import own_job, toy
 from trainings import Measured, Store
 
 from results import TrialRecord
 from search import forecast
+from search.data.splits import TensorSplit
 from search.evaluation.evaluator import Evaluator
 from search.forecast import BOOKKEEPING, END, REPORT_SECONDS, Speed, reaching, timed, told
 from search.plans.finals import EXPECTED
@@ -93,6 +95,24 @@ def test_what_is_quick_is_timed_once_it_is_warm(clock: list[float]) -> None:
 
     assert seconds_of(4.0, 1.0) == 1.0
     assert seconds_of(6.0) == 6.0
+
+
+class Stream(TensorSplit):
+    """Holds less than all of its images."""
+
+    def indexable(self) -> TensorSplit:
+        return self.subset(torch.arange(24))
+
+
+@pytest.mark.parametrize(
+    ("kind", "images", "length"), [(TensorSplit, 80, 64), (TensorSplit, 16, 16), (Stream, 48, 24)]
+)
+def test_what_is_timed_is_as_much_of_a_split_as_is_asked_for_and_held(
+    kind: type[TensorSplit], images: int, length: int
+) -> None:
+    split = kind(torch.zeros(64, 1, 2, 2), torch.zeros(64, dtype=torch.int64))
+    part, share = forecast._part(split, images)
+    assert (len(part), share) == (length, 64 / length)
 
 
 def following(evaluator: Evaluator, trainer: Trainer, **others: Any) -> Following:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tape import Waits
 from torch import Tensor, nn
 
 from search.errors import Diverged
@@ -33,6 +34,16 @@ def test_items_weigh_alike_whatever_their_batches_are(measure: Any, mean: float)
     assert Metric("error", measure, higher_is_better=True).score(SAME, BATCHES) == pytest.approx(
         mean
     )
+
+
+def test_a_number_for_each_batch_is_read_back_for_all_at_once() -> None:
+    metric = Metric("error", lambda o, t: error(o, t).mean(), higher_is_better=False)
+    counts = []
+    for times in (1, 5):
+        with Waits() as waits:
+            metric.score(SAME, BATCHES * times)
+        counts.append(waits.count)
+    assert counts[0] == counts[1] > 0
 
 
 def test_where_lower_is_better_the_score_is_its_opposite() -> None:

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import shlex
+import tomllib
 import typing
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prune_ops.criteria import ALIASES
-from search.cli import _compare_parser, _parser
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig
+from search.config_file import as_toml
 from search.flags import Parser, add_part
 from search.options import Field, Options, flag, kinds_of, option
+from search.parsers import compare_parser, search_parser
 from spaces import UserError
 
 
@@ -133,6 +135,10 @@ def parsed(parser: argparse.ArgumentParser, words: str) -> dict[str, Any]:
     return vars(parser.parse_args(shlex.split(words)))
 
 
+def flat(tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {name: value for table in tables.values() for name, value in table.items()}
+
+
 @pytest.mark.parametrize("drawn", every(SearchConfig()))
 def test_every_option_of_a_search_comes_back_from_json_and_from_what_is_typed(
     drawn: st.SearchStrategy[Any], request: pytest.FixtureRequest
@@ -144,9 +150,12 @@ def test_every_option_of_a_search_comes_back_from_json_and_from_what_is_typed(
     def comes_back(value: Any) -> None:
         config = SearchConfig.of(**settled(name, value))
         assert SearchConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-        there = SearchConfig.of(**parsed(_parser(), config.command.partition("search.py ")[2]))
+        assert SearchConfig.of(**flat(tomllib.loads(as_toml(config)))).differences(config) == []
+        there = SearchConfig.of(
+            **parsed(search_parser(), config.command.partition("search.py ")[2])
+        )
         assert there.differences(config) == []
-        assert SearchConfig.of(**parsed(_parser(), config.typed(config.given))) == config
+        assert SearchConfig.of(**parsed(search_parser(), config.typed(config.given))) == config
 
     comes_back()
 
@@ -163,7 +172,7 @@ def test_every_option_of_a_comparison_comes_back_too(
         config = CompareConfig.of(**{name: value})
         stored = json.loads(json.dumps(dataclasses.asdict(config)))
         assert CompareConfig.asked({}, stored) == config
-        mine, others = CompareConfig.split(parsed(_compare_parser(), config.flags))
+        mine, others = CompareConfig.split(parsed(compare_parser(), config.flags))
         assert CompareConfig.of(**mine, anew=config.anew) == config
         assert others == {}
 
@@ -173,7 +182,7 @@ def test_every_option_of_a_comparison_comes_back_too(
 def test_no_option_of_a_comparison_hides_one_of_a_search() -> None:
     assert not {*CompareConfig().spellings()} & {*SearchConfig().spellings()}
     words = "--sparsity 0.1 --slimming-sparsity 0.2 --interval t --coin 0.3"
-    mine, others = CompareConfig.split(parsed(_compare_parser(), words))
+    mine, others = CompareConfig.split(parsed(compare_parser(), words))
     assert CompareConfig.of(**mine) == CompareConfig.of(slimming_sparsity=0.2)
     assert SearchConfig.of(**others) == SearchConfig.of(sparsity=0.1, explore=0.3)
 
@@ -185,8 +194,8 @@ def test_names_of_the_version_before_are_understood_and_not_shown() -> None:
     parts["judging"]["coin"] = parts["judging"].pop("explore")
     parts["training"]["beside"] = parts["training"].pop("compression_baselines")
     assert SearchConfig.from_dict(parts) == config
-    assert SearchConfig.of(**parsed(_parser(), "--coin 0.3 --beside ternary")) == config
-    shown = _parser().format_help() + _compare_parser().format_help()
+    assert SearchConfig.of(**parsed(search_parser(), "--coin 0.3 --beside ternary")) == config
+    shown = search_parser().format_help() + compare_parser().format_help()
     assert not any(old in shown for old in ("--coin", "--beside", "--interval"))
     former = {"seeds": 2, "sparsity": 1e-3, "interval": "bootstrap", "rates": [0.1]}
     today = CompareConfig.of(seeds=2, slimming_sparsity=1e-3, rates=[0.1])
@@ -194,9 +203,9 @@ def test_names_of_the_version_before_are_understood_and_not_shown() -> None:
 
 
 def test_every_flag_is_spelled_as_its_option() -> None:
-    known = {word for action in _parser()._actions for word in action.option_strings}
+    known = {word for action in search_parser()._actions for word in action.option_strings}
     off = {"--no-distill", "--no-gains"}
-    asks = {"-h", "--help", "--help-all", "--version"}
+    asks = {"-h", "--help", "--help-all", "--version", "--config", "--dry-run", "--completion"}
     assert known == {*map(flag, SearchConfig().spellings()), *off, *asks}
 
 
@@ -215,4 +224,4 @@ def test_what_is_yes_or_no_can_be_turned_off_too() -> None:
         assert Usual.of(soft=value).typed(["soft"]) == words
     assert parsed(parser, "") == {}
     assert "--soft, --no-soft" in parser.format_help()
-    assert parsed(_parser(), "--distill --no-distill") == {"distill": False}
+    assert parsed(search_parser(), "--distill --no-distill") == {"distill": False}

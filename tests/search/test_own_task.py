@@ -303,6 +303,7 @@ class Nan(nn.Module):
             "metric must be a search.Metric, which has a name and a direction",
         ),
         ({"metric": None}, "has no metric"),
+        ({"loss": lambda o, _b: o["value"].mean() * float("nan")}, "must be finite, .* it is nan"),
         ({"train": 3}, "train must be an iterable of batches"),
         ({"train": [{"text": "a"}]}, "must have a tensor among their inputs"),
     ],
@@ -313,6 +314,56 @@ def test_what_does_not_hold_together_is_one_line(
     with pytest.raises(UserError, match=said) as told:
         changed(task, **fields)()
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("direction", [{}, {"higher_is_better": "min"}, {"higher_is_better": 1}])
+def test_a_metric_without_a_direction_is_one_line(direction: dict[str, Any]) -> None:
+    with pytest.raises(
+        UserError, match=r"metric 'error' must have a direction, but got .*True, or"
+    ):
+        Metric("error", F.l1_loss, **direction)
+
+
+def batches(last: dict[str, Any]) -> list[dict[str, Any]]:
+    """Three as they should be, and another one."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"image": (16, 1, 8, 8), "numbers": (16, 5), "value": (16,)}
+    usual = [
+        {name: torch.randn(*shape, generator=generator) for name, shape in shapes.items()}
+        for _ in range(3)
+    ]
+    other = {**usual[0], **last}
+    return [*usual, {name: value for name, value in other.items() if value is not None}]
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ({"value": None, "target": torch.zeros(16)}, "KeyError: 'value'"),
+        ({"value": "words"}, r"there is .*value: str.* fails with "),
+        ({"value": torch.zeros(5)}, r"there is .*value: \(5,\).* fails with "),
+        ({"image": torch.zeros(16, 3, 8, 8)}, r"there is \{image: \(16, 3, 8, 8\).*3 channels"),
+        ({"image": torch.zeros(16, 1, 8, 8).double()}, "RuntimeError|double"),
+        ({"numbers": None}, "missing 1 required positional argument: 'numbers'"),
+    ],
+)
+def test_a_batch_of_another_form_is_one_line_before_anything_is_trained(
+    task: Task, part: str, last: dict[str, Any], said: str
+) -> None:
+    started = f"batches of {part} must be of one form, or each be taken, but besides {{image: ("
+    with pytest.raises(UserError) as told:
+        changed(task, **{part: batches(last)})()
+    assert str(told.value).startswith(started)
+    assert re.search(said, str(told.value))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "last", [{"more": torch.zeros(3)}, {"image": torch.randn(16, 1, 12, 9)}, {"note": "words"}]
+)
+def test_batches_of_several_forms_that_are_taken_are_fine(task: Task, last: dict[str, Any]) -> None:
+    changed(task, **dict.fromkeys(("train", "validation", "test"), batches(last)))()
 
 
 def test_outputs_that_are_nan_are_one_line(task: Task) -> None:

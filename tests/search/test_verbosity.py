@@ -93,6 +93,21 @@ def test_verbose_says_each_rung_as_the_log_has_it(
     assert [entry.endswith(f" {said}") for entry in (line, *logged)] == [True] * 3
 
 
+def test_a_run_says_once_why_steps_are_not_replayed(tmp_path: Path) -> None:
+    record = TrialRecord(7, Policy({"a": 3}), "tpe", 1, 0.5, 1)
+    said: list[str] = []
+    with log.told_to((), said.append), log.logged_to(tmp_path / "log.txt"):
+        for reason in ("", "a.count changes with every step", "a.count changes with every step"):
+            log.measured(record, RungResult(1, 2.0, not_replayed=reason), "here")
+        log.not_replayed("a batch has a tensor on cpu")
+    assert [line.rpartition(": ")[2] for line in said] == [
+        "a.count changes with every step",
+        "a batch has a tensor on cpu",
+    ]
+    logged = (tmp_path / "log.txt").read_text()
+    assert [logged.count(line) for line in said] == [1, 1]
+
+
 BROKEN_DATA = """\
 import torch
 

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from devices import needs_cuda
 from networks import SMALL, Depthwise, Plain, Residual, ScaleNorm, Shared, Transposed
 from oracles import check_surgery, random_selection
 
@@ -149,7 +150,7 @@ def test_the_self_check_computes_in_full_precision_and_puts_back_what_was(monkey
     assert after == (True, "high")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@needs_cuda
 @pytest.mark.parametrize("name", ["Plain", "Residual", "Grouped", "Separable"])
 def test_the_same_groups_on_cuda_as_on_the_cpu(name):
     model = SMALL[name]()

@@ -155,6 +155,23 @@ def test_slips_are_one_line(
     assert line in said
 
 
+def test_without_the_packages_of_a_format_the_extra_is_named_and_nothing_is_written(
+    run: results.Run,
+    command: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(type(FORMATS["onnx"]), "packages", ("onnx_of_nobody",))
+    before = sorted(run.folder.rglob("*"))
+    code, _, errors = command("--to", "onnx", "--out", str(tmp_path / "net.onnx"))
+    assert code == 2
+    said = errors.splitlines()[-1]
+    assert said.startswith("error: --to onnx needs onnx_of_nobody, but onnx_of_nobody is not inst")
+    assert said.endswith("; pip install 'pruning-policy-search[onnx]'")
+    assert not list(tmp_path.iterdir())
+    assert sorted(run.folder.rglob("*")) == before
+
+
 def test_with_several_budgets_the_network_must_be_named(
     run: results.Run, best: results.FinalRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
