@@ -76,6 +76,11 @@ class Arm:
         return self.spec(_ANY).distill > 0
 
     @property
+    def has_own_rate(self) -> bool:
+        """Whether it has one learning rate, whatever was swept."""
+        return self.spec(_ANY).lr != _ANY.rate
+
+    @property
     def inherits(self) -> bool:
         """Whether it starts from weights of the unpruned network."""
         return not self.spec(_ANY).scratch
@@ -105,7 +110,7 @@ ARMS: dict[str, Arm] = {
     for arm in (
         Arm(
             "finetune",
-            "inherited weights, fine-tuned at the rate that the sweep found",
+            "inherited weights, fine-tuned",
             "fine-tuning inherited weights",
             lambda schedule: TrainingSpec(schedule.rate, schedule.finetune),
             swept=True,

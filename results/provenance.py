@@ -130,6 +130,8 @@ class Provenance(codec.Stored, Mapping[str, Any]):
         classes: their names, by number; of those that are missing the number stands for the name.
         train_images, val_images, test_images: how many images each split has.
         base_epochs: of the unpruned network's training; ``None`` if its weights were given.
+        recipe: how pruned networks were trained, but for rate and epochs, in words; ``None`` where
+            an older run does not say.
         command: how to make the run again.
         started: when, as text.
         seconds: wall time of the whole run.
@@ -167,6 +169,7 @@ class Provenance(codec.Stored, Mapping[str, Any]):
     val_images: int | None = None
     test_images: int | None = None
     base_epochs: float | None = None
+    recipe: str | None = None
     command: str = ""
     started: str = ""
     seconds: float | None = None

@@ -125,6 +125,11 @@ def not_counted(uncounted: Iterable[Mapping[str, str]]) -> str:
     return f"not counted: {', '.join(named)} (so budgets are of the rest)" if named else ""
 
 
+def rate(lr: float) -> str:
+    """A learning rate; a dash where the user's own loop has it."""
+    return f"{lr:g}" if lr else NONE
+
+
 def distillation(weight: float, temperature: float) -> str:
     """``weight 0.9, temperature 4``."""
     return f"weight {weight:g}, temperature {temperature:g}"

@@ -27,7 +27,8 @@ class TrainingSpec:
     """How a network is trained to the end; everything else is the run's own.
 
     Attributes:
-        lr: the highest learning rate; ``nan`` where an older run does not say.
+        lr: the highest learning rate; ``nan`` where an older run does not say, 0 where the user's
+            own loop trained, which has its own.
         epochs: as many, whatever the network's size.
         scratch: from fresh weights instead of inherited ones.
         layer_epochs: after each group, pruned one after another; 0 where all are pruned at once.

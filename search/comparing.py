@@ -13,6 +13,7 @@ from results import Run
 from search import log
 from search.comparison.comparer import Comparer
 from search.comparison.config import CompareConfig
+from search.comparison.full import check_own_loop
 from search.comparison.resuming import (
     check_finished,
     check_same_network,
@@ -68,9 +69,12 @@ def compare(
 
 
 def structure_check(options: CompareConfig, folder: Folder) -> Check:
-    """A check that refuses a network which cannot have a structure that was asked for by name."""
+    """A check that refuses a network which cannot have a structure that was asked for by name, and
+    what needs our own training loop where the config names another."""
 
     def check(model: nn.Module, space: Space) -> None:
+        if folder.config.task.train_loop is not None:
+            check_own_loop(options)
         if not options.takes_all("structures"):
             for name in options.structures:
                 check_structure(name, model, space, reachable(space, folder.config))
@@ -107,6 +111,8 @@ def _compare(
 
     checks = (same_network, unchanged(folder), structure_check(options, folder))
     run = prepare(folder, engine, task, progress, *checks, distils=options.distils)
+    if run.task.train_loop is not None:
+        check_own_loop(options)
     with session(run, "checkpoints-of-comparison") as s:
         s.tell_begun(searched.provenance)
         with s.peers.exclusively("compares", lambda: False, progress.say):

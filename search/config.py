@@ -23,8 +23,10 @@ from search.training.modes import (
     MODES,
     MOST_RATE,
     MOST_TEMPERATURE,
+    OPTIMIZERS,
     PRECISIONS,
     SCHEDULES,
+    SGD,
 )
 from spaces import Budget
 from spaces.budget import LATENCY, together
@@ -37,6 +39,14 @@ SEARCH = "search"
 
 REFERENCE = "obs"
 """Of several criteria the one that judges them all, if it is among them."""
+
+OF_OUR_LOOP = (
+    *("lr", "batch_size", "precision", "distill"),
+    *("optimizer", "label_smoothing", "clip_norm", "ema"),
+)
+"""Options that do nothing where the user's own loop trains."""
+
+NOT_SMOOTHED = "--label-smoothing is of the cross-entropy, but {} is in its place; leave one out"
 
 MOST_EPOCHS = 10**6
 """Of any training. More is a slip of the keyboard, and would never end."""
@@ -64,8 +74,8 @@ class TaskConfig(Options):
     )
     weights: str | None = option(
         None,
-        "trained state_dict, bare, in a checkpoint (EMA first) or as safetensors (default: train "
-        "it here)",
+        "trained state_dict, bare, in a checkpoint (EMA first) or as safetensors, or a folder of a "
+        "run's models/, to prune that further (default: train it here)",
         value="FILE",
         first=True,
     )
@@ -94,6 +104,12 @@ class TaskConfig(Options):
         "package.module:name of a search.Metric, or of a function that returns one, to judge "
         "networks by (default: accuracy)",
         value="METRIC",
+    )
+    train_loop: str | None = option(
+        None,
+        "package.module:function of (model, epochs, seed) that trains pruned networks in the place "
+        "of our own loop",
+        value="LOOP",
     )
     image_size: int | None = option(
         None, "side of the images in pixels (default: the data's own)", least=1, most=2**13
@@ -131,12 +147,17 @@ class TaskConfig(Options):
                 f"--loss {self.loss} needs a metric that networks are judged by, but there is "
                 "none; add --metric package.module:name"
             )
-        for name in ("task", "loss", "metric"):
+        if self.train_loop is not None and self.weights is None and self.task is None:
+            yield (
+                f"--train-loop {self.train_loop} trains pruned networks, and needs a trained one "
+                "to prune, but there are no weights; add --weights FILE"
+            )
+        for name in ("task", "loss", "metric", "train_loop"):
             if (spec := getattr(self, name)) is not None and ":" not in spec:
-                yield f"--{name} must be package.module:name, but got {spec!r}"
+                yield f"{flag(name)} must be package.module:name, but got {spec!r}"
         if self.task is not None:
-            others = ("model", "weights", "data", "loss", "metric", "image_size", "classes")
-            for name in (*others, "train_images", "sparsity"):
+            others = ("model", "weights", "data", "loss", "metric", "train_loop", "image_size")
+            for name in (*others, "classes", "train_images", "sparsity"):
                 if getattr(self, name) != getattr(type(self), name):
                     yield (
                         f"{flag(name)} is part of what --task returns, but got both; leave one of "
@@ -262,6 +283,21 @@ class TrainConfig(Options):
     )
     batch_size: int | None = option(
         None, "batch size (default: 128, or 32 for small data)", least=1, most=2**20
+    )
+    optimizer: str = option(
+        SGD, "optimizer; adamw has a tenth of the learning rates of sgd", names=OPTIMIZERS
+    )
+    label_smoothing: float = option(
+        0.0, "smooth the labels of the cross-entropy by this", least=0, most=1
+    )
+    clip_norm: float | None = option(
+        None, "clip the gradients to this norm (default: not)", above=0
+    )
+    ema: float = option(
+        0.0,
+        "judge and keep a moving average of the weights with this decay, 0.999 say (default: not)",
+        least=0,
+        most=1,
     )
     surgery: str = option("reconstruct", "how the kept weights are adjusted", names=SURGERIES)
     schedule: str = option(
@@ -450,6 +486,10 @@ class SearchConfig(Options):
     run: RunConfig = RunConfig()
 
     def rules(self) -> Iterator[str]:
+        if self.task.train_loop is not None:
+            yield from self.useless_with(f"--train-loop {self.task.train_loop}")
+        if self.training.label_smoothing and self.task.loss is not None:
+            yield NOT_SMOOTHED.format(f"--loss {self.task.loss}")
         if self.judging.criterion != SEARCH:
             return
         if len(self.searched) < 2:
@@ -468,6 +508,19 @@ class SearchConfig(Options):
                 f"--criterion search needs --train finetune, but got {self.training.train}: fresh "
                 "weights are the same under every criterion; leave one of the two out"
             )
+
+    def useless_with(self, loop: str) -> Iterator[str]:
+        """A line for each option that is given, and does nothing where the user's own loop trains.
+
+        Args:
+            loop: names that one.
+        """
+        for name in OF_OUR_LOOP:
+            if name in self.given:
+                yield (
+                    f"{flag(name)} is of our own training loop, but {loop} trains in its place; "
+                    "set that there"
+                )
 
     @property
     def searched(self) -> tuple[str, ...]:

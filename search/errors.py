@@ -34,6 +34,10 @@ class DatabaseLost(UserError):
     """The database went away during the run and has not come back; no result is lost."""
 
 
+class LoopError(UserError):
+    """A training loop of the user's fails, or what it leaves is not the network, trained."""
+
+
 class Diverged(ArithmeticError):
     """The loss became NaN or infinite, or outputs are NaN; ``str(error)`` is one line."""
 

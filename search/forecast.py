@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +14,7 @@ from results.training import RATES
 from search.config import SearchConfig
 from search.data.splits import Split
 from search.engines import Engine
+from search.errors import LoopError
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.speed import seconds_of_timing
@@ -110,14 +110,19 @@ def measured_speed(evaluator: Evaluator, budget: Budget, engine: Engine) -> Spee
     network before, on this machine.
 
     What fails is timed up to its failure, which the search itself will report.
+
+    Raises:
+        LoopError: the user's own loop fails, which every training would: none need be begun.
     """
     task, specs, policy = evaluator.task, evaluator.specs, evaluator.space.uniform(budget)
     spec = replace(specs.in_mode(policy, 1), epochs=1)
-    # The part gets the batch size of the whole set: a small set would have a smaller one.
-    config = evaluator.config.having(batch_size=specs.recipe(spec).batch_size)
-    replayed = task.device.type == "cuda" and config.run.replayed
-    enough = 2 * LEAST_STEPS * specs.recipe(spec).batch_size  # half of them may be the recording's
-    part, share = _part(task.train, max(IMAGES, enough) if replayed else IMAGES)
+    config, batch_size = evaluator.config, specs.recipe(spec).batch_size
+    part, share = task.train, 1.0
+    if not specs.own_loop:  # the part gets the batch size of the whole set, not that of small ones
+        config = config.having(batch_size=batch_size)
+        replayed = task.device.type == "cuda" and config.run.replayed
+        enough = 2 * LEAST_STEPS * batch_size  # half of them may be the recording's
+        part, share = _part(task.train, max(IMAGES, enough) if replayed else IMAGES)
     shortened = replace(evaluator, task=replace(task, train=part), config=config)
     plain = spec if spec.scratch else specs.with_surgery(spec, "plain")  # repair is timed apart
     candidate = Candidate(policy)
@@ -137,8 +142,11 @@ def timed(work: Callable[[], object]) -> float:
     seconds = 0.0
     for _ in range(2):
         started = time.perf_counter()
-        with suppress(Exception):
+        try:
             work()
+        except Exception as error:  # anything: a network, data or a loop of the user's
+            if isinstance(error, LoopError):
+                raise
         seconds = time.perf_counter() - started
         if seconds > WARM_SECONDS:
             break

@@ -22,6 +22,8 @@ from search.config import SearchConfig
 from search.naming import used_by
 from search.task.task import Task
 from search.training.objective import ACCURACY, Metric
+from search.training.own_loop import name_of
+from search.training.specs import Specs
 from spaces import Budget, Space
 from spaces.budget import FLOPS
 from spaces.inputs import tensors
@@ -59,6 +61,7 @@ def provenance(
         val_images=len(task.validation),
         test_images=len(task.test),
         base_epochs=task.base_epochs,
+        recipe=_recipe(config, task, space),
         test_reads=0,
         names=used_by(config),
         ways={name: Way(WAYS[name].label, WAYS[name].note) for name in WAYS},
@@ -69,6 +72,13 @@ def metric_info(metric: Metric) -> MetricInfo:
     """A metric as the report has it."""
     counts_images = metric == ACCURACY
     return MetricInfo(metric.name, metric.unit, metric.higher_is_better, counts_images)
+
+
+def _recipe(config: SearchConfig, task: Task, space: Space) -> str:
+    if task.train_loop is not None:
+        return f"by the user's own loop, {name_of(task.train_loop)}"
+    specs = Specs(config, space, len(task.train))
+    return str(specs.recipe(specs.in_mode(space.full, 1)))
 
 
 def _fresh(config: SearchConfig, task: Task) -> tuple[str, str]:

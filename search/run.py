@@ -271,7 +271,7 @@ def _train(s: Session) -> list[str]:
     trained = carry_out(front, trainer, partial(store.save, study, store.FINALS), tick, networks)
     _deliver(s, front, networks)
     failures = list(front.failures(trainer.known))
-    for line in _told_failures(failures):
+    for line in _told_failures(failures, evaluator.specs.own_loop):
         s.run.progress.warn(line)
     checks = [*flops_check(trained, evaluator), *failures]
     if s.run.config.training.gains:
@@ -287,13 +287,14 @@ def _train(s: Session) -> list[str]:
     return checks
 
 
-def _told_failures(failures: Sequence[str]) -> Iterator[str]:
+def _told_failures(failures: Sequence[str], own_loop: bool) -> Iterator[str]:
     """What the terminal says of finals that could not be trained, and what to do."""
     yield from failures[:MOST_FAILURES]
     if (more := len(failures) - MOST_FAILURES) > 0:
         yield f"and {more} more"
     if any(f": {DIVERGED}: " in line for line in failures):
-        yield "where a final training diverged, its learning rate was too high: give a lower --lr"
+        lower = "lower it in the training loop" if own_loop else "give a lower --lr"
+        yield f"where a final training diverged, its learning rate was too high: {lower}"
 
 
 def _deliver(s: Session, front: Finals, networks: SavedNetworks) -> None:

@@ -122,7 +122,7 @@ def ray_engine(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> En
     from search.engines import ray_cluster
     from search.engines.ray_tune import RayTune
 
-    modules = ("cluster", "evaluators", "waiting")
+    modules = ("cluster", "evaluators", "loops", "waiting")
     for name in modules:
         import_module(name)  # before they cannot be found any more
     patched = SHARED.enter_context(pytest.MonkeyPatch.context())

@@ -79,6 +79,8 @@ def test_imports_run_one_way(path):
     assert "optuna" not in used or name.startswith(OPTUNA)
     for library in used & {"wandb", "mlflow", "tensorboard"}:
         assert name == f"search/loggers/{library}.py"
+    if used & {"lightning", "transformers", "ultralytics"}:
+        assert name.startswith("search/loops/")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -35,7 +35,7 @@ from spaces.state import plain_state, unsaved
 
 FORMAT = 3
 """Formats 1 and 2 are those of `prune_ops.artifact.earlier`."""
-MODEL = "model.safetensors"
+MODEL, POLICY = "model.safetensors", "policy.json"
 
 
 def save(
@@ -68,7 +68,7 @@ def save(
     state = plain_state(model)
     content = {
         MODEL: safetensors.packed(state, _extras(model, state, example)),
-        "policy.json": _metadata(policy, info),
+        POLICY: _metadata(policy, info),
     }
     write(Path(folder), content, outdated=earlier.names(2))
 
@@ -159,7 +159,7 @@ def _metadata(policy: Policy, info: Mapping[str, Any] | None) -> bytes:
 
 def _read_metadata(folder: Path) -> tuple[int, Policy]:
     """Format and policy of an artifact."""
-    path = folder / "policy.json"
+    path = folder / POLICY
     must_exist(path)
     try:
         metadata = json.loads(path.read_text())

@@ -37,6 +37,7 @@ from results.reporting.blocks import (
 from results.spending import times_tested
 from spaces.errors import UserError
 
+RECIPE = "the recipe"
 ALIKE = {
     "the model": "settings.model",
     "its weights": "settings.weights",
@@ -50,6 +51,7 @@ ALIKE = {
     "the final epochs": "settings.final_epochs",
     "the learning rate": "settings.lr",
     "the batch size": "settings.batch_size",
+    RECIPE: "recipe",
 }
 """What two runs must share for their final trainings to be pairs, by its place in the provenance.
 
@@ -74,6 +76,7 @@ SETTINGS = {
     "ranked by": "settings.rank_by",
     "rungs, epochs": "settings.rungs",
     "training": "settings.train",
+    "recipe": "recipe",
     "distillation": "settings.distillation",
     "final epochs": "settings.final_epochs",
     "final seeds": "settings.final_seeds",
@@ -213,6 +216,8 @@ def why_not_paired(first: RunData, second: RunData) -> str:
     both = first.provenance, second.provenance
     alike = {what.format(items=first.metric.items): place for what, place in ALIKE.items()}
     pairs = {what: [attrgetter(place)(p) for p in both] for what, place in alike.items()}
+    if None in pairs[RECIPE]:  # an older run does not say
+        del pairs[RECIPE]
     unlike = [f"{what} ({_shown(a)} and {_shown(b)})" for what, (a, b) in pairs.items() if a != b]
     return f"they differ in {', '.join(unlike)}" if unlike else ""
 

@@ -41,7 +41,8 @@ class Comparer:
         self._options, self._left_out = possible(options, s.evaluator, s.run.budgets)
         self._full, _ = possible(fuller(options), s.evaluator, s.run.budgets)
         self._trainer = s.trainer()
-        self._sweeps = any(ARMS[name].swept for name in self._options.arms)
+        own_loop = s.evaluator.specs.own_loop
+        self._sweeps = not own_loop and any(ARMS[name].swept for name in self._options.arms)
         self._so_far = Comparison()
 
     def run(self, anew: bool) -> None:
@@ -165,7 +166,8 @@ class Comparer:
         own = self._jobs(compared)
         plan = self._arms(self._structures(full, slim), full)
         mine = set(own)
-        missing = self._trainer.missing([*own, *self._sweep().jobs, *plan.jobs])
+        swept = [] if s.evaluator.specs.own_loop else self._sweep().jobs
+        missing = self._trainer.missing([*own, *swept, *plan.jobs])
         more = [job for job in missing if job not in mine]
         at_once = s.run.engine.at_once
         return offer(what, len(more), seconds_of(more, self._trainer.records, s.evaluator, at_once))

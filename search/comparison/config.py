@@ -61,7 +61,9 @@ class CompareConfig(Options):
         least=1,
     )
     rates: tuple[float, ...] = option(
-        (0.1, 0.03, 0.01, 0.003, 0.001), "learning rates that the sweep tries for fine-tuning"
+        (0.1, 0.03, 0.01, 0.003, 0.001),
+        "learning rates that the sweep tries for fine-tuning (default: 0.1 0.03 0.01 0.003 0.001, "
+        "with --optimizer adamw a tenth of these)",
     )
     sweep_epochs: int | None = option(
         None, "epochs of each rate in the sweep (default: a third of --finetune-epochs)", least=1
@@ -81,8 +83,18 @@ class CompareConfig(Options):
         if not self.structures or not self.arms:
             yield "--structures and --arms must name at least one each, but got none"
 
-    def useless(self, given: Collection[str]) -> Iterator[str]:
-        """A line for each of the given options that nothing which is compared depends on."""
+    def useless(self, given: Collection[str], own_loop: bool = False) -> Iterator[str]:
+        """A line for each of the given options that nothing which is compared depends on.
+
+        Args:
+            own_loop: whether the user's own loop trains.
+        """
+        for name in ("rates", "sweep_epochs", "slimming_sparsity"):
+            if own_loop and name in given:
+                yield (
+                    f"{flag(name)} is of our own training loop, but another trains; leave "
+                    f"{flag(name)} out"
+                )
         serves = {
             "rates": ("arms", [name for name, arm in ARMS.items() if arm.swept]),
             "sweep_epochs": ("arms", [name for name, arm in ARMS.items() if arm.swept]),
@@ -134,6 +146,10 @@ class CompareConfig(Options):
     def distils(self) -> bool:
         """Whether an arm that was asked for by name learns from the unpruned network."""
         return not self.takes_all("arms") and any(ARMS[arm].distils for arm in self.arms)
+
+    def is_usual(self, name: str) -> bool:
+        """Whether an option is as by default."""
+        return bool(self.values[name] == getattr(type(self), name))
 
     def takes_all(self, name: str) -> bool:
         """Whether ``structures`` or ``arms`` are all that can be, rather than those named."""

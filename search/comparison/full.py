@@ -8,7 +8,7 @@ from results import ARMS
 from results.text import duration, listed, plural
 from results.training import TrainingRecord
 from search.comparison.config import FULL, CompareConfig
-from search.comparison.structures import check_structure
+from search.comparison.structures import SLIMMING, check_structure
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.task.fit import check_teacher
@@ -17,10 +17,23 @@ from spaces import Budget
 from spaces.errors import UserError
 
 
+def check_own_loop(options: CompareConfig) -> None:
+    """Check that nothing is asked for by name that a loop of the user's leaves out.
+
+    Raises:
+        UserError: what, and why.
+    """
+    for where, name, why in _of_our_loop(options):
+        if not options.is_usual(where) and not options.takes_all(where):
+            raise UserError(f"{why}; leave {name} out")
+    if options.rates != CompareConfig.rates:
+        raise UserError("--rates are of our own training loop, but another trains; leave them out")
+
+
 def possible(
     options: CompareConfig, evaluator: Evaluator, budgets: Sequence[Budget]
 ) -> tuple[CompareConfig, list[str]]:
-    """The options without what ``full`` has of its own accord and the network cannot have.
+    """The options without what ``full`` has, or all have by default, and cannot be.
 
     Returns:
         The options, and for everything that was left out a clause that says why.
@@ -30,7 +43,8 @@ def possible(
         name: tuple(each for each in options.values[name] if each not in left_out)
         for name in ("structures", "arms")
     }
-    return options.having(**kept), [f"left out of --full: {why}" for why in left_out.values()]
+    where = "left out of --full" if options.full else "left out"
+    return options.having(**kept), [f"{where}: {why}" for why in left_out.values()]
 
 
 def _impossible(
@@ -38,6 +52,8 @@ def _impossible(
 ) -> Iterator[tuple[str, str]]:
     """Name and reason of every structure and arm."""
     task, space = evaluator.task, evaluator.space
+    if task.train_loop is not None:
+        yield from ((name, why) for _, name, why in _of_our_loop(options))
     if options.takes_all("structures"):
         for name in options.structures:
             try:
@@ -49,6 +65,21 @@ def _impossible(
             check_teacher(task)
         except UserError as error:
             yield from ((arm, f"--arms {arm}: {error}") for arm in ARMS if ARMS[arm].distils)
+
+
+def _of_our_loop(options: CompareConfig) -> Iterator[tuple[str, str, str]]:
+    """Option, name and reason of what only our own training loop does."""
+    for name in options.arms:
+        if ARMS[name].has_own_rate:
+            yield "arms", name, f"--arms {name} sets the learning rate, which your own loop has"
+        if ARMS[name].distils:
+            yield "arms", name, f"--arms {name} distils, which your own loop does not"
+    if SLIMMING in options.structures:
+        yield (
+            "structures",
+            SLIMMING,
+            f"--structures {SLIMMING} trains sparsely, which your own loop does not",
+        )
 
 
 def fuller(options: CompareConfig) -> CompareConfig:

@@ -8,6 +8,7 @@ from results import SweepPoint
 from results.text import plural
 from search.comparison.config import CompareConfig
 from search.evaluation.evaluator import Evaluator
+from search.training.own_loop import told
 
 
 def notes(
@@ -15,9 +16,13 @@ def notes(
 ) -> Iterator[str]:
     """Caveats, one sentence each, without the full stop."""
     rate, trained = evaluator.specs.usual_rate(scratch=True), evaluator.task.base_epochs
+    loop = evaluator.task.train_loop
     yield (
         f"training from scratch is at the recipe's learning rate of {rate:g}, which was not "
         "swept; the rate of fine-tuning was"
+        if loop is None
+        else f"every arm was trained by {told(loop)}, which has its own learning rates: none was "
+        "swept"
     )
     yield from _of_search(points, evaluator)
     ends = {min(options.rates), max(options.rates)} if len(options.rates) > 1 else ()

@@ -20,6 +20,7 @@ from search.evaluation.evaluator import Evaluator
 from search.folder import Folder, finished, resolve_folder
 from search.options import flag
 from search.study.open import comparable
+from search.training.modes import ADAMW
 from spaces import Space, UserError
 
 UNKNOWN_EPOCHS = 20
@@ -32,7 +33,7 @@ def options_of(folder: Folder, options: Mapping[str, Any]) -> CompareConfig:
     if not asked.anew and (comparable(folder) or finished(folder.path)):  # not to be extended
         before = results.load(folder.path, folder.config.run.storage).compared.options
         asked = _completed(options, before, folder)
-    for useless in asked.useless(options):
+    for useless in asked.useless(options, folder.config.task.train_loop is not None):
         raise UserError(useless)
     return asked
 
@@ -86,8 +87,12 @@ def settled(options: CompareConfig, evaluator: Evaluator) -> CompareConfig:
     """The options with a number for every default that depends on the run."""
     finetune = options.finetune_epochs or evaluator.config.training.final_epochs
     base = options.base_epochs or max(1, round(evaluator.task.base_epochs or UNKNOWN_EPOCHS))
+    rates = options.rates
+    if options.is_usual("rates") and evaluator.config.training.optimizer == ADAMW:
+        rates = tuple(rate / 10 for rate in rates)
     return replace(
         options,
+        rates=rates,
         finetune_epochs=finetune,
         base_epochs=base,
         sweep_epochs=options.sweep_epochs or max(1, round(finetune / 3)),

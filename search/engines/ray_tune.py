@@ -69,7 +69,7 @@ def ray_tune(config: SearchConfig) -> Iterator[RayTune]:
 
 def _own_modules(task: TaskConfig) -> tuple[str, ...]:
     """The modules that hold the user's own model and data."""
-    given = [task.model, task.task, task.loss, task.metric]
+    given = [task.model, task.task, task.loss, task.metric, task.train_loop]
     specs = [spec for spec in given if spec is not None]
     specs += [task.data] * (task.data.partition(":")[0] not in data.SOURCES)
     own = [spec for spec in specs if ":" in spec]

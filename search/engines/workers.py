@@ -24,6 +24,7 @@ import torch
 
 from search.evaluation.jobs import Failure
 from search.interrupt import ENDING, handling
+from spaces.errors import UserError, in_one_line
 
 DIED = "worker died"
 """The kind of failure of a job whose worker died."""
@@ -91,6 +92,9 @@ class Processes(Pool[Job, Result]):
         workers: the most that run at once.
         run: can be pickled; each worker receives it once.
         failed: the result of a job whose worker died, from the reason and the seconds it took.
+
+    Raises:
+        UserError: ``run`` cannot be pickled, as a loss that is a lambda cannot.
     """
 
     def __init__(
@@ -102,7 +106,10 @@ class Processes(Pool[Job, Result]):
         # Plain pickle copies the tensors. torch's own would share them through /dev/shm, which
         # containers keep at 64 MB.
         super().__init__(run)
-        self._payload, self._failed, self._most = pickle.dumps(run), failed, workers
+        must = "a task that several workers share must be picklable, but that fails with"
+        with in_one_line(UserError, must, "define its functions at the top of a module"):
+            self._payload = pickle.dumps(run)
+        self._failed, self._most = failed, workers
         self._workers: list[_Worker[Job, Result]] = []
 
     @property

@@ -41,6 +41,7 @@ from search.training.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied
 from search.training.distillation import Teacher
 from search.training.layerwise import Layerwise
 from search.training.loop import evaluate, train
+from search.training.own_loop import train_by
 from search.training.specs import Specs
 from spaces import Space, copied
 from spaces.state import state_of
@@ -90,7 +91,8 @@ class Evaluator:
     @cached_property
     def specs(self) -> Specs:
         """The specs and recipes of the run's trainings."""
-        return Specs(self.config, self.space, len(self.task.train), self.rates)
+        own = self.task.train_loop is not None
+        return Specs(self.config, self.space, len(self.task.train), self.rates, own)
 
     @property
     def top(self) -> int:
@@ -225,19 +227,15 @@ class Evaluator:
     def _train(
         self, network: nn.Module, spec: TrainingSpec, epochs: int, seed: int, checkpoint: Checkpoint
     ) -> None:
-        why = train(
-            network,
-            self.task.train,
-            self.specs.recipe(spec),
-            epochs=epochs,
-            seed=seed,
-            device=self.task.device,
-            checkpoint=checkpoint,
-            teacher=self._teacher(spec),
-            loss=self.task.loss,
-            replayed=self.config.run.replayed,
-        )
-        self._not_replayed.append(why)
+        task = self.task
+        how: dict[str, Any] = {"epochs": epochs, "seed": seed, "device": task.device}
+        how["checkpoint"] = checkpoint
+        if task.train_loop is not None:
+            train_by(task.train_loop, network, **how)
+            return
+        how |= {"teacher": self._teacher(spec), "loss": task.loss}
+        how["replayed"] = self.config.run.replayed
+        self._not_replayed.append(train(network, task.train, self.specs.recipe(spec), **how))
 
     def _why_not_replayed(self) -> str:
         """What trainings said since it was asked last."""

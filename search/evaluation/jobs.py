@@ -17,7 +17,7 @@ from torch import nn
 from prune_ops import Scores, Size
 from results.record import NOT_COUNTED, Candidate, ClassCounts
 from results.training import TrainingSpec
-from search.errors import Diverged
+from search.errors import Diverged, LoopError
 from spaces import copied
 from spaces.errors import ModelError, blamed
 
@@ -113,7 +113,8 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, Diverged):
         return Failure(DIVERGED, f"diverged: {error}")
     trace = "".join(traceback.format_exception(error))
-    cause = error.__cause__ if isinstance(error, ModelError) else error
+    cause = error.__cause__ if isinstance(error, ModelError | LoopError) else error
     if isinstance(cause, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
         return Failure("out of memory", f"out of memory: {blamed(error)}", trace)
-    return Failure(type(error).__name__, blamed(error), trace)
+    reason = str(error) if isinstance(error, LoopError) else blamed(error)
+    return Failure(type(error).__name__, reason, trace)

@@ -154,10 +154,12 @@ def _training(chosen: Chosen) -> Iterator[Block]:
         )
         return
     spec, config = record.spec, run.provenance.config.get("training", {})
+    at = f" at learning rate {spec.lr:g}" if spec.lr else ""
     lines = [
         f"{'fresh weights' if spec.scratch else 'inherited weights'}, {final.mode}: "
-        f"{text.plural(spec.epochs, 'epoch')} at learning rate {spec.lr:g}"
+        f"{text.plural(spec.epochs, 'epoch')}{at}"
     ]
+    lines += [how] if (how := run.provenance.recipe) else []
     if not spec.scratch:
         surgery = spec.surgery or config.get("surgery", "")
         lines.append(f"channels chosen by {final.criterion or run.provenance.reference}")

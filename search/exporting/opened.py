@@ -89,7 +89,7 @@ def task_of(run: Run, progress: Progress) -> Task:
             "search.export(run, task=...)"
         )
     config = SearchConfig.from_dict(run.provenance.config)
-    config = config.having(device="cpu", weights=None, sparsity=0.0)
+    config = config.having(device="cpu", weights=None, train_loop=None, sparsity=0.0)
     return load_task(config, run.folder.parent / ".cache", progress)
 
 

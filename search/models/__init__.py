@@ -26,10 +26,20 @@ from search.models import (
     from_torchvision,
 )
 from search.models.init import reinitialise
-from search.models.weights import load_weights
+from search.models.weights import check_weights, given_weights, load_weights
 from spaces.errors import unknown
 
-__all__ = ["FAMILIES", "build", "check", "load_weights", "names", "reinitialise", "usual"]
+__all__ = [
+    "FAMILIES",
+    "build",
+    "check",
+    "check_weights",
+    "given_weights",
+    "load_weights",
+    "names",
+    "reinitialise",
+    "usual",
+]
 
 
 class Family(Protocol):

@@ -56,7 +56,10 @@ def read_state_dict(path: str | Path) -> WeightFile:
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"weights must be a file, but there is none at {path}; check the path")
+        raise DataError(
+            f"weights must be a file, or a folder that prune_ops.save wrote, but there is none at "
+            f"{path}; check the path"
+        )
     content = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
     if isinstance(content, _Unread):
         raise _pickled(path, content.path)

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+import prune_ops
+from prune_ops import artifact
 from search.models.weight_files import WeightFile, read_state_dict
 from spaces.errors import DataError, blamed
 from spaces.state import empty, is_extra, set_state, state_of
@@ -18,6 +20,47 @@ COUNTER = "n_averaged"
 """What ``torch.optim.swa_utils.AveragedModel`` has beside the weights."""
 AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
 """torchvision's extra heads of GoogLeNet and Inception, in its files but not in our models."""
+
+
+def check_weights(path: str | Path) -> None:
+    """Refuse a path at which there are no weights, before data are read.
+
+    Raises:
+        DataError: as of `given_weights`.
+    """
+    folder = _artifact(path)
+    if folder is None:
+        read_state_dict(path)
+    else:
+        prune_ops.load_policy(folder)
+
+
+def given_weights(model: nn.Module, path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network with the weights at ``path``, and what of them should be told, in clauses.
+
+    It is ``model``, unless they are of a network that was pruned before: at the folder that
+    `prune_ops.save` wrote, one of a run's ``models/`` say, or at the ``model.safetensors`` in it.
+
+    Raises:
+        DataError: as of `load_weights` or of `prune_ops.load`.
+    """
+    folder = _artifact(path)
+    if folder is None:
+        return model, load_weights(model, path)
+    small = prune_ops.load(model, folder)
+    had, has = (sum(p.numel() for p in network.parameters()) for network in (model, small))
+    told = (
+        f"the network at {folder} was pruned before, to {has:,} of {had:,} parameters: budgets are "
+        "shares of what it is now"
+    )
+    return small, (told,) if has < had else ()
+
+
+def _artifact(path: str | Path) -> Path | None:
+    """The folder of a network that `prune_ops.save` wrote, if the path is of one."""
+    path = Path(path)
+    folder = path.parent if path.name == artifact.MODEL else path
+    return folder if (folder / artifact.POLICY).is_file() else None
 
 
 def load_weights(model: nn.Module, path: str | Path) -> tuple[str, ...]:

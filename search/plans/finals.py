@@ -29,6 +29,7 @@ from search.training.loop import evaluate
 from search.training.trainer import Known, Weights, failed, successes
 from spaces import Budget, ModelError, Policy, UserError
 from spaces.errors import in_one_line
+from spaces.slicing import origin
 from spaces.state import set_state
 
 MOST = 4
@@ -251,7 +252,10 @@ class SavedNetworks(Weights):
         """Save the network that all others were cut from."""
         task, space = self._finals.evaluator.task, self._finals.evaluator.space
         if not (self._folder / UNPRUNED).is_dir():
-            prune_ops.save(self._folder / UNPRUNED, task.model, space.full, {}, task.example)
+            before = origin(task.model)  # a network that was pruned before says by which policy
+            widths = space.full if before is None else before.widths or space.full
+            policy = Policy(widths)
+            prune_ops.save(self._folder / UNPRUNED, task.model, policy, {}, task.example)
 
     def _save(self, finalist: Finalist, job: TrainingJob, result: TrainingResult) -> None:
         evaluator, candidate = self._finals.evaluator, job.candidate

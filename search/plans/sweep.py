@@ -23,13 +23,13 @@ from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob
 from search.policies.seeds import trial_seed
 from search.training.loop import SMALL_SET
-from search.training.modes import MODES
+from search.training.modes import ADAMW, MODES, SGD
 from search.training.trainer import Known
 from spaces import Budget
 from spaces.errors import ModelError
 
-TRIED = (0.1, 0.03, 0.01, 0.003)
-"""By the sweep of a search."""
+TRIED = {SGD: (0.1, 0.03, 0.01, 0.003), ADAMW: (0.01, 0.003, 0.001, 0.0003)}
+"""By the sweep of a search, with each optimizer."""
 SHARE = 3
 """Long trainings are tried for one in so many of their epochs."""
 SEEDS_OF_SMALL = 2
@@ -142,17 +142,17 @@ def check_chosen(points: Sequence[SweepPoint]) -> None:
 def of_search(evaluator: Evaluator, budgets: Sequence[Budget]) -> Sweep | None:
     """The sweep of a search, for its rungs and finals; None if it has a rate.
 
-    From fresh weights the recipe's own rate is used.
+    From fresh weights the recipe's own rate is used, and a loop of the user's has its own.
     """
     training = evaluator.config.training
-    if training.lr is not None or MODES[training.train].scratch:
+    if training.lr is not None or MODES[training.train].scratch or evaluator.specs.own_loop:
         return None
     final = training.final_epochs
     lengths = {final: max(1, round(final / SHARE))}
     lengths = {epochs: epochs for epochs in evaluator.config.judging.rungs} | lengths
     seeds = SEEDS_OF_SMALL if evaluator.specs.images < SMALL_SET else 1
     how = evaluator.specs.finetuning()
-    return Sweep(evaluator, budgets, TRIED, lengths, how, seeds, RATES)
+    return Sweep(evaluator, budgets, TRIED[training.optimizer], lengths, how, seeds, RATES)
 
 
 def told(rates: Mapping[tuple[str, int], float]) -> Iterator[str]:

@@ -12,18 +12,23 @@ from torch.utils._pytree import tree_leaves
 
 from search.folder import Folder
 from search.task.task import Task
+from search.training.own_loop import name_of
 from spaces import Space, UserError
 from spaces.fingerprint import content
 
 NETWORK = "network"
 """Attribute of an unshared study: the fingerprint it was begun with."""
 
+LOOP = "training loop"
+"""The part of the fingerprint that names the user's own; empty where ours trains."""
+
 CODE = {"graph", "groups", "flops"}
 """Parts of the fingerprint that follow from the model's code alone."""
 
 
 def fingerprint(task: Task, space: Space) -> dict[str, Any]:
-    """Structure, weights and data sizes: equal for two processes that prune one network."""
+    """Structure, weights, data sizes and training loop: equal for two processes that prune one
+    network."""
     digest = hashlib.sha256()
     for name, values in sorted(task.model.state_dict().items()):
         digest.update(name.encode())
@@ -31,6 +36,7 @@ def fingerprint(task: Task, space: Space) -> dict[str, Any]:
             digest.update(content(leaf) if isinstance(leaf, Tensor) else repr(leaf).encode())
     return of_code(space) | {
         "images": [len(split) for split in (task.train, task.validation, task.test)],
+        LOOP: "" if task.train_loop is None else name_of(task.train_loop),
         "weights": digest.hexdigest(),
     }
 
@@ -77,6 +83,8 @@ def _remedy(different: list[str], folder: Folder) -> str:
         return "restore the model's code"
     if "images" in different:
         return "restore the data"
+    if LOOP in different:
+        return "give the loop that it was trained by"
     if folder.config.task.task is not None:
         return "let the function of --task return the same ones each time, from a file say"
     given = folder.config.task.weights is not None
@@ -88,6 +96,8 @@ def _remedy(different: list[str], folder: Folder) -> str:
 def _hint(different: list[str], folder: Folder) -> str:
     if "graph" in different:
         return "give every process the same code of the model"
+    if different == [LOOP]:
+        return "give every process the same training loop"
     if different == ["weights"] and folder.config.task.weights is None:
         return "trained here they came out otherwise; give every process the same file by --weights"
     return "give every process the same --data and --weights"

@@ -15,7 +15,6 @@ from search import data as sources
 from search import models
 from search.config import TaskConfig
 from search.data.source import Progress, Splits, silent
-from search.models.weight_files import read_state_dict
 from search.task.baseline import seeded, with_baseline
 from search.task.fit import check_fit
 from search.task.task import Task
@@ -53,8 +52,9 @@ def build_task(
     Args:
         model: a name of ``search.models``.
         data: a name of ``search.data``.
-        weights: file of a ``state_dict``, see `search.models.load_weights`; without one the
-            baseline is trained and cached.
+        weights: file of a ``state_dict``, see `search.models.load_weights`, or the folder of a
+            network that was pruned before, see `prune_ops.save`; without one the baseline is
+            trained and cached.
         seed: of the validation cut, the subset, the fresh weights and the baseline's training.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
         validation_fraction: of the training images; None for the data's own (a tenth, mostly).
@@ -118,7 +118,7 @@ def loaded(
     models.check(model)
     sources.check(data)
     if weights is not None:
-        read_state_dict(weights)  # a wrong path is refused before the data is read
+        models.check_weights(weights)
     on = pick_device(device)
     splits = sources.load(data, seed=seed, device=on, **asked)
     fresh = partial(models.build, model, splits.classes, splits.shape[0])
@@ -130,7 +130,8 @@ def loaded(
     for image in images:
         check_fit(network, (image,), splits.classes, model, f"data {data!r}")
     if weights is not None:
-        for line in models.load_weights(network, weights):
+        network, lines = models.given_weights(network, weights)
+        for line in lines:
             say(line)
     return Task(
         name=_slug(f"{model}-{data}"),

@@ -19,6 +19,7 @@ from search.data.splits import TAKES, Batch
 from search.errors import Diverged
 from search.task.task import Task
 from search.training.hardware import logits_of
+from search.training.own_loop import told
 from spaces import Space, copied
 from spaces.errors import DataError, ModelError, UserError, blamed
 from spaces.inputs import joined
@@ -140,6 +141,11 @@ def check_teacher(task: Task) -> None:
         ModelError: its outputs are not finite, or are probabilities instead of logits.
     """
     instead = "or do without distillation"
+    if task.train_loop is not None:
+        raise UserError(
+            f"distillation is of our own training loop, but {told(task.train_loop)} trains in its "
+            "place; leave distillation out, or have that distil"
+        )
     if not task.classifies:
         raise UserError(
             "distillation takes a classifier, whose logits are learnt, but the task has a loss of "

@@ -53,7 +53,8 @@ def built(
     torch.manual_seed(0)
     model = models.build(config.model, classes, channels)
     if config.weights is not None:
-        for line in models.load_weights(model, config.weights):
+        model, lines = models.given_weights(model, config.weights)
+        for line in lines:
             say(line)
     check_takes(model.eval(), (image,), config.model, of)
     return model, (image,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def assembled(
     *,
     loss: str | None,
     metric: str | None,
+    say: Callable[[str], None],
     seed: int,
     classes: int | None = None,
     **asked: Any,
@@ -54,6 +56,7 @@ def assembled(
         data: a name of ``search.data``, or a function that returns three loaders of any batches.
         loss: a function of ``(outputs, batch)``; None for cross-entropy.
         metric: a ``search.Metric``, or a function that returns one; None for accuracy.
+        say: called with a line for what should be known of the weights.
         asked: further fields of `search.data.Request`.
 
     Raises:
@@ -66,7 +69,9 @@ def assembled(
     fresh = partial(_fresh, model, splits.classes, splits.shape[0])
     network = seeded(fresh, seed).to(on).eval()
     if weights is not None:
-        models.load_weights(network, weights)
+        network, lines = models.given_weights(network, weights)
+        for line in lines:
+            say(line)
     return Task(
         name=f"{model}-{data}".replace(":", "-"),
         model=network,

@@ -12,8 +12,8 @@ import prune_ops
 import spaces
 from results import text
 from results.latency import NO_TABLES, LatencyRecord
-from search import provenance
-from search.config import SearchConfig
+from search import callables, provenance
+from search.config import NOT_SMOOTHED, SearchConfig
 from search.engines import Engine
 from search.evaluation.evaluator import ADAPTING
 from search.evaluation.scoring import criteria, sensitivities
@@ -31,6 +31,8 @@ from search.task.fit import Check, check_task, check_teacher
 from search.task.own import assembled, named_task
 from search.task.task import Task
 from search.training.loop import penalised_scales
+from search.training.own_loop import check_loop
+from search.training.own_loop import told as told_loop
 from spaces import Budget, Space, UserError
 from spaces.budget import LATENCY, MEMORY
 from spaces.memory import activation_memory
@@ -86,6 +88,7 @@ def prepare(
     cache = _cache(config)
     task = given or load_task(config, cache, progress)
     check_amounts(task)
+    _check_training(task, config)
     own = given is not None or asked.task is not None
     if own or asked.loss is not None or asked.metric is not None:
         check_task(task)
@@ -139,6 +142,10 @@ def load_task(config: SearchConfig, cache: Path, progress: Progress) -> Task:
     asked, seed = config.task, config.policies.seed
     if asked.task is not None:
         return named_task(asked.task, asked.device, seed)
+    if asked.train_loop is not None:
+        loop = callables.resolve(asked.train_loop)
+        check_loop(loop)  # before data are read
+        return replace(load_task(config.having(train_loop=None), cache, progress), train_loop=loop)
     wanted: dict[str, Any] = {
         "seed": seed,
         "train_images": asked.train_images,
@@ -147,10 +154,20 @@ def load_task(config: SearchConfig, cache: Path, progress: Progress) -> Task:
         "cache": cache,
         "progress": progress.working,
     }
+    wanted["say"] = progress.say
     named = asked.model, asked.data, asked.weights, asked.device
     if asked.loss is not None or asked.metric is not None:
         return assembled(*named, loss=asked.loss, metric=asked.metric, **wanted)
-    return loaded(*named, say=progress.say, **wanted)
+    return loaded(*named, **wanted)
+
+
+def _check_training(task: Task, config: SearchConfig) -> None:
+    """Refuse options of our training loop, or of the cross-entropy, where the task has its own."""
+    if task.train_loop is not None:
+        for useless in config.useless_with(told_loop(task.train_loop)):
+            raise UserError(useless)
+    if config.training.label_smoothing and not task.classifies:
+        raise UserError(NOT_SMOOTHED.format("the task's own loss"))
 
 
 def reachable(space: Space, config: SearchConfig) -> list[Budget]:

@@ -17,6 +17,7 @@ from search.data.custom import image_split
 from search.data.splits import Batch, Split
 from search.task.amounts import SCORING
 from search.training.objective import ACCURACY, Loss, Metric
+from search.training.own_loop import TrainLoop, check_loop
 from spaces import copied
 from spaces.errors import UserError
 from spaces.inputs import arguments, call, moved, part
@@ -55,11 +56,15 @@ class Task:
         inputs: ``inputs(batch)`` → what the model is called with; without it the first of a pair,
             and of a dict what the forward takes by name.
         seed: divides the training images into those of ``calibration`` and of ``held_out``.
+        train_loop: ``train_loop(model, epochs, seed)`` trains a pruned network in the place of our
+            own loop; see `search.training.own_loop.TrainLoop`. ``train`` is still what channels are
+            scored on, and what a training's computation is counted by.
         class_names: by number; empty where they are not known.
         base_epochs: epochs that ``model`` was trained for; None if unknown.
 
     Raises:
-        UserError: a loss without a metric, or parts that are no loaders.
+        UserError: a loss without a metric, parts that are no loaders, or a loop that cannot be
+            called so.
     """
 
     model: nn.Module
@@ -74,6 +79,7 @@ class Task:
     loss: Loss = None  # type: ignore[assignment]
     metric: Metric = None  # type: ignore[assignment]
     inputs: Inputs | None = None
+    train_loop: TrainLoop | None = None
     seed: int = 0
     base_epochs: float | None = None
     class_names: tuple[str, ...] = ()
@@ -81,6 +87,8 @@ class Task:
     def __post_init__(self) -> None:
         """Fill in what was not given."""
         _check(self.loss, self.metric)
+        if self.train_loop is not None:
+            check_loop(self.train_loop)
         weight = next(self.model.parameters(), None)
         usual = torch.device("cpu") if weight is None else weight.device
         self._fill("device", usual)

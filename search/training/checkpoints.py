@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from search import cache
+from search.training.averaging import WeightAverage
 from spaces.state import set_state, state_of
 
 EVERY_SECONDS = 60.0
@@ -95,9 +96,9 @@ class Saver:
     >>> saver.save_if_due(step, epoch)           # after every epoch
     >>> saver.drop()                             # after the last
 
-    A state has parameters and buffers, the optimizer's state, and that of the random generators
-    that dropout draws from. On the CPU a resumed training gives exactly the weights of an
-    uninterrupted one.
+    A state has parameters and buffers, their moving average if there is one, the optimizer's state,
+    and that of the random generators that dropout draws from. On the CPU a resumed training gives
+    exactly the weights of an uninterrupted one.
     """
 
     checkpoint: Checkpoint
@@ -106,6 +107,7 @@ class Saver:
     recipe: object
     steps: int
     device: torch.device
+    average: WeightAverage | None = None
 
     def __post_init__(self) -> None:
         self._saved, self._saved_at = False, time.monotonic()
@@ -120,6 +122,8 @@ class Saver:
             return 0, 0
         set_state(self.model, state["model"])
         self.optimizer.load_state_dict(copied_to_cpu(state["optimizer"]))
+        if self.average is not None:
+            self.average.restore(state["average"])
         on_cpu, *on_cuda = state["random"]
         torch.set_rng_state(on_cpu)
         for generator in on_cuda:
@@ -138,6 +142,7 @@ class Saver:
             "epoch": epoch,
             "model": copied_to_cpu(state_of(self.model)),
             "optimizer": copied_to_cpu(self.optimizer.state_dict()),
+            "average": copied_to_cpu(self.average.state() if self.average else {}),
             "random": [torch.get_rng_state(), *on_cuda],
         }
         self.checkpoint.checkpoints.save(self.checkpoint.key, state)

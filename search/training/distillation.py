@@ -5,6 +5,7 @@ Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015 (arXiv
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +39,13 @@ class Teacher:
         """The logarithms of its class probabilities at the temperature, (B, classes) float32."""
         return F.log_softmax(logits_of(self.model, inputs, precision) / self.temperature, dim=1)
 
-    def loss(self, logits: Tensor, targets: Tensor, answers: Tensor) -> Tensor:
+    def loss(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        answers: Tensor,
+        hard: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    ) -> Tensor:
         """(1 - w) x CE + w x T² x KL(teacher || student), the mean over the batch.
 
         T² keeps the gradients of the second term as large at every temperature (section 2).
@@ -46,8 +53,9 @@ class Teacher:
         Args:
             logits: the student's, (B, classes).
             answers: what ``answers`` gives for the same inputs.
+            hard: CE, which may smooth the labels.
         """
         student = F.log_softmax(logits / self.temperature, dim=1)
         distance = F.kl_div(student, answers, reduction="batchmean", log_target=True)
         soft = self.temperature**2 * distance
-        return (1 - self.weight) * F.cross_entropy(logits, targets) + self.weight * soft
+        return (1 - self.weight) * hard(logits, targets) + self.weight * soft

@@ -5,10 +5,10 @@ The learning rate anneals to zero within the given epochs, and the last epoch co
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import islice
 
 import torch
@@ -20,11 +20,12 @@ from prune_ops.running import evaluate_loss
 from results.record import ClassCounts
 from search.data.splits import Batch, Split
 from search.errors import Diverged
+from search.training.averaging import WeightAverage
 from search.training.capture import step_of
 from search.training.checkpoints import NOT_SAVED, Checkpoint, Saver
 from search.training.distillation import Teacher
 from search.training.hardware import logits_of, outputs_of, prefer_channels_last
-from search.training.modes import AUTO
+from search.training.modes import ADAMW, AUTO, SGD
 from search.training.objective import ACCURACY, Loss, Metric
 from spaces.errors import ModelError
 from spaces.inputs import part
@@ -35,19 +36,28 @@ OnStep = Callable[[int, int], None]
 SMALL_SET = 10_000
 """Training sets smaller than this get smaller batches: an epoch would be a handful of steps."""
 
+ADAMW_DECAY = 0.01
+"""Of weights, by AdamW: torch's own default."""
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: SGD with a learning rate that rises over ``warmup`` and falls to zero.
+    """How to train: with a learning rate that rises over ``warmup`` and falls to zero.
 
     Args:
         lr: the highest learning rate, at ``batch_size``.
+        momentum, nesterov: of SGD.
         warmup: share of the steps over which the rate rises linearly; cosine from there on.
         sparsity: lambda of network slimming: an L1 penalty on the scales gamma of BatchNorm, by
             lambda x sign(gamma) added to their gradients at each step. The paper takes 1e-4 for VGG
             and 1e-5 for ResNet. ``weight_decay`` acts on the scales as well, as without it.
             Liu et al., Learning Efficient Convolutional Networks through Network Slimming, 2017.
         precision: of the forward and backward passes, one of `PRECISIONS`.
+        optimizer: one of `OPTIMIZERS`.
+        label_smoothing: of the cross-entropy, 0 to 1; another loss is left as it is.
+        clip_norm: the most that the norm of all gradients together may be; 0 for no limit.
+        ema: decay of a moving average of the weights, with which the training ends; 0 for none. See
+            `WeightAverage`.
     """
 
     lr: float
@@ -58,12 +68,46 @@ class Recipe:
     warmup: float = 0.0
     sparsity: float = 0.0
     precision: str = AUTO
+    optimizer: str = SGD
+    label_smoothing: float = 0.0
+    clip_norm: float = 0.0
+    ema: float = 0.0
+
+    def __repr__(self) -> str:
+        """As a dataclass has it, but silent on what later versions added and is as by default:
+        files are found by it."""
+        later = ("optimizer", "label_smoothing", "clip_norm", "ema")
+        told = [
+            f for f in fields(self) if f.name not in later or getattr(self, f.name) != f.default
+        ]
+        return f"Recipe({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in told)})"
+
+    def __str__(self) -> str:
+        """All but the rate, for people."""
+        parts = [f"weight decay {self.weight_decay:g}", f"batches of {self.batch_size}"]
+        if self.optimizer == SGD:
+            parts = [f"SGD with {'Nesterov ' * self.nesterov}momentum {self.momentum:g}", *parts]
+        else:
+            parts = ["AdamW", *parts]
+        if self.label_smoothing:
+            parts.append(f"label smoothing {self.label_smoothing:g}")
+        if self.clip_norm:
+            parts.append(f"gradients clipped to norm {self.clip_norm:g}")
+        if self.ema:
+            parts.append(f"weights averaged (EMA, decay {self.ema:g})")
+        return ", ".join(parts)
+
+    def by(self, optimizer: str) -> Recipe:
+        """The recipe of the same training by another optimizer: AdamW has a tenth of the rate."""
+        if optimizer == self.optimizer:
+            return self
+        return replace(self, optimizer=optimizer, lr=self.lr / 10, weight_decay=ADAMW_DECAY)
 
     def suited_to(self, images: int) -> Recipe:
         """The recipe for a set of that size: batches of 32 and half the rate if it is small."""
         if images >= SMALL_SET:
             return self
-        return dataclasses.replace(self, batch_size=32, lr=self.lr / 2)
+        return replace(self, batch_size=32, lr=self.lr / 2)
 
     def lr_at(self, step: int, steps: int) -> float:
         """The learning rate of step 0, 1, ... ``steps`` - 1, at the middle of the step."""
@@ -121,7 +165,10 @@ def train(
     penalised = penalised_scales(model) if recipe.sparsity else []
     optimizer = _optimizer(model, recipe)
     how = recipe if teacher is None else (recipe, teacher.weight, teacher.temperature)
-    saver = Saver(checkpoint, model, optimizer, how, steps, device)
+    average = WeightAverage(model, recipe.ema) if recipe.ema else None
+    saver = Saver(checkpoint, model, optimizer, how, steps, device, average)
+    if recipe.label_smoothing and loss is F.cross_entropy:
+        loss = partial(F.cross_entropy, label_smoothing=recipe.label_smoothing)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # of the global generators, which dropout draws from
         begun, epoch = saver.restored()
@@ -129,6 +176,8 @@ def train(
         def update(batch: Batch) -> Tensor:
             found = _loss(model, optimizer, batch, loss, teacher, recipe.precision)
             _penalise(penalised, recipe.sparsity)
+            if recipe.clip_norm:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             optimizer.step()
             return found
 
@@ -143,6 +192,8 @@ def train(
                     for network in (model,) if teacher is None else (model, teacher.model):
                         prefer_channels_last(network, part(batch[0], 0, 1))
                 total += make(batch, recipe.lr_at(step, steps))
+                if average is not None:
+                    average.update()
                 step += 1
                 if on_step is not None:
                     on_step(step, steps)
@@ -153,6 +204,8 @@ def train(
                 )
             saver.save_if_due(step, epoch)
     saver.drop()
+    if average is not None:
+        average.put()
     optimizer.zero_grad(set_to_none=True)  # those that a graph writes would keep its memory
     model.eval().to(memory_format=torch.contiguous_format)
     return make.reason
@@ -229,6 +282,10 @@ def penalised_scales(model: nn.Module) -> list[nn.Parameter]:
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == ADAMW:
+        return torch.optim.AdamW(
+            model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+        )
     return torch.optim.SGD(
         model.parameters(),
         lr=recipe.lr,
@@ -261,7 +318,7 @@ def _loss(
         found = evaluate_loss(loss, outputs_of(model, inputs, precision), targets)
     else:
         answers = teacher.answers(inputs, precision)  # first: its memory is free for the graph
-        found = teacher.loss(logits_of(model, inputs, precision), targets, answers)
+        found = teacher.loss(logits_of(model, inputs, precision), targets, answers, loss)
     optimizer.zero_grad(set_to_none=True)
     found.backward()
     return found.detach()

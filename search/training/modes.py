@@ -16,6 +16,10 @@ AUTO, FLOAT32, BFLOAT16 = PRECISIONS = ("auto", "float32", "bfloat16")
 """Of training; auto is bfloat16 on CUDA and float32 elsewhere."""
 
 
+SGD, ADAMW = OPTIMIZERS = ("sgd", "adamw")
+"""Of training: SGD with Nesterov momentum, or AdamW."""
+
+
 @dataclass(frozen=True)
 class Mode:
     """A way to train a pruned network.

@@ -23,24 +23,27 @@ class Specs:
 
     Attributes:
         rates: of fine-tuning, by budget and epochs, as a sweep found them.
+        own_loop: whether the user's own loop trains, which has its own rates: all here are 0.
     """
 
     config: SearchConfig
     space: Space
     images: int
     rates: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    own_loop: bool = False
 
     def recipe(self, spec: TrainingSpec) -> Recipe:
         """The recipe for the training loop; the batch size is the run's in every training."""
-        usual = self._usual(spec.scratch)
-        batch_size = self.config.training.batch_size or usual.batch_size
-        precision = self.config.task.precision
+        usual, training = self._usual(spec.scratch), self.config.training
         return replace(
             usual,
             lr=spec.lr,
-            batch_size=batch_size,
+            batch_size=training.batch_size or usual.batch_size,
             sparsity=spec.sparsity,
-            precision=precision,
+            precision=self.config.task.precision,
+            label_smoothing=training.label_smoothing,
+            clip_norm=training.clip_norm or 0.0,
+            ema=training.ema,
         )
 
     @property
@@ -52,7 +55,7 @@ class Specs:
 
     def usual_rate(self, scratch: bool) -> float:
         """The default learning rate of fine-tuning, or of training from scratch."""
-        return self._usual(scratch).lr
+        return 0.0 if self.own_loop else self._usual(scratch).lr
 
     def in_mode(self, policy: Policy, epochs: int) -> TrainingSpec:
         """The run's mode for ``epochs``, or for as much computation as the unpruned network's."""
@@ -112,7 +115,8 @@ class Specs:
         return replace(spec, distill=weight, temperature=temperature)
 
     def _usual(self, scratch: bool) -> Recipe:
-        return (FROM_SCRATCH if scratch else FINETUNE).suited_to(self.images)
+        usual = FROM_SCRATCH if scratch else FINETUNE
+        return usual.by(self.config.training.optimizer).suited_to(self.images)
 
 
 def flops_of_training(space: Space, policy: Policy, spec: TrainingSpec) -> int:

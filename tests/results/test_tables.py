@@ -43,7 +43,7 @@ def test_columns_of_trials_csv(tmp_path, timed, finals) -> None:
     assert header == f"{COLUMNS},proxy:adaptive_bn,{WIDTHS},{RUNGS}"
     assert len(rows) == len(timed)
     assert rows[0] == (
-        "0,complete,uniform,second_order,finetune,2,500000,0.5,20000,0.86,1.5,100,,0.5,8,2,16,"
+        "0,complete,uniform,second_order,finetune,2,500000,0.5,20000,0.86,1.5,100,,,,0.5,8,2,16,"
         "0.82,0.86,1,3,0.5,1.0,False,True,False,True"
     )
     frame = pd.read_csv(tmp_path / "trials.csv")

@@ -9,14 +9,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import loops
 import optuna
 import pytest
 from evaluators import DieOnce, ToyEvaluator, own_job, toy
 from waiting import wait_for
 
+import prune_ops
 import results
+import spaces
 from results import load_records
 from results.record import Candidate
+from search.config import SearchConfig
+from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import Failure, RungResult
 from search.policies.sampler import BudgetSampler
 from search.policies.samplers import Plan, make
@@ -282,3 +287,16 @@ def test_how_many_trials_a_node_holds(
     demand: Demand, resources: dict[str, float], fitting: int
 ) -> None:
     assert demand.fitting(resources) == fitting
+
+
+def test_a_loop_of_the_users_own_trains_on_the_nodes(engine: RayTune) -> None:
+    task = loops.task()
+    space = spaces.discover(task.model, task.example)
+    scores = prune_ops.score(task.model, space, (), ["l1"])
+    config = SearchConfig.of(criterion="l1", surgery="plain", final_epochs=2)
+    evaluator = Evaluator(task=task, space=space, scores=scores, config=config)
+    job = own_job(evaluator, space.uniform(HALF), seed=3)
+    ((_, there),) = engine.train(evaluator, [job])
+    here = evaluator.train_final(job)
+    assert there.failure is None
+    assert there.val_accuracy == pytest.approx(here.val_accuracy, rel=1e-4)

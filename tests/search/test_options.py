@@ -80,6 +80,7 @@ FORMS = {
     "limit": ["params=0.5", "memory=8MB", "12ms"],
     "storage": ["postgresql://me@there/db"],
     **{key: ["my_package.tasks:build", "mine:x"] for key in ("task", "loss", "metric")},
+    "train_loop": ["my_package.training:train"],
     "log": ["wandb", "mlflow", "tensorboard", "my_package.logs:make"],
 }
 """Texts of options that are read."""
@@ -122,6 +123,7 @@ def settled(name: str, value: Any) -> dict[str, Any]:
         "criteria": {"criterion": "search"},
         "loss": {"metric": "mine:metric"},
         "latency_batch": {"limit": ("latency=0.5",)},
+        "train_loop": {"weights": "mine.pt"},
         "layer_epochs": {"schedule": "layerwise"},
         "distill_weight": {"distill": True},
         "distill_temperature": {"distill": True},

@@ -205,7 +205,7 @@ def test_small_data_has_more_final_seeds(
 def test_a_comparison_says_where_the_search_had_another_rate(evaluator: Evaluator) -> None:
     asked = replace(searched(evaluator), rates={("0.5", 12): 0.03, ("0.3", 12): 0.1})
     points = [replace(point(0.03, 0.9, budget), chosen=True) for budget in ("0.5", "0.3")]
-    task = SimpleNamespace(base_epochs=20)
+    task = SimpleNamespace(train_loop=None, base_epochs=20)
     told = notes(points, CompareConfig(), 20, replace(asked, task=task))  # type: ignore[arg-type]
     (said,) = [note for note in told if "the search's own" in note]
     assert "at budget 0.3 were at a learning rate of 0.1:" in said

@@ -9,7 +9,15 @@ from results import text
 from results.arms import ARMS
 from results.board import ArmMean, Board, means
 from results.comparison import Comparison
-from results.contrasts import FRESH, Contrast, contrasts, fresh_computation, two_by_two, verdict
+from results.contrasts import (
+    FRESH,
+    INHERITED,
+    Contrast,
+    contrasts,
+    fresh_computation,
+    two_by_two,
+    verdict,
+)
 from results.data import RunData
 from results.differences import text_of_p
 from results.metric import MetricInfo
@@ -107,7 +115,7 @@ def _costs(metric: MetricInfo) -> Cells[ArmMean]:
         Column("seeds", numeric=True, minor=True): lambda m: str(len(m.accuracy)),
         Column("failed", numeric=True, minor=True): lambda m: str(m.failed),
         Column("epochs", numeric=True, minor=True): lambda m: str(m.first.epochs),
-        Column("learning rate", numeric=True, minor=True): lambda m: f"{m.first.lr:g}",
+        Column("learning rate", numeric=True, minor=True): lambda m: text.rate(m.first.lr),
         Column("training FLOPs", numeric=True, minor=True): lambda m: text.count(
             m.first.training_flops
         ),
@@ -184,6 +192,8 @@ def _method(compared: Comparison, reads: int, metric: MetricInfo) -> Iterator[Bl
     # The weights that slimming inherits are of a training of their own.
     usual = [(board, s) for board in boards for s in board.structures if s != "slimming"]
     explained = {name: arm.explained for name, arm in ARMS.items()}
+    if compared.sweep:
+        explained[INHERITED] += " at the rate that the sweep found"
     explained[FRESH] += _computation(fresh_computation(usual))
     for arm, first in there.items():
         if first.distill:

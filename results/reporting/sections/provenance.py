@@ -41,6 +41,7 @@ def _facts(run: RunData) -> Iterator[tuple[str, str]]:
         "metric": _metric(given.metric),
         given.metric.items: _items(given),
         "training of the unpruned network": None if epochs is None else _epochs(epochs),
+        "training of pruned networks": given.recipe,
         "distillation": _distillation(given),
         "seeds": _seeds(run),
         "reads of the test split": _reads(run),
