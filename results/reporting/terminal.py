@@ -21,6 +21,7 @@ from results.comparison import Comparison
 from results.contrasts import verdict
 from results.data import RunData
 from results.decision import decisions, loading
+from results.doubts import doubts
 from results.gains import by_budget
 from results.metric import ACCURACY, MetricInfo
 from results.reporting.networks import Row, networks
@@ -32,8 +33,9 @@ WIDEST_HEAD = 16
 
 
 def terminal_decision(run: RunData) -> RenderableType:
-    """What to decide, before everything else: the networks to ship, what they lose and take."""
-    parts: list[RenderableType] = []
+    """What to decide, before everything else: the networks to ship, what they lose and take, and
+    why they may be worth nothing."""
+    parts: list[RenderableType] = [Text(f"warning: {doubt}") for doubt in doubts(run)]
     uneven = warnings(run)
     for decision in decisions(run):
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
