@@ -42,7 +42,9 @@ def _at_chance(decision: Decision) -> str:
     if not seeds or any(each and at_chance(each.accuracy, each.images) for each in unpruned):
         return ""
     of = decision.final.seeds
-    which = "" if len(seeds) == len(of) else f", with seed {listed([*map(str, seeds)])} of {len(of)}"
+    which = (
+        "" if len(seeds) == len(of) else f", with seed {listed([*map(str, seeds)])} of {len(of)}"
+    )
     return (
         f"names test images no better than whoever always names the most frequent class{which}: "
         "its final training broke it, or so few channels cannot do more; give a lower --lr, or a "

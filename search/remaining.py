@@ -31,7 +31,12 @@ def stages(following: Following, speed: Speed, sweep: Sweep | None, at_once: int
     return [
         Stage(RATES, len(rates), speed.of_trainings(rates, space, at_once)),
         Stage(TRIALS, trials, seconds, trials - following.to_come),
-        Stage(TRAININGS, len(jobs), speed.of_trainings(jobs, space, at_once)),
+        Stage(
+            TRAININGS,
+            len(jobs),
+            speed.of_trainings(jobs, space, at_once),
+            estimated=following.to_come > 0,
+        ),
         Stage(END, 1, speed.of_the_end(evaluator, len(following.budgets))),
     ]
 

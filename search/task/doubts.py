@@ -14,6 +14,7 @@ from results.intervals import at_chance
 from results.text import number, some
 from search.config import SEARCH, JudgeConfig, SearchConfig
 from search.data.splits import Split, TensorSplit
+from search.task.agreement import disagreement
 from search.task.task import Task
 from search.training.hardware import logits_of, threads_suited_to
 from search.training.modes import MODES
@@ -64,6 +65,7 @@ def doubts(task: Task, config: SearchConfig) -> Iterator[str]:
     yield from _of_copies(task)
     if task.classifies and task.classes is not None:
         yield from _of_classifier(task, task.classes)
+    yield from disagreement(task)
     yield from _of_few(task)
 
 

@@ -311,7 +311,8 @@ def test_the_uniform_start_as_best_policy_is_shown_once(records, finals, provena
         ("uniform at 0.5", True),
         ("trial 5 (tpe)", False),
     ]
-    assert "found nothing better than uniform" in html(records, [*finals[:2], best], provenance)
+    page = Page(html(records, [*finals[:2], best], provenance))
+    assert "found nothing better than uniform" in page.text
 
 
 def test_terminal_table_fits_and_holds_the_verdict(records, finals, provenance) -> None:
