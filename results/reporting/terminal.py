@@ -88,7 +88,7 @@ def _explained(names: Mapping[str, str], shown: Iterable[Row]) -> Iterator[str]:
     """What stands in brackets behind the trials, a line on each."""
     for about in dict.fromkeys(about for row in shown for about in row.about):
         if about in names:
-            yield f"{about}: {names[about][:1].lower()}{names[about][1:]}"
+            yield f"{about}: {names[about]}"
 
 
 def _head(title: str, metric: MetricInfo) -> str:
