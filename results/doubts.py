@@ -47,8 +47,8 @@ def _at_chance(decision: Decision) -> str:
     )
     return (
         f"names test images no better than whoever always names the most frequent class{which}: "
-        "its final training broke it, or so few channels cannot do more; give a lower --lr, or a "
-        "larger --budget"
+        "its final training broke it or was too short, or so few channels cannot do more; give a "
+        "lower --lr, more --final-epochs or a larger --budget"
     )
 
 
