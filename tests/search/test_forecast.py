@@ -148,7 +148,8 @@ def test_before_the_first_trial_all_trainings_are_to_come(space: Space) -> None:
 
 def test_without_time_for_trials_only_uniform_widths_are_trained(space: Space) -> None:
     trainer = Store().trainer(toy(space), Measured())
-    evaluator = toy(space, final_seeds=4, repeats=5)
+    task = SimpleNamespace(validation=range(100))
+    evaluator = replace(toy(space, final_seeds=4, repeats=5), task=task)  # type: ignore[arg-type]
     assert counted(evaluator, trainer, tries=False) == 4 + 4  # and plain uniform widths
     trainings = [
         stages(following(evaluator, trainer, tries=tries), Speed(1.0, 1.0, 1), None, 1)[2]

@@ -13,5 +13,5 @@ from results.reporting.blocks import Block, Bullets
 def blocks(run: RunData) -> Iterator[Block]:
     """What the terminal said before the first trial, and before the decision; of most runs
     nothing."""
-    if warnings := [*run.provenance.warnings, *doubts(run)]:
+    if warnings := [*doubts(run), *run.provenance.warnings]:
         yield Bullets([text.sentence(warning) for warning in warnings])
