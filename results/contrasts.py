@@ -18,7 +18,7 @@ in all. Where it is not as much, sentences say how much it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal
@@ -36,6 +36,14 @@ Family = Literal["planned", "further"]
 INHERITED, FRESH = "finetune", "scratch-b+"
 """The arms of the 2×2."""
 DRAWN = "random-channels"
+
+_FOUR = [*product(("searched", "uniform"), (INHERITED, FRESH))]
+NEEDED = {
+    "inherited weights": _FOUR,
+    "searched widths": _FOUR,
+    "the choice of channels": [("searched", INHERITED), ("searched", DRAWN)],
+}
+"""What the verdict is about, and the structures and arms that must be trained for it."""
 
 SAME_COMPUTATION = 0.02
 """Two amounts of computation that differ by no more than this share of the larger are the same."""
@@ -110,6 +118,25 @@ def contrasts(comparison: Comparison, metric: MetricInfo = ACCURACY) -> list[Con
     return sorted(every, key=lambda c: budgets.index(c.budget))
 
 
+def unanswered(structures: Collection[str], arms: Collection[str]) -> list[str]:
+    """What a comparison of these alone gives no verdict on, a clause for each pair that it lacks.
+
+    >>> unanswered(["searched"], ["finetune", "random-channels"])
+    ['there will be no verdict on inherited weights and searched widths, which takes --arms ...']
+    """
+    have = {*product(structures, arms)}
+    lacking: dict[str, list[str]] = {}
+    for subject, needed in NEEDED.items():
+        if not have.issuperset(needed):
+            widths, ways = (" ".join(dict.fromkeys(each)) for each in zip(*needed, strict=True))
+            takes = f"--arms {ways} with --structures {widths}"
+            lacking.setdefault(takes, []).append(subject)
+    return [
+        f"there will be no verdict on {text.listed(subjects)}, which takes {takes}"
+        for takes, subjects in lacking.items()
+    ]
+
+
 def fresh_computation(places: Iterable[tuple[Board, str | None]]) -> float:
     """What ``scratch-b+`` took in all, in multiples of what ``finetune`` took.
 
@@ -152,14 +179,14 @@ def _weights(board: Board) -> Contrast:
         "weights",
         (ARMS[INHERITED].meaning, _meaning(FRESH, board, board.best, "uniform")),
         (_mean(searched, uniform), _mean(searched_fresh, uniform_fresh)),
-        _no_verdict("inherited weights", _missing(board)),
+        _no_verdict("inherited weights", _lacking(board, _FOUR)),
         where="in uniform widths" if _one_widths(board) else "over searched and uniform widths",
     )
 
 
 def _widths(board: Board) -> Contrast:
     searched, searched_fresh, uniform, uniform_fresh = two_by_two(board)
-    note = _no_verdict("searched widths", _missing(board))
+    note = _no_verdict("searched widths", _lacking(board, _FOUR))
     criteria = [board.criterion(structure, INHERITED) for structure in (board.best, "uniform")]
     left, right, both = sides("", "") if note else sides(*criteria)
     if not note and _one_widths(board):
@@ -171,8 +198,8 @@ def _widths(board: Board) -> Contrast:
 
 def _channels(board: Board) -> Contrast:
     chosen, drawn = (board.best, INHERITED), (board.best, DRAWN)
-    needed = [("searched", INHERITED), ("searched", DRAWN)]
-    note = _no_verdict("the choice of channels", _lacking(board, needed))
+    subject = "the choice of channels"
+    note = _no_verdict(subject, _lacking(board, NEEDED[subject]))
     said = "the chosen channels", "channels drawn at random"
     if not note and board.ways(*chosen) == board.ways(*drawn):
         note = "channels were drawn at random in the run itself, so there is no choice to judge"
@@ -214,11 +241,6 @@ def _no_verdict(subject: str, why: str) -> str:
     return f"there is no verdict on {subject}: {why}" if why else ""
 
 
-def _missing(board: Board) -> str:
-    """Why the 2×2 cannot be filled; empty if it can."""
-    return _lacking(board, [*product(("searched", "uniform"), (INHERITED, FRESH))])
-
-
 def _lacking(board: Board, needed: Sequence[tuple[str, str]]) -> str:
     """Which trainings a contrast would take and has not; empty if they share a seed."""
     name = {"searched": board.best, "uniform": "uniform"}
@@ -244,7 +266,7 @@ def _minus(a: By, b: By) -> By:
 
 
 def _further(board: Board) -> Iterator[Contrast]:
-    if not _missing(board) and not _one_widths(board):
+    if not _lacking(board, _FOUR) and not _one_widths(board):
         yield _interaction(board)
     seen: set[object] = set()
     for left, right, name, said, where in (*_between_arms(board), *_between_structures(board)):

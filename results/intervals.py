@@ -56,3 +56,14 @@ def wilsons(hits: Array, n: Array, confidence: float | Array) -> tuple[Array, Ar
     reach = z / (n + z**2) * np.sqrt(hits * (n - hits) / n + z**2 / 4)
     # At the ends the formula gives 0 and 1 but for rounding.
     return np.where(hits > 0, centre - reach, 0.0), np.where(hits < n, centre + reach, 1.0)
+
+
+def at_chance(accuracy: float, images: Sequence[int]) -> bool:
+    """Whether an accuracy is within two standard errors of what naming the most frequent class for
+    every image gives, or below.
+
+    Args:
+        images: how many there are of each class.
+    """
+    often = max(images) / sum(images)
+    return accuracy <= often + 2 * math.sqrt(often * (1 - often) / sum(images))

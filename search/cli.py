@@ -16,7 +16,15 @@ from typing import Any, NamedTuple
 from search.comparison.config import CompareConfig
 from search.config import SearchConfig
 from search.config_file import options_in
-from search.errors import STOPPED, CutShort, SearchStopped, crash_line, refused_path
+from search.errors import (
+    NOTHING,
+    STOPPED,
+    CutShort,
+    NothingCameOut,
+    SearchStopped,
+    crash_line,
+    refused_path,
+)
 from search.flags import HELP_ALL, USER_ERROR, Ended
 from search.interrupt import ending_at_once, name_and_code, sigterm_raises
 from search.options import Options, check_plain
@@ -39,8 +47,8 @@ UNREAD = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns 0, 1 (stopped), 2 (the user's mistake), 130 (Ctrl-C) or 143
-    (SIGTERM).
+    """Run the command line; returns 0, 1 (stopped), 2 (the user's mistake), 3 (every training
+    failed, so there is nothing to ship or to compare), 130 (Ctrl-C) or 143 (SIGTERM).
 
     Where it is not 0, the last line on stderr says why. There is never a traceback.
 
@@ -84,6 +92,8 @@ def _last_line(error: BaseException, verbosity: Verbosity) -> tuple[str, int]:
         return str(error), error.code
     if isinstance(error, SearchStopped):
         return f"stopped: {error}", STOPPED
+    if isinstance(error, NothingCameOut):
+        return str(error), NOTHING
     if isinstance(error, KeyboardInterrupt):
         what, code = name_and_code(error)
         return f"{what} before a run began; nothing is left to resume", code

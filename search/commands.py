@@ -15,6 +15,7 @@ from rich.text import Text
 import results
 import spaces
 from results import Run
+from results.contrasts import unanswered
 from search.comparing import execute_comparison, structure_check
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import folder_of, options_of, resume_command
@@ -25,6 +26,7 @@ from search.exporting import export as exporting
 from search.folder import Folder, resolve_folder
 from search.foreseen import shown
 from search.interrupt import name_and_code
+from search.outcome import check_compared, check_shipped
 from search.overview import listed_names, overview
 from search.progress import Progress
 from search.run import execute
@@ -53,6 +55,7 @@ def search(terminal: Terminal, dry_run: bool = False, **options: Any) -> None:
     with _resumable(terminal, folder, lambda: folder.resume_command) as progress:
         run = execute(folder, progress=progress)
     _show(terminal, run)
+    check_shipped(run)
 
 
 def compare(
@@ -65,6 +68,9 @@ def compare(
     if dry_run:
         _compare_dry(terminal, folder, config, searched=run is not None or search_ended(folder))
         return
+    with terminal.progress() as progress:
+        for line in unanswered(config.structures, config.arms):
+            progress.warn(f"warning: {line}")
     if run is None and not search_ended(folder):
         with _resumable(terminal, folder, lambda: _search_command(folder, config)) as progress:
             checks = [structure_check(config, folder)]
@@ -73,6 +79,7 @@ def compare(
         compared = execute_comparison(folder, config, progress=progress)
     terminal.result(results.terminal_comparison(compared.compared, compared.metric))
     terminal.line(f"\nreport: {compared.folder / 'report.html'}")
+    check_compared(compared)
 
 
 def _compare_dry(terminal: Terminal, folder: Folder, config: CompareConfig, searched: bool) -> None:

@@ -237,21 +237,28 @@ class JudgeConfig(Options):
         names=CRITERIA,
     )
     proxies: tuple[str, ...] = option(
-        ("predicted_damage", "reconstructed"), "proxies measured at rung 0", names=PROXIES
+        ("predicted_damage", "reconstructed"),
+        "scores without training, by which a trial is judged first (rung 0)",
+        names=PROXIES,
     )
     rank_by: str = option(
-        "reconstructed", "proxy that decides promotion from rung 0", names=PROXIES
+        "reconstructed", "the one of them that decides who is trained", names=PROXIES
     )
     rungs: tuple[int, ...] = option(
-        (1, 3), "training epochs at each rung above 0", most=MOST_EPOCHS
+        (1, 3),
+        "epochs of the brief trainings by which trials are judged next, each a rung that the "
+        "better ones reach",
+        most=MOST_EPOCHS,
     )
-    eta: float = option(2.0, "about 1 in ETA trials of equal size is promoted", above=1)
+    eta: float = option(
+        2.0, "about 1 in ETA trials of equal size goes on to the next rung", above=1
+    )
     explore: float = option(
-        0.1, "share of trials that are promoted whatever their score", least=0, most=1, was="coin"
+        0.1, "share of trials that go on whatever their score", least=0, most=1, was="coin"
     )
     repeats: int = option(
         6,
-        "policies trained twice at the top rung, to measure the noise",
+        "policies trained twice at the last rung, to measure the noise",
         least=0,
         most=10**6,
         grows=True,

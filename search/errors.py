@@ -13,6 +13,9 @@ from spaces.errors import UserError, blamed, brief, users_line
 STOPPED = 1
 """Exit code of work that ended before it was done, through no mistake of the user's."""
 
+NOTHING = 3
+"""Exit code of work that was done to its end, and of which nothing came out."""
+
 
 class SearchStopped(RuntimeError):
     """The search cannot go on; the message says why in one line."""
@@ -28,6 +31,10 @@ class CutShort(RuntimeError):
     def __init__(self, line: str, code: int = STOPPED) -> None:
         super().__init__(line)
         self.code = code
+
+
+class NothingCameOut(RuntimeError):
+    """No training of finished work succeeded; ``str(error)`` is one line that says why."""
 
 
 class DatabaseLost(UserError):

@@ -171,8 +171,9 @@ def told(stages: Iterable[Stage], so_far: float) -> str:
 
 
 def _in_words(stage: Stage) -> str:
-    """``24 trials``, or what else a stage is for."""
+    """``24 trials``, ``about 9 trainings``, or what else a stage is for."""
     if stage.name in NAMES:
         return NAMES[stage.name]
     steps = plural(stage.steps - stage.done, stage.name.removesuffix("s"))
+    steps = f"about {steps}" if stage.estimated else steps
     return steps if stage.fits else f"as many of {steps} as fit in"

@@ -31,7 +31,12 @@ def stages(following: Following, speed: Speed, sweep: Sweep | None, at_once: int
     return [
         Stage(RATES, len(rates), speed.of_trainings(rates, space, at_once)),
         Stage(TRIALS, trials, seconds, trials - following.to_come),
-        Stage(TRAININGS, len(jobs), speed.of_trainings(jobs, space, at_once)),
+        Stage(
+            TRAININGS,
+            len(jobs),
+            speed.of_trainings(jobs, space, at_once),
+            estimated=following.to_find > 0,
+        ),
         Stage(END, 1, speed.of_the_end(evaluator, len(following.budgets))),
     ]
 
@@ -48,6 +53,7 @@ class Following:
         records: of the trials so far.
         repeated: the repeats so far.
         compressed: how many compression baselines were trained.
+        tries: whether there will be trials besides uniform widths.
     """
 
     evaluator: Evaluator
@@ -56,6 +62,7 @@ class Following:
     records: Sequence[TrialRecord]
     repeated: Sequence[TrialRecord] = ()
     compressed: int = 0
+    tries: bool = True
 
     @property
     def jobs(self) -> list[TrainingJob]:
@@ -78,10 +85,15 @@ class Following:
         ended = sum(record.state != "running" for record in self.records)
         return max(0, self.evaluator.config.policies.trials - ended)
 
+    @property
+    def to_find(self) -> int:
+        """How many of them may find a network that is trained to the end."""
+        return self.to_come if self.tries else 0
+
     def _repeats(self) -> Iterator[TrainingJob]:
         known = Repeats(self.records, self.evaluator, self.repeated).jobs
         yield from self.trainer.missing(known)
-        at_the_top = math.ceil(self.to_come * reaching(self.evaluator.config, self.evaluator.top))
+        at_the_top = math.ceil(self.to_find * reaching(self.evaluator.config, self.evaluator.top))
         every = repeats.expected(
             self.evaluator, Candidate(self.evaluator.space.uniform(self.budgets[0]))
         )
@@ -109,4 +121,4 @@ class Following:
 
     def _new(self, found: Sequence[TrainingJob]) -> Sequence[TrainingJob]:
         """Of the jobs of searched networks those whose networks are still to be found."""
-        return found[: round(len(found) * self.to_come / self.evaluator.config.policies.trials)]
+        return found[: round(len(found) * self.to_find / self.evaluator.config.policies.trials)]

@@ -57,7 +57,7 @@ from search.study.open import going_on, unchanged
 from search.task.fit import Check, savable
 from search.task.prepare import Prepared, prepare
 from search.task.task import Task
-from search.time_limit import TimeLimit
+from search.time_limit import TimeLimit, no_trials
 from search.training.modes import MODES
 from search.training.trainer import carry_out
 from spaces import Space
@@ -185,17 +185,17 @@ def _forecast(s: Session, limit: TimeLimit) -> TimeLimit:
     progress = s.run.progress
     progress.waiting("measuring how long a training takes")
     speed = measured_speed(s.evaluator, s.run.budgets[0], s.run.engine)
-    progress.begin(remaining.stages(following(s), speed, sweep_of(s), s.run.engine.at_once))
+    rest, sweep, at_once = following(s), sweep_of(s), s.run.engine.at_once
+    progress.begin(remaining.stages(rest, speed, sweep, at_once))
     limit = limit.reserving(partial(progress.stages.seconds_left, after=TRIALS))
+    if cannot_try := limit.reached and rest.to_come > 0:
+        progress.begin(remaining.stages(replace(rest, tries=False), speed, sweep, at_once))
     progress.stages[TRIALS].ends_at = limit.ends_at - limit.reserve()
     progress.say(told(progress.stages, progress.seconds))
     if s.run.config.run.engine == "local":
         gpu_memory.tell(progress, s.run.task.device, s.run.engine.at_once)
-    if limit.reached and progress.stages[TRIALS].steps > progress.stages[TRIALS].done:
-        progress.warn(
-            "--max-hours leaves no time for trials before the finals: nothing is tried but uniform "
-            "widths"
-        )
+    if cannot_try:
+        progress.warn(no_trials(progress.stages.seconds_left(), limit))
     return limit
 
 

@@ -14,6 +14,7 @@ class Stage:
 
     Attributes:
         ends_at: when it ends at the latest, on the clock of ``time.perf_counter``.
+        estimated: whether the number of steps is one too.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Stage:
     seconds: float
     done: int = 0
     ends_at: float = math.inf
+    estimated: bool = False
 
     @property
     def seconds_done(self) -> float:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from results.text import duration
+
 
 def _nothing() -> float:
     return 0.0
@@ -52,6 +54,20 @@ class TimeLimit:
     def spent(self) -> bool:
         """Whether all the time has passed."""
         return time.perf_counter() >= self.ends_at
+
+
+def no_trials(needed: float, limit: TimeLimit) -> str:
+    """What is said where no trial fits into the limit: what is done, and whether that does.
+
+    Args:
+        needed: seconds that it will take.
+    """
+    left = max(0.0, limit.ends_at - time.perf_counter())
+    longer = f"; that takes about {duration(needed)}, but {duration(left)} are left"
+    return (
+        "--max-hours leaves no time for trials before the finals: nothing is tried but uniform "
+        f"widths{longer if needed > left else ''}"
+    )
 
 
 NO_LIMIT = TimeLimit()

@@ -38,10 +38,11 @@ def document(run: RunData) -> Document:
     """The report of one run, whatever it is written as."""
     # Imported late: matplotlib takes a second that workers and `--help` need not spend.
     from results.reporting.sections import sections
+    from results.reporting.sections.words import meanings
 
     name = run.provenance.run
     title = f"Pruning search: {name}" if name else "Pruning search"
-    return Document(title, _lead(run), sections(run))
+    return Document(title, _lead(run), sections(run), meanings(run))
 
 
 def _lead(run: RunData) -> str:

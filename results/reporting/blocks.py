@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
@@ -129,11 +129,16 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A whole report; ``lead`` is the line under its title."""
+    """A whole report; ``lead`` is the line under its title.
+
+    Attributes:
+        meanings: of words in it, which a page explains where they stand.
+    """
 
     title: str
     lead: str
     sections: Sequence[Section]
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def read(self) -> list[Section]:

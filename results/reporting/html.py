@@ -8,6 +8,7 @@ from itertools import groupby
 import jinja2
 
 from results.reporting.blocks import AUDIT, Block, Document, Section, Table
+from results.reporting.explained import Explained
 
 LONG = 40
 """Letters in a cell from which its column is kept wide enough to be read."""
@@ -15,7 +16,8 @@ LONG = 40
 
 def html(document: Document) -> str:
     """The whole page as text; everything but the pictures is escaped."""
-    return _template().render(document=document, audit=AUDIT)
+    explained = Explained(document.meanings)
+    return _template().render(document=document, audit=AUDIT, explained=explained)
 
 
 def _runs(section: Section) -> list[tuple[str, list[Block]]]:

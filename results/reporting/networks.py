@@ -21,7 +21,8 @@ class Row:
     """One network of the summary table.
 
     ``val_accuracy`` is what the search saw after brief training; ``test_accuracy`` has one value
-    a seed of the longer final training and is empty until that is done.
+    a seed of the longer final training and is empty until that is done. ``about`` is what its name
+    has in brackets: where its policy came from, and its criterion where several were searched.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Row:
     best: bool = False
     budget: str | None = None
     speeds: tuple[NetworkSpeed, ...] = ()
+    about: tuple[str, ...] = ()
 
     def speed(self, batch: int) -> NetworkSpeed | None:
         """Its time with batches of that size, where it was measured."""
@@ -86,6 +88,7 @@ def _row(run: RunData, what: FinalRecord | TrialRecord, role: Role, budget: str 
     trial, best = run.seen(what.candidate), run.best_final(budget)
     return Row(
         name=_name(run, what, role, budget),
+        about=_about(run, what, role),
         role=role,
         flops=what.flops,
         flops_fraction=what.flops_fraction,
@@ -148,15 +151,22 @@ def spent(kind: CostKind) -> Cells[TrialRecord]:
 
 
 def _name(run: RunData, what: FinalRecord | TrialRecord, role: Role, budget: str | None) -> str:
-    varies = len(run.criteria) > 1
     if role == "uniform":
         name = f"uniform at {budget}" if budget else "uniform"
-        return f"{name} ({what.criterion})" if varies else name
-    trial = run.seen(what.candidate)
-    if trial is None:
-        return what_name(what)
-    about = dict.fromkeys((trial.origin, trial.criterion) if varies else (trial.origin,))
-    return f"trial {trial.number} ({', '.join(about)})"
+    else:
+        trial = run.seen(what.candidate)
+        name = f"trial {trial.number}" if trial else what_name(what)
+    about = _about(run, what, role)
+    return f"{name} ({', '.join(about)})" if about else name
+
+
+def _about(run: RunData, what: FinalRecord | TrialRecord, role: Role) -> tuple[str, ...]:
+    varies = len(run.criteria) > 1
+    if role == "uniform":
+        return (what.criterion,) if varies else ()
+    if (trial := run.seen(what.candidate)) is None:
+        return ()
+    return tuple(dict.fromkeys((trial.origin, trial.criterion) if varies else (trial.origin,)))
 
 
 def what_name(what: FinalRecord | TrialRecord) -> str:

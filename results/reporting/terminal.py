@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from results import text
+from results.arms import ARMS
 from results.board import means
 from results.by_class import warnings
 from results.compare import verdicts
@@ -21,6 +22,7 @@ from results.comparison import Comparison
 from results.contrasts import verdict
 from results.data import RunData
 from results.decision import decisions, loading
+from results.doubts import doubts
 from results.gains import by_budget
 from results.metric import ACCURACY, MetricInfo
 from results.reporting.networks import Row, networks
@@ -34,8 +36,9 @@ WIDEST_HEAD = 16
 
 
 def terminal_decision(run: RunData) -> RenderableType:
-    """What to decide, before everything else: the networks to ship, what they lose and take."""
-    parts: list[RenderableType] = []
+    """What to decide, before everything else: the networks to ship, what they lose and take, and
+    why they may be worth nothing."""
+    parts: list[RenderableType] = [Text(f"warning: {doubt}") for doubt in doubts(run)]
     uneven = warnings(run)
     for decision in decisions(run):
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
@@ -78,8 +81,16 @@ def terminal_table(run: RunData) -> RenderableType:
     notes = [f"... and {more} more in pareto.csv"] if more > 0 else []
     if line := text.not_counted(run.provenance.uncounted):
         notes.append(text.sentence(line))
+    notes += _explained(run.provenance.names, shown[:MOST_ROWS])
     sentences = (v.sentence for v in verdicts(run.finals, run.budgets, metric))
     return Group(table, *map(Text, notes), Text(), *map(Text, sentences), *_gains(run))
+
+
+def _explained(names: Mapping[str, str], shown: Iterable[Row]) -> Iterator[str]:
+    """What stands in brackets behind the trials, a line on each."""
+    for about in dict.fromkeys(about for row in shown for about in row.about):
+        if about in names:
+            yield f"{about}: {names[about]}"
 
 
 def _head(title: str, metric: MetricInfo) -> str:
@@ -141,10 +152,12 @@ def terminal_comparison(comparison: Comparison, metric: MetricInfo = ACCURACY) -
     costs += "trainings of the unpruned network. The search is in neither.\n"
     costs += f"{text.PLUS_MINUS} is a 95 % interval over the seeds."
     notes = [Text(text.sentence(note), style="dim") for note in comparison.cautions]
+    arms = dict.fromkeys(mean.first.arm for mean in means(comparison))
+    meanings = (Text(f"{arm}: {ARMS[arm].meaning}", style="dim") for arm in arms)
     said = [*map(Text, verdict(comparison, metric)), *notes]
     if comparison.not_compared:
         said += [Text(), Text(f"{comparison.not_compared}.")]
-    return Group(table, Text(costs, style="dim"), Text(), *said)
+    return Group(table, *meanings, Text(costs, style="dim"), Text(), *said)
 
 
 def terminal_solved(run: RunData, solved: Sequence[Solved]) -> RenderableType:
@@ -152,7 +165,10 @@ def terminal_solved(run: RunData, solved: Sequence[Solved]) -> RenderableType:
     parts: list[RenderableType] = [_compared(solved), Text()] if len(solved) > 1 else []
     for each in solved:
         parts += [*map(Text, _figures(each)), _kept(run, each), Text()]
-    note = f"Damages are those of {SENSITIVITY}, each group cut alone, added up."
+    note = (
+        f"Damage is what a cut costs: how far the outputs move once the weights that stay make up "
+        f"for it as well as they can ({SENSITIVITY}), each group cut alone, added up."
+    )
     if run.space.limits:
         note += f" The run's limits are kept too: {text.listed(run.space.limits)}."
     return Group(*parts, Text(note, style="dim"))

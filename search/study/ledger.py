@@ -260,8 +260,11 @@ class Ledger:
             return
         kinds.append(failure.kind)
         if kinds[-PATIENCE:] == [failure.kind] * PATIENCE:
-            why = failure.reason
-            raise SearchStopped(f"{PATIENCE} trials in a row failed at rung {result.rung}: {why}")
+            step = "brief training" if result.rung else "proxies"
+            raise SearchStopped(
+                f"{PATIENCE} trials in a row failed at rung {result.rung} ({step}): "
+                f"{failure.reason}"
+            )
 
 
 def _origin(trial: FrozenTrial | None) -> str | None:

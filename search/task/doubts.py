@@ -4,16 +4,17 @@ warned of on the terminal and at the top of the report."""
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from results.intervals import at_chance
 from results.text import number, some
 from search.config import SEARCH, JudgeConfig, SearchConfig
 from search.data.splits import Split, TensorSplit
+from search.task.agreement import disagreement
 from search.task.task import Task
 from search.training.hardware import logits_of, threads_suited_to
 from search.training.modes import MODES
@@ -64,6 +65,7 @@ def doubts(task: Task, config: SearchConfig) -> Iterator[str]:
     yield from _of_copies(task)
     if task.classifies and task.classes is not None:
         yield from _of_classifier(task, task.classes)
+    yield from disagreement(task)
     yield from _of_few(task)
 
 
@@ -73,8 +75,8 @@ def _of_classifier(task: Task, classes: int) -> Iterator[str]:
         right, counts = _judged(task, classes)
     yield from _of_classes(task, classes, counts)
     images = int(counts.sum())
-    often = int(counts.max()) / images
-    if right / images <= often + 2 * math.sqrt(often * (1 - often) / images):
+    if at_chance(right / images, counts.tolist()):
+        often = int(counts.max()) / images
         yield (
             f"the unpruned network is right for {number(right / images, 1)} % of the validation "
             f"images, and whoever always names the most frequent class for {number(often, 1)} %: "

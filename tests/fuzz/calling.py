@@ -18,18 +18,20 @@ import torch
 from fuzz.commands import drawn
 from fuzz.folders import furnished
 from search.cli import main
+from search.errors import NOTHING
 from search.flags import USER_ERROR
 
-CODES = 0, 1, USER_ERROR, 130
+CODES = 0, 1, USER_ERROR, NOTHING, 130
 PROGRESS = re.compile(
     r"(forecast: |discovering what can be pruned in |"
     r"(trials|trainings|training the baseline|decoding the images) \d+/\d+ "
     r"|\d+ trials? (is|are) (too )?few: |looking$|the weights are |going on with the run "
-    r"|--full would add |left out of --full: )"
+    r"|--full would add |left out of --full: |warning: |and \d+ more$"
+    r"|.+ could not be trained with seed \d+: |where a final training diverged, )"
 )
 """What a search says while it is at work, and a model that prints."""
 
-LAST = ("error: ", "stopped: ", "interrupted")
+LAST = ("error: ", "stopped: ", "interrupted", "nothing ")
 """How the line begins that says why a command did not do what was asked."""
 
 

@@ -13,7 +13,7 @@ from runs import make_run
 
 from results import TABLES, Comparison, tables
 from results.board import Board, means, unpruned_flops
-from results.contrasts import Contrast, contrasts, two_by_two, verdict
+from results.contrasts import Contrast, contrasts, two_by_two, unanswered, verdict
 from results.differences import holm
 
 NAN = math.nan
@@ -286,3 +286,31 @@ def test_tables_have_their_columns_whatever_there_is() -> None:
     first, row = contrasts(full)[0], TABLES["contrasts"](make_run(compared=full)).iloc[0]
     assert (row["name"], row["sentence"], row["shown"]) == ("weights", first.sentence, first.shown)
     assert (row["low"], row["p_adjusted"]) == (first.paired.low, first.adjusted)
+
+
+@pytest.mark.parametrize(
+    ("structures", "arms", "lacking"),
+    [
+        (["searched", "uniform"], ["finetune", "scratch-b+", "random-channels"], 0),
+        (["searched", "uniform"], ["finetune", "random-channels"], 2),
+        (["searched", "uniform"], ["finetune", "scratch-b+"], 1),
+        (["searched"], list(SIX), 2),
+        (["uniform"], list(SIX), 3),
+    ],
+)
+def test_what_is_foreseen_to_have_no_verdict_has_none(
+    structures: list[str], arms: list[str], lacking: int
+) -> None:
+    names = {"searched": "trial 12", "uniform": "uniform"}
+    trained = {
+        (names[structure], arm): [0.930 + 0.001 * place, 0.934, 0.932]
+        for structure in structures
+        for place, arm in enumerate(arms)
+    }
+    notes = [c.note for c in by_name(make_comparison(trained)).values() if c.note]
+    said = {note.partition("no verdict on ")[2].partition(":")[0] for note in notes}
+    foreseen = [line.partition(", which takes ") for line in unanswered(structures, arms)]
+    subjects = {each for line, *_ in foreseen for each in line.partition(" on ")[2].split(" and ")}
+    assert len(said) == lacking
+    assert subjects == said
+    assert all("--arms finetune " in takes for _, _, takes in foreseen)

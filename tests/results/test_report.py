@@ -311,7 +311,8 @@ def test_the_uniform_start_as_best_policy_is_shown_once(records, finals, provena
         ("uniform at 0.5", True),
         ("trial 5 (tpe)", False),
     ]
-    assert "found nothing better than uniform" in html(records, [*finals[:2], best], provenance)
+    page = Page(html(records, [*finals[:2], best], provenance))
+    assert "found nothing better than uniform" in page.text
 
 
 def test_terminal_table_fits_and_holds_the_verdict(records, finals, provenance) -> None:
@@ -331,7 +332,7 @@ def test_what_is_in_no_count_is_named_beside_the_table(records, finals, provenan
     provenance["uncounted"] = [{"module": place, "operation": "deform"} for place in places]
     said = "Not counted: deform in layer0.conv, layer1.conv, layer2.conv and 3 more (so budgets are"
     assert said in " ".join(printed(records, finals, provenance).split())
-    assert said in html(records, finals, provenance)
+    assert said in Page(html(records, finals, provenance)).text
 
 
 def test_terminal_table_takes_names_as_they_are(records, provenance) -> None:

@@ -162,7 +162,7 @@ def test_a_damaged_record_is_left_out_and_named(
     sentence = "the record of trial 3 is damaged and was left out"
     assert run.provenance.checks[-1] == sentence
     assert [each.getMessage() for each in caplog.records] == [f"{tmp_path}: {sentence}"]
-    assert sentence in run.report().read_text()
+    assert sentence in run.report().with_suffix(".md").read_text()
 
 
 @pytest.mark.parametrize(

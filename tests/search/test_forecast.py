@@ -18,7 +18,7 @@ from search.evaluation.evaluator import Evaluator
 from search.forecast import BOOKKEEPING, END, REPORT_SECONDS, Speed, reaching, timed, told
 from search.plans.finals import EXPECTED
 from search.plans.repeats import chosen
-from search.remaining import Following
+from search.remaining import Following, stages
 from search.speed import LEAST, MOST, SECONDS, WARMING, seconds_of_timing
 from search.stages import Stage
 from search.training.trainer import NO_WEIGHTS, Trainer
@@ -146,6 +146,21 @@ def test_before_the_first_trial_all_trainings_are_to_come(space: Space) -> None:
     assert count(trials=1, gains=False) == 1 + EXPECTED * 4  # one trial is repeated at most
 
 
+def test_without_time_for_trials_only_uniform_widths_are_trained(space: Space) -> None:
+    trainer = Store().trainer(toy(space), Measured())
+    task = SimpleNamespace(validation=range(100))
+    evaluator = replace(toy(space, final_seeds=4, repeats=5), task=task)  # type: ignore[arg-type]
+    assert counted(evaluator, trainer, tries=False) == 4 + 4  # and plain uniform widths
+    trainings = [
+        stages(following(evaluator, trainer, tries=tries), Speed(1.0, 1.0, 1), None, 1)[2]
+        for tries in (True, False)
+    ]
+    assert [told([stage], 0.0).rpartition("for ")[2] for stage in trainings] == [
+        f"about {5 + EXPECTED * 4 + 4} trainings",
+        "8 trainings",
+    ]
+
+
 def test_what_was_trained_is_not_counted_again(space: Space) -> None:
     evaluator = toy(space, trials=4, final_seeds=2, repeats=2)
     store, records = Store(), [complete(space, k) for k in range(4)]
@@ -161,17 +176,17 @@ def test_what_was_trained_is_not_counted_again(space: Space) -> None:
 
 
 def test_the_forecast_names_every_part_and_what_is_past() -> None:
-    stages = [
+    parts = [
         Stage("learning rates", 24, 10.0),
         Stage("trials", 48, 96.0, done=24),
         Stage("trainings", 1, 60.0),
         Stage(END, 1, 5.0),
     ]
-    assert told(stages, so_far=17.0) == (
+    assert told(parts, so_far=17.0) == (
         "forecast: about 2 min 3 s from here (17 s so far): 10 s for finding the learning rates, "
         "48 s for 24 trials, 1 min 0 s for 1 training and 5.0 s for the times and the report"
     )
-    assert told(stages[3:], 1.0).endswith("so far): 5.0 s for the times and the report")
+    assert told(parts[3:], 1.0).endswith("so far): 5.0 s for the times and the report")
 
 
 def test_a_stage_that_must_end_before_it_is_done_takes_the_time_until_then(

@@ -218,7 +218,9 @@ def test_a_run_that_fails_the_same_way_three_times_stops_and_says_why(
     task: Task, runs: Path
 ) -> None:
     options = OPTIONS | {"lr": 1e12, "explore": 1.0, "name": "diverging"}
-    with pytest.raises(SearchStopped, match=r"3 trials in a row failed at rung 1: diverged"):
+    with pytest.raises(
+        SearchStopped, match=r"3 trials in a row failed at rung 1 \(brief training\): diverged"
+    ):
         search(task, 0.5, runs_dir=str(runs), **options)
     left = pd.read_csv(runs / "diverging" / "trials.csv")
     assert list(left["state"]) == ["failed"] * 3

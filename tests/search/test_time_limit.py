@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from search.cli import main
 from search.folder import finished, resolve_folder
 from search.study.open import comparable, search_ended
 from search.task.building import build_task
-from search.time_limit import NO_LIMIT, TimeLimit
+from search.time_limit import NO_LIMIT, TimeLimit, no_trials
 from spaces import UserError
 
 OPTIONS: dict[str, Any] = {
@@ -41,6 +42,14 @@ def test_it_is_reached_once_what_follows_would_not_fit(monkeypatch: pytest.Monke
     assert limit.spent
     assert not NO_LIMIT.reached
     assert TimeLimit.of(None).seconds == math.inf
+
+
+def test_a_limit_that_cannot_be_kept_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_limit.time, "perf_counter", lambda: 100.0)
+    limit = replace(TimeLimit.of(hours=0.01), began=90.0)  # 36 s, of which 10 have passed
+    said = "--max-hours leaves no time for trials before the finals: nothing is tried but uniform"
+    assert no_trials(26.0, limit) == f"{said} widths"
+    assert no_trials(50.0, limit) == f"{said} widths; that takes about 50 s, but 26 s are left"
 
 
 @pytest.fixture(scope="module")

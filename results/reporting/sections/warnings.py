@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from results import text
 from results.data import RunData
+from results.doubts import doubts
 from results.reporting.blocks import Block, Bullets
 
 
 def blocks(run: RunData) -> Iterator[Block]:
-    """What the terminal said before the first trial; of most runs nothing."""
-    if run.provenance.warnings:
-        yield Bullets([text.sentence(warning) for warning in run.provenance.warnings])
+    """What the terminal said before the first trial, and before the decision; of most runs
+    nothing."""
+    if warnings := [*doubts(run), *run.provenance.warnings]:
+        yield Bullets([text.sentence(warning) for warning in warnings])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from results.arms import ARMS
 from results.data import RunData
 from results.metric import MetricInfo
 from results.reporting.blocks import Block, Column, Table
@@ -55,9 +56,14 @@ def words(metric: MetricInfo) -> dict[str, str]:
     return meant
 
 
+def meanings(run: RunData) -> dict[str, str]:
+    """Each with its meaning, and the names of methods and arms that the run used."""
+    arms = {arm: ARMS[arm].meaning for arm in dict.fromkeys(r.arm for r in run.compared.arms)}
+    return words(run.metric) | run.provenance.names | arms
+
+
 def blocks(run: RunData) -> Iterator[Block]:
     """A word a row, once there is anything to read."""
     if run.records:
-        meant = words(run.metric) | run.provenance.names
         columns = [Column("word", label=True), Column("what it means")]
-        yield Table(columns, [[word, meaning] for word, meaning in meant.items()])
+        yield Table(columns, [[word, meaning] for word, meaning in meanings(run).items()])
