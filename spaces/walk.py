@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -65,6 +66,7 @@ class Trace:
         activations: every use of an activation function, in order, with the labels of its output.
         statistics: node → the dim it takes a statistic over, and the labels along that dim.
         reads: node → where it reads channels.
+        what: whose inputs and outputs those of the program are.
     """
 
     program: torch.export.ExportedProgram
@@ -76,12 +78,20 @@ class Trace:
     elements: dict[str, Tensor] = field(default_factory=dict)
     met: dict[str, str] = field(default_factory=dict)
     held: dict[tuple[str, str], int] = field(default_factory=dict)
+    what: str = "network"
     # Of this one graph, and so not shared with the next:
     costs: list[Cost] = field(default_factory=list, init=False)
     uncounted: list[Uncounted] = field(default_factory=list, init=False)
     activations: list[tuple[str, Tensor]] = field(default_factory=list, init=False)
     statistics: dict[str, tuple[int, Tensor]] = field(default_factory=dict, init=False)
     reads: dict[str, list[Read]] = field(default_factory=dict, init=False)
+
+    def keep(self, parameters: Collection[str], reason: str) -> None:
+        """Freeze all channels of some parameters."""
+        places = [(name, labels) for (name, _), labels in self.axes.items()]
+        for name, labels in (*places, *self.elements.items()):
+            if name in parameters:
+                self.labels.freeze(labels, f"{name} {reason}")
 
 
 class Walk:
@@ -116,7 +126,7 @@ class Walk:
         elif spec.kind is InputKind.CONSTANT_TENSOR:
             self.constants[node] = self.result.program.constants[spec.target].detach().cpu()
         elif isinstance(value, Tensor):
-            self.values[node] = self.labels.fixed("network input").expand(sizes(value))
+            self.values[node] = self.labels.fixed(f"{self.result.what} input").expand(sizes(value))
         else:
             self.values[node] = None
 
