@@ -149,7 +149,7 @@ def measured(network: coverage_networks.Network) -> Row:
 def _most(space: spaces.Space, model: nn.Module) -> str:
     """The module that has most of the FLOPs that no policy can change, and why."""
     cut = {member.parameter for group in space.groups for member in group.members}
-    fixed = [cost for cost in space.costs if cost.parameter not in cut]
+    fixed = [c for c in space.costs if c.group is None and c.parameter not in cut]
     shares = layer_flops(fixed, model)
     if not any(shares.values()):
         return ""

@@ -166,7 +166,6 @@ def _inspected(terminal: Terminal, **options: Any) -> tuple[str, Space, Any]:
             model, example = inspecting.built(asked, cache, progress.say)
             name = asked.model
         progress.say(discovering(name))
-        asked = config.task
         space = spaces.discover(model, example, asked.round_to, asked.inside)
         return name, space, example
 

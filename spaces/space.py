@@ -12,7 +12,7 @@ from torch import nn
 
 from spaces.activations import Activation, find_activations
 from spaces.copies import untouched
-from spaces.cost import compile_flops, compile_params
+from spaces.cost import compile_flops, compile_params, of_groups
 from spaces.counters import torch_flops
 from spaces.draws import ALL_LEAST
 from spaces.errors import (
@@ -108,15 +108,16 @@ def discover(
     frozen += tuple(Frozen(g.name, g.channels, broken[g.name]) for g in found if g.name in broken)
     if not groups:
         raise NothingToPruneError(_nothing(frozen))
+    costs = of_groups(traced, groups)
     space = Space(
         groups,
-        compile_flops(traced.costs, groups, traced.tensors),
+        compile_flops(costs, groups, traced.tensors),
         compile_params(groups, model),
         frozen,
         () if parts else find_activations(traced, groups),  # the rest of the network has others
         inputs,
         batched,
-        tuple(traced.costs),
+        tuple(costs),
         tuple(traced.uncounted),
         fingerprint(traced.program),
     )

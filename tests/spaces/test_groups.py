@@ -44,6 +44,9 @@ GROUPS = {
     "Recurrent": {"a.0": 16},
     "Parametrized": {"b.0": 16},
     "SelfAttention": {"up": 64},
+    "Heads": {"patch": 24, "q": 4},
+    "HeadDims": {"patch": 24, "q": 8, "v": 8},
+    "GroupedHeads": {"patch": 24, "q": 2},
     "Shared": {"stem.0": 16, "left": 16},
     "TrainOnly": {"a.0": 16, "b.0": 32},
     "Everything": {"a": 16, "b": 16},
@@ -65,7 +68,7 @@ def test_groups_and_their_channels(name, discovered):
         ("Recurrent", "lstm", 12, "stays whole"),
         ("Parametrized", "a.0", 16, "weight is computed"),
         ("Parametrized", "normed", 32, "weight is computed"),
-        ("SelfAttention", "attention", 96, "attention"),
+        ("SelfAttention", "attention", 8, "breaks when cut"),
         ("SelfAttention", "patch", 32, "breaks when cut"),
     ],
 )

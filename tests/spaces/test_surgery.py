@@ -25,7 +25,11 @@ def pruned(network, seed=0):
 @pytest.mark.parametrize("name", SMALL)
 def test_random_policies_cost_what_the_space_says_and_compute_what_masking_computes(name):
     torch.manual_seed(0)
-    by_hand = {"SelfAttention": 2 * 4 * 4 * 32, "Recurrent": 64 * 48 * (16 + 12)}
+    by_hand = {
+        "SelfAttention": 2 * 4 * 4 * 32,
+        "Heads": lambda small: 4 * 4 * (small.q.out_features + small.v.out_features),
+        "Recurrent": 64 * 48 * (16 + 12),
+    }
     check_surgery(SMALL[name](), INPUT, policies=20, uncounted=by_hand.get(name, 0))
 
 
