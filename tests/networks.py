@@ -217,7 +217,7 @@ class LiteralSplit(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """An LSTM: an operation without a rule."""
+    """An LSTM over positions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -227,6 +227,26 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         sequence = self.b(self.a(x)).flatten(2).transpose(1, 2)
         return self.fc(self.lstm(sequence)[0][:, -1])
+
+
+class Stacked(nn.Module):
+    """Two GRU layers, both ways, with dropout between them; then a cell, step by step, and a
+    bilinear layer, which stays whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = conv_bn(3, 16)
+        self.gru = nn.GRU(16, 12, 2, bidirectional=True, dropout=0.5, batch_first=True)
+        self.first, self.second = nn.LSTMCell(24, 16), nn.GRUCell(16, 8)
+        self.pairs, self.fc = nn.Bilinear(8, 8, 6), nn.Linear(6, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.avg_pool2d(self.a(x), 4).flatten(2).transpose(1, 2)
+        state = last = None
+        for step in self.gru(x)[0].unbind(1):
+            state = self.first(step, state)
+            last = self.second(state[0], last)
+        return self.fc(self.pairs(last, last))
 
 
 class Parametrized(nn.Module):
@@ -365,7 +385,8 @@ SMALL: dict[str, type[nn.Module]] = {
     for c in (
         Plain, Residual, PadShortcut, Grouped, Depthwise, Separable, Transposed, Concat, Shuffle,
         ChannelShuffle, ChunkGate, SqueezeExcite, ScaleNorm, Literal, LiteralSplit, Recurrent,
-        Parametrized, SelfAttention, Heads, HeadDims, GroupedHeads, Shared, TrainOnly, Everything,
+        Stacked, Parametrized, SelfAttention, Heads, HeadDims, GroupedHeads, Shared, TrainOnly,
+        Everything,
     )
 }  # fmt: skip
 """Name → class; all take (N, 3, 8, 8) and return (N, 10)."""
