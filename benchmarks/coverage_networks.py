@@ -114,7 +114,7 @@ D_MODEL_64: dict[str, Any] = {
     **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 128),
 }
 GROUPED: dict[str, Any] = {**TOKENS_64, "num_key_value_heads": 2}
-VISION_64: dict[str, Any] = {**TOKENS_64, "image_size": 32, "patch_size": 8}
+VISION_64: dict[str, Any] = {**TOKENS_64, "image_size": 64, "patch_size": 16}
 AUDIO_64: dict[str, Any] = {
     **TOKENS_64,
     "conv_dim": (32, 32, 32),
@@ -197,7 +197,7 @@ TRANSFORMERS: dict[str, tuple[str, dict[str, Any]]] = {
     "DeiTForImageClassification": ("image", VISION_64),
     "BeitForImageClassification": ("image", VISION_64),
     "Dinov2ForImageClassification": ("image", VISION_64),
-    "YolosForObjectDetection": ("image", {**VISION_64, "image_size": [32, 32]}),
+    "YolosForObjectDetection": ("image", {**VISION_64, "image_size": [64, 64]}),
     "CLIPVisionModel": ("image", VISION_64),
     "SiglipVisionModel": ("image", VISION_64),
     "ViTMAEModel": ("image", VISION_64),
@@ -270,6 +270,6 @@ def _inputs(kind: str) -> dict[str, Tensor]:
         "both": {"input_ids": ids, "decoder_input_ids": ids[:, :8]},
         "speech": {"input_features": torch.randn(1, 16, 64), "decoder_input_ids": ids},
         "audio": {"input_values": torch.randn(1, 1600)},
-        "image": {"pixel_values": torch.randn(1, 3, *([64, 64] if kind == "image" else [32, 32]))},
-        "video": {"pixel_values": torch.randn(1, 2, 3, 32, 32)},
+        "image": {"pixel_values": torch.randn(1, 3, 64, 64)},
+        "video": {"pixel_values": torch.randn(1, 2, 3, 64, 64)},
     }[kind]

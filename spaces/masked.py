@@ -16,7 +16,7 @@ from spaces.groups import Groups
 from spaces.inputs import tensors as outputs
 from spaces.nodes import operation
 from spaces.slicing import Selection, kept_masks
-from spaces.walk import Trace
+from spaces.walk import Contraction, Trace
 
 DROPOUTS = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"}
 """Operations that a check of training leaves out: what they draw depends on the widths."""
@@ -101,12 +101,19 @@ class MaskedReference(fx.Interpreter):
             return found
 
         args, kwargs = fx.map_arg((n.args, dict(n.kwargs)), value)
+        if n.name in self._trace.contractions:
+            args = self._contracted(args, self._trace.contractions[n.name])
+        return args, kwargs
+
+    def _contracted(self, args: tuple[Any, ...], sums: Sequence[Contraction]) -> tuple[Any, ...]:
+        """The arguments of a product with those channels only that are kept."""
         leaves, form = tree_flatten(args)
-        for sum_over in self._trace.contractions.get(n.name, ()):
-            given = leaves[sum_over.leaf]
-            kept = self._kept(sum_over.labels).to(given.device)
-            leaves[sum_over.leaf] = given.index_select(sum_over.dim, kept)
-        return tree_unflatten(leaves, form), kwargs
+        for each in sums:
+            given = leaves[each.leaf]
+            kept = self._kept(each.labels).to(given.device)
+            leaves[each.leaf] = given.index_select(each.dim, kept)
+        found: tuple[Any, ...] = tree_unflatten(leaves, form)
+        return found
 
     def _kept(self, labels: Tensor) -> Tensor:
         """The positions of those labels that are kept."""
