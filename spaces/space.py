@@ -149,7 +149,7 @@ def _of_parts(space: Space, model: nn.Module, names: tuple[str, ...]) -> Space:
     least = {group.name: ALL_LEAST.selected(group) for group in space.groups}
     must = f"the network must run when {', '.join(names)} is cut, but it fails with"
     hint = "let it ask for no sizes, or give inside= other submodules"
-    with in_one_line(ModelError, must, hint), torch.no_grad():
+    with in_one_line(ModelError, must, hint), torch.no_grad(), torch.random.fork_rng(devices=[]):
         call(cut(model, space.groups, least).eval(), space.example)
     count = torch_flops(model, space.example)
     rest = None if count.failure else count.total - count.within(names).total

@@ -206,7 +206,7 @@ def test_layers_without_gradients_are_like_any_other():
 def rounded(model, x):
     b = model.b(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        return (b @ b.T @ b).float()
+        return (b @ (b.T @ b)).float()
 
 
 def branched(model, x):
