@@ -75,7 +75,7 @@ def _einsum(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
                 if plan := _contraction(terms[1 - number], terms[number], terms[2]):
                     return _contracted(walk, node, given, weight, *plan)
                 reason = "enters a product of more than one dim"
-        if not any(_matrix(walk, given) for given in operands):
+        if _is_product(*terms) and not any(_matrix(walk, given) for given in operands):
             one, other = (Factor(walk.label(operands[n]), terms[n], n + 1) for n in (0, 1))
             return product(walk, node, (one, other), terms[2])
     count(walk, node)
@@ -133,6 +133,16 @@ def _terms(equation: str) -> list[str]:
     terms = [*inputs.split(","), output]
     plain = arrow and "." not in equation and all(len(set(t)) == len(t) for t in terms)
     return terms if plain else []
+
+
+def _is_product(one: str, other: str, output: str) -> bool:
+    """Whether all that is summed up over is a dim of both, and there is some.
+
+    >>> _is_product("bthd", "bshd", "bhts"), _is_product("bi", "bj", "bij")
+    (True, False)
+    """
+    gone = {*one, *other} - {*output}
+    return bool(gone) and gone <= {*one} & {*other}
 
 
 def _contraction(given: str, weight: str, output: str) -> tuple[int, int, int] | None:
