@@ -173,7 +173,8 @@ def _inspected(terminal: Terminal, **options: Any) -> tuple[str, Space, Any]:
             model, example = inspecting.built(asked, cache, progress.say)
             name = asked.model
         progress.say(discovering(name))
-        return name, spaces.discover(model, example, config.task.round_to), example
+        space = spaces.discover(model, example, asked.round_to, asked.inside)
+        return name, space, example
 
 
 def _search_command(folder: Folder, config: CompareConfig) -> str:

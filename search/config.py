@@ -65,6 +65,11 @@ def limits(given: Any) -> tuple[str, ...]:
     return budgets(given)
 
 
+def several(given: Any) -> tuple[Any, ...]:
+    """One name or several."""
+    return tuple(given) if isinstance(given, list | tuple) else (given,)
+
+
 @dataclass(frozen=True)
 class TaskConfig(Options):
     """what is pruned"""
@@ -122,6 +127,13 @@ class TaskConfig(Options):
     )
     round_to: int | None = option(
         None, "round widths to multiples of this (default: 8, or finer)", least=1, most=2**20
+    )
+    inside: tuple[str, ...] = option(
+        (),
+        "prune inside these submodules only, backbone say; what enters and leaves them stays "
+        "(default: the whole network, or the largest parts that can be traced)",
+        read=several,
+        value="MODULE",
     )
     device: str = option(
         "auto",

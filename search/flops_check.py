@@ -27,8 +27,9 @@ def flops_check(finals: Sequence[FinalRecord], evaluator: Evaluator) -> Iterator
     for final in finals:
         if final.best and final.policy is not None:
             small = evaluator.pruned(Candidate(final.policy, final.criterion), "plain")
-            counts = opinions(small, evaluator.task.example)
-            yield from compared(final.name, final.flops, small, evaluator.space, counts)
+            space, counts = evaluator.space, opinions(small, evaluator.task.example)
+            counts = [count.within(space.inside) for count in counts]
+            yield from compared(final.name, final.flops, small, space, counts)
 
 
 def compared(

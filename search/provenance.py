@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from prune_ops import WAYS
+from results import text
 from results.compression import Way
 from results.data import RunData
 from results.metric import MetricInfo
@@ -96,6 +97,18 @@ def _fresh(config: SearchConfig, task: Task) -> tuple[str, str]:
 def uncounted(space: Space) -> list[dict[str, str]]:
     """The operations with weights that no count includes, as plain data."""
     return [{"module": u.module, "operation": u.operation} for u in space.uncounted]
+
+
+def of_parts(space: Space) -> str:
+    """That flops and budgets are of parts of the network only, and how much the rest takes; a
+    clause, empty where they are of the whole."""
+    if not space.inside:
+        return ""
+    told = f"FLOPs and budgets are those of {text.listed(space.inside)}, inside which is pruned"
+    if space.outside_flops is None:
+        return f"{told}; the rest of the network cannot be counted"
+    share = space.outside_flops / (space.outside_flops + space.full_flops)
+    return f"{told}; the rest takes {space.outside_flops:,} more, {share:.0%} of all"
 
 
 def tested(about: Provenance, run: RunData) -> Provenance:

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from spaces.groups import Groups
+from spaces.groups import ChannelGroup, Groups
 from spaces.labels import Place
-from spaces.slicing import named_tensors
-from spaces.walk import Cost
+from spaces.slicing import named_tensors, origin
+from spaces.walk import Cost, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,48 @@ class Peak:
         return max(self.parts, key=lambda part: int(part(widths)))
 
 
+def of_groups(trace: Trace, groups: Groups) -> list[Cost]:
+    """The costs of a trace, those of labels by the groups that these belong to."""
+    found = []
+    for cost in trace.costs:
+        if cost.labels is None:
+            found.append(cost)
+            continue
+        stays = len(cost.labels)
+        for group in groups:
+            each = _per_channel(trace, group, cost.labels)
+            stays -= each * group.channels
+            if each:
+                constant, name = cost.constant * each, group.name
+                found.append(Cost(constant, None, cost.module, None, name, group.channels))
+        if stays:
+            found.append(Cost(cost.constant * stays, None, cost.module))
+    return found
+
+
+def _per_channel(trace: Trace, group: ChannelGroup, labels: Tensor) -> int:
+    """How many of the labels are those of one channel of the group."""
+    lines = [
+        trace.axes[m.parameter, m.dim][m.index.ravel()]
+        for m in group.members
+        if (m.parameter, m.dim) in trace.axes
+    ]
+    own = torch.isin(trace.labels.find(labels), trace.labels.find(torch.cat(lines)))
+    return int(own.sum()) // group.channels
+
+
 def compile_flops(costs: Iterable[Cost], groups: Groups, tensors: dict[str, Tensor]) -> Polynomial:
     """Multiply-adds of every convolution, linear and matmul, as fvcore counts them."""
     total: Counter[str | None] = Counter()
+    linear = np.zeros(len(groups))
+    places = {group.name: g for g, group in enumerate(groups)}
     for cost in costs:
-        total[cost.parameter] += cost.constant
-    return _compile(total, groups, tensors)
+        if cost.group is None:
+            total[cost.parameter] += cost.constant
+        else:
+            linear[places[cost.group]] += cost.constant
+    found = _compile(total, groups, tensors)
+    return replace(found, linear=found.linear + linear)
 
 
 def layer_flops(costs: Iterable[Cost], model: nn.Module) -> dict[str, int]:
@@ -102,9 +139,16 @@ def layer_flops(costs: Iterable[Cost], model: nn.Module) -> dict[str, int]:
         costs: of the unpruned network.
     """
     sizes = {name: p.numel() for name, p in named_tensors(model).items()}
+    came = origin(model)
+    widths = (came.widths if came else None) or {}
     total: Counter[str] = Counter()
     for cost in costs:
-        total[cost.module] += cost.constant * (sizes[cost.parameter] if cost.parameter else 1)
+        size = sizes[cost.parameter] if cost.parameter else 1
+        if cost.labels is not None:
+            size = len(cost.labels)
+        elif cost.group is not None:
+            size = widths.get(cost.group, cost.channels)
+        total[cost.module] += cost.constant * size
     return dict(total)
 
 

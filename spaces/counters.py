@@ -10,9 +10,9 @@ so neither the network nor what its hooks write to is touched.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -55,6 +55,12 @@ class Count:
     skipped: dict[str, tuple[str, ...]] = field(default_factory=dict)
     failure: str = ""
 
+    def within(self, names: Sequence[str]) -> Count:
+        """The count of what these modules and those in them call; of no names, of all."""
+        paths = tuple(f"{name}." for name in names) or ""
+        own = {name: n for name, n in self.layers.items() if f"{name}.".startswith(paths)}
+        return replace(self, layers=own)
+
     @property
     def total(self) -> int:
         """Multiply-adds of the whole network."""
@@ -67,13 +73,21 @@ def opinions(model: nn.Module, example: Any) -> list[Count]:
     Args:
         example: a tensor, a tuple of positional inputs, or a dict of inputs by name.
     """
-    found = []
-    for name, count in (("fvcore", _fvcore), ("torch", _torch)):
-        try:
-            found.append(count(copied(model).eval(), example))
-        except Exception as error:  # of the model's own code, or of the counter's
-            found.append(Count(name, failure=brief(error)))
-    return found
+    return [_opinion("fvcore", _fvcore, model, example), torch_flops(model, example)]
+
+
+def _opinion(
+    counter: str, count: Callable[[nn.Module, Any], Count], model: nn.Module, example: Any
+) -> Count:
+    try:
+        return count(copied(model).eval(), example)
+    except Exception as error:  # of the model's own code, or of the counter's
+        return Count(counter, failure=brief(error))
+
+
+def torch_flops(model: nn.Module, example: Any) -> Count:
+    """The count of torch's own ``FlopCounterMode``; see `opinions`."""
+    return _opinion("torch", _torch, model, example)
 
 
 def fvcore_flops(model: nn.Module, example_inputs: tuple[Any, ...]) -> int:

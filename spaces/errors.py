@@ -45,6 +45,10 @@ class ModelError(UserError):
     """The model cannot be traced or sliced."""
 
 
+class UntraceableError(ModelError):
+    """``torch.export`` cannot trace the model."""
+
+
 class NothingToPruneError(ModelError):
     """Every channel of the model is frozen."""
 

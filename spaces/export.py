@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map_only
 
-from spaces.errors import ModelError, in_one_line, quiet
+from spaces.errors import UntraceableError, in_one_line, quiet
 from spaces.inputs import Inputs
 
 AUTOCAST = "autocast"
@@ -27,12 +27,12 @@ def exported(model: nn.Module, inputs: Inputs) -> torch.export.ExportedProgram:
     """The program of a model in the mode that it is in, every region in the place of its call.
 
     Raises:
-        ModelError: the model does not run on these inputs, or ``torch.export`` cannot trace it.
+        UntraceableError: the model does not run on these inputs, or cannot be traced.
     """
     own = tree_map_only(Tensor, Tensor.clone, inputs)  # one given twice would be one input
     args, kwargs = ((), own) if isinstance(own, dict) else (own, None)
     must = "the model must run on one example input and be traceable by torch.export, but got"
-    with in_one_line(ModelError, must), quiet("torch"), torch.random.fork_rng(devices=[]):
+    with in_one_line(UntraceableError, must), quiet("torch"), torch.random.fork_rng(devices=[]):
         program = torch.export.export(model, args, kwargs, strict=False)
     _inline(program.graph_module)
     return program

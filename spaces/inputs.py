@@ -75,7 +75,9 @@ def one_item(model: nn.Module, inputs: Inputs) -> tuple[Inputs, bool]:
     whole, first, last = (_outputs(model, given) for given in (inputs, alone, end))
     batched = bool(first)
     if whole and first and last:
-        batched = _alike(first, part(whole, 0, 1)) and _alike(last, part(whole, count - 1, count))
+        batched = all(len(x) == count for x in whole if x.dim())
+        batched = batched and _alike(first, part(whole, 0, 1))
+        batched = batched and _alike(last, part(whole, count - 1, count))
     return (alone, True) if batched else (inputs, False)
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from spaces.export import AUTOCAST
 from spaces.groups import Groups
 from spaces.inputs import tensors as outputs
 from spaces.nodes import operation
 from spaces.slicing import Selection, kept_masks
-from spaces.walk import Trace
+from spaces.walk import Contraction, Trace
 
 DROPOUTS = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"}
 """Operations that a check of training leaves out: what they draw depends on the widths."""
@@ -25,8 +25,9 @@ DROPOUTS = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropou
 class MaskedReference(fx.Interpreter):
     """Runs the graph of a trace, in its mode, without dropout and without the unselected channels.
 
-    Wherever an operation reads these, the slice of its weight is set to zero, and a statistic over
-    channels (LayerNorm, say) is taken over the kept ones.
+    Wherever an operation reads these, the slice of its weight is set to zero; a statistic over
+    channels (LayerNorm, say), and a product that is summed up over them (attention's scores), is
+    taken over the kept ones.
     """
 
     def __init__(
@@ -82,6 +83,13 @@ class MaskedReference(fx.Interpreter):
                 return self.env[n.args[0]]  # type: ignore[index]
             return super().run_node(n)
 
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call it; a view may need a copy here that it did not need when it was traced, as what
+        was selected lies otherwise in memory, and a call of contiguous() is left out then."""
+        if target is torch.ops.aten.view.default:
+            target = torch.ops.aten.reshape.default
+        return super().call_function(target, args, kwargs)
+
     def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The node's arguments, the weights without what was removed of what it reads."""
         reads = {read.weight: read for read in self._trace.reads.get(n.name, ())}
@@ -93,14 +101,30 @@ class MaskedReference(fx.Interpreter):
             return found
 
         args, kwargs = fx.map_arg((n.args, dict(n.kwargs)), value)
+        if n.name in self._trace.contractions:
+            args = self._contracted(args, self._trace.contractions[n.name])
         return args, kwargs
+
+    def _contracted(self, args: tuple[Any, ...], sums: Sequence[Contraction]) -> tuple[Any, ...]:
+        """The arguments of a product with those channels only that are kept."""
+        leaves, form = tree_flatten(args)
+        for each in sums:
+            given = leaves[each.leaf]
+            kept = self._kept(each.labels).to(given.device)
+            leaves[each.leaf] = given.index_select(each.dim, kept)
+        found: tuple[Any, ...] = tree_unflatten(leaves, form)
+        return found
+
+    def _kept(self, labels: Tensor) -> Tensor:
+        """The positions of those labels that are kept."""
+        keep = torch.isin(self._trace.labels.find(labels), self._removed, invert=True)
+        return keep.nonzero().flatten()
 
     def _statistic(self, n: fx.Node) -> Any:
         """Of a node that takes a statistic over channels: over those that are kept."""
         dim, labels = self._trace.statistics[n.name]
         (source, *others), kwargs = self.fetch_args_kwargs_from_env(n)
-        keep = torch.isin(self._trace.labels.find(labels), self._removed, invert=True)
-        kept = keep.nonzero().flatten().to(source.device)
+        kept = self._kept(labels).to(source.device)
         if operation(n) in ("layer_norm", "rms_norm"):
             others[0] = [len(kept)]  # the normalized_shape
         others = [

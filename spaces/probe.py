@@ -45,6 +45,9 @@ class Probe:
     def __init__(self, model: nn.Module, example: Inputs, groups: Iterable[ChannelGroup]) -> None:
         self._generator = torch.Generator().manual_seed(0)
         self.model = self._as_it_came = copied(model).eval()
+        for module in self.model.modules():
+            if isinstance(module, nn.RNNBase):
+                module.dropout = 0.0  # between its layers, where `NoDropout` does not see it
         self._redraw(groups)
         self._given = (_of_floats(self._noise, example), example)
         half = {p.dtype for p in self.model.parameters()} & {torch.float16, torch.bfloat16}

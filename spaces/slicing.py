@@ -165,6 +165,8 @@ def follow(
             continue
         if isinstance(module, nn.modules.conv._ConvNd):
             _follow_conv(module, id(module.weight) not in reading)
+        if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+            _follow_recurrent(module)
         if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
             module.normalized_shape = tuple(module.weight.shape)
         for kind, attributes in _SIZES.items():
@@ -183,6 +185,13 @@ _SIZES: dict[Any, tuple[str, ...]] = {
     nn.PReLU: ("num_parameters",),
 }
 """Kind of module → its attributes that are the sizes of its weight's dims."""
+
+
+def _follow_recurrent(module: Any) -> None:
+    end = "_l0" if isinstance(module, nn.RNNBase) else ""
+    module.input_size = getattr(module, f"weight_ih{end}").shape[1]
+    if not getattr(module, "proj_size", 0):  # what is projected stays whole
+        module.hidden_size = getattr(module, f"weight_hh{end}").shape[1]
 
 
 def _follow_conv(module: Any, may_be_depthwise: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,16 +12,25 @@ from torch import nn
 
 from spaces.activations import Activation, find_activations
 from spaces.copies import untouched
-from spaces.cost import compile_flops, compile_params
-from spaces.errors import NothingToPruneError, UserError
+from spaces.cost import compile_flops, compile_params, of_groups
+from spaces.counters import torch_flops
+from spaces.draws import ALL_LEAST
+from spaces.errors import (
+    ModelError,
+    NothingToPruneError,
+    UntraceableError,
+    UserError,
+    in_one_line,
+)
 from spaces.fingerprint import fingerprint
 from spaces.groups import ChannelGroup, Frozen, find_groups
-from spaces.inputs import Inputs, arguments, one_item
+from spaces.inputs import Inputs, arguments, call, one_item
 from spaces.models import check_model
+from spaces.parts import Parts, find_parts, largest_parts
 from spaces.selfcheck import SelfCheck
 from spaces.slicing import Selection, cut, origin, remember
 from spaces.trace import trace
-from spaces.walk import Cost, Uncounted
+from spaces.walk import Cost, Trace, Uncounted
 from spaces.widths import WidthSpace
 
 
@@ -41,6 +51,10 @@ class Space(WidthSpace):
         costs: of every operation that is counted, by the module that calls it.
         uncounted: operations that multiply weights and are in no count.
         fingerprint: a hash of what the network computes, whatever its weights are.
+        inside: the submodules that the space is of, where it is not of the whole network. Flops are
+            theirs for the whole example then; parameters are always those of the whole network.
+        outside_flops: of the rest of the network for the example, as torch counts them; None where
+            it cannot, or there is no rest.
     """
 
     groups: tuple[ChannelGroup, ...]
@@ -51,22 +65,33 @@ class Space(WidthSpace):
     costs: tuple[Cost, ...] = field(default=(), repr=False)
     uncounted: tuple[Uncounted, ...] = ()
     fingerprint: str = field(default="", repr=False)
+    inside: tuple[str, ...] = ()
+    outside_flops: int | None = field(default=None, repr=False)
 
 
-def discover(model: nn.Module, example_inputs: Any, round_to: int | None = None) -> Space:
+def discover(
+    model: nn.Module,
+    example_inputs: Any,
+    round_to: int | None = None,
+    inside: str | Sequence[str] = (),
+) -> Space:
     """Find what can be pruned in ``model`` and prove that it survives surgery.
 
     >>> space = discover(model, {"ids": ids, "mask": mask})  # doctest: +SKIP
+    >>> space = discover(detector, ([image],), inside="backbone")  # doctest: +SKIP
 
     Args:
-        model: any module that ``torch.export`` can trace; it is left as it was.
+        model: any module; it is left as it was. Where ``torch.export`` cannot trace it, groups are
+            looked for inside its largest submodules that can be traced.
         example_inputs: what the model is called with: a tensor, a tuple of positional inputs, or a
             dict of inputs by name. Where they are a batch of independent items, flops are counted
             for the first item.
         round_to: widths are multiples of this; by default 8 for wide groups, finer for narrow ones.
+        inside: look inside these submodules only: what enters or leaves them stays. Each must be
+            called once in a forward pass.
 
     Raises:
-        ModelError: the model cannot be copied, run or traced.
+        ModelError: the model cannot be copied or run, or neither it nor a part of it be traced.
         NothingToPruneError: every channel is frozen.
         UserError: ``round_to`` is below 1, or the inputs are none of these.
     """
@@ -76,24 +101,59 @@ def discover(model: nn.Module, example_inputs: Any, round_to: int | None = None)
     given = arguments(model, example_inputs)
     with untouched(model), torch.random.fork_rng(devices=[]):
         inputs, batched = one_item(model, given)
-        traced = trace(model, inputs)
+        parts, traced = _traced(model, inputs, (inside,) if isinstance(inside, str) else inside)
         found, frozen = find_groups(traced, round_to)
-        groups, broken = SelfCheck(model, traced, inputs, found).run() if found else ((), {})
+        tried, called = (parts.model, parts.inputs) if parts else (model, inputs)
+        groups, broken = SelfCheck(tried, traced, called, found).run() if found else ((), {})
     frozen += tuple(Frozen(g.name, g.channels, broken[g.name]) for g in found if g.name in broken)
     if not groups:
         raise NothingToPruneError(_nothing(frozen))
-    return Space(
+    costs = of_groups(traced, groups)
+    space = Space(
         groups,
-        compile_flops(traced.costs, groups, traced.tensors),
+        compile_flops(costs, groups, traced.tensors),
         compile_params(groups, model),
         frozen,
-        find_activations(traced, groups),
+        () if parts else find_activations(traced, groups),  # the rest of the network has others
         inputs,
         batched,
-        tuple(traced.costs),
+        tuple(costs),
         tuple(traced.uncounted),
         fingerprint(traced.program),
     )
+    return _of_parts(space, model, parts.names) if parts else space
+
+
+def _traced(model: nn.Module, inputs: Inputs, inside: Sequence[str]) -> tuple[Parts | None, Trace]:
+    """The trace of the network, or of parts of it: those inside which to look, or the largest."""
+    if inside:
+        return _traced_parts(find_parts(model, inside, inputs))
+    try:
+        return None, trace(model, inputs)
+    except UntraceableError:
+        if (parts := largest_parts(model, inputs)) is None:
+            raise
+        return _traced_parts(parts)
+
+
+def _traced_parts(parts: Parts) -> tuple[Parts, Trace]:
+    return parts, trace(parts.model, parts.inputs, parts.names, parts.outside)
+
+
+def _of_parts(space: Space, model: nn.Module, names: tuple[str, ...]) -> Space:
+    """The space with what it knows of the rest of the network, which must run when parts are cut.
+
+    Raises:
+        ModelError: it does not.
+    """
+    least = {group.name: ALL_LEAST.selected(group) for group in space.groups}
+    must = f"the network must run when {', '.join(names)} is cut, but it fails with"
+    hint = "let it ask for no sizes, or give inside= other submodules"
+    with in_one_line(ModelError, must, hint), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        call(cut(model, space.groups, least).eval(), space.example)
+    count = torch_flops(model, space.example)
+    rest = None if count.failure else count.total - count.within(names).total
+    return replace(space, inside=names, outside_flops=rest)
 
 
 def _nothing(frozen: tuple[Frozen, ...]) -> str:

@@ -5,7 +5,7 @@ What comes out says which label lies at which index of which parameter, and what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -22,15 +22,25 @@ from spaces.state import all_tensors
 from spaces.walk import Trace, Walk
 
 
-def trace(model: nn.Module, inputs: Inputs) -> Trace:
+def trace(
+    model: nn.Module,
+    inputs: Inputs,
+    inside: Sequence[str] = (),
+    outside: Collection[str] = (),
+) -> Trace:
     """Labels of every parameter of ``model``, which is left as it was.
 
     Parameters that the eval-mode graph does not use (auxiliary heads, say) are looked for in the
     train-mode graph as well, so that what only training uses is kept whole too.
 
+    Args:
+        inside: the submodules that the model's forward calls; without any it is the network's own.
+        outside: parameters that are used elsewhere, too, and so must stay as they are.
+
     Raises:
-        ModelError: ``torch.export`` cannot trace the model in eval mode; or, where only training
-            uses some of it, neither trace nor run it in train mode.
+        UntraceableError: ``torch.export`` cannot trace the model in eval mode.
+        ModelError: its ``eval`` does not do what it should, or it is reached by a global; or, where
+            only training uses some of it, neither trace nor run it in train mode.
     """
     own = named_tensors(model)
     model = copied(model)
@@ -47,12 +57,19 @@ def trace(model: nn.Module, inputs: Inputs) -> Trace:
     tensors = named_tensors(model)
     first = {id(tensor): name for name, tensor in tensors.items()}
     names = {name: first[id(tensor)] for name, tensor in all_tensors(model).items()}
-    result = Trace(program, tensors, names)
+    what = "network" if not inside else inside[0] if len(inside) == 1 else "part"
+    result = Trace(program, tensors, names, what=what)
     _walk(result)
     used = {name for name, _ in result.axes} | result.elements.keys()
-    unused = [name for name, p in model.named_parameters() if name not in used and p.dim() > 0]
+    reached = tuple(f"{name}." for name in inside) or ""
+    unused = [
+        name
+        for name, p in model.named_parameters()
+        if name not in used and p.dim() > 0 and name.startswith(reached)
+    ]
     if unused:
         _walk_training(result, model, inputs, unused)
+    result.keep(outside, f"is used outside of {', '.join(inside)}, too")
     return result
 
 
@@ -130,4 +147,4 @@ def _walk(result: Trace) -> None:
             walk.values[node] = None  # a subgraph
         elif node.op == "output":
             for leaf in node.all_input_nodes:
-                walk.freeze(leaf, "network output")
+                walk.freeze(leaf, f"{result.what} output")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -20,13 +21,18 @@ from spaces.nodes import is_sized, module, operation, sizes, source
 class Cost:
     """One operation's flops: ``constant`` times the kept size of each axis of ``parameter``.
 
-    ``parameter`` is None for an operation between activations, whose flops no policy changes.
-    ``module`` is the innermost module that called it.
+    Of an operation between activations ``parameter`` is None, and ``constant`` is for each of
+    ``labels`` that is kept, or, once groups are known, for each channel of ``group``, which has
+    ``channels`` in the unpruned network; without either no policy changes it. ``module`` is the
+    innermost module that called it.
     """
 
     constant: int
     parameter: str | None = None
     module: str = ""
+    labels: Tensor | None = None
+    group: str | None = None
+    channels: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,16 @@ class Read:
     place: Place
 
 
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """A sum over channels: ``leaf``, among the leaves of the arguments of an operation, has them
+    along ``dim``, with these labels."""
+
+    leaf: int
+    dim: int
+    labels: Tensor
+
+
 @dataclass(slots=True)
 class Trace:
     """What walks over the graphs of one network leave behind.
@@ -65,6 +81,8 @@ class Trace:
         activations: every use of an activation function, in order, with the labels of its output.
         statistics: node → the dim it takes a statistic over, and the labels along that dim.
         reads: node → where it reads channels.
+        contractions: node → the tensors it takes that are multiplied and summed up over channels.
+        what: whose inputs and outputs those of the program are.
     """
 
     program: torch.export.ExportedProgram
@@ -76,12 +94,21 @@ class Trace:
     elements: dict[str, Tensor] = field(default_factory=dict)
     met: dict[str, str] = field(default_factory=dict)
     held: dict[tuple[str, str], int] = field(default_factory=dict)
+    what: str = "network"
     # Of this one graph, and so not shared with the next:
     costs: list[Cost] = field(default_factory=list, init=False)
     uncounted: list[Uncounted] = field(default_factory=list, init=False)
     activations: list[tuple[str, Tensor]] = field(default_factory=list, init=False)
     statistics: dict[str, tuple[int, Tensor]] = field(default_factory=dict, init=False)
     reads: dict[str, list[Read]] = field(default_factory=dict, init=False)
+    contractions: dict[str, list[Contraction]] = field(default_factory=dict, init=False)
+
+    def keep(self, parameters: Collection[str], reason: str) -> None:
+        """Freeze all channels of some parameters."""
+        places = [(name, labels) for (name, _), labels in self.axes.items()]
+        for name, labels in (*places, *self.elements.items()):
+            if name in parameters:
+                self.labels.freeze(labels, f"{name} {reason}")
 
 
 class Walk:
@@ -116,7 +143,7 @@ class Walk:
         elif spec.kind is InputKind.CONSTANT_TENSOR:
             self.constants[node] = self.result.program.constants[spec.target].detach().cpu()
         elif isinstance(value, Tensor):
-            self.values[node] = self.labels.fixed("network input").expand(sizes(value))
+            self.values[node] = self.labels.fixed(f"{self.result.what} input").expand(sizes(value))
         else:
             self.values[node] = None
 
@@ -186,10 +213,32 @@ class Walk:
             where.append(f"at {line}")
         return f"{reason} ({' '.join(where)})"
 
-    def cost(self, node: fx.Node, constant: int, parameter: str | None = None) -> None:
-        """Count one operation; ``constant`` is what its flops are beside the parameter's size."""
+    def only_weights(self, node: fx.Node) -> bool:
+        """Whether the node is a parameter, or computed from parameters alone."""
+        waiting, seen, any_weight = [node], set(), False
+        while waiting:
+            one = waiting.pop()
+            if one in seen:
+                continue
+            seen.add(one)
+            if one in self.weights:
+                any_weight = True
+            elif one.op == "placeholder" and one not in self.constants:
+                return False
+            waiting += one.all_input_nodes
+        return any_weight
+
+    def cost(
+        self,
+        node: fx.Node,
+        constant: int,
+        parameter: str | None = None,
+        labels: Tensor | None = None,
+    ) -> None:
+        """Count one operation; ``constant`` is what its flops are beside the parameter's size, or
+        for each of the labels."""
         if is_sized(node):
-            self.result.costs.append(Cost(constant, parameter, module(node)))
+            self.result.costs.append(Cost(constant, parameter, module(node), labels))
         else:
             self.uncounted(node)
 
@@ -204,6 +253,11 @@ class Walk:
     def statistic(self, node: fx.Node, dim: int, labels: Tensor) -> None:
         """The operation takes a statistic over the channels that lie along ``dim``."""
         self.result.statistics[node.name] = (dim, labels)
+
+    def contracts(self, node: fx.Node, leaf: int, dim: int, labels: Tensor) -> None:
+        """The operation sums up over the channels along ``dim`` of a tensor that it takes."""
+        found = self.result.contractions.setdefault(node.name, [])
+        found.append(Contraction(leaf, dim, labels))
 
     def activation(self, node: fx.Node, function: str) -> None:
         """The operation is an activation function."""

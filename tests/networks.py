@@ -217,7 +217,7 @@ class LiteralSplit(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """An LSTM: an operation without a rule."""
+    """An LSTM over positions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -227,6 +227,26 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         sequence = self.b(self.a(x)).flatten(2).transpose(1, 2)
         return self.fc(self.lstm(sequence)[0][:, -1])
+
+
+class Stacked(nn.Module):
+    """Two GRU layers, both ways, with dropout between them; then a cell, step by step, and a
+    bilinear layer, which stays whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = conv_bn(3, 16)
+        self.gru = nn.GRU(16, 12, 2, bidirectional=True, dropout=0.5, batch_first=True)
+        self.first, self.second = nn.LSTMCell(24, 16), nn.GRUCell(16, 8)
+        self.pairs, self.fc = nn.Bilinear(8, 8, 6), nn.Linear(6, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.avg_pool2d(self.a(x), 4).flatten(2).transpose(1, 2)
+        state = last = None
+        for step in self.gru(x)[0].unbind(1):
+            state = self.first(step, state)
+            last = self.second(state[0], last)
+        return self.fc(self.pairs(last, last))
 
 
 class Parametrized(nn.Module):
@@ -256,6 +276,53 @@ class SelfAttention(nn.Module):
         x = self.patch(x).flatten(2).transpose(1, 2) + self.position
         x = x + self.attention(x, x, x, need_weights=False)[0]
         return self.fc((x + self.down(F.gelu(self.up(self.norm(x))))).mean(1))
+
+
+class Tokens(nn.Module):
+    """Four tokens of width 24, to which attention is added; ``attended`` is for the subclasses."""
+
+    def __init__(self, keys: int = 32) -> None:
+        super().__init__()
+        self.patch, self.fc = nn.Conv2d(3, 24, 4, stride=4), nn.Linear(24, 10)
+        self.q, self.k, self.v = nn.Linear(24, 32), nn.Linear(24, keys), nn.Linear(24, keys)
+        self.out = nn.Linear(32, 24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        return self.fc((x + self.out(self.attended(self.q(x), self.k(x), self.v(x)))).mean(1))
+
+
+class Heads(Tokens):
+    """Fused attention; as many heads of 8 as there are channels for."""
+
+    def attended(self, *qkv: Tensor) -> Tensor:
+        q, k, v = (x.unflatten(2, (-1, 8)).transpose(1, 2) for x in qkv)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+class HeadDims(Tokens):
+    """Four heads whose dims follow the widths: those of queries and keys, and those of values."""
+
+    def attended(self, *qkv: Tensor) -> Tensor:
+        q, k, v = (x.unflatten(2, (4, -1)) for x in qkv)
+        scores = torch.einsum("bthd,bshd->bhts", q, k) / 8**0.5
+        return torch.einsum("bhts,bshd->bthd", scores.softmax(-1), v).flatten(2)
+
+
+class GroupedHeads(Tokens):
+    """By hand: two heads of keys and values, each for two of queries; a bias for each of these, and
+    a mask that is kept as numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(keys=16)
+        self.bias = nn.Parameter(torch.zeros(4, 4, 4))
+        self.register_buffer("mask", torch.ones(4, 4).tril())
+
+    def attended(self, *qkv: Tensor) -> Tensor:
+        q, k, v = (x.view(len(x), 4, -1, 8).transpose(1, 2) for x in qkv)
+        k, v = (x.repeat_interleave(2, 1) for x in (k, v))
+        scores = (q @ k.mT / 8**0.5 + self.bias).masked_fill(self.mask == 0, -1e9)
+        return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
 
 
 class Shared(nn.Module):
@@ -318,7 +385,8 @@ SMALL: dict[str, type[nn.Module]] = {
     for c in (
         Plain, Residual, PadShortcut, Grouped, Depthwise, Separable, Transposed, Concat, Shuffle,
         ChannelShuffle, ChunkGate, SqueezeExcite, ScaleNorm, Literal, LiteralSplit, Recurrent,
-        Parametrized, SelfAttention, Shared, TrainOnly, Everything,
+        Stacked, Parametrized, SelfAttention, Heads, HeadDims, GroupedHeads, Shared, TrainOnly,
+        Everything,
     )
 }  # fmt: skip
 """Name → class; all take (N, 3, 8, 8) and return (N, 10)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,14 @@ def check_surgery(
     model: nn.Module,
     inputs: tuple[Any, ...],
     policies: int,
-    uncounted: int = 0,
+    uncounted: int | Callable[[Any], int] = 0,
     by_fvcore: int | None = None,
 ) -> spaces.Space:
     """Random policies: flops equal fvcore's, params the real number, sliced equals masked.
 
     Args:
-        uncounted: flops of operations that fvcore does not count, worked out by hand.
+        uncounted: flops of operations that fvcore does not count, worked out by hand, of any or of
+            a certain pruned network.
         by_fvcore: it counts so many of the policies, as it takes longest, and torch's own counter
             all; else it counts all.
     """
@@ -80,5 +82,6 @@ def check_surgery(
             assert space.flops(widths) == counter.get_total_flops() // 2
         if by_fvcore is None or number < by_fvcore:
             counted = _fvcore(small, inputs).total  # needs no copy of what is not used any more
-            assert space.flops(widths) == counted + uncounted
+            by_hand = uncounted(small) if callable(uncounted) else uncounted
+            assert space.flops(widths) == counted + by_hand
     return space

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from results import text
 from search import data, models
 from search.config import TaskConfig
-from search.provenance import uncounted
+from search.provenance import of_parts, uncounted
 from search.task.fit import check_takes
 from spaces import ChannelGroup, Space, module_of
 from spaces.inputs import Inputs, tensors
@@ -80,8 +80,8 @@ def described(space: Space, example: Inputs) -> RenderableType:
         "A group is channels that are cut together; it bears the name of the layer they come from.",
     ]
     tables = _groups(space), Text(), _frozen(space)
-    if line := text.not_counted(uncounted(space)):
-        lines.insert(2, line)
+    notes = of_parts(space), text.not_counted(uncounted(space))
+    lines[2:2] = filter(None, notes)
     return Group(*map(Text, lines), *tables)
 
 

@@ -93,7 +93,7 @@ def prepare(
     if own or asked.loss is not None or asked.metric is not None:
         check_task(task)
     progress.say(discovering(task.name if own else asked.model))
-    space = spaces.discover(task.model, task.example, asked.round_to)
+    space = spaces.discover(task.model, task.example, asked.round_to, asked.inside)
     space, latency = _limited(space, task, folder, progress)
     for check in checks:
         check(task.model, space)
@@ -118,6 +118,7 @@ def prepare(
     if distils or config.training.distill:
         check_teacher(task)
     told = tuple(doubts(task, config)) if task.base_epochs != 0 else ()
+    told = (*filter(None, [provenance.of_parts(space)]), *told)
     for doubt in told:
         progress.warn(f"warning: {doubt}")
     return Prepared(

@@ -15,12 +15,12 @@ from torch import Tensor, fx
 from spaces.activations import ACTIVATIONS
 from spaces.inputs import tensors
 from spaces.nodes import operation, sizes, written
-from spaces.rules import layers, moves, pointwise, products, reductions
+from spaces.rules import layers, moves, pointwise, products, recurrent, reductions
 from spaces.rules.counting import count
 from spaces.rules.table import RULES
 from spaces.walk import Walk
 
-__all__ = ["RULES", "apply", "layers", "moves", "pointwise", "products", "reductions"]
+__all__ = ["RULES", "apply", "layers", "moves", "pointwise", "products", "recurrent", "reductions"]
 
 
 def apply(walk: Walk, node: fx.Node) -> None:

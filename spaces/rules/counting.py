@@ -78,20 +78,4 @@ def _may_multiply(walk: Walk, node: fx.Node) -> bool:
     numbers = [
         n for n, x in values if isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex())
     ]
-    return len(numbers) > 1 and any(_only_weights(walk, n) for n in numbers)
-
-
-def _only_weights(walk: Walk, node: fx.Node) -> bool:
-    """Whether the node is a parameter, or computed from parameters alone."""
-    waiting, seen, any_weight = [node], set(), False
-    while waiting:
-        one = waiting.pop()
-        if one in seen:
-            continue
-        seen.add(one)
-        if one in walk.weights:
-            any_weight = True
-        elif one.op == "placeholder" and one not in walk.constants:
-            return False
-        waiting += one.all_input_nodes
-    return any_weight
+    return len(numbers) > 1 and any(walk.only_weights(n) for n in numbers)

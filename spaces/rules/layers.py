@@ -150,37 +150,20 @@ def _group_norm(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     return labels
 
 
-@rule("lstm", "gru", "rnn_tanh", "rnn_relu")
-def _recurrent(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
-    """Every weight matrix is used once at every step of the sequence."""
-    if "input" not in args:
-        raise ValueError("a packed sequence")
-    matrices = [weight for weight in args["params"] if len(walk.shape(weight)) == 2]
-    return _whole(walk, node, prod(walk.shape(args["input"])[:-1]), matrices)
-
-
-@rule("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
-def _cell(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
-    """One step of a recurrent layer."""
-    return _whole(walk, node, prod(walk.shape(args["input"])[:-1]), [args["w_ih"], args["w_hh"]])
-
-
 @rule("deform_conv2d")
 def _deform_conv(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     """torchvision's: a convolution at positions that are computed."""
     count, _, *space = walk.shape(node)
-    return _whole(walk, node, count * prod(space), [args["weight"]], channels=1)
+    return whole(walk, node, count * prod(space), [args["weight"]], channels=1)
 
 
 @rule("bilinear")
 def _bilinear(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
     """x·W_o·y for every output o."""
-    return _whole(walk, node, prod(walk.shape(node)[:-1]), [args["weight"]])
+    return whole(walk, node, prod(walk.shape(node)[:-1]), [args["weight"]])
 
 
-def _whole(
-    walk: Walk, node: fx.Node, positions: int, weights: list[Any], channels: int = -1
-) -> Any:
+def whole(walk: Walk, node: fx.Node, positions: int, weights: list[Any], channels: int = -1) -> Any:
     """A layer that uses all of its weights at every position, and of which nothing is pruned."""
     name = operation(node)
     for weight in weights:

@@ -102,14 +102,21 @@ def _reshape(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
     after = before.reshape(walk.shape(node))
     split = walk.labels.varying(after)
     if len(split) > len(walk.labels.varying(before)):
-        # The channel dim was cut in several (heads, shuffle groups). The graph does not say which
-        # part follows the width; the largest does in practice, and the self-check has the last
-        # word. Every part loses the same positions.
-        shrinks = max(split, key=lambda dim: (after.shape[dim], dim))
+        # The channel dim was cut in several (heads, shuffle groups). The part follows the width
+        # whose size is left open, by -1. Without one the graph does not say which; the largest does
+        # in practice, and the self-check has the last word. Every part loses the same positions.
+        largest = max(split, key=lambda dim: (after.shape[dim], dim))
+        shrinks = next((dim for dim in _left_open(args) if dim in split), largest)
         for dim in split:
             if dim != shrinks:
                 walk.labels.tie(after, after.narrow(dim, 0, 1))
     return after
+
+
+def _left_open(args: dict[str, Any]) -> list[int]:
+    """The dims whose size the user's code leaves to be worked out."""
+    given = next((args[name] for name in ("size", "shape", "sizes") if name in args), ())
+    return [args.get("dim", 0) + n for n, size in enumerate(given) if size == -1]
 
 
 @rule("chunk", "split", "unsafe_chunk", "unsafe_split")

@@ -20,16 +20,38 @@ from spaces.walk import CONSTANT, Walk, neutral
 @rule("arcsin", "arccos", "arctan", "arcsinh", "arctanh", "greater", "less", "not_equal")
 def pointwise(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Tensor:
     """What meets is tied, in the shapes that the operands have: each is stretched by the others."""
-    shape = walk.shape(node)
-    sources = node.all_input_nodes
+    if _is_mask(walk, node):
+        return neutral(walk.shape(node))
     labels = neutral(())
-    for source in sources:
+    for source in node.all_input_nodes:
         if source not in walk.constants:
             labels = _meet(walk, node, labels, walk.label(source))
-    labels = labels.expand(shape)
-    for source in sources:
-        if source in walk.constants and isinstance(walk.constants[source], Tensor):
-            _meet_constant(walk, node, labels, walk.constants[source])
+    labels = labels.expand(walk.shape(node))
+    for source in node.all_input_nodes:
+        if source in walk.constants:
+            labels = meeting(walk, node, labels, source)
+    return labels
+
+
+def _is_mask(walk: Walk, node: fx.Node) -> bool:
+    """Whether it compares a stored tensor with numbers: that is about positions, and stays."""
+    stored = [source for source in node.all_input_nodes if source not in walk.constants]
+    if node.meta["val"].dtype != torch.bool or not stored:
+        return False
+    if not all(walk.only_weights(source) for source in stored):
+        return False
+    for source in stored:
+        walk.freeze(source, walk.because(node, "a mask is made of it"))
+    return True
+
+
+def meeting(walk: Walk, node: fx.Node, labels: Tensor, source: fx.Node) -> Tensor:
+    """The labels of what meets an operand of the operation, if that is no larger."""
+    constant = walk.constants.get(source)
+    if source not in walk.constants:
+        return _meet(walk, node, labels, walk.label(source)).expand(labels.shape)
+    if isinstance(constant, Tensor):
+        _meet_constant(walk, node, labels, constant)
     return labels
 
 

@@ -1,4 +1,4 @@
-"""Products: with a parameter they are linear layers; of activations, what enters them is frozen."""
+"""Products: with a parameter they are linear layers; of activations they are contractions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 from torch import Tensor, fx
 
 from spaces.nodes import operation
+from spaces.rules.contractions import Factor, product
 from spaces.rules.counting import count
 from spaces.rules.layers import attach
+from spaces.rules.pointwise import meeting
 from spaces.rules.table import rule
 from spaces.walk import Walk, neutral
 
@@ -22,7 +24,11 @@ def _matmul(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Any:
     if _matrix(walk, left) and walk.weights.get(right) is None:
         column, behind = len(walk.shape(left)) - 1, int(len(walk.shape(right)) > 1)
         return _contracted(walk, node, right, left, -1 - behind, column, behind)
-    return _of_activations(walk, node, walk.shape(left))
+    if operation(node) == "baddbmm" or _matrix(walk, left) or _matrix(walk, right):
+        return _of_activations(walk, node, walk.shape(left))
+    one, other, output = _letters(len(walk.shape(left)), len(walk.shape(right)))
+    factors = Factor(walk.label(left), one, 0), Factor(walk.label(right), other, 1)
+    return product(walk, node, factors, output)
 
 
 @rule("addmm", "addmv")
@@ -43,10 +49,18 @@ def _dot(walk: Walk, node: fx.Node, _: dict[str, Any]) -> Any:
 
 
 @rule("scaled_dot_product_attention")
-def _attention(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
-    query, key, value = (walk.shape(args[name]) for name in ("query", "key", "value"))
-    walk.cost(node, prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))
-    return walk.freeze_all(node, "enters attention, whose heads have a fixed size")
+def _attention(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Tensor:
+    """Scores of queries and keys, to which the mask is added, times values."""
+    query, key, value = (walk.label(args[name]) for name in ("query", "key", "value"))
+    if args.get("enable_gqa"):
+        key, value = (x.repeat_interleave(query.shape[-3] // x.shape[-3], -3) for x in (key, value))
+    batch = _BATCH[: query.dim() - 2]
+    of_query, of_key = Factor(query, f"{batch}td", 0), Factor(key, f"{batch}sd", 1)
+    scores = product(walk, node, (of_query, of_key), f"{batch}ts")
+    if (mask := args["attn_mask"]) is not None:
+        scores = meeting(walk, node, scores, mask)
+    factors = Factor(scores, f"{batch}ts"), Factor(value, f"{batch}sv", 2)
+    return product(walk, node, factors, f"{batch}tv")
 
 
 @rule("einsum")
@@ -61,6 +75,9 @@ def _einsum(walk: Walk, node: fx.Node, args: dict[str, Any]) -> Any:
                 if plan := _contraction(terms[1 - number], terms[number], terms[2]):
                     return _contracted(walk, node, given, weight, *plan)
                 reason = "enters a product of more than one dim"
+        if _is_product(*terms) and not any(_matrix(walk, given) for given in operands):
+            one, other = (Factor(walk.label(operands[n]), terms[n], n + 1) for n in (0, 1))
+            return product(walk, node, (one, other), terms[2])
     count(walk, node)
     return walk.freeze_all(node, reason)
 
@@ -99,12 +116,33 @@ def _of_activations(walk: Walk, node: fx.Node, left: tuple[int, ...]) -> Any:
     return walk.freeze_all(node, "enters a product of activations")
 
 
+def _letters(left: int, right: int) -> tuple[str, str, str]:
+    """The dims of a matmul between tensors of so many dims, and of what comes out, as letters."""
+    batch = _BATCH[: max(left, right) - 2]
+    one = f"{batch}mk"[-left:] if left > 1 else "k"
+    other = f"{batch}kn"[-right:] if right > 1 else "k"
+    return one, other, batch + "m" * (left > 1) + "n" * (right > 1)
+
+
+_BATCH = "ABCDEFGH"
+
+
 def _terms(equation: str) -> list[str]:
     """The letters of the operands and of the output; none where one is not one dim of each."""
     inputs, arrow, output = equation.replace(" ", "").partition("->")
     terms = [*inputs.split(","), output]
     plain = arrow and "." not in equation and all(len(set(t)) == len(t) for t in terms)
     return terms if plain else []
+
+
+def _is_product(one: str, other: str, output: str) -> bool:
+    """Whether all that is summed up over is a dim of both, and there is some.
+
+    >>> _is_product("bthd", "bshd", "bhts"), _is_product("bi", "bj", "bij")
+    (True, False)
+    """
+    gone = {*one, *other} - {*output}
+    return bool(gone) and gone <= {*one} & {*other}
 
 
 def _contraction(given: str, weight: str, output: str) -> tuple[int, int, int] | None:

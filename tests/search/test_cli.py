@@ -260,6 +260,61 @@ def test_inspect_prints_one_object_for_other_programs(
     assert told["uncounted"] == []
 
 
+CHOOSY = """
+from torch import nn
+
+class Choosy(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+        self.neck = nn.Sequential(nn.Conv2d(4, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1))
+        self.head = nn.Linear(4, classes)
+
+    def forward(self, x):
+        x = self.backbone(x)
+        return self.head(self.neck(x if x.sum() > 0 else -x).mean((2, 3)))
+
+def build(num_classes):
+    return Choosy(num_classes)
+"""
+
+
+@pytest.fixture
+def choosy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a model that asks what the numbers are."""
+    (tmp_path / "choosy.py").write_text(CHOOSY)
+    monkeypatch.chdir(tmp_path)
+    return "choosy:build"
+
+
+def test_inspect_looks_inside_a_part_and_says_what_flops_are_of(
+    choosy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--data", "digits"]
+    assert main(["inspect", "--model", choosy, *flags, "--inside", "backbone"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "FLOPs and budgets are those of backbone, inside which is pruned; the rest" in shown
+    assert "takes 1,064 more" in shown
+    assert "backbone output" in shown
+    assert main(["inspect", "--model", choosy, *flags]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "FLOPs and budgets are those of backbone and neck, inside which is pruned" in shown
+    assert main(["inspect", "--model", choosy, *flags, "--inside", "bakbone"]) == 2
+    assert "unknown module 'bakbone', did you mean 'backbone'?" in line(capsys)
+
+
+def test_a_search_prunes_inside_a_part_and_counts_as_the_counters_do(
+    choosy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = "--trials 2 --starts l1 --train-images 128 --rungs 1 --final-epochs 1 --final-seeds 1"
+    flags = [*quick.split(), "--criterion", "l1", "--lr", "0.005", "--inside", "backbone"]
+    assert main(["--model", choosy, *flags, "--runs-dir", str(tmp_path), "--name", "mine"]) == 0
+    assert "warning: FLOPs and budgets are those of backbone" in capsys.readouterr().err
+    report = (tmp_path / "mine" / "report.md").read_text()
+    assert "exactly what the search did" in report
+    assert "those of backbone" in report
+
+
 @pytest.fixture
 def gap(monkeypatch: pytest.MonkeyPatch) -> str:
     """Every network has an operation that is not counted; the line that says so."""

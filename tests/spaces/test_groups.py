@@ -41,9 +41,13 @@ GROUPS = {
     "ScaleNorm": {"stem": 8, "up": 64},
     "Literal": {"a.0": 16, "fc1": 32},
     "LiteralSplit": {"b.0": 16},
-    "Recurrent": {"a.0": 16},
+    "Recurrent": {"a.0": 16, "b.0": 16, "lstm": 12},
+    "Stacked": {"a.0": 16, "gru": 12, "first": 16},
     "Parametrized": {"b.0": 16},
     "SelfAttention": {"up": 64},
+    "Heads": {"patch": 24, "q": 4},
+    "HeadDims": {"patch": 24, "q": 8, "v": 8},
+    "GroupedHeads": {"patch": 24, "q": 2},
     "Shared": {"stem.0": 16, "left": 16},
     "TrainOnly": {"a.0": 16, "b.0": 32},
     "Everything": {"a": 16, "b": 16},
@@ -61,11 +65,11 @@ def test_groups_and_their_channels(name, discovered):
         ("PadShortcut", "conv.0", 16, "zeros of a pad"),
         ("Literal", "b.0", 16, "breaks when cut"),
         ("LiteralSplit", "a.0", 31, "computes something else when cut"),
-        ("Recurrent", "b.0", 16, "enters lstm"),
-        ("Recurrent", "lstm", 12, "stays whole"),
+        ("Stacked", "second", 24, "enters bilinear"),
+        ("Stacked", "pairs", 6, "stays whole"),
         ("Parametrized", "a.0", 16, "weight is computed"),
         ("Parametrized", "normed", 32, "weight is computed"),
-        ("SelfAttention", "attention", 96, "attention"),
+        ("SelfAttention", "attention", 8, "breaks when cut"),
         ("SelfAttention", "patch", 32, "breaks when cut"),
     ],
 )
@@ -202,7 +206,7 @@ def test_layers_without_gradients_are_like_any_other():
 def rounded(model, x):
     b = model.b(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        return (b @ b.T @ b).float()
+        return (b @ (b.T @ b)).float()
 
 
 def branched(model, x):

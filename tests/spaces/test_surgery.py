@@ -22,10 +22,28 @@ def pruned(network, seed=0):
     return model, space, spaces.slice_model(model, space, selection), selection
 
 
+def of_lstm(small):
+    """64 steps of four gates."""
+    units = small.lstm.hidden_size
+    return 64 * 4 * units * (small.lstm.input_size + units)
+
+
+def of_gru(small):
+    """Four steps of three gates in two layers both ways, and the pairs; fvcore counts cells."""
+    units = small.gru.hidden_size
+    layers = 3 * units * (small.gru.input_size + units), 3 * units * (2 * units + units)
+    return 4 * 2 * sum(layers) + 6 * 8 * 8
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_random_policies_cost_what_the_space_says_and_compute_what_masking_computes(name):
     torch.manual_seed(0)
-    by_hand = {"SelfAttention": 2 * 4 * 4 * 32, "Recurrent": 64 * 48 * (16 + 12)}
+    by_hand = {
+        "SelfAttention": 2 * 4 * 4 * 32,
+        "Heads": lambda small: 4 * 4 * (small.q.out_features + small.v.out_features),
+        "Recurrent": of_lstm,
+        "Stacked": of_gru,
+    }
     check_surgery(SMALL[name](), INPUT, policies=20, uncounted=by_hand.get(name, 0))
 
 
