@@ -61,7 +61,7 @@ def test_a_kind_of_record(tmp_path: Path) -> None:
         "device": "string",
     }
     pd.testing.assert_frame_equal(run.table("energy"), written)
-    assert DREW in (tmp_path / "report.html").read_text()
+    assert DREW in (tmp_path / "report.md").read_text()
     _, table = sections.section("records", run).blocks
     assert table == Table(
         [Column("number", True, label=True), Column("joules", True), Column("device")],
