@@ -194,6 +194,7 @@ class PolicyConfig(Options):
         "what every network keeps besides: params=0.5 (or 1.2M), memory=0.6 (or 8MB), latency=12ms",
         read=limits,
         value="COST=X",
+        adds=True,
     )
     latency_batch: int = option(
         1, "items in a forward pass whose time is limited", least=1, most=2**16

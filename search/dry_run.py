@@ -20,6 +20,7 @@ import results
 from results.record import Candidate
 from results.training import COMPARISON, RATES, TrainingSpec
 from search import remaining
+from search.ahead import following, sweep_of
 from search.comparison.comparer import Comparer
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import check_finished, settled
@@ -39,7 +40,6 @@ from search.forecast import (
 from search.foreseen import Foreseen, Trainings
 from search.plans.finals import EXPECTED
 from search.progress import Progress
-from search.run import following, sweep_of
 from search.session import Session, engine_of, session
 from search.stages import Stage, Stages
 from search.study.open import unchanged

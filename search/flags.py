@@ -65,9 +65,8 @@ def _kind(hint: Any, option: Field) -> dict[str, Any]:
         two = not option.metadata["free"]
         return {"action": argparse.BooleanOptionalAction if two else "store_true"}
     shown = option.metadata["value"] or {int: "N", float: "X", str: "NAME"}[kind]
-    return {"type": kind, "metavar": shown} | (
-        {"nargs": "+", "action": "extend"} if several else {}
-    )
+    settings = {"type": kind, "metavar": shown} | ({"nargs": "+"} if several else {})
+    return settings | ({"action": "extend"} if option.metadata["adds"] else {})
 
 
 def _help(option: Field) -> str:

@@ -55,6 +55,7 @@ def option(
     read: Callable[[Any], Any] | None = None,
     value: str = "",
     first: bool = False,
+    adds: bool = False,
 ) -> Any:
     """A field with its help text and what must hold of it.
 
@@ -67,10 +68,12 @@ def option(
         read: makes the value from what was given.
         value: stands for it in the help.
         first: whether it is one of those that a first run needs: short help has no others.
+        adds: of a flag that is given several times all values count, and not the last ones alone.
     """
     bounds = (least, above, most)
     metadata = {"help": help, "names": tuple(names), "bounds": bounds, "free": free, "was": was}
     metadata |= {"grows": grows, "read": read or _plain_value, "value": value, "first": first}
+    metadata |= {"adds": adds}
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -20,9 +20,10 @@ import spaces
 from results.decision import decisions, loading
 from search import search
 from search.errors import SearchStopped
+from search.finishing import told_failures
 from search.folder import resolve_folder
 from search.progress import Progress
-from search.run import _told_failures, execute
+from search.run import execute
 from search.task.building import build_task
 from search.task.task import Task
 from search.training import checkpoints
@@ -256,7 +257,7 @@ def test_finals_that_diverge_are_told_at_once_even_when_quiet(task: Task, runs: 
 )
 def test_three_failures_are_told_and_what_to_do(reasons: list[str], said: list[str]) -> None:
     """The first of them where one of two seeds diverged."""
-    told = _told_failures([f"{i} could not be trained: {why}" for i, why in enumerate(reasons)])
+    told = told_failures([f"{i} could not be trained: {why}" for i, why in enumerate(reasons)])
     for line, start in zip(told, said, strict=True):
         assert line.startswith(start)
 
