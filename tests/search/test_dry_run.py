@@ -90,7 +90,12 @@ def test_a_search_is_told_and_not_begun(told: Callable[[str], str], tmp_path: Pa
     (time,) = re.findall(
         r"forecast: about .*? from here \(.*?\): (.*?) memory", " ".join(shown.split())
     )
-    parts = ("training the unpruned network", "3 trials", "7 trainings", "the times and the report")
+    parts = (
+        "training the unpruned network",
+        "3 trials",
+        "about 7 trainings",
+        "the times and the report",
+    )
     assert all(f" for {part}" in time for part in parts)
     assert re.search(r"memory(?: of the GPU)?: about [\d.]+ [MG]B in each of 3 processes", shown)
     assert re.search(r"disk: about [\d.]+ MB, [\d.]+ [GT]B are free", shown)
