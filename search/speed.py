@@ -16,7 +16,7 @@ from spaces.inputs import Inputs, call, tensors
 from spaces.state import all_tensors
 
 BATCHES = (1, 64)
-LEAST, MOST = 5, 101
+LEAST, MOST = 5, 51
 """Passes of each network with each batch size, as many as fit into ..."""
 SECONDS = 3.0
 """... these, all networks together."""
