@@ -79,8 +79,8 @@ class TaskConfig(Options):
     )
     weights: str | None = option(
         None,
-        "trained state_dict, bare, in a checkpoint (EMA first) or as safetensors, or a folder of a "
-        "run's models/, to prune that further (default: train it here)",
+        "state_dict, checkpoint, safetensors or a folder of a run's models/ (default: train it "
+        "here)",
         value="FILE",
         first=True,
     )

@@ -34,7 +34,7 @@ def check_compared(run: Run) -> None:
         NothingCameOut: every training of it failed.
     """
     arms = run.compared.arms
-    if not any(math.isfinite(record.test_accuracy) for record in arms):
+    if arms and not any(math.isfinite(record.test_accuracy) for record in arms):
         why = _why([record.reason for record in arms])
         raise NothingCameOut(f"nothing was compared: {plural(len(arms), 'training')} failed{why}")
 

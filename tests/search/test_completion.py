@@ -64,7 +64,7 @@ def test_bash_offers_commands_options_names_and_files(
     (tmp_path / "mine").mkdir()
     assert offered("") == sorted(COMMANDS)
     assert offered("comp") == ["compare"]
-    assert offered("--trai") == ["--train", "--train-images"]
+    assert offered("--trai") == ["--train", "--train-images", "--train-loop"]
     assert offered("--sampler", "") == sorted(SAMPLERS)
     assert offered("--starts", "l1", "taylor_20") == ["taylor_2016", "taylor_2019"]
     assert offered("--config", "") == ["mine", "run.toml"]

@@ -18,7 +18,7 @@ import prune_ops
 import results
 from results.decision import decisions
 from results.intervals import wilson
-from search import cli, export
+from search import export, parsers
 from search.cli import main
 from search.exporting import opened
 from search.exporting.export import FORMATS
@@ -210,7 +210,7 @@ def test_a_run_without_networks_says_where_they_may_be(
 
 
 def test_the_formats_of_the_command_line_are_those_of_the_table() -> None:
-    assert set(cli.FORMATS) == FORMATS.keys()
+    assert set(parsers.FORMATS) == FORMATS.keys()
 
 
 def test_the_card_says_what_to_know(
