@@ -153,7 +153,8 @@ def terminal_comparison(comparison: Comparison, metric: MetricInfo = ACCURACY) -
     costs += f"{text.PLUS_MINUS} is a 95 % interval over the seeds."
     notes = [Text(text.sentence(note), style="dim") for note in comparison.cautions]
     arms = dict.fromkeys(mean.first.arm for mean in means(comparison))
-    meanings = (Text(f"{arm}: {ARMS[arm].meaning}", style="dim") for arm in arms)
+    known = [arm for arm in arms if arm in ARMS]  # others are of a newer version
+    meanings = (Text(f"{arm}: {ARMS[arm].meaning}", style="dim") for arm in known)
     said = [*map(Text, verdict(comparison, metric)), *notes]
     if comparison.not_compared:
         said += [Text(), Text(f"{comparison.not_compared}.")]

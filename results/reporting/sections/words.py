@@ -58,7 +58,8 @@ def words(metric: MetricInfo) -> dict[str, str]:
 
 def meanings(run: RunData) -> dict[str, str]:
     """Each with its meaning, and the names of methods and arms that the run used."""
-    arms = {arm: ARMS[arm].meaning for arm in dict.fromkeys(r.arm for r in run.compared.arms)}
+    used = dict.fromkeys(r.arm for r in run.compared.arms)
+    arms = {arm: ARMS[arm].meaning for arm in used if arm in ARMS}  # others are newer
     return words(run.metric) | run.provenance.names | arms
 
 
