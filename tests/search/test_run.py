@@ -61,7 +61,7 @@ def test_the_folder_holds_what_the_design_lists(run: results.Run) -> None:
     about = json.loads((run.folder / "config.json").read_text())
     tables = {*TABLES, *(name for name in results.TABLES if len(run.table(name)))}
     assert {path.name for path in run.folder.iterdir()} == {
-        *("config.json", "study.db", "scores.pt", "models", "log.txt", "finished"),
+        *("config.json", "run.toml", "study.db", "scores.pt", "models", "log.txt", "finished"),
         *("report.html", "report.md", "report_figures"),
         *(f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")),
     }
