@@ -24,7 +24,7 @@ from torch.nn.functional import cross_entropy
 import prune_ops
 import spaces
 from prune_ops import CRITERIA
-from search.provenance import commit
+from search.versions import commit
 from spaces import Space
 
 SHARED = "what share the passes"

@@ -13,8 +13,8 @@ import torch
 
 import search
 from search.data.splits import Split
-from search.provenance import commit
 from search.task.task import Task
+from search.versions import commit
 
 
 def options(description: str, out: str) -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ import torch
 
 import results
 from results.compare import verdicts
-from search.provenance import commit
+from search.versions import commit
 
 BUDGET = "0.5"
 

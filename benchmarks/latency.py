@@ -23,7 +23,7 @@ from torch.nn import functional as F
 import spaces
 from results.latency import LatencyRecord
 from search.latency.measuring import measured
-from search.provenance import commit
+from search.versions import commit
 
 
 class UNet(nn.Module):

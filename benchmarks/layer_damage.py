@@ -34,9 +34,9 @@ from prune_ops import SENSITIVITIES
 from results.trust import kendall, spearman
 from search import data, models
 from search.data.source import Splits
-from search.provenance import commit
 from search.training.hardware import pick_device
 from search.training.loop import FROM_SCRATCH, Recipe, train
+from search.versions import commit
 from spaces import Space, copied
 
 RESAMPLES = 2000

@@ -27,7 +27,7 @@ from torch import nn
 import prune_ops
 import spaces
 from prune_ops.batches import Pair
-from search.provenance import commit
+from search.versions import commit
 
 IMAGES = 512
 BUDGETS = (0.3, 0.5, 0.7)

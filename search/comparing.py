@@ -23,12 +23,13 @@ from search.comparison.resuming import (
     settled,
 )
 from search.comparison.structures import check_structure
+from search.connected import engine_of, told_of
 from search.engines import Engine
 from search.folder import Folder
 from search.loggers.logger import Logger
 from search.progress import Progress
 from search.run import execute
-from search.session import engine_of, session, told_of
+from search.session import session
 from search.study.open import search_ended, unchanged
 from search.task.fit import Check
 from search.task.prepare import prepare, reachable

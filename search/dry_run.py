@@ -20,11 +20,11 @@ import results
 from results.record import Candidate
 from results.training import COMPARISON, RATES, TrainingSpec
 from search import remaining
-from search.ahead import following, sweep_of
 from search.comparison.comparer import Comparer
 from search.comparison.config import CompareConfig
 from search.comparison.resuming import check_finished, settled
 from search.comparison.structures import SLIMMING
+from search.connected import engine_of
 from search.evaluation.jobs import TrainingJob
 from search.folder import FINISHED, Folder
 from search.forecast import (
@@ -40,7 +40,8 @@ from search.forecast import (
 from search.foreseen import Foreseen, Trainings
 from search.plans.finals import EXPECTED
 from search.progress import Progress
-from search.session import Session, engine_of, session
+from search.remaining import following, sweep_of
+from search.session import Session, session
 from search.stages import Stage, Stages
 from search.study.open import unchanged
 from search.task.baseline import usual_epochs

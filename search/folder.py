@@ -20,7 +20,7 @@ from results import database
 from results.store import plain_errors, write_text
 from search import cache, config_file
 from search.config import RunConfig, SearchConfig
-from search.provenance import commit, versions
+from search.versions import commit, versions
 from spaces import UserError
 
 try:

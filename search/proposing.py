@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from prune_ops.sensitivities.repaired_damage import terms
-from search.caveats import known_before
+from prune_ops.surgery.reconstruct import Reconstruct
+from search.evaluation.repairing import shortage
 from search.policies.sampler import BudgetSampler
 from search.policies.samplers import Plan, make
-from search.policies.starts import POOL, AllScores, Start, starts
+from search.policies.starts import POOL, AllScores, Start, start_budget_warning, starts
 from search.policies.surrogate import TABLE, Tables
 from search.study.extent import Extension, turns
 from search.task.prepare import Prepared
+from search.training.modes import MODES
 
 SHARE_OF_POOL = 8
 """One trial in so many may be a start that was solved from the damage table."""
@@ -43,3 +45,13 @@ def told_starts(run: Prepared, scores: AllScores) -> list[Start]:
     for warning in known_before(run, len(chosen)):
         run.progress.warn(warning)
     return chosen
+
+
+def known_before(run: Prepared, starts: int) -> Iterator[str]:
+    """What is known before the first trial; said then and again in the report."""
+    if warning := start_budget_warning(starts, run.config):
+        yield warning
+    training = run.config.training
+    repairs = training.surgery == Reconstruct.name and not MODES[training.train].scratch
+    if repairs and (warning := shortage(run.task, run.space)):
+        yield warning

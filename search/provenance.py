@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
@@ -25,11 +22,10 @@ from search.task.task import Task
 from search.training.objective import ACCURACY, Metric
 from search.training.own_loop import name_of
 from search.training.specs import Specs
+from search.versions import commit, versions
 from spaces import Budget, Space
 from spaces.budget import FLOPS
 from spaces.inputs import tensors
-
-PACKAGES = ("torchvision", "optuna", "numpy", "pandas")
 
 
 def provenance(
@@ -119,25 +115,6 @@ def tested(about: Provenance, run: RunData) -> Provenance:
             scores = final.val_accuracy[0], final.test_accuracy[0]
             return replace(about, baseline=Baseline(final.flops, final.params, *scores))
     return about
-
-
-def versions() -> dict[str, str]:
-    """The versions of Python and of the numerical packages."""
-    builds = {"python": platform.python_version(), "torch": torch.__version__}
-    return builds | {name: version(name) for name in PACKAGES}
-
-
-def commit() -> str:
-    """The commit of this checkout, with ``+`` if files differ from it; empty without git."""
-    root = Path(__file__).parents[1]
-    if not (root / ".git").exists():  # installed: a repository further up is another one
-        return ""
-    git = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+"]
-    try:
-        process = subprocess.run(git, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return process.stdout.strip()
 
 
 def _device(used: torch.device) -> str:

@@ -12,8 +12,8 @@ from torch import nn
 import results
 from results import Run, TrialRecord, load_records
 from search import log
-from search.ahead import forecast, with_rates
 from search.caveats import caveats
+from search.connected import engine_of, told_of
 from search.engines import Engine
 from search.finishing import train
 from search.folder import Folder, resolve_folder
@@ -21,9 +21,10 @@ from search.forecast import TRIALS
 from search.keeping import provenance_kept
 from search.loggers.logger import Logger
 from search.progress import Progress
-from search.proposing import chosen_starts, sampler, told_starts
+from search.proposing import chosen_starts, known_before, sampler, told_starts
 from search.provenance import metric_info, provenance
-from search.session import Session, engine_of, session, told_of
+from search.remaining import forecast, with_rates
+from search.session import Session, session
 from search.study.extent import Cut, cut_now, end, ended
 from search.study.open import going_on, unchanged
 from search.task.fit import Check, savable
@@ -121,7 +122,8 @@ def _search(
         done = partial(ended, s.opened.study, run.config)
         with s.peers.exclusively("trains the finals", done, progress.say) as is_ours:
             if is_ours:
-                checked = (*train(s), *caveats(s, len(chosen_starts(run, s.scores))))
+                before = known_before(run, len(chosen_starts(run, s.scores)))
+                checked = (*train(s), *before, *caveats(s))
                 warned = run.doubts if cut is None else (*run.doubts, cut.sentence)
                 keep(folder=folder.owner.partition("#")[0], checks=checked, warnings=warned)
                 end(s.opened.study, run.config, cut)

@@ -34,13 +34,12 @@ from search.data.splits import Batch
 from search.evaluation.jobs import RungResult, TrainingJob, TrainingResult, WeightSource, failure_of
 from search.evaluation.repairing import images_to_train_on
 from search.evaluation.rungs import DominanceRule
-from search.evaluation.testing import on_test_split
 from search.models import reinitialise
 from search.task.task import Task
 from search.training.checkpoints import NOWHERE, Checkpoint, Checkpoints, copied_to_cpu
 from search.training.distillation import Teacher
 from search.training.layerwise import Layerwise
-from search.training.loop import evaluate, train
+from search.training.loop import evaluate, on_test_split, train
 from search.training.own_loop import train_by
 from search.training.specs import Specs
 from spaces import Space, copied

@@ -23,9 +23,8 @@ from results.record import Candidate
 from results.training import FINALS, TrainingRecord
 from search.evaluation.evaluator import Evaluator
 from search.evaluation.jobs import TrainingJob, TrainingResult
-from search.evaluation.testing import on_test_split
 from search.training.layerwise import layer_flops, stages
-from search.training.loop import evaluate
+from search.training.loop import evaluate, on_test_split
 from search.training.trainer import Known, Weights, failed, successes
 from spaces import Budget, ModelError, Policy, UserError
 from spaces.errors import in_one_line

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prune_ops.running import evaluate_loss
-from results.record import ClassCounts
+from results.record import NOT_COUNTED, ClassCounts
 from search.data.splits import Batch, Split
 from search.errors import Diverged
 from search.training.averaging import WeightAverage
@@ -263,6 +263,23 @@ def count_by_class(model: nn.Module, split: Split, batch_size: int = 256) -> Cla
     if not images[-1]:
         right, images = right[:-1], images[:-1]
     return ClassCounts(tuple(right), tuple(images))
+
+
+def on_test_split(
+    model: nn.Module, split: Split, metric: Metric, classifies: bool
+) -> tuple[float, ClassCounts]:
+    """The score on the test split, and how a classifier did class by class.
+
+    Args:
+        classifies: whether the split has images and labels, and the network gives logits.
+
+    Raises:
+        Diverged: outputs are NaN.
+    """
+    counts = count_by_class(model, split) if classifies else NOT_COUNTED
+    if counts and metric == ACCURACY:
+        return counts.accuracy, counts
+    return evaluate(model, split, metric=metric), counts
 
 
 def penalised_scales(model: nn.Module) -> list[nn.Parameter]:

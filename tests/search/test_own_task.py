@@ -22,8 +22,8 @@ from results.record import ClassCounts
 from search import ACCURACY, Metric, Task, build_task
 from search.cli import main
 from search.data.batches import PairSplit
-from search.evaluation.testing import on_test_split
 from search.task.fit import check_task, check_teacher
+from search.training.loop import on_test_split
 from spaces import UserError
 
 CPU = torch.device("cpu")
