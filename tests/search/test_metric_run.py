@@ -16,14 +16,13 @@ from torch.utils.data import DataLoader, TensorDataset
 import results
 from results.metric import ACCURACY, MetricInfo
 from search import Metric, Task
-from search.evaluation import testing
 from search.folder import resolve_folder
 from search.loggers import facts
 from search.progress import Progress
 from search.provenance import metric_info
 from search.run import execute
 from search.task.building import build_task
-from search.training import objective
+from search.training import loop, objective
 from search.training.loop import evaluate
 
 KILOGRAMS = MetricInfo("mean absolute error", "kg", higher_is_better=False)
@@ -133,9 +132,9 @@ def test_a_classifier_may_be_judged_by_another_metric() -> None:
         "confidence", lambda out, _: out.softmax(1).amax(1), unit="%", higher_is_better=True
     )
     other = replace(task, metric=confidence)
-    score, counts = testing.on_test_split(task.model, other.test, other.metric, other.classifies)
+    score, counts = loop.on_test_split(task.model, other.test, other.metric, other.classifies)
     assert score == evaluate(task.model, task.test, metric=confidence)
-    assert (counts.accuracy, counts) == testing.on_test_split(
+    assert (counts.accuracy, counts) == loop.on_test_split(
         task.model, task.test, task.metric, task.classifies
     )
     assert score != counts.accuracy
