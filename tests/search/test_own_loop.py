@@ -431,4 +431,8 @@ def test_a_loop_may_train_a_part_of_the_weights() -> None:
     def loop(model: Frozen, *_: Any) -> None:
         moved(model.head)
 
-    run_by(loop, Frozen())
+    model = Frozen()
+    body, head = copy.deepcopy(model.body), copy.deepcopy(model.head)
+    run_by(loop, model)
+    assert same(model.body, body)
+    assert not same(model.head, head)
