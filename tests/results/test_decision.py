@@ -143,7 +143,7 @@ def timed_run(finals: Finals, provenance: dict[str, Any]) -> Run:
 def test_every_row_has_its_size_and_its_times(finals: Finals, provenance: dict[str, Any]) -> None:
     text, _ = markdown(document(timed_run(finals, provenance)), "figures")
     (head,) = (line for line in text.splitlines() if line.startswith("| network | FLOPs"))
-    assert "| params | MB | ms, one image | ms, 64 images |" in head
+    assert "| seeds | MB | ms, one image | ms, 64 images |" in head
     assert "| 0.08 | 2 (1.8 to 2.2) | 50 (45 to 55) |" in text
     assert "**0.04** | **1.5 (1.35 to 1.65)** | **25 (22.5 to 27.5)**" in text
     assert "the middle half of the passes took" in text
